@@ -1,0 +1,29 @@
+"""Typed errors. Each message says where, what was expected, and what to do; the CLI prints it and exits 2."""
+
+
+class SnnkdError(Exception):
+    """Unusable input or an unmet need. The message is complete: it is shown to the user as it is."""
+
+
+class RecipeError(SnnkdError):
+    """A recipe or a network description cannot be used; names the file and the field."""
+
+
+class DataError(SnnkdError):
+    """A data set is missing or damaged; names the file."""
+
+
+class QuantizationError(SnnkdError):
+    """A trained network has no exact integer form."""
+
+
+class FormatError(SnnkdError):
+    """A file or an array is not what it should be; names the file, the layer and the field."""
+
+
+class LimitError(SnnkdError):
+    """A target or an engine cannot take this network, or is not available here."""
+
+
+class MismatchError(SnnkdError):
+    """Things that must agree do not, e.g. a checkpoint and the recipe that it should belong to."""

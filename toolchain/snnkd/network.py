@@ -1,0 +1,237 @@
+"""IntNet: the integer network, the one form in which snnkd deploys, simulates, verifies and profiles.
+
+Frozen dataclasses of numpy integer arrays; hardware-neutral; channel-first (C, H, W). A dense layer behind a
+(C, H, W) shape reads it flattened in that order. The arithmetic is in `docs/number_formats.md` and `reference.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from snnkd.errors import FormatError
+from snnkd.fixedpoint import DELAY_MAX, THRESHOLD_LIMIT
+
+Shape = tuple[int, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Neuron:
+    """CUBA-LIF neurons of one layer; every field is int32, of shape () for all neurons, (C,) or (O,) per channel or
+    neuron, or the layer's whole shape.
+
+    current_decay, voltage_decay: fractions of 4096, in [0, 4096] (iDecay, vDecay). threshold: vThMant; a neuron fires
+    where v > threshold * 64. bias: mantissa, int16 range, added as bias * 64 to v at every step; None for no bias.
+    """
+
+    current_decay: np.ndarray
+    voltage_decay: np.ndarray
+    threshold: np.ndarray
+    bias: np.ndarray | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Input:
+    """An input layer that owns neurons: the input image is their bias mantissa, constant over all steps."""
+
+    shape: Shape
+    neuron: Neuron
+
+
+@dataclass(frozen=True, eq=False)
+class Dense:
+    """weight: (O, I) int32 as the synapse holds it; a = (weight @ s) << weight_exp (arithmetic >> where negative).
+
+    delay: (O, I) int32 steps in [0, 62] from the event to its arrival, or None for none.
+    """
+
+    weight: np.ndarray
+    neuron: Neuron
+    weight_exp: int = 0
+    delay: np.ndarray | None = None
+
+    @property
+    def shape(self) -> Shape:
+        return (self.weight.shape[0],)
+
+
+@dataclass(frozen=True, eq=False)
+class Conv:
+    """Cross-correlation. weight: (O, C / groups, kH, kW) int32; stride, padding and dilation are (H, W) pairs;
+    shape: (O, H, W) of the output."""
+
+    weight: np.ndarray
+    neuron: Neuron
+    shape: Shape
+    stride: tuple[int, int] = (1, 1)
+    padding: tuple[int, int] = (0, 0)
+    dilation: tuple[int, int] = (1, 1)
+    groups: int = 1
+
+
+Layer = Input | Dense | Conv
+
+
+@dataclass(frozen=True)
+class Readout:
+    """How a class comes out of the last layer.
+
+    The class is the output neuron with the most spikes over all steps; where spike counts tie, with `ties` =
+    'membrane' the one with the higher v after the last step, else, or where that ties too, the one with the lower
+    index.
+    """
+
+    kind: str = "count"
+    ties: str = "first"
+
+    def __post_init__(self) -> None:
+        if self.kind != "count" or self.ties not in ("first", "membrane"):
+            raise FormatError(
+                f"readout {{kind: {self.kind!r}, ties: {self.ties!r}}}: expected kind 'count' and ties 'first' or "
+                "'membrane'"
+            )
+
+    def classify(self, counts: np.ndarray, v: np.ndarray | None) -> np.ndarray:
+        """Classes (N,) int64 from spike counts (N, classes) and, for ties = 'membrane', final v (N, classes)."""
+        if self.ties == "first":
+            return counts.argmax(axis=1)
+        if v is None:
+            raise FormatError("readout ties = 'membrane' needs the output neurons' v after the last step")
+        return (counts.astype(np.int64) * (1 << 25) + v).argmax(axis=1)  # |v| < 2^24, so counts decide first
+
+
+@dataclass(frozen=True, eq=False)
+class IntNet:
+    """An integer network.
+
+    input_shape: (C, H, W) or (features,). layers: those that own neurons, in order. steps: time steps that it is
+    meant to run for, None if unknown. message_bits: 0 where input events are 0 or 1, else the bits of a graded one.
+    encoding: parameters of the encoder as plain JSON data, None if unknown. provenance: plain JSON data or None.
+    """
+
+    input_shape: Shape
+    layers: tuple[Layer, ...]
+    steps: int | None = None
+    message_bits: int = 0
+    encoding: dict[str, Any] | None = None
+    readout: Readout = field(default_factory=Readout)
+    provenance: dict[str, Any] | None = None
+
+    def __post_init__(self) -> None:
+        check(self)
+
+    @property
+    def names(self) -> list[str]:
+        """layer0, layer1, ...: the name of each layer in traces, reports and messages."""
+        return [f"layer{k}" for k in range(len(self.layers))]
+
+    @property
+    def has_bias(self) -> bool:
+        return any(layer.neuron.bias is not None for layer in self.layers)
+
+    @property
+    def parameters(self) -> int:
+        """Number of synaptic weights."""
+        return sum(layer.weight.size for layer in self.layers if not isinstance(layer, Input))
+
+    @property
+    def neurons(self) -> int:
+        return sum(prod(layer.shape) for layer in self.layers)
+
+    def inputs(self) -> Iterator[tuple[str, Shape, Layer]]:
+        """(name, shape of what the layer reads, layer) for each layer in order."""
+        shape = self.input_shape
+        for name, layer in zip(self.names, self.layers, strict=True):
+            yield name, shape, layer
+            shape = layer.shape
+
+
+def per_neuron(values: np.ndarray, shape: Shape) -> np.ndarray:
+    """int64 view of a neuron parameter that broadcasts over (..., *shape)."""
+    values = np.asarray(values, dtype=np.int64)
+    if values.ndim == 0 or values.shape == shape:
+        return values
+    if values.shape == (1,):
+        return values.reshape(())
+    if values.shape == shape[:1]:
+        return values.reshape(shape[:1] + (1,) * (len(shape) - 1))
+    raise FormatError(f"parameter of shape {values.shape} fits neither neurons of shape {shape} nor their channels")
+
+
+def conv_shape(shape: Shape, layer: Conv) -> Shape:
+    """(O, H, W) that a convolution gives on an input of shape (C, H, W)."""
+    size = [
+        (extent + 2 * pad - dil * (k - 1) - 1) // stride + 1
+        for extent, pad, dil, k, stride in zip(
+            shape[1:], layer.padding, layer.dilation, layer.weight.shape[2:], layer.stride, strict=True
+        )
+    ]
+    return (layer.weight.shape[0], *size)
+
+
+def check(net: IntNet) -> None:
+    """Raises FormatError, naming layer and field, where `net` is not a network that the definition covers."""
+    if not net.layers:
+        raise FormatError("network: expected at least one layer with neurons")
+    if len(net.input_shape) not in (1, 3) or min(net.input_shape) < 1:
+        raise FormatError(f"input_shape {net.input_shape}: expected (C, H, W) or (features,), all at least 1")
+    for index, (name, shape, layer) in enumerate(net.inputs()):
+        if isinstance(layer, Input):
+            if index != 0 or layer.shape != shape:
+                raise FormatError(f"{name}: an input layer must be the first one and have the shape {shape}")
+        elif isinstance(layer, Conv):
+            _check_conv(name, shape, layer)
+        else:
+            _check_dense(name, shape, layer)
+        _check_neuron(name, layer)
+
+
+def _check_dense(name: str, shape: Shape, layer: Dense) -> None:
+    if layer.weight.ndim != 2 or layer.weight.shape[1] != prod(shape):
+        raise FormatError(f"{name}.weight: expected (O, {prod(shape)}) for inputs {shape}, found {layer.weight.shape}")
+    delay = layer.delay
+    if delay is not None and (
+        delay.shape != layer.weight.shape or delay.min(initial=0) < 0 or delay.max(initial=0) > DELAY_MAX
+    ):
+        raise FormatError(f"{name}.delay: expected {layer.weight.shape} integers in [0, {DELAY_MAX}]")
+
+
+def _check_conv(name: str, shape: Shape, layer: Conv) -> None:
+    if len(shape) != 3:
+        raise FormatError(f"{name}: a convolution needs an input (C, H, W), found {shape}")
+    out, channels = layer.weight.shape[0], layer.weight.shape[1] * layer.groups if layer.weight.ndim == 4 else -1
+    if layer.groups < 1 or channels != shape[0] or out % layer.groups:
+        raise FormatError(
+            f"{name}.weight: shape {layer.weight.shape} with groups {layer.groups} does not fit {shape[0]} input channels"
+        )
+    if min(*layer.stride, *layer.dilation) < 1 or min(layer.padding) < 0:
+        raise FormatError(f"{name}: stride and dilation must be at least 1, padding at least 0")
+    expected = conv_shape(shape, layer)
+    if min(expected) < 1 or layer.shape != expected:
+        raise FormatError(f"{name}.shape: expected {expected} from input {shape}, found {layer.shape}")
+
+
+def _check_neuron(name: str, layer: Layer) -> None:
+    neuron = layer.neuron
+    bounds = {
+        "current_decay": (0, 4096),
+        "voltage_decay": (0, 4096),
+        "threshold": (0, THRESHOLD_LIMIT + 1),
+        "bias": (-(1 << 15), (1 << 15) - 1),
+    }
+    for field_name, (low, high) in bounds.items():
+        values = getattr(neuron, field_name)
+        if values is None:
+            continue
+        try:
+            per_neuron(values, layer.shape)
+        except FormatError as error:
+            raise FormatError(f"{name}.{field_name}: {error}") from error
+        if values.min() < low or values.max() > high:
+            raise FormatError(
+                f"{name}.{field_name}: expected values in [{low}, {high}], found {values.min()} to {values.max()}"
+            )

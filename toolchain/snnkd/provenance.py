@@ -1,0 +1,68 @@
+"""Where a result came from: digests, versions, seed and source revision, in plain JSON types."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+import subprocess
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from snnkd import __version__
+
+_PACKAGES = ("numpy", "torch", "lava-nc", "lava-dl", "h5py", "numba")
+
+
+def digest(data: Any) -> str:
+    """sha256 (hex) of bytes, or of the canonical JSON form of plain data."""
+    raw = data if isinstance(data, bytes) else json.dumps(data, sort_keys=True, separators=(",", ":")).encode()
+    return hashlib.sha256(raw).hexdigest()
+
+
+def file_digest(path: Path) -> str:
+    """sha256 (hex) of a file's bytes, read in blocks."""
+    state = hashlib.sha256()
+    with Path(path).open("rb") as file:
+        while block := file.read(1 << 20):
+            state.update(block)
+    return state.hexdigest()
+
+
+def versions() -> dict[str, str]:
+    """Versions of Python, snnkd and the packages that a result depends on (those that are installed)."""
+    found = {"python": platform.python_version(), "snnkd": __version__}
+    for package in _PACKAGES:
+        try:
+            found[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def git_revision() -> str | None:
+    """Commit of the checkout that this package runs from ('+' where it has changes), None if it is no checkout."""
+    folder = Path(__file__).resolve().parent
+
+    def git(*arguments: str) -> str:
+        command = ["git", "-C", str(folder), *arguments]
+        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
+
+    try:
+        if not (Path(git("rev-parse", "--show-toplevel")) / "toolchain" / "snnkd").is_dir():
+            return None
+        return git("rev-parse", "HEAD") + ("+" if git("status", "--porcelain") else "")
+    except (OSError, subprocess.SubprocessError):
+        return None
+
+
+def collect(recipe: dict[str, Any], seed: int, data: str) -> dict[str, Any]:
+    """Provenance of a run: `recipe` is the resolved recipe, `data` the digest of the data set."""
+    return {
+        "recipe": digest(recipe),
+        "seed": seed,
+        "data": data,
+        "versions": versions(),
+        "git": git_revision(),
+    }
