@@ -1,0 +1,6 @@
+"""`.net` files: lava-dl's HDF5 exchange format, as an IntNet on disk."""
+
+from snnkd.netx.read import load
+from snnkd.netx.write import save
+
+__all__ = ["load", "save"]

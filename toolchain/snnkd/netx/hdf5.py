@@ -1,0 +1,119 @@
+"""Reading an HDF5 file that is not to be trusted: hard links only, sizes checked first, errors that name the place."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from math import prod
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+from snnkd.errors import FormatError
+
+MAX_ELEMENTS = 1 << 26  # of one array: four times what the largest networks for one board hold
+_MAX_TEXT = 1 << 20
+
+
+@dataclass(frozen=True)
+class Group:
+    """A group of an open file; `where` names file and place in messages."""
+
+    handle: h5py.Group
+    where: str
+
+    def error(self, name: str, problem: str) -> FormatError:
+        return FormatError(f"{self.where}: {name}: {problem}" if name else f"{self.where}: {problem}")
+
+    def names(self) -> list[str]:
+        return list(self.handle.keys())
+
+    def __contains__(self, name: str) -> bool:
+        return self.handle.get(name, getlink=True) is not None if name in self.names() else False
+
+    def group(self, name: str) -> Group:
+        """The group `name`; FormatError where it is missing, a link or something else."""
+        member = self._member(name)
+        if not isinstance(member, h5py.Group):
+            raise self.error(name, "expected a group")
+        return Group(member, f"{self.where}/{name}")
+
+    def numbers(self, name: str) -> np.ndarray:
+        """The array `name`: integers as int64, floats truncated towards zero as NetX does, all in 32 bits."""
+        dataset = self._array(name)
+        if dataset.dtype.kind not in "iuf":
+            raise self.error(name, f"expected numbers, found {dataset.dtype}")
+        values = np.asarray(dataset[()])
+        if values.dtype.kind == "f" and not np.isfinite(values).all():
+            raise self.error(name, "holds NaN or infinite values")
+        if values.size and (values.min() < -(1 << 31) or values.max() >= 1 << 31):
+            raise self.error(name, f"values {values.min()} to {values.max()} do not fit 32 bits")
+        return values.astype(np.int64)
+
+    def integers(self, name: str) -> np.ndarray:
+        """The array `name` as int64; FormatError where it holds floats (a float decay makes Lava hang)."""
+        dtype = self._array(name).dtype
+        if dtype.kind not in "iu":
+            raise self.error(name, f"expected integers, found {dtype}")
+        return self.numbers(name)
+
+    def text(self, name: str) -> str:
+        """The short string `name`, a scalar or of shape (1,)."""
+        dataset = self._array(name)
+        if dataset.size != 1 or h5py.check_string_dtype(dataset.dtype) is None or dataset.dtype.itemsize > 256:
+            raise self.error(name, f"expected one short string, found {dataset.dtype} of shape {dataset.shape}")
+        value = np.asarray(dataset[()], dtype=object).reshape(-1)[0]
+        raw = value if isinstance(value, bytes) else str(value).encode()
+        return raw.decode("ascii", "replace").strip("\0 ")
+
+    def attribute(self, name: str) -> np.ndarray | str | None:
+        """The attribute `name`: up to 16 numbers or one string; None where there is none."""
+        if name not in self.handle.attrs:
+            return None
+        found = self.handle.attrs.get_id(name)
+        is_text = h5py.check_string_dtype(found.dtype) is not None
+        if prod(found.shape) > (1 if is_text else 16) or not (is_text or found.dtype.kind in "iu"):
+            raise self.error(f"attribute {name}", f"unexpected {found.dtype} of shape {found.shape}")
+        value = self.handle.attrs[name]
+        if not is_text:
+            return np.asarray(value)
+        value = np.asarray(value, dtype=object).reshape(-1)[0]
+        if len(value) > _MAX_TEXT:
+            raise self.error(f"attribute {name}", f"a text of {len(value)} characters is too long")
+        return value.decode("utf-8") if isinstance(value, bytes) else str(value)
+
+    def _member(self, name: str) -> h5py.Group | h5py.Dataset:
+        if name not in self.names():
+            raise self.error(name, "is missing")
+        if not isinstance(self.handle.get(name, getlink=True), h5py.HardLink):
+            raise self.error(name, "is a link; expected the data itself, links are not followed")
+        return self.handle[name]
+
+    def _array(self, name: str) -> h5py.Dataset:
+        member = self._member(name)
+        if not isinstance(member, h5py.Dataset):
+            raise self.error(name, "expected an array")
+        if member.external or member.is_virtual:
+            raise self.error(name, "keeps its data in another file; that is not followed")
+        if member.shape is None:
+            raise self.error(name, "is empty")
+        if member.size > MAX_ELEMENTS:
+            raise self.error(name, f"shape {member.shape} has more than {MAX_ELEMENTS} elements")
+        return member
+
+
+@contextlib.contextmanager
+def opened(path: Path) -> Iterator[Group]:
+    """The root of the file at `path`, open for reading. Whatever goes wrong with it is a FormatError that names it."""
+    if not path.is_file():
+        raise FormatError(f"{path}: no such file")
+    try:
+        with h5py.File(path, "r") as file:
+            yield Group(file, str(path))
+    except FormatError as error:
+        message = str(error)
+        raise (error if message.startswith(str(path)) else FormatError(f"{path}: {message}")) from error
+    except (OSError, RuntimeError, KeyError, ValueError, TypeError, OverflowError, MemoryError) as error:
+        raise FormatError(f"{path}: cannot be read as a .net file (HDF5): {error}") from error

@@ -1,0 +1,257 @@
+"""Reads `.net` files, ours and lava-dl's, into IntNet exactly as NetX and Lava take them.
+
+Follows lava-dl 0.6.0 `netx/hdf5.py` (Network). What NetX cannot load, loads wrongly or skips in silence is refused
+with the reason.
+"""
+
+from __future__ import annotations
+
+import json
+import warnings
+from math import prod
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from snnkd.errors import FormatError
+from snnkd.fixedpoint import DELAY_MAX, THRESHOLD_LIMIT
+from snnkd.network import Conv, Dense, Input, IntNet, Layer, Neuron, Readout, Shape
+from snnkd.netx.hdf5 import Group, opened
+from snnkd.netx.weights import convert
+
+_MAX_LAYERS = 1000
+_REFUSED = {
+    "pool": "NetX cannot load pooling; use a strided convolution",
+    "convT": "NetX cannot load transposed convolutions",
+    "unpool": "NetX cannot load unpooling",
+    "concat": "NetX cannot load concatenations",
+    "kwta": "NetX cannot load winner-take-all layers",
+    "average": "NetX cannot load averages; remove the layer and read the classes from groups of outputs",
+    "dense_rec": "recurrent layers are not supported",
+    "dense_comp": "complex-valued layers are not supported",
+}
+_DEFAULT_NEURON = {"iDecay": 0, "vDecay": 4096, "vThMant": 1 << 17}  # what NetX gives a dense layer without `neuron`
+
+
+def load(path: str | Path, input_shape: Shape | None = None) -> IntNet:
+    """The network in the `.net` file at `path`.
+
+    input_shape: (C, H, W) or (features,), only needed where neither the file's attributes, nor an input layer, nor a
+    dense first layer tell it. Warns where NetX clips weights. Raises FormatError that names file, layer and field.
+    """
+    with opened(Path(path)) as root:
+        layer_groups = _layer_groups(root)
+        shape = _input_shape(root, layer_groups, input_shape)
+        return IntNet(
+            input_shape=shape,
+            layers=tuple(_layers(layer_groups, shape)),
+            steps=_number(root, "snnkd_steps", 1, 1 << 20),
+            message_bits=_number(root, "snnkd_message_bits", 0, 24) or 0,
+            encoding=_json(root, "snnkd_encoding"),
+            readout=_readout(root),
+            provenance=_json(root, "snnkd_provenance"),
+        )
+
+
+def _layer_groups(root: Group) -> list[Group]:
+    layers = root.group("layer")
+    count = len(layers.names())
+    if not 1 <= count <= _MAX_LAYERS:
+        raise layers.error("", f"expected 1 to {_MAX_LAYERS} layers, found {count}")
+    if set(layers.names()) != {str(index) for index in range(count)}:
+        raise layers.error("", f"expected groups 0 to {count - 1}, found {', '.join(sorted(layers.names())[:20])}")
+    return [layers.group(str(index)) for index in range(count)]
+
+
+def _input_shape(root: Group, groups: list[Group], given: Shape | None) -> Shape:
+    """The shape given, that of the attribute, of the input layer or of a dense first layer, which all must agree."""
+    attribute = root.attribute("snnkd_input_shape")
+    if attribute is not None and (isinstance(attribute, str) or attribute.ndim != 1 or attribute.size not in (1, 3)):
+        raise root.error("attribute snnkd_input_shape", "expected one or three integers")
+    shapes = {"the shape given": given, "attribute snnkd_input_shape": None if attribute is None else tuple(attribute)}
+    first = groups[0]
+    if first.text("type") == "input" and "shape" in first:
+        shapes[f"{first.where}: shape"] = _shape(first)
+    known = {where: tuple(int(extent) for extent in shape) for where, shape in shapes.items() if shape is not None}
+    if len({prod(shape) for shape in known.values()}) > 1:
+        raise root.error("", "input shapes differ: " + ", ".join(f"{where} {shape}" for where, shape in known.items()))
+    if known:
+        return next(iter(known.values()))
+    reading = next((group for group in groups if group.text("type") not in ("input", "flatten")), first)
+    if reading.text("type") == "dense":
+        return (_dense_weight(reading).shape[1],)
+    raise root.error("", "does not tell the shape of its input; pass input_shape=(C, H, W)")
+
+
+def _layers(groups: list[Group], shape: Shape) -> list[Layer]:
+    layers: list[Layer] = []
+    for index, group in enumerate(groups):
+        kind = group.text("type")
+        if kind == "input":
+            if index:
+                raise group.error("type", "an input layer must be the first one")
+            if "neuron" in group:
+                layers.append(Input(shape, _neuron(group, shape)))
+        elif kind == "flatten":
+            shape = (prod(shape),)
+        elif kind == "average" and index == len(groups) - 1 and prod(_shape(group)) == prod(shape):
+            continue  # one neuron per output: nothing is averaged
+        elif kind in ("dense", "conv"):
+            if kind == "dense" and len(shape) == 3 and layers:
+                raise group.error("", f"a dense layer behind neurons of shape {shape} needs a flatten layer in between")
+            layers.append(_dense(group, shape) if kind == "dense" else _conv(group, shape))
+            shape = layers[-1].shape
+        else:
+            raise group.error("type", f"'{kind[:32]}': {_REFUSED.get(kind, 'unknown, NetX skips it in silence')}")
+    return layers
+
+
+def _shape(group: Group) -> Shape:
+    shape = group.integers("shape").reshape(-1)
+    if shape.size not in (1, 3) or shape.min() < 1:
+        raise group.error("shape", f"expected one or three positive integers, found {shape.tolist()[:8]}")
+    return tuple(int(extent) for extent in shape)
+
+
+def _dense_weight(group: Group) -> np.ndarray:
+    outputs = prod(_shape(group))
+    weight = group.numbers("weight")
+    if weight.ndim == 1 and weight.size % outputs == 0:
+        weight = weight.reshape(outputs, -1)
+    if weight.ndim != 2 or weight.shape[0] != outputs or not weight.size:
+        raise group.error("weight", f"expected ({outputs}, inputs), found {weight.shape}")
+    return weight
+
+
+def _dense(group: Group, shape: Shape) -> Dense:
+    source = _dense_weight(group)
+    if source.shape[1] != prod(shape):
+        raise group.error("weight", f"expected {prod(shape)} inputs from {shape}, found {source.shape[1]}")
+    try:
+        weight, weight_exp, clipped = convert(source)
+    except FormatError as error:
+        raise group.error("weight", str(error)) from error
+    if clipped:
+        warnings.warn(f"{group.where}: weights beyond [-256, 254] are clipped, as NetX does", stacklevel=5)
+    neuron = _neuron(group, weight.shape[:1])
+    return Dense(weight.astype(np.int32), neuron, weight_exp, _delay(group, weight.shape))
+
+
+def _delay(group: Group, shape: tuple[int, ...]) -> np.ndarray | None:
+    """(O, I) delays: one for all, one per output, else one per input, or each its own; at most 62."""
+    if "delay" not in group:
+        return None
+    delay = np.minimum(group.numbers("delay"), DELAY_MAX)
+    if delay.size and delay.min() < 0:
+        raise group.error("delay", f"expected steps of at least 0, found {delay.min()}")
+    if delay.ndim == 1 and delay.size == shape[0]:
+        delay = delay[:, None]
+    elif delay.ndim == 1 and delay.size == shape[1]:
+        delay = delay[None, :]
+    elif delay.ndim and delay.shape != shape:
+        raise group.error("delay", f"expected {shape[0]}, {shape[1]} or {shape} values, found {delay.shape}")
+    return np.broadcast_to(delay, shape).astype(np.int32)
+
+
+def _conv(group: Group, shape: Shape) -> Conv:
+    if "delay" in group:
+        raise group.error("delay", "Lava ignores delays of convolutions, so they cannot be reproduced")
+    if "neuron" not in group:
+        raise group.error("neuron", "is missing (NetX has defaults for dense layers only)")
+    weight = group.numbers("weight")
+    if weight.ndim == 5 and weight.shape[4] == 1:
+        weight = weight[..., 0]
+    if weight.ndim != 4 or not weight.size:
+        raise group.error("weight", f"expected (O, C / groups, kH, kW), found {weight.shape}")
+    output = _shape(group)
+    groups = group.integers("groups")
+    if groups.size != 1:
+        raise group.error("groups", f"expected one number, found {groups.shape}")
+    return Conv(
+        weight.astype(np.int32),
+        _neuron(group, output),
+        output,
+        _pair(group, "stride"),
+        _pair(group, "padding"),
+        _pair(group, "dilation"),
+        int(groups.reshape(())),
+    )
+
+
+def _pair(group: Group, name: str) -> tuple[int, int]:
+    values = group.integers(name).reshape(-1)
+    if values.size not in (1, 2) or values.min() < 0 or values.max() > 1 << 15:
+        raise group.error(name, f"expected one or two small numbers, found {values.tolist()[:8]}")
+    return int(values[0]), int(values[-1])
+
+
+def _neuron(layer: Group, shape: Shape) -> Neuron:
+    """CUBA-LIF neurons of `layer`, or NetX's defaults where it has no group `neuron`."""
+    values = {name: np.array(value, np.int32) for name, value in _DEFAULT_NEURON.items()}
+    if "neuron" in layer:
+        group = layer.group("neuron")
+        kind = group.text("type")
+        if kind not in ("CUBA", "LOIHI"):
+            reason = "sigma-delta neurons are not supported yet" if kind == "SDNN" else "expected CUBA or LOIHI"
+            raise group.error("type", f"'{kind[:32]}': {reason}")
+        if "messageBits" in group:
+            raise group.error("messageBits", "neurons that send graded spikes are not supported")
+        values = {name: _parameter(group, name, shape) for name in _DEFAULT_NEURON}
+    # A threshold of 2^17 is never reached: v stays below 2^23. Larger ones say the same.
+    threshold = np.minimum(values["vThMant"], THRESHOLD_LIMIT + 1)
+    is_input = layer.text("type") == "input"  # there, bias belongs to a transform of the image that NetX ignores
+    bias = None if is_input or "bias" not in layer else _per_neuron(layer, "bias", layer.numbers("bias"), shape)
+    wrapped = None if bias is None else bias.astype(np.int16).astype(np.int32)
+    return Neuron(values["iDecay"], values["vDecay"], threshold, wrapped)
+
+
+def _parameter(group: Group, name: str, shape: Shape) -> np.ndarray:
+    values = group.integers(name)
+    high = 4096 if name != "vThMant" else (1 << 25) - 1  # << 6 still fits Lava's 32 bits
+    if values.size and (values.min() < 0 or values.max() > high):
+        raise group.error(name, f"expected values in [0, {high}], found {values.min()} to {values.max()}")
+    return _per_neuron(group, name, values, shape)
+
+
+def _per_neuron(group: Group, name: str, values: np.ndarray, shape: Shape) -> np.ndarray:
+    """int32 of shape (), (C,) or `shape`. For each neuron of a convolution Lava wants (W, H, C)."""
+    if values.size == 1:
+        return values.reshape(()).astype(np.int32)
+    if values.shape == shape[:1]:
+        return values.astype(np.int32)
+    if len(shape) == 3 and values.shape == shape[::-1]:
+        return values.transpose(2, 1, 0).astype(np.int32)
+    expected = f"1 or {shape[0]}" + (f" values or (W, H, C) = {shape[::-1]}" if len(shape) == 3 else " values")
+    raise group.error(name, f"expected {expected}, found {values.shape}")
+
+
+def _number(root: Group, name: str, low: int, high: int) -> int | None:
+    value = root.attribute(name)
+    if value is None:
+        return None
+    if isinstance(value, str) or value.size != 1 or not low <= int(value.reshape(())) <= high:
+        raise root.error(f"attribute {name}", f"expected an integer in [{low}, {high}], found {value}")
+    return int(value.reshape(()))
+
+
+def _json(root: Group, name: str) -> dict[str, Any] | None:
+    text = root.attribute(name)
+    if text is None:
+        return None
+    try:
+        data = json.loads(text) if isinstance(text, str) else 0
+    except (ValueError, RecursionError) as error:
+        raise root.error(f"attribute {name}", f"not valid JSON: {error}") from error
+    if data is not None and not isinstance(data, dict):
+        raise root.error(f"attribute {name}", "expected a JSON object")
+    return data
+
+
+def _readout(root: Group) -> Readout:
+    data = _json(root, "snnkd_readout")
+    if data is None:
+        return Readout()
+    if not data.keys() <= {"kind", "ties"}:
+        raise root.error("attribute snnkd_readout", f"expected kind and ties, found {', '.join(map(str, data))[:80]}")
+    return Readout(**data)

@@ -1,0 +1,200 @@
+"""The definition of the integer network in plain numpy. Every other engine must equal it exactly, states included.
+
+Per layer and time step, for input events s (0 or 1, or integers on graded input); each line is exact integer
+arithmetic, `wrapN` is two's complement in N bits:
+
+    a = sum over connections of weight * s       dense: wrap32, then << weight_exp (arithmetic >> where negative)
+                                                 convolution: wrap24
+    u = wrap32(trunc0(u * (4096 - current_decay) / 4096) + wrap32(a << 6))
+        then one correction, no modulo: u > 2^23 -> u - 2^24; u <= -2^23 -> u + 2^24
+    v = trunc0(v * (4096 - voltage_decay) / 4096) + u + (bias << 6), clipped to +-(2^23 - 1)
+    s = v > threshold << 6;  v = 0 where s
+
+Time is local to each layer: u = v = 0 before its first input, all layers see step t at step t, bias comes in at every
+step. An event at step t through a synapse of delay d arrives at step t + d; past the last step it is dropped.
+
+Follows lava-nc 0.10.0 `proc/lif/models.py` (AbstractPyLifModelFixed), `proc/dense/models.py` (PyDenseModelBitAcc,
+PyDelayDenseModelBitAcc), `proc/conv/models.py` (PyConvModelFixed), without the step that Lava's synapses are late.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from math import prod
+
+import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
+
+from snnkd.errors import FormatError
+from snnkd.fixedpoint import STATE_SHIFT, decay, saturate_voltage, shift, wrap24, wrap32, wrap_current
+from snnkd.network import Conv, Dense, Input, IntNet, Layer, Neuron, per_neuron
+from snnkd.trace import LayerTrace, SpikeTrace
+
+_COLUMNS = 1 << 24  # elements of the unfolded input that one convolution call may hold
+
+
+def check_input(net: IntNet, spikes: np.ndarray) -> np.ndarray:
+    """`spikes` as (N, T, *net.input_shape), uint8 or int32.
+
+    spikes: integers (N, T, C, H, W) or (N, T, features) whose sizes agree with `net.input_shape`. Events are 0 or 1;
+    integers of magnitude below 2^message_bits on graded input; any int32, constant over T, for an input layer that
+    owns neurons. uint8 comes back without a copy, and where all steps share their memory (stride 0) they still do.
+    Raises FormatError that names what was expected and what was found.
+    """
+    spikes = np.asarray(spikes)
+    if spikes.dtype.kind not in "biu":
+        raise FormatError(f"input: expected integers, found {spikes.dtype}; round or encode it first")
+    expected = f"(N, T, {', '.join(map(str, net.input_shape))})"
+    if len(net.input_shape) == 3:
+        expected += f" or (N, T, {prod(net.input_shape)})"
+    if spikes.ndim not in (3, 5) or prod(spikes.shape[2:]) != prod(net.input_shape) or 0 in spikes.shape:
+        raise FormatError(f"input: expected shape {expected}, found {spikes.shape}")
+    if spikes.ndim == 5 and len(net.input_shape) == 3 and spikes.shape[2:] != net.input_shape:
+        raise FormatError(f"input: expected shape {expected}, found {spikes.shape}")
+    samples, steps = spikes.shape[:2]
+    constant = spikes.strides[1] == 0 and steps > 1
+    distinct = _checked_values(net, spikes[:, :1] if constant else spikes)
+    events = distinct.reshape(samples, -1 if not constant else 1, *net.input_shape)
+    return np.broadcast_to(events, (samples, steps, *net.input_shape)) if constant else events
+
+
+def _checked_values(net: IntNet, spikes: np.ndarray) -> np.ndarray:
+    low, high = int(spikes.min()), int(spikes.max())
+    if isinstance(net.layers[0], Input):
+        if (spikes != spikes[:, :1]).any():
+            raise FormatError("input: layer0 takes the image as its bias, so all time steps must be the same")
+        limits, what = (-(1 << 31), (1 << 31) - 1), "int32 for an input layer that owns neurons"
+    elif net.message_bits:
+        top = (1 << min(net.message_bits, 31)) - 1
+        limits, what = (-top, top), f"graded events of {net.message_bits} bits"
+    else:
+        limits, what = (0, 1), "events 0 or 1 (the network's message_bits is 0)"
+    if low < limits[0] or high > limits[1]:
+        raise FormatError(f"input: expected {what}, in [{limits[0]}, {limits[1]}], found values {low} to {high}")
+    if spikes.dtype == np.uint8:
+        return spikes
+    if spikes.dtype == np.bool_:
+        return spikes.view(np.uint8)
+    return spikes.astype(np.uint8 if limits == (0, 1) else np.int32)
+
+
+def simulate(net: IntNet, spikes: np.ndarray, states: bool = False) -> SpikeTrace:
+    """Runs `net` on integers (N, T, *input shape) as `check_input` takes them; all samples start from u = v = 0.
+
+    Records u and v of every step with `states`. A layer's `overflows` counts, per neuron and step, each of these that
+    changed a value: the 24 bit wrap of a convolution's sum, the 32 bit wrap of a << 6, that of the current, and the
+    current's correction by 2^24; `saturations` counts the clips of v. Raises FormatError for unusable input.
+    """
+    events = source = check_input(net, spikes)
+    traces = []
+    for name, layer in zip(net.names, net.layers, strict=True):
+        traces.append(_run_layer(name, layer, source, states))
+        source = traces[-1].spikes
+    return SpikeTrace("reference", events, tuple(traces))
+
+
+def _run_layer(name: str, layer: Layer, events: np.ndarray, states: bool) -> LayerTrace:
+    samples, steps = events.shape[:2]
+    shape = (samples, *layer.shape)
+    spikes = np.zeros((samples, steps, *layer.shape), np.uint8)
+    recorded = [np.zeros(spikes.shape, np.int32) for _ in "uv"] if states else None
+    u, v = np.zeros(shape, np.int64), np.zeros(shape, np.int64)
+    bias = _bias(layer, events)
+    overflows = saturations = 0
+    for t, (a, wraps) in enumerate(_sums(layer, events)):
+        u, v, spikes[:, t], overflowed, clipped = _step(layer.neuron, layer.shape, bias, a, u, v)
+        overflows += wraps + overflowed
+        saturations += clipped
+        if recorded:
+            recorded[0][:, t], recorded[1][:, t] = u, v
+    every_u, every_v = recorded or (None, None)
+    return LayerTrace(name, spikes, v.astype(np.int32), every_u, every_v, overflows, saturations)
+
+
+def _step(
+    neuron: Neuron, shape: tuple[int, ...], bias: np.ndarray, a: np.ndarray, u: np.ndarray, v: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, int, int]:
+    """One time step of CUBA-LIF neurons: (u, v, s, overflows, saturations). All arrays (N, *shape) int64."""
+    aligned = a << STATE_SHIFT
+    activation = wrap32(aligned)
+    total = decay(u, per_neuron(neuron.current_decay, shape)) + activation
+    current = wrap32(total)
+    u, corrected = wrap_current(current)
+    v, clipped = saturate_voltage(decay(v, per_neuron(neuron.voltage_decay, shape)) + u + (bias << STATE_SHIFT))
+    s = v > per_neuron(neuron.threshold, shape) << STATE_SHIFT
+    overflows = sum(int(np.count_nonzero(where)) for where in (aligned != activation, total != current, corrected))
+    return u, np.where(s, 0, v), s, overflows, int(np.count_nonzero(clipped))
+
+
+def _bias(layer: Layer, events: np.ndarray) -> np.ndarray:
+    """Bias mantissa that broadcasts over (N, *layer.shape): on an input layer the image, cast to int16 as Lava does."""
+    if isinstance(layer, Input):
+        return events[:, 0].astype(np.int16).astype(np.int64)
+    bias = layer.neuron.bias
+    return np.zeros((), np.int64) if bias is None else per_neuron(bias, layer.shape)
+
+
+def _sums(layer: Layer, events: np.ndarray) -> Iterator[tuple[np.ndarray, int]]:
+    """For each step: a, (N, *layer.shape) int64, and how many convolution sums wrapped."""
+    steps = events.shape[1]
+    if isinstance(layer, Input):
+        yield from ((np.zeros((1,) * events[:, 0].ndim, np.int64), 0) for _ in range(steps))
+    elif isinstance(layer, Dense) and layer.delay is not None:
+        yield from _delayed_sums(layer.weight, layer.delay, layer.weight_exp, events)
+    else:
+        weight = layer.weight.astype(_exact_dtype(layer.weight, events))
+        result = None
+        for t in range(steps):
+            if result is None or events.strides[1] != 0:
+                if isinstance(layer, Dense):
+                    result = _dense_sum(weight, layer.weight_exp, events[:, t]), 0
+                else:
+                    result = _conv_sum(layer, weight, events[:, t])
+            yield result
+
+
+def _exact_dtype(weight: np.ndarray, events: np.ndarray) -> type:
+    """The fastest type in which a sum of products is exact: a float below its mantissa (BLAS), else int64."""
+    per_output = np.abs(weight.astype(np.int64)).reshape(weight.shape[0], -1).sum(axis=1).max()
+    distinct = events[:, :1] if events.strides[1] == 0 else events
+    bound = int(per_output) * max(abs(int(distinct.min())), abs(int(distinct.max())))
+    if bound >= 1 << 63:
+        raise FormatError(f"weights and input: sums of up to {bound} do not fit 64 bits")
+    return np.float32 if bound < 1 << 24 else np.float64 if bound < 1 << 53 else np.int64
+
+
+def _dense_sum(weight: np.ndarray, weight_exp: int, events: np.ndarray) -> np.ndarray:
+    flat = events.reshape(len(events), -1).astype(weight.dtype)
+    return shift(wrap32((flat @ weight.T).astype(np.int64)), weight_exp)
+
+
+def _delayed_sums(
+    weight: np.ndarray, delay: np.ndarray, weight_exp: int, events: np.ndarray
+) -> Iterator[tuple[np.ndarray, int]]:
+    """Synapses of each delay sum and shift on their own, when the event is sent, as in Lava's DelayDense."""
+    samples, steps = events.shape[:2]
+    dtype = _exact_dtype(weight, events)
+    pending = np.zeros((steps, samples, weight.shape[0]), np.int64)
+    for wait in np.unique(delay):
+        group = np.where(delay == wait, weight, 0).astype(dtype)
+        for t in range(steps - wait):
+            pending[t + wait] += _dense_sum(group, weight_exp, events[:, t])
+    yield from ((a, 0) for a in pending)
+
+
+def _conv_sum(layer: Conv, weight: np.ndarray, events: np.ndarray) -> tuple[np.ndarray, int]:
+    """Cross-correlation of (N, C, H, W) as one matrix product over the unfolded input, wrapped to 24 bits."""
+    (pad_h, pad_w), (_, out_h, out_w) = layer.padding, layer.shape
+    extent = [dilation * (k - 1) + 1 for dilation, k in zip(layer.dilation, weight.shape[2:], strict=True)]
+    kernels = weight.reshape(layer.groups, weight.shape[0] // layer.groups, -1)
+    total = np.empty((len(events), *layer.shape), np.int64)
+    block = max(1, _COLUMNS // (kernels.shape[2] * layer.groups * out_h * out_w))
+    for start in range(0, len(events), block):
+        part = events[start : start + block].astype(weight.dtype)
+        padded = np.pad(part, ((0, 0), (0, 0), (pad_h, pad_h), (pad_w, pad_w)))
+        windows = sliding_window_view(padded, extent, axis=(2, 3))  # type: ignore[call-overload]  (N, C, H', W', kh, kw)
+        windows = windows[:, :, :: layer.stride[0], :: layer.stride[1], :: layer.dilation[0], :: layer.dilation[1]]
+        columns = windows.transpose(0, 1, 4, 5, 2, 3).reshape(len(part), layer.groups, kernels.shape[2], out_h * out_w)
+        total[start : start + block] = (kernels @ columns).reshape(len(part), *layer.shape)
+    wrapped = wrap24(total)
+    return wrapped, int(np.count_nonzero(wrapped != total))

@@ -1,0 +1,127 @@
+"""Profiles on the terminal. Reads the very object that `--json` prints, so that the two cannot disagree."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Group, RenderableType
+from rich.markup import escape
+from rich.table import Table
+from rich.text import Text
+
+NOT_KNOWN = "not known"
+_ERROR_LINE = "measured / estimate was {low:g} to {high:g} for {of}"
+
+
+def profile_table(profile: Mapping[str, Any], title: str = "") -> Group:
+    """Rich renderables of one profile, with the keys of `docs/energy_model.md`; all figures per inference.
+
+    Activity by layer, what it was measured on, then, for profiles with targets, the energy on each, what is not
+    known, how far off such estimates were, and each constant with its source.
+    """
+    parts: list[RenderableType] = [layer_table(profile, title), measured_on(profile)]
+    if profile["energy"]:
+        parts += [energy_table(profile), *_energy_notes(profile), constants_table(profile)]
+    return Group(*parts)
+
+
+def layer_table(profile: Mapping[str, Any], title: str = "") -> Table:
+    """Neurons, spikes, synops, updates and the MACs of an ANN with the same layers, by layer and in sum."""
+    table = Table(title=escape(title) or None, title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
+    table.add_column("layer")
+    columns = ("neurons", "spikes", "per neuron\nand step", "synops", "effective\nsynops", "updates", "ANN\nMACs")
+    for column in columns:
+        table.add_column(column, justify="right")
+    samples, steps = profile["samples"], profile["steps"]
+    network = [row for row in profile["layers"] if row["name"] != "input"]
+    for row in profile["layers"]:
+        table.add_row(*_layer_cells(_layer_name(row), [row], samples, steps))
+    table.add_section()
+    table.add_row(*_layer_cells("sum but input", network, samples, steps), style="bold")
+    return table
+
+
+def measured_on(profile: Mapping[str, Any]) -> Text:
+    """The line that says what was counted, and on what."""
+    return Text(
+        f"Per inference of {profile['steps']} steps: {profile['fidelity']} network, {profile['samples']:,} samples, "
+        f"{profile['data']}. ANN MACs: one forward pass of an ANN with the same layers."
+    )
+
+
+def energy_table(profile: Mapping[str, Any]) -> Table:
+    """uJ per inference on each target: dynamic energy with its parts and layers, static and total."""
+    table = Table(title="Energy, uJ per inference (estimate)", title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
+    table.add_column("target")
+    table.add_column("energy")
+    for column in ("low", "typical", "high", "share"):
+        table.add_column(column, justify="right")
+    for name, energy in profile["energy"].items():
+        dynamic = energy["dynamic_uJ"]
+        table.add_row(escape(name), "dynamic", *_band(dynamic), "", style="bold")
+        for part, cost in energy["parts_uJ"].items():
+            table.add_row("", f"  {part}", *_band(cost), _share(cost, dynamic))
+        for layer in energy["layers_uJ"]:
+            table.add_row("", f"  {layer['name']}", *_band(layer["dynamic"]), _share(layer["dynamic"], dynamic))
+        if largest := energy["dominates"]:
+            what = f"  most: {largest['part']} of {largest['layer']}"
+            table.add_row("", what, "", "", "", f"{largest['share']:.0%}", style="italic")
+        table.add_row("", "static", *_band(energy["static_uJ"]), "")
+        table.add_row("", "total", *_band(energy["total_uJ"]), "", end_section=True)
+    return table
+
+
+def constants_table(profile: Mapping[str, Any]) -> Table:
+    """Every constant that the estimates use, with unit, kind and source."""
+    table = Table(title="Constants", title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
+    for column in ("target", "constant", "low / typical / high", "kind", "source"):
+        table.add_column(column, overflow="fold")
+    for name, energy in profile["energy"].items():
+        for cost in energy["costs"]:
+            values = " / ".join(dict.fromkeys(f"{cost[key]:g}" for key in ("low", "typical", "high")))
+            cells = (name, cost["name"], f"{values} {cost['unit']}", cost["kind"], cost["source"])
+            table.add_row(*(escape(cell) for cell in cells))
+    return table
+
+
+def _layer_cells(name: str, rows: list[Mapping[str, Any]], samples: int, steps: int) -> list[str]:
+    neurons, spikes = sum(row["neurons"] for row in rows), sum(row["spikes"] for row in rows)
+    per_inference = [sum(row[key] for row in rows) / samples for key in ("synops", "synops_effective", "updates")]
+    rate = spikes / (neurons * samples * steps)
+    macs = sum(row["macs_ann"] for row in rows)
+    return [name, f"{neurons:,}", number(spikes / samples), number(rate), *map(number, per_inference), f"{macs:,}"]
+
+
+def _layer_name(row: Mapping[str, Any]) -> str:
+    return row["name"] if row["name"] == row["kind"] else f"{row['name']} {row['kind']}"
+
+
+def _energy_notes(profile: Mapping[str, Any]) -> list[Text]:
+    """The note, what is not known and the published errors: each once, with the targets that it holds for."""
+    lines: dict[str, list[str]] = {}
+    for name, energy in profile["energy"].items():
+        known = [_ERROR_LINE.format(**factor) + f" ({factor['source']})" for factor in energy["error_factors"]]
+        unknown = [f"{NOT_KNOWN}: {item}" for item in energy["not_known"]]
+        for line in (energy["note"], *unknown, *known):
+            lines.setdefault(line, []).append(name)
+    every = len(profile["energy"])
+    return [
+        Text(f"- {line}" if len(names) == every else f"- {', '.join(names)}: {line}") for line, names in lines.items()
+    ]
+
+
+def _band(energy: Mapping[str, float] | None) -> list[str]:
+    return [number(energy[key]) if energy else NOT_KNOWN for key in ("low", "typical", "high")]
+
+
+def _share(cost: Mapping[str, float] | None, whole: Mapping[str, float] | None) -> str:
+    return f"{cost['typical'] / whole['typical']:.0%}" if cost and whole and whole["typical"] else ""
+
+
+def number(value: float) -> str:
+    """Three digits, or all digits before the point: 0.00120, 12.0, 12,345."""
+    if value == 0:
+        return "0"
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:#.3g}"

@@ -1,0 +1,22 @@
+"""Training with lava-dl SLAYER blocks; the only package besides `engines/lava` that knows lava-dl."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import logging
+
+from snnkd.errors import LimitError
+
+# On import lava-dl prints about an optional package and torch's extension loader logs about CUDA: neither is for users.
+logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)
+try:
+    with contextlib.redirect_stdout(io.StringIO()):
+        from lava.lib.dl import slayer
+except ImportError as error:
+    raise LimitError(
+        f"training needs lava-dl 0.6.0, which runs on Python 3.10 only ({error}): run it with `uv run`, or install "
+        "'lava-nc==0.10.0' and 'lava-dl==0.6.0' into a Python 3.10 environment"
+    ) from error
+
+__all__ = ["slayer"]

@@ -1,0 +1,142 @@
+"""Networks of lava-dl `slayer.block.cuba` blocks, run time-first.
+
+The blocks are lava-dl's, with snnkd's neuron in them. SLAYER's layout is (N, C, H, W, T), where a convolution over
+all steps is a slow 3-D one and each step of the neuron a strided slice. Here time comes first, (T, N, C, H, W): all
+steps are one 2-D convolution or matrix product, and steps that are all the same are multiplied once.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+
+from snnkd import architecture
+from snnkd.errors import QuantizationError
+from snnkd.recipe_tables import Neuron as NeuronSettings
+from snnkd.training import slayer
+from snnkd.training.cuba import W_SCALE, Neuron
+
+Block = slayer.block.cuba.Conv | slayer.block.cuba.Dense
+# float32 holds integers up to 2^24; the weights are even, which gives one bit more. Lava wraps convolutions at 2^23.
+INIT_STD = 0.25
+_EXACT = {"dense": 1 << 25, "conv": 1 << 23}
+
+
+@dataclass(frozen=True)
+class Output:
+    """layers: spikes of each layer, (T, N, *shape) float32 of 0 and 1; v_last: (N, classes) v of the last layer after
+    the last step, in SLAYER's units."""
+
+    layers: list[torch.Tensor]
+    v_last: torch.Tensor
+
+    @property
+    def sat(self) -> torch.Tensor:
+        """The spiking activation tensor of the output layer, (T, classes, N)."""
+        return self.layers[-1].transpose(1, 2)
+
+
+class Network(torch.nn.Module):
+    """A chain of SLAYER CUBA blocks for an `Architecture`; `event_max` is the largest value of an input event."""
+
+    def __init__(
+        self, plan: architecture.Architecture, settings: NeuronSettings, weight_bits: int = 8, event_max: int = 1
+    ):
+        super().__init__()
+        self.input_shape = tuple(plan.input)
+        self.threshold_gain = None if settings.threshold is not None else settings.threshold_gain
+        self.blocks = torch.nn.ModuleList()
+        for index, (layer, shape) in enumerate(plan.inputs()):
+            if isinstance(layer, architecture.Dense) and len(shape) == 3:
+                self.blocks.append(slayer.block.cuba.Flatten())
+            block = _block(layer, shape, settings, weight_bits)
+            _check_exact(f"{plan.name}, layers.{index}", block, event_max if index == 0 else 1)
+            self.blocks.append(block)
+
+    @property
+    def layers(self) -> list[Block]:
+        """The blocks that own neurons, in order."""
+        return [block for block in self.blocks if not isinstance(block, slayer.block.cuba.Flatten)]  # pyright: ignore
+
+    def forward(self, events: torch.Tensor) -> Output:
+        """events: (N, T, C, H, W), integers as float32; a time axis of stride 0 is multiplied once."""
+        x = v_last = events.transpose(0, 1)
+        layers = []
+        for block in self.layers:
+            x, v_last = block.neuron.run(_sums(block, x))
+            layers.append(x)
+        return Output(layers, v_last)
+
+    @torch.no_grad()
+    def calibrate(self, events: torch.Tensor) -> None:
+        """Sets each layer's threshold to `threshold_gain` standard deviations of its synaptic sums on `events`.
+
+        Called once, on the first batch, where the recipe fixes no threshold: 8 bit weights then use their range
+        whatever the encoding and the fan-in are.
+        """
+        if self.threshold_gain is None:
+            return
+        x = events.transpose(0, 1)
+        for block in self.layers:
+            a = _sums(block, x)
+            block.neuron.set_threshold(round(self.threshold_gain * float(a.std()) * W_SCALE))
+            x, _ = block.neuron.run(a)
+
+
+def _sums(block: Block, x: torch.Tensor) -> torch.Tensor:
+    """Synaptic sums (T, N, ...) of x (T, N, ...)."""
+    if x.shape[0] > 1 and x.stride(0) == 0:
+        a = _synapse(block, x[:1])
+        return a.expand(x.shape[0], *a.shape[1:])
+    return _synapse(block, x)
+
+
+def _synapse(block: Block, x: torch.Tensor) -> torch.Tensor:
+    synapse = block.synapse
+    weight = synapse.pre_hook_fx(synapse.weight)[..., 0]
+    if isinstance(block, slayer.block.cuba.Dense):
+        return F.linear(x.flatten(2), weight.flatten(1))
+    stride, padding, dilation = synapse.stride[:2], synapse.padding[:2], synapse.dilation[:2]
+    a = F.conv2d(x.flatten(0, 1), weight, None, stride, padding, dilation, synapse.groups)
+    return a.unflatten(0, x.shape[:2])
+
+
+def _block(layer: architecture.Layer, shape: tuple[int, ...], settings: NeuronSettings, weight_bits: int) -> Block:
+    neuron = {
+        "threshold": settings.threshold or 1.0,
+        "current_decay": settings.current_decay,
+        "voltage_decay": settings.voltage_decay,
+        "tau_grad": settings.tau_grad,
+        "scale_grad": settings.scale_grad,
+    }
+    if isinstance(layer, architecture.Conv):
+        block = slayer.block.cuba.Conv(
+            neuron,
+            shape[0],
+            layer.channels,
+            layer.kernel,
+            stride=layer.stride,
+            padding=layer.padding,
+            dilation=layer.dilation,
+            groups=layer.groups,
+            delay_shift=False,
+        )
+    else:
+        block = slayer.block.cuba.Dense(neuron, torch.Size(shape).numel(), layer.neurons, delay_shift=False)
+    block.neuron = Neuron(**neuron, weight_bits=weight_bits)
+    block.synapse.pre_hook_fx = block.neuron.quantize_8bit
+    with torch.no_grad():  # two standard deviations are half of the 8 bit range: fine steps, and room to grow
+        torch.nn.init.normal_(block.synapse.weight, std=INIT_STD)
+    return block
+
+
+def _check_exact(where: str, block: Block, event_max: int) -> None:
+    fan_in = block.synapse.weight[0].numel()
+    kind = "dense" if isinstance(block, slayer.block.cuba.Dense) else "conv"
+    if fan_in * event_max * 256 >= _EXACT[kind]:
+        raise QuantizationError(
+            f"{where}: {fan_in} inputs of up to {event_max} can sum to more than {_EXACT[kind]}, beyond what is exact "
+            "here; use fewer encoding bits, or a convolution with a stride in front"
+        )

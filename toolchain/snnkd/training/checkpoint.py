@@ -1,0 +1,77 @@
+"""Checkpoints as one safetensors file: network, best network so far, optimizer and RNG state, and the history."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+
+from snnkd.errors import FormatError, MismatchError
+from snnkd.files import atomic
+
+
+@dataclass
+class Progress:
+    """How far a stage has come. key: digest of all that determines it; history: one row of metrics per epoch."""
+
+    key: str
+    epoch: int = 0
+    best_epoch: int = 0
+    best_accuracy: float = -1.0
+    norms: dict[str, float] = field(default_factory=dict)
+    history: list[dict[str, Any]] = field(default_factory=list)
+
+
+def save(
+    path: Path,
+    progress: Progress,
+    network: torch.nn.Module,
+    best: dict[str, torch.Tensor],
+    optimizer: torch.optim.Optimizer,
+) -> None:
+    """Writes everything that resuming needs, in one file, whole or not at all."""
+    tensors = {f"network.{name}": value for name, value in network.state_dict().items()}
+    tensors |= {f"best.{name}": value for name, value in best.items()}
+    for index, state in optimizer.state_dict()["state"].items():
+        tensors |= {f"optimizer.{index}.{name}": value for name, value in state.items()}
+    tensors["rng"] = torch.get_rng_state()
+    with atomic(path) as temporary:
+        contiguous = {name: value.detach().clone().contiguous() for name, value in tensors.items()}
+        save_file(contiguous, temporary, metadata={"progress": json.dumps(vars(progress))})
+
+
+def load(
+    path: Path, key: str, network: torch.nn.Module, optimizer: torch.optim.Optimizer | None = None
+) -> tuple[Progress, dict[str, torch.Tensor]]:
+    """Restores network, optimizer and RNG in place; returns the progress and the best network's state.
+
+    Raises MismatchError where the file belongs to another recipe, FormatError where it is damaged.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            progress = Progress(**json.loads((file.metadata() or {})["progress"]))
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (not a dict)
+    except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
+        raise FormatError(f"{path}: damaged checkpoint ({error}); delete it to train this stage again") from error
+    if progress.key != key:
+        raise MismatchError(
+            f"{path}: belongs to another recipe, data set or seed; train without --resume, or into another --runs"
+        )
+    network.load_state_dict(_part(tensors, "network."))
+    if optimizer is not None:
+        states: dict[int, dict[str, torch.Tensor]] = {}
+        for name, value in _part(tensors, "optimizer.").items():
+            index, field_name = name.split(".", 1)
+            states.setdefault(int(index), {})[field_name] = value
+        optimizer.load_state_dict({"state": states, "param_groups": optimizer.state_dict()["param_groups"]})
+        torch.set_rng_state(tensors["rng"])
+    return progress, _part(tensors, "best.")
+
+
+def _part(tensors: dict[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor]:
+    return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
