@@ -1,1 +1,59 @@
+"""snnkd distils spiking neural networks and hands them to neuromorphic and embedded hardware, bit for bit.
+
+    net = snnkd.load("student.net")
+    trace = snnkd.simulate(net, spikes)
+    snnkd.verify(net, spikes, against="lava").equal
+
+Everything is imported when it is first used: `import snnkd` loads no torch and no Lava.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from snnkd.api import export, train
+    from snnkd.evaluation import profile, simulate, verify
+    from snnkd.network import IntNet
+    from snnkd.netx import load, save
+    from snnkd.quantization import to_intnet
+    from snnkd.trace import SpikeTrace
+    from snnkd.training import losses
+    from snnkd.training.cuba import Neuron
+
 __version__ = "0.1.0"
+__all__ = [
+    "IntNet",
+    "Neuron",
+    "SpikeTrace",
+    "export",
+    "load",
+    "losses",
+    "profile",
+    "save",
+    "simulate",
+    "to_intnet",
+    "train",
+    "verify",
+]
+
+_HOMES = {
+    "IntNet": "network",
+    "Neuron": "training.cuba",
+    "SpikeTrace": "trace",
+    "export": "api",
+    "load": "netx",
+    "losses": "training.losses",
+    "profile": "evaluation",
+    "save": "netx",
+    "simulate": "evaluation",
+    "to_intnet": "quantization",
+    "train": "api",
+    "verify": "evaluation",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'snnkd' has no attribute '{name}'")
+    home = importlib.import_module(f"snnkd.{_HOMES[name]}")
+    return home if home.__name__.endswith(f".{name}") else getattr(home, name)

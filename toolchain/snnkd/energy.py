@@ -77,7 +77,9 @@ class Energy:
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON data; keys in `docs/energy_model.md`. Energies in uJ per inference, null where not known."""
-        unknown = [f"cost of {name}: {self.target.name} has no such constant" for name in self.missing]
+        unknown = (
+            [f"dynamic energy: {self.target.name} has no cost of {', '.join(self.missing)}"] if self.missing else []
+        )
         return {
             "dynamic_uJ": _json(self.dynamic),
             "static_uJ": None,

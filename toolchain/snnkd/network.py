@@ -149,6 +149,42 @@ class IntNet:
             yield name, shape, layer
             shape = layer.shape
 
+    def describe(self) -> dict[str, Any]:
+        """What `snnkd inspect --json` prints: all but the weights themselves, as plain JSON data."""
+        return {
+            "input_shape": list(self.input_shape),
+            "steps": self.steps,
+            "message_bits": self.message_bits,
+            "encoding": self.encoding,
+            "readout": {"kind": self.readout.kind, "ties": self.readout.ties},
+            "parameters": self.parameters,
+            "neurons": self.neurons,
+            "provenance": self.provenance,
+            "layers": [
+                {"layer": name, **_describe(layer)} for name, layer in zip(self.names, self.layers, strict=True)
+            ],
+        }
+
+
+def _describe(layer: Layer) -> dict[str, Any]:
+    row: dict[str, Any] = {"kind": type(layer).__name__.lower(), "shape": list(layer.shape)}
+    row |= {"connection": "", "weights": 0, "range": "", "delay": ""}
+    if isinstance(layer, Conv):
+        row["connection"] = (
+            f"{layer.weight.shape[2]}x{layer.weight.shape[3]}, stride {layer.stride}, padding {layer.padding}, "
+            f"dilation {layer.dilation}, groups {layer.groups}"
+        )
+    if not isinstance(layer, Input):
+        row |= {"weights": layer.weight.size, "range": f"{layer.weight.min()} to {layer.weight.max()}"}
+    if isinstance(layer, Dense):
+        row["connection"] = f"all, x 2^{layer.weight_exp}" if layer.weight_exp else "all"
+        row["delay"] = "" if layer.delay is None else f"{layer.delay.min()} to {layer.delay.max()}"
+    for key, name in (("threshold", "threshold"), ("iDecay", "current_decay"), ("vDecay", "voltage_decay")):
+        values = getattr(layer.neuron, name)
+        row[key] = str(values.min()) if values.min() == values.max() else f"{values.min()} to {values.max()}"
+    row["bias"] = layer.neuron.bias is not None
+    return row
+
 
 def per_neuron(values: np.ndarray, shape: Shape) -> np.ndarray:
     """int64 view of a neuron parameter that broadcasts over (..., *shape)."""
@@ -206,7 +242,7 @@ def _check_conv(name: str, shape: Shape, layer: Conv) -> None:
     out, channels = layer.weight.shape[0], layer.weight.shape[1] * layer.groups if layer.weight.ndim == 4 else -1
     if layer.groups < 1 or channels != shape[0] or out % layer.groups:
         raise FormatError(
-            f"{name}.weight: shape {layer.weight.shape} with groups {layer.groups} does not fit {shape[0]} input channels"
+            f"{name}.weight: shape {layer.weight.shape} with groups {layer.groups} does not fit {shape[0]} channels"
         )
     if min(*layer.stride, *layer.dilation) < 1 or min(layer.padding) < 0:
         raise FormatError(f"{name}: stride and dilation must be at least 1, padding at least 0")

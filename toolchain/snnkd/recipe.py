@@ -13,7 +13,7 @@ from typing import Any
 import tomli_w
 from pydantic import Field
 
-from snnkd import architecture, files, schema
+from snnkd import architecture, encoding, files, schema
 from snnkd.architecture import Architecture
 from snnkd.errors import RecipeError, SnnkdError
 from snnkd.overrides import apply, note
@@ -85,6 +85,10 @@ class Recipe(Table):
     def architecture(self, stage: str) -> Architecture:
         """The network of `stage`."""
         return self.networks[self.chain[stage].network]
+
+    def encoder(self) -> encoding.Encoding:
+        """The encoder of training, evaluation, simulation and hand-off; Poisson spikes are seeded by the recipe."""
+        return encoding.Encoding(self.encoding.kind, self.encoding.steps, self.encoding.bits, self.seed)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data that `parse` takes back, in a fixed order (the stages' order counts)."""

@@ -23,13 +23,18 @@ def profile_table(profile: Mapping[str, Any], title: str = "") -> Group:
     """
     parts: list[RenderableType] = [layer_table(profile, title), measured_on(profile)]
     if profile["energy"]:
-        parts += [energy_table(profile), *_energy_notes(profile), constants_table(profile)]
+        parts += [
+            energy_table(profile),
+            *_energy_notes(profile),
+            Text("\nConstants, low / typical / high"),
+            constants_table(profile),
+        ]
     return Group(*parts)
 
 
 def layer_table(profile: Mapping[str, Any], title: str = "") -> Table:
     """Neurons, spikes, synops, updates and the MACs of an ANN with the same layers, by layer and in sum."""
-    table = Table(title=escape(title) or None, title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
+    table = _table(title)
     table.add_column("layer")
     columns = ("neurons", "spikes", "per neuron\nand step", "synops", "effective\nsynops", "updates", "ANN\nMACs")
     for column in columns:
@@ -53,7 +58,7 @@ def measured_on(profile: Mapping[str, Any]) -> Text:
 
 def energy_table(profile: Mapping[str, Any]) -> Table:
     """uJ per inference on each target: dynamic energy with its parts and layers, static and total."""
-    table = Table(title="Energy, uJ per inference (estimate)", title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
+    table = _table("Energy, uJ per inference (estimate)")
     table.add_column("target")
     table.add_column("energy")
     for column in ("low", "typical", "high", "share"):
@@ -64,7 +69,8 @@ def energy_table(profile: Mapping[str, Any]) -> Table:
         for part, cost in energy["parts_uJ"].items():
             table.add_row("", f"  {part}", *_band(cost), _share(cost, dynamic))
         for layer in energy["layers_uJ"]:
-            table.add_row("", f"  {layer['name']}", *_band(layer["dynamic"]), _share(layer["dynamic"], dynamic))
+            if layer["dynamic"]:
+                table.add_row("", f"  {layer['name']}", *_band(layer["dynamic"]), _share(layer["dynamic"], dynamic))
         if largest := energy["dominates"]:
             what = f"  most: {largest['part']} of {largest['layer']}"
             table.add_row("", what, "", "", "", f"{largest['share']:.0%}", style="italic")
@@ -74,16 +80,19 @@ def energy_table(profile: Mapping[str, Any]) -> Table:
 
 
 def constants_table(profile: Mapping[str, Any]) -> Table:
-    """Every constant that the estimates use, with unit, kind and source."""
-    table = Table(title="Constants", title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
-    for column in ("target", "constant", "low / typical / high", "kind", "source"):
-        table.add_column(column, overflow="fold")
+    """Every constant that the targets have, low / typical / high, with unit, kind and source."""
+    grid = Table.grid(padding=(0, 1, 0, 0))
     for name, energy in profile["energy"].items():
         for cost in energy["costs"]:
-            values = " / ".join(dict.fromkeys(f"{cost[key]:g}" for key in ("low", "typical", "high")))
-            cells = (name, cost["name"], f"{values} {cost['unit']}", cost["kind"], cost["source"])
-            table.add_row(*(escape(cell) for cell in cells))
-    return table
+            values = " / ".join(f"{cost[key]:g}" for key in ("low", "typical", "high"))
+            what = f"{values} {cost['unit']}, {cost['kind']}: {cost['source']}"
+            grid.add_row(escape(name), escape(cost["name"]), escape(what))
+    return grid
+
+
+def _table(title: str) -> Table:
+    shown = escape(title) or None
+    return Table(title=shown, title_justify="left", box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
 
 
 def _layer_cells(name: str, rows: list[Mapping[str, Any]], samples: int, steps: int) -> list[str]:
@@ -124,4 +133,4 @@ def number(value: float) -> str:
     """Three digits, or all digits before the point: 0.00120, 12.0, 12,345."""
     if value == 0:
         return "0"
-    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:#.3g}"
+    return f"{value:,.0f}" if abs(value) >= 99.95 else f"{value:#.3g}"

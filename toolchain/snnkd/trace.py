@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import prod
+from pathlib import Path
 
 import numpy as np
 
+from snnkd.files import atomic
 from snnkd.network import Conv, Dense, Input, IntNet, Layer, Shape
 
 
@@ -140,3 +142,14 @@ def count(net: IntNet, trace: SpikeTrace) -> list[LayerCount]:
         )
         events = spikes
     return rows
+
+
+def save(trace: SpikeTrace, path: Path) -> None:
+    """Writes `trace` as .npz: input and layerK (N, T, *shape), and layerK_u and layerK_v where it has states."""
+    arrays = {"input": np.ascontiguousarray(trace.input)}
+    for layer in trace.layers:
+        arrays[layer.name] = layer.spikes
+        if layer.u is not None and layer.v is not None:
+            arrays |= {f"{layer.name}_u": layer.u, f"{layer.name}_v": layer.v}
+    with atomic(path) as temporary, temporary.open("wb") as file:
+        np.savez_compressed(file, **arrays)  # pyright: ignore[reportArgumentType]

@@ -14,6 +14,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 import numpy as np
@@ -100,7 +101,8 @@ def run_worker(folder: Path, timeout: float) -> None:
                 f"engine lava: not done after {timeout:g} s, stopped; use fewer samples or steps{_last_words(log)}"
             ) from None
         finally:
-            _end(child)
+            if child.returncode != 0:
+                _end(child)
     if status != 0 or not (folder / "done").exists():
         raise SnnkdError(f"engine lava: Lava failed with exit status {status}{_last_words(log)}")
 
@@ -131,12 +133,14 @@ def _delayed(net: IntNet, start: int = 0) -> bool:
 
 
 def _end(child: subprocess.Popen) -> None:
-    """Ends the child's process group: asked first, so that its resource tracker frees the shared memory."""
-    for number, patience in ((signal.SIGTERM, 2.0), (signal.SIGKILL, 5.0)):
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(child.pid, number)
+    """Ends the child and all that it started: asked first, so that its resource tracker frees the shared memory."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(child.pid, signal.SIGTERM)
         with contextlib.suppress(subprocess.TimeoutExpired):
-            child.wait(patience)
+            child.wait(2.0)
+        time.sleep(0.5)
+        os.killpg(child.pid, signal.SIGKILL)
+    child.wait()
 
 
 def _last_words(log: Path) -> str:

@@ -19,26 +19,31 @@ _MAX_TEXT = 1 << 20
 
 @dataclass(frozen=True)
 class Group:
-    """A group of an open file; `where` names file and place in messages."""
+    """A group of an open file; `file` and `place` ('layer/0') name it in messages."""
 
     handle: h5py.Group
-    where: str
+    file: str
+    place: str = ""
+
+    @property
+    def where(self) -> str:
+        return f"{self.file}: {self.place}" if self.place else self.file
 
     def error(self, name: str, problem: str) -> FormatError:
-        return FormatError(f"{self.where}: {name}: {problem}" if name else f"{self.where}: {problem}")
+        return FormatError(": ".join(part for part in (self.file, self.place, name, problem) if part))
 
     def names(self) -> list[str]:
         return list(self.handle.keys())
 
     def __contains__(self, name: str) -> bool:
-        return self.handle.get(name, getlink=True) is not None if name in self.names() else False
+        return name in self.names()
 
     def group(self, name: str) -> Group:
         """The group `name`; FormatError where it is missing, a link or something else."""
         member = self._member(name)
         if not isinstance(member, h5py.Group):
             raise self.error(name, "expected a group")
-        return Group(member, f"{self.where}/{name}")
+        return Group(member, self.file, f"{self.place}/{name}" if self.place else name)
 
     def numbers(self, name: str) -> np.ndarray:
         """The array `name`: integers as int64, floats truncated towards zero as NetX does, all in 32 bits."""
@@ -84,7 +89,7 @@ class Group:
             raise self.error(f"attribute {name}", f"a text of {len(value)} characters is too long")
         return value.decode("utf-8") if isinstance(value, bytes) else str(value)
 
-    def _member(self, name: str) -> h5py.Group | h5py.Dataset:
+    def _member(self, name: str) -> h5py.HLObject:
         if name not in self.names():
             raise self.error(name, "is missing")
         if not isinstance(self.handle.get(name, getlink=True), h5py.HardLink):
@@ -99,7 +104,7 @@ class Group:
             raise self.error(name, "keeps its data in another file; that is not followed")
         if member.shape is None:
             raise self.error(name, "is empty")
-        if member.size > MAX_ELEMENTS:
+        if prod(member.shape) > MAX_ELEMENTS:
             raise self.error(name, f"shape {member.shape} has more than {MAX_ELEMENTS} elements")
         return member
 

@@ -80,10 +80,8 @@ def _fit(weight: np.ndarray) -> tuple[np.ndarray, int, int]:
     """NetX: (weight << scale_bits, num_weight_bits, scale_bits); weight_exp is -scale_bits."""
     low, high = int(weight.min()), int(weight.max())
     mixed = low < 0 <= high
-    if mixed:
-        scale = min(127 / high if high else np.inf, -128 / low)
-    else:
-        scale = -256 / low if high < 0 else 255 / high
+    above, below = (127, -128) if mixed else (255, -256)
+    scale = min(above / high if high > 0 else np.inf, below / low if low < 0 else np.inf)
     scale_bits = int(np.floor(np.log2(scale))) + mixed
     precision = next((n for n in range(8, 0, -1) if not (weight & ((1 << n) - 1)).any()), 0) - mixed
     shifted = weight << scale_bits if scale_bits >= 0 else np.zeros_like(weight)  # numpy: x << -1 is 0

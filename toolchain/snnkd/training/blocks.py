@@ -7,16 +7,19 @@ steps are one 2-D convolution or matrix product, and steps that are all the same
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 
 from snnkd import architecture
 from snnkd.errors import QuantizationError
 from snnkd.recipe_tables import Neuron as NeuronSettings
+from snnkd.trace import LayerTrace, SpikeTrace
 from snnkd.training import slayer
-from snnkd.training.cuba import W_SCALE, Neuron
+from snnkd.training.cuba import S_SCALE, W_SCALE, Neuron
 
 Block = slayer.block.cuba.Conv | slayer.block.cuba.Dense
 # float32 holds integers up to 2^24; the weights are even, which gives one bit more. Lava wraps convolutions at 2^23.
@@ -56,9 +59,9 @@ class Network(torch.nn.Module):
             self.blocks.append(block)
 
     @property
-    def layers(self) -> list[Block]:
-        """The blocks that own neurons, in order."""
-        return [block for block in self.blocks if not isinstance(block, slayer.block.cuba.Flatten)]  # pyright: ignore
+    def layers(self) -> list[Any]:
+        """The blocks that own neurons (`Block`), in order."""
+        return [block for block in self.blocks if isinstance(block, Block)]
 
     def forward(self, events: torch.Tensor) -> Output:
         """events: (N, T, C, H, W), integers as float32; a time axis of stride 0 is multiplied once."""
@@ -83,6 +86,17 @@ class Network(torch.nn.Module):
             a = _sums(block, x)
             block.neuron.set_threshold(round(self.threshold_gain * float(a.std()) * W_SCALE))
             x, _ = block.neuron.run(a)
+
+    @torch.no_grad()
+    def trace(self, events: np.ndarray, names: list[str]) -> SpikeTrace:
+        """Spikes and final v on events (N, T, *input shape), as every engine reports them."""
+        device = next(self.parameters()).device
+        output = self(torch.from_numpy(np.ascontiguousarray(events)).to(device).float())
+        layers = []
+        for name, spikes in zip(names, output.layers, strict=True):
+            layers.append(LayerTrace(name, spikes.transpose(0, 1).byte().cpu().numpy()))
+        v_last = (output.v_last * S_SCALE).int().cpu().numpy()
+        return SpikeTrace("slayer", events, (*layers[:-1], replace(layers[-1], v_last=v_last)))
 
 
 def _sums(block: Block, x: torch.Tensor) -> torch.Tensor:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from snnkd import provenance
+from snnkd.architecture import Architecture
 from snnkd.datasets import DataSet, Split
-from snnkd.encoding import Encoding
 from snnkd.errors import LimitError
 from snnkd.network import Readout
 from snnkd.recipe import Recipe
@@ -18,8 +19,6 @@ from snnkd.training.blocks import Network
 from snnkd.training.feed import Feed
 from snnkd.training.teachers import Teacher
 from snnkd.training.trainer import OnBatch, OnEpoch, Training
-
-BASELINE = "baseline"  # the student's network, seed and settings, trained without its teacher
 
 
 @dataclass(frozen=True)
@@ -31,29 +30,19 @@ class Chain:
     folder: Path
     device: str = "cpu"
 
-    @property
-    def encoding(self) -> Encoding:
-        """The encoder of the run; Poisson spikes are seeded by the recipe."""
-        return encoding_of(self.recipe)
-
-    @property
-    def stages(self) -> list[str]:
-        return list(self.recipe.chain)
-
     def train(
-        self,
-        baseline: bool = False,
-        resume: bool = False,
-        on_batch: OnBatch = lambda *_: None,
-        on_epoch: OnEpoch = lambda *_: None,
-    ) -> dict[str, Network]:
-        """Trains every stage in order, and the baseline if asked for. Returns the networks by stage name."""
+        self, names: list[str], resume: bool, on_batch: OnBatch = lambda *_: None, on_epoch: OnEpoch = lambda _: None
+    ) -> None:
+        """Trains the named stages in order; a name that is no stage is the student's, trained without its teacher."""
         networks: dict[str, Network] = {}
-        for name in [*self.stages, *([BASELINE] if baseline else [])]:
+        for name in names:
             training = self._training(name, networks)
             training.on_batch, training.on_epoch = on_batch, on_epoch
             networks[name] = training.run(resume)
-        return networks
+
+    def plan(self, name: str) -> Architecture:
+        """The network description of a stage."""
+        return self.recipe.architecture(self._stage_name(name))
 
     def load(self, name: str) -> Network:
         """The trained network of a stage (or of the baseline), from its checkpoint."""
@@ -61,39 +50,38 @@ class Chain:
 
     def feed(self, split: Split) -> Feed:
         """A split as the networks of this recipe read it, without augmentation."""
-        return Feed(split, self.encoding, pick_device(self.device))
+        return Feed(split, self.recipe.encoder(), pick_device(self.device))
 
     def network(self, name: str) -> Network:
         """An untrained network of a stage, with its initial weights."""
         torch.manual_seed(self._seed(name))
-        plan = self.recipe.architecture(self._student(name))
         event_max = (1 << self.recipe.encoding.bits) - 1 if self.recipe.encoding.kind == "direct" else 1
-        network = Network(plan, self.recipe.neuron, self.recipe.quantization.weight_bits, event_max)
+        network = Network(self.plan(name), self.recipe.neuron, self.recipe.quantization.weight_bits, event_max)
         return network.to(pick_device(self.device))
 
-    def _student(self, name: str) -> str:
-        return self.recipe.student if name == BASELINE else name
+    def _stage_name(self, name: str) -> str:
+        return name if name in self.recipe.chain else self.recipe.student
 
     def _seed(self, name: str) -> int:
         """The baseline starts where the student does, so that both differ by the teacher alone."""
-        return self.recipe.seed * 1000 + self.stages.index(self._student(name))
+        return self.recipe.seed * 1000 + list(self.recipe.chain).index(self._stage_name(name))
 
     def _stage(self, name: str) -> Stage:
-        stage = self.recipe.chain[self._student(name)]
-        if name != BASELINE:
+        stage = self.recipe.chain[self._stage_name(name)]
+        if name in self.recipe.chain:
             return stage
         label = stage.label if stage.label.weight else stage.label.model_copy(update={"weight": 1.0})
         return stage.model_copy(update={"distil": None, "label": label})
 
     def _training(self, name: str, networks: dict[str, Network] | None) -> Training:
         recipe, stage = self.recipe, self._stage(name)
-        limit = recipe.data.train_limit
-        split = self.data.train if limit is None else Split(self.data.train.images[:limit], self.data.train.labels[:limit])
+        limit = recipe.data.train_limit or len(self.data.train)
+        split = self.data.train.take(np.arange(len(self.data.train)) < limit)
         augmented = replace(self.feed(split), augment=recipe.data, seed=recipe.seed)
         teacher = None
         if stage.distil is not None and networks is not None:
             assert stage.distil.teacher is not None, "a loaded recipe has its teachers filled in"
-            steps, classes = recipe.encoding.steps, recipe.architecture(name).outputs
+            steps, classes = recipe.encoding.steps, self.plan(name).outputs
             teacher = Teacher(networks[stage.distil.teacher], len(augmented), augmented.variants, steps, classes)
         return Training(
             name=name,
@@ -111,16 +99,11 @@ class Chain:
     def _key(self, name: str, stage: Stage) -> str:
         """Digest of all that determines a stage's result: a checkpoint with another one is refused."""
         whole = self.recipe.to_dict()
-        before = {key: whole["chain"][key] for key in self.stages[: self.stages.index(self._student(name))]}
+        stages = list(self.recipe.chain)
+        before = {key: whole["chain"][key] for key in stages[: stages.index(self._stage_name(name))]}
         shared = {key: whole[key] for key in ("seed", "data", "encoding", "neuron", "quantization", "networks")}
         own = stage.model_dump(mode="json")
         return provenance.digest({**shared, "before": before, name: own, "digest": self.data.digest})
-
-
-def encoding_of(recipe: Recipe) -> Encoding:
-    """The encoder that a recipe asks for."""
-    table = recipe.encoding
-    return Encoding(table.kind, table.steps, table.bits, recipe.seed)
 
 
 def pick_device(name: str) -> torch.device:

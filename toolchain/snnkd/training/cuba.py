@@ -118,6 +118,12 @@ class Neuron(_lava.Neuron):
     After each forward pass `overflows` and `saturations` hold how often u wrapped and v was clipped.
     """
 
+    v_th_mantissa: torch.Tensor
+    current_decay: torch.Tensor
+    voltage_decay: torch.Tensor
+    current_state: torch.Tensor
+    voltage_state: torch.Tensor
+
     def __init__(self, threshold: float, current_decay: float, voltage_decay: float, weight_bits: int = 8, **options):
         refused = [name for name in ("norm", "graded_spike", "requires_grad") if options.get(name)]
         if refused or options.get("shared_param") is False:
@@ -167,7 +173,7 @@ class Neuron(_lava.Neuron):
         return current.movedim(0, -1), voltage.movedim(0, -1)
 
     def _keeps(self) -> tuple[torch.Tensor, torch.Tensor]:
-        one = torch.tensor(self.p_scale, dtype=torch.float64, device=self.device)
+        one = torch.tensor(self.p_scale, dtype=torch.float64, device=self.current_decay.device)
         return (one - self.current_decay.round()) / one, (one - self.voltage_decay.round()) / one
 
     def _level(self) -> torch.Tensor:

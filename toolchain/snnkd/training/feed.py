@@ -42,12 +42,10 @@ class Feed:
             options = {"shift": self.augment.shift, "flip": self.augment.flip, "seed": self.seed}
             images = variant(images, indices, number, **options)
         events = self.encoding.encode(images, indices)
-        steps = events.shape[1]
-        if events.strides[1] == 0:
-            once = torch.from_numpy(np.ascontiguousarray(events[:, :1])).to(self.device).float()
-            tensor = once.expand(-1, steps, -1, -1, -1)
-        else:
-            tensor = torch.from_numpy(events).to(self.device).float()
+        repeats = events.strides[1] == 0 and events.shape[1]
+        tensor = torch.tensor(events[:, :1] if repeats else events).to(self.device).float()
+        if repeats:
+            tensor = tensor.expand(-1, repeats, -1, -1, -1)
         return tensor, torch.from_numpy(self.split.labels[indices]).to(self.device)
 
     def blocks(self, size: int = 512) -> Iterator[np.ndarray]:

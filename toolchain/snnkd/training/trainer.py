@@ -23,9 +23,9 @@ from snnkd.training.teachers import Teacher
 
 CALIBRATION = 256  # images of the first batch that thresholds are calibrated on
 
-# Called after each batch with (stage, epoch, epochs, batch, batches) and after each epoch with the row of metrics.
+# Called after each batch with (stage, epoch, epochs, batch, batches); after each epoch with its row of metrics.
 OnBatch = Callable[[str, int, int, int, int], None]
-OnEpoch = Callable[[str, dict[str, Any]], None]
+OnEpoch = Callable[[dict[str, Any]], None]
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ class Training:
             self.progress, best = checkpoint.load(self.path, self.key, self.network, optimizer)
             objective.norms = self.progress.norms
             for row in self.progress.history:
-                self.on_epoch(self.name, row)
+                self.on_epoch(row)
         else:
             self._calibrate()
         while self.progress.epoch < self.stage.epochs:
@@ -86,7 +86,7 @@ class Training:
             self.progress.epoch, self.progress.norms = row["epoch"], objective.norms
             self.progress.history.append(row)
             checkpoint.save(self.path, self.progress, self.network, best, optimizer)
-            self.on_epoch(self.name, row)
+            self.on_epoch(row)
         self.network.load_state_dict(best)
         return self.network.eval()
 

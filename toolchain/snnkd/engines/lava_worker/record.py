@@ -18,19 +18,26 @@ step n * T + t + K + 2, one earlier behind an input layer that owns neurons. Lav
 before the step at which a layer sees the first input of a sample, so samples follow each other without a gap.
 """
 
+# Lava's own types are no help here: ports and blocks are declared as something else than they become.
+# pyright: reportAttributeAccessIssue=false, reportArgumentType=false, reportIndexIssue=false
+
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
+import os
 import sys
+import threading
 import types
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 
 
 def _skip_torch() -> None:
-    """Keeps NetX from importing SLAYER and torch (10 s, 500 MB): all it needs of them is one function, for RF neurons."""
+    """Keeps NetX from importing SLAYER and torch (10 s, 500 MB), of which it needs one function, for RF neurons."""
     sys.modules["torch"] = None  # type: ignore[assignment]  (an import of it fails)
     for name in ("slayer", "slayer.neuron", "slayer.neuron.rf", "netx.sequential_modules"):
         module = types.ModuleType(f"lava.lib.dl.{name}")
@@ -76,12 +83,10 @@ class _Recording(PyLoihiProcessModel):
 
     def __init__(self, proc_params: dict) -> None:
         super().__init__(proc_params)
-        self.rows: np.ndarray | None = None
+        rows = np.load(proc_params["file"], mmap_mode="r+")
+        self.rows = rows.reshape(-1, *proc_params["shape"])[proc_params["first"] :]
 
     def write(self, step: int, data: np.ndarray) -> None:
-        if self.rows is None:
-            rows = np.load(self.proc_params["file"], mmap_mode="r+")
-            self.rows = rows.reshape(-1, *data.shape)[self.proc_params["first"] :]
         if 0 <= step < len(self.rows):
             self.rows[step] = data
 
@@ -113,12 +118,13 @@ def _create_files(folder: Path, network: Network, samples: int, steps: int, stat
     last = len(network.layers) - 1
     for k, layer in enumerate(network.layers):
         every = (samples, steps, *layer.shape)
-        wanted = {"s": (every, np.uint8)}
+        wanted = {"s": every}
         if states:
-            wanted |= {"u": (every, np.int32), "v": (every, np.int32)}
+            wanted |= {"u": every, "v": every}
         if k == last:
-            wanted["v_last"] = ((samples, *layer.shape), np.int32)
-        for name, (shape, dtype) in wanted.items():
+            wanted["v_last"] = (samples, *layer.shape)
+        for name, shape in wanted.items():
+            dtype = np.uint8 if name == "s" else np.int32
             np.lib.format.open_memmap(folder / f"layer{k}_{name}.npy", "w+", dtype, tuple(map(int, shape)))
 
 
@@ -134,6 +140,31 @@ def _record(folder: Path, network: Network, sample: int, steps: int, first_lag: 
         if k == last:
             probe = StateRecorder(file=f"{folder}/layer{k}_v_last.npy", first=sample, last_of=steps, **where)
             probe.state.connect_var(layer.neuron.v)
+
+
+@contextlib.contextmanager
+def _watched(network: Network) -> Iterator[None]:
+    """Ends this process, with the error, when one of Lava's fails while the block runs: Lava itself waits for ever."""
+    done = threading.Event()
+
+    def watch() -> None:
+        while not done.wait(0.2):
+            infrastructure = getattr(network.runtime, "_messaging_infrastructure", None)
+            for actor in infrastructure.actors if infrastructure else ():
+                if actor.exception:
+                    print(actor.exception[1], file=sys.stderr, flush=True)
+                    os._exit(3)
+                if actor.exitcode:
+                    print(f"one of Lava's processes ended with status {actor.exitcode}", file=sys.stderr, flush=True)
+                    os._exit(3)
+
+    thread = threading.Thread(target=watch, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()
 
 
 def _run(folder: Path, job: dict, events: np.ndarray, sample: int, total: int) -> None:
@@ -158,11 +189,10 @@ def _run(folder: Path, job: dict, events: np.ndarray, sample: int, total: int) -
         source.s_out.connect(network.inp)
     _record(folder, network, sample, steps, first_lag, job["states"])
     count = samples * steps + len(network.layers) - 1 + first_lag
-    try:
+    with _watched(network):
         network.run(condition=RunSteps(num_steps=count), run_cfg=Loihi2SimCfg(select_tag="fixed_pt"))
-    finally:
-        network.stop()
-        network.net_config.f.close()
+    network.stop()
+    network.net_config.f.file.close()
 
 
 def main(folder: Path) -> None:

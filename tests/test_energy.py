@@ -1,0 +1,205 @@
+"""Energy from counts: the arithmetic, what stays unknown, and that the constants give back what they came from."""
+
+import json
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from snnkd import energy, targets
+from snnkd.energy import Range
+from snnkd.errors import FormatError
+from snnkd.network import Conv, Dense, IntNet, Neuron
+from snnkd.quantities import Quantity
+from snnkd.targets import Target
+from snnkd.trace import LayerCount, LayerTrace, SpikeTrace, count
+
+NEURON = Neuron(*(np.array(value, np.int32) for value in (1024, 128, 80)))
+COUNTS = [
+    LayerCount("input", "input", 20, 300, 0, 0, 0),
+    LayerCount("layer0", "conv", 10, 40, 1000, 900, 500),
+    LayerCount("layer1", "dense", 4, 8, 200, 200, 200),
+]
+
+
+def band(low, typical, high):
+    return Quantity(low, typical, high, "pJ", "assumed", "made up")
+
+
+CHIP = Target(
+    "chip",
+    "made up",
+    costs={
+        "synop": band(1, 2, 4),
+        "synop_conv": band(10, 20, 40),
+        "neuron_update": band(3, 3, 3),
+        "spike": band(0, 5, 7),
+    },
+)
+
+
+def without(*names):
+    return replace(CHIP, costs={name: cost for name, cost in CHIP.costs.items() if name not in names})
+
+
+def close(found, *expected):
+    assert (found.low, found.typical, found.high) == pytest.approx(expected)
+
+
+def small():
+    rng = np.random.default_rng(0)
+    kernel = rng.integers(-1, 2, (3, 2, 3, 3)).astype(np.int32)
+    layers = (
+        Conv(kernel, NEURON, (3, 3, 3), stride=(2, 2), padding=(1, 1)),
+        Dense(np.ones((4, 27), np.int32), NEURON),
+    )
+    net = IntNet((2, 5, 5), layers)
+    seen = tuple(
+        LayerTrace(name, rng.integers(0, 2, (6, 3, *layer.shape), dtype=np.uint8))
+        for name, layer in zip(net.names, layers, strict=True)
+    )
+    return net, SpikeTrace("made", rng.integers(0, 2, (6, 3, 2, 5, 5), dtype=np.uint8), seen)
+
+
+def test_dynamic_energy_is_the_sum_of_counts_times_costs():
+    found = energy.estimate(COUNTS, 10, CHIP)
+    conv, dense = found.layers
+    close(conv.parts["synops"], 1000e-6, 2000e-6, 4000e-6)  # 1000 synops x 10, 20, 40 pJ / 10 samples, in uJ
+    close(dense.parts["synops"], 20e-6, 40e-6, 80e-6)  # no 'synop_dense': the general 'synop'
+    close(conv.parts["updates"], *[150e-6] * 3)
+    close(found.parts["spikes"], 0, 24e-6, 33.6e-6)  # 40 + 8 spikes; the input's 300 events are not the chip's
+    assert found.parts["synops"] == conv.parts["synops"] + dense.parts["synops"]
+    close(found.dynamic, 1020e-6 + 210e-6, 2040e-6 + 210e-6 + 24e-6, 4080e-6 + 210e-6 + 33.6e-6)
+    assert found.dominates == {"layer": "layer0", "part": "synops", "share": pytest.approx(2000 / 2274)}
+
+
+def test_energy_per_inference_does_not_depend_on_how_many():
+    twice = [row + row for row in COUNTS]
+    assert energy.estimate(twice, 20, CHIP).dynamic == energy.estimate(COUNTS, 10, CHIP).dynamic
+
+
+def test_a_missing_cost_leaves_its_part_and_the_sum_unknown():
+    found = energy.estimate(COUNTS, 10, without("neuron_update"))
+    assert found.missing == ("neuron_update",)
+    assert found.parts["updates"] is None
+    assert found.parts["synops"] is not None
+    assert found.dynamic is None
+    assert found.dominates is None
+    shown = found.to_json()
+    assert shown["dynamic_uJ"] is None
+    assert shown["parts_uJ"]["updates"] is None
+    assert any("no cost of neuron_update" in line for line in shown["not_known"])
+
+
+def test_a_cost_of_one_kind_is_not_taken_for_another():
+    found = energy.estimate(COUNTS, 10, without("synop"))
+    assert found.layers[0].parts["synops"] is not None
+    assert found.layers[1].parts["synops"] is None
+    assert found.missing == ("synop",)
+
+
+def test_nothing_costs_nothing_even_where_its_cost_is_not_known():
+    silent = [replace(row, spikes=0) for row in COUNTS]
+    found = energy.estimate(silent, 10, without("spike"))
+    assert found.parts["spikes"] == Range(0, 0, 0)
+    assert found.dynamic is not None
+
+
+def test_static_and_total_energy_are_not_known():
+    for target in targets.available():
+        shown = energy.estimate(COUNTS, 10, target).to_json()
+        assert shown["static_uJ"] is shown["total_uJ"] is None
+        assert any("latency" in line for line in shown["not_known"])
+        assert shown["note"].startswith("estimate, not a measurement")
+        assert len(shown["costs"]) == len(target.costs)
+
+
+def pilotnet(synops, updates, spikes):
+    return [LayerCount("layer0", "conv", 1, spikes, synops, synops, updates)]
+
+
+def test_loihi2_gives_back_the_measured_energy_that_it_was_derived_from():
+    """hw_targets/loihi2/costs.toml: PilotNet LIF, 0.562 mJ and the mean of 1.071 and 1.094 mJ."""
+    found = energy.estimate(pilotnet(36_600_000, 2_540_000, 640_000), 1, targets.load("loihi2"))
+    close(
+        found.dynamic,
+        pytest.approx(562, rel=0.01),
+        pytest.approx(1082.5, rel=0.01),
+        pytest.approx(1.5 * 1082.5, rel=0.01),
+    )
+
+
+def test_published_error_factors_follow_from_counts_and_measurements():
+    """hw_targets/*/costs.toml: keyword spotting on Loihi at 10 % and 100 % activity, PilotNet on Loihi 2."""
+    loihi1, loihi2 = targets.load("loihi1"), targets.load("loihi2")
+
+    def keywords(percent):
+        counts = [LayerCount("layer0", "dense", 541, 54 * percent, 17_280 * percent, 0, 5410)]
+        return energy.estimate(counts, 1, loihi1).dynamic.typical
+
+    with_host, without_host = loihi1.error_factors
+    assert (272 / keywords(100), 272 / keywords(10)) == pytest.approx((with_host.low, with_host.high), rel=0.02)
+    assert (37 / keywords(100), 37 / keywords(10)) == pytest.approx((without_host.low, without_host.high), rel=0.05)
+    lif = energy.estimate(pilotnet(36_600_000, 2_540_000, 640_000), 1, loihi2).dynamic.typical
+    sdnn = energy.estimate(pilotnet(605_000, 119_000, 0), 1, loihi2).dynamic.typical
+    assert (562 / lif, 1094 / lif) == pytest.approx((0.52, 1.01), rel=0.01)
+    total = loihi2.error_factors[1]
+    assert (991 / lif, 32_000 / sdnn) == pytest.approx((total.low, total.high), rel=0.05)
+
+
+def test_documented_constants_are_those_in_use():
+    page = (Path(__file__).parent.parent / "docs" / "energy_model.md").read_text(encoding="utf-8")
+    for name in ("synop", "synop_dense", "synop_conv", "neuron_update", "spike"):
+        row = re.search(rf"^\| {name} \| (.*) \| (.*) \|$", page, re.M)
+        assert row, name
+        for chip, shown in zip(("loihi1", "loihi2"), row.groups(), strict=True):
+            cost = targets.load(chip).costs.get(name)
+            assert cost is None or shown == f"{cost.low:g} / {cost.typical:g} / {cost.high:g}"
+            assert cost is not None or "/" not in shown
+
+
+def test_macs_of_the_dense_twin_are_its_connections():
+    net, _ = small()
+    # 3 x 3 windows over 5 x 5 with stride 2 and padding 1: the edge windows miss a row or a column
+    inside = sum(rows * columns for rows in (2, 3, 2) for columns in (2, 3, 2))
+    assert energy.dense_macs(net) == [("layer0", inside * 2 * 3), ("layer1", 27 * 4)]
+
+
+def test_profile_is_json_with_the_documented_keys():
+    net, trace = small()
+    counts = count(net, trace)
+    chips = [targets.load("loihi1"), targets.load("loihi2-sim")]
+    shown = energy.profile(net, counts, samples=6, steps=3, data="random", targets=chips)
+    assert json.loads(json.dumps(shown)) == shown
+    assert {key: shown[key] for key in ("fidelity", "samples", "steps", "data")} == {
+        "fidelity": "integer",
+        "samples": 6,
+        "steps": 3,
+        "data": "random",
+    }
+    assert [row["name"] for row in shown["layers"]] == ["input", "layer0", "layer1"]
+    expected = {"name", "kind", "neurons", "spikes", "synops", "synops_effective", "updates", "macs_ann"}
+    assert all(row.keys() == expected for row in shown["layers"])
+    assert shown["layers"][1]["synops"] == counts[1].synops
+    assert shown["layers"][1]["macs_ann"] == dict(energy.dense_macs(net))["layer0"]
+    assert shown["energy"].keys() == {"loihi1", "loihi2-sim"}
+    assert shown["energy"]["loihi1"]["dynamic_uJ"].keys() == {"low", "typical", "high"}
+    assert shown["energy"]["loihi2-sim"]["dynamic_uJ"] is None
+    assert [row["name"] for row in shown["energy"]["loihi1"]["layers_uJ"]] == ["layer0", "layer1"]
+
+
+def test_profile_refuses_counts_that_are_not_the_networks():
+    net, trace = small()
+    counts = count(net, trace)
+    with pytest.raises(FormatError, match="not 5 samples of 3 steps"):
+        energy.profile(net, counts, samples=5, steps=3, data="random")
+    with pytest.raises(FormatError, match="given for input, layer0, layer1"):
+        energy.profile(net, counts[1:], samples=6, steps=3, data="random")
+    with pytest.raises(FormatError, match="at least 1"):
+        energy.profile(net, counts, samples=0, steps=3, data="random")
+    with pytest.raises(FormatError, match="same name"):
+        energy.profile(net, counts, samples=6, steps=3, data="random", targets=[CHIP, CHIP])
+    with pytest.raises(FormatError, match="at least 1"):
+        energy.estimate(counts, 0, CHIP)

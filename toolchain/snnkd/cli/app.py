@@ -1,0 +1,55 @@
+"""The application: all commands, and what every one of them does about errors."""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from snnkd import __version__
+from snnkd.cli import catalogue, deployment, inspection, training
+from snnkd.cli.output import fail
+from snnkd.errors import SnnkdError
+
+app = typer.Typer(
+    name="snnkd",
+    help="Distil spiking neural networks and hand them to neuromorphic and embedded hardware, bit for bit.",
+    epilog="The whole way on real data: snnkd run. Step by step: snnkd train, snnkd export --target loihi2-sim, "
+    "snnkd profile --energy.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+)
+
+_PANELS = {
+    "The chain": (training.run, training.train, deployment.export, deployment.profile),
+    "A network": (inspection.simulate, inspection.verify, inspection.inspect, inspection.check),
+    "What there is": (catalogue.models, catalogue.recipes, catalogue.datasets, catalogue.targets),
+}
+for panel, commands in _PANELS.items():
+    for command in commands:
+        app.command(rich_help_panel=panel)(command)
+
+
+def _version(show: bool) -> None:
+    if show:
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def _options(version: bool = typer.Option(False, "--version", callback=_version, is_eager=True, help="Print it.")):
+    pass
+
+
+def main() -> None:
+    """Runs the command line. Exit status: 0 done, 1 a check found something, 2 unusable input, 130 interrupted."""
+    try:
+        app()
+    except SnnkdError as error:
+        fail(str(error))
+        sys.exit(2)
+    except KeyboardInterrupt:
+        fail("interrupted; what was written before is whole")
+        sys.exit(130)

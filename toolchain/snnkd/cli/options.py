@@ -1,0 +1,44 @@
+"""Options and arguments that commands share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from snnkd.errors import FormatError
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
+Runs = Annotated[Path, typer.Option(help="Folder of run folders.")]
+DataRoot = Annotated[
+    Path | None, typer.Option(help="Folder of the data sets; else SNNKD_DATA, else ./data.", show_default=False)
+]
+RunOrNet = Annotated[
+    str | None,
+    typer.Argument(metavar="[RUN|FILE.net]", help="A run folder or its name, or a .net; the newest finished run."),
+]
+RunName = Annotated[
+    str | None, typer.Argument(metavar="[RUN]", help="A run folder or its name; the newest finished run unless given.")
+]
+RecipeName = Annotated[str, typer.Argument(metavar="[RECIPE]", help="A recipe's name or the path of your own .toml.")]
+InputFile = Annotated[
+    Path | None,
+    typer.Option("--input", help="Events: .npy of integers (N, T, C, H, W) or (N, T, features).", show_default=False),
+]
+DEFAULT_RUNS = Path("runs")
+
+
+def is_net(name: str | None) -> bool:
+    """Whether an argument RUN|FILE.net means a file."""
+    return name is not None and (name.endswith(".net") or Path(name).is_file())
+
+
+def read_events(path: Path) -> Any:
+    """The array in an .npy file. Raises FormatError that names it."""
+    import numpy as np
+
+    try:
+        return np.load(path, allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise FormatError(f"{path}: not an .npy file with an integer array ({error})") from error

@@ -1,0 +1,122 @@
+"""`snnkd run` and `snnkd train`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from snnkd.cli import deployment, output
+from snnkd.cli.options import DEFAULT_RUNS, DataRoot, Json, RecipeName, Runs
+
+Set = Annotated[list[str] | None, typer.Option("--set", metavar="A.B=VALUE", help="Override a field; repeatable.")]
+Seed = Annotated[int | None, typer.Option(help="Seed of the run, instead of the recipe's.", show_default=False)]
+Resume = Annotated[bool, typer.Option("--resume", help="Go on with the newest run of this recipe.")]
+Baseline = Annotated[bool, typer.Option("--baseline", help="Also train the student without its teacher.")]
+Download = Annotated[bool, typer.Option("--download", help="Fetch a missing data set with torchvision.")]
+Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
+
+
+TRAINING = ("train", "quantize", "evaluate")
+EVERYTHING = (*TRAINING, "export", "profile")
+
+
+def run(
+    recipe: RecipeName = "digits",
+    overrides: Set = None,
+    seed: Seed = None,
+    resume: Resume = False,
+    baseline: Baseline = False,
+    data_root: DataRoot = None,
+    download: Download = False,
+    device: Device = "auto",
+    runs: Runs = DEFAULT_RUNS,
+    as_json: Json = False,
+) -> None:
+    """Train, distil, quantize, export, verify and profile: all stages.
+
+    Example: snnkd run mnist --data-root ~/data --baseline
+    """
+    result = _train(recipe, overrides, seed, resume, baseline, data_root, download, device, runs, EVERYTHING)
+    output.result(result, as_json, _everything)
+    if result["differences"]:
+        raise typer.Exit(1)
+
+
+def train(
+    recipe: RecipeName = "digits",
+    overrides: Set = None,
+    seed: Seed = None,
+    resume: Resume = False,
+    baseline: Baseline = False,
+    data_root: DataRoot = None,
+    download: Download = False,
+    device: Device = "auto",
+    runs: Runs = DEFAULT_RUNS,
+    as_json: Json = False,
+) -> None:
+    """Train a recipe's chain, teacher to student; writes a run folder with student.net.
+
+    Example: snnkd train mnist --data-root ~/data --set chain.student.epochs=3
+    """
+    result = _train(recipe, overrides, seed, resume, baseline, data_root, download, device, runs, TRAINING)
+    output.result(result, as_json, summary)
+
+
+def _train(
+    recipe: str,
+    overrides: list[str] | None,
+    seed: int | None,
+    resume: bool,
+    baseline: bool,
+    data_root: Path | None,
+    download: bool,
+    device: str,
+    folder: Path,
+    stages: Sequence[str],
+) -> dict[str, Any]:
+    from snnkd import api
+    from snnkd import recipe as recipes
+    from snnkd.cli.progress import TrainingProgress
+
+    changes = [*(overrides or []), *([f"seed={seed}"] if seed is not None else [])]
+    loaded = recipes.load(recipe, changes)
+    for warning in recipes.warnings(loaded):
+        output.warn(warning)
+    with TrainingProgress() as progress:
+        return api.train(
+            loaded,
+            folder=folder,
+            data_root=data_root,
+            download=download,
+            resume=resume,
+            stages=stages,
+            device=device,
+            baseline=baseline,
+            on_batch=progress.on_batch,
+            on_epoch=progress.on_epoch,
+        )
+
+
+def summary(data: dict[str, Any]) -> Any:
+    """The table at the end of a training."""
+    rows = [
+        [
+            name,
+            row["network"],
+            f"{row['parameters']:,}",
+            f"{row['neurons']:,}",
+            f"{row['accuracy']['float']:.2%}",
+            f"{row['accuracy']['integer']:.2%}",
+        ]
+        for name, row in data["networks"].items()
+    ]
+    title = f"{data['data_set']}: accuracy on all {data['test_images']:,} test images, {data['steps']} steps"
+    columns = ["stage", "network", "parameters", "neurons", "float", "integer"]
+    return output.group(output.table(title, columns, rows, left=2), f"student: {data['net']}")
+
+
+def _everything(data: dict[str, Any]) -> Any:
+    return output.group(summary(data), "", deployment.exported(data), "", deployment.profiled(data))

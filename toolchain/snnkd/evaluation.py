@@ -1,0 +1,70 @@
+"""Runs an integer network over any number of samples, in blocks: traces, comparisons, accuracy and profiles."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from snnkd import energy, engines, targets, trace, verification
+from snnkd.encoding import Encoding
+from snnkd.errors import LimitError
+from snnkd.network import IntNet
+from snnkd.trace import LayerCount, SpikeTrace
+from snnkd.verification import Verification
+
+BLOCK = 256  # samples at a time, so that memory stays bounded for a test set of any size
+EXACT = "reference"  # the engine that integer accuracies, profiles and expected spikes come from
+
+
+def simulate(net: IntNet, spikes: np.ndarray, engine: str = EXACT, states: bool = False) -> SpikeTrace:
+    """Spikes of every layer, and u and v with `states`, of `net` on events (N, T, C, H, W) or (N, T, features).
+
+    Raises LimitError where the engine cannot run here, FormatError for events that do not fit.
+    """
+    chosen = engines.get(engine)
+    reason = chosen.available()
+    if reason:
+        raise LimitError(f"engine '{engine}' cannot run here: {reason}")
+    return chosen.run(net, spikes, states)
+
+
+def verify(net: IntNet, spikes: np.ndarray, against: str = "lava", states: bool = True) -> Verification:
+    """Compares what the engine `against` makes of `spikes` with the definition, element by element."""
+    if against == EXACT:
+        raise LimitError(f"engine '{EXACT}' is what others are compared with: choose another one for --against")
+    return verification.compare(net, simulate(net, spikes, states=states), simulate(net, spikes, against, states))
+
+
+def blocks(net: IntNet, spikes: np.ndarray) -> Iterator[SpikeTrace]:
+    """Traces of `spikes`, BLOCK samples at a time."""
+    for start in range(0, len(spikes), BLOCK):
+        yield simulate(net, spikes[start : start + BLOCK])
+
+
+def profile(
+    net: IntNet, spikes: np.ndarray, target: str | Path | Sequence[str | Path] = (), data: str = "the given samples"
+) -> dict[str, Any]:
+    """Spikes, synaptic operations, updates and energy of `net` on events (N, T, ...), as `snnkd profile --json` has it.
+
+    target: name, file or several of them; all shipped targets with costs unless given. data: what the events are.
+    """
+    totals: list[LayerCount] = []
+    for part in blocks(net, spikes):
+        counts = trace.count(net, part)
+        totals = counts if not totals else [a + b for a, b in zip(totals, counts, strict=True)]
+    names = [target] if isinstance(target, str | Path) else target
+    chosen = [targets.load(name) for name in names] or [one for one in targets.available() if one.costs]
+    return energy.profile(net, totals, samples=len(spikes), steps=spikes.shape[1], data=data, targets=chosen)
+
+
+def accuracy(net: IntNet, images: np.ndarray, labels: np.ndarray, encoder: Encoding) -> float:
+    """Accuracy, as a fraction, of `net` on uint8 images (N, C, H, W) with labels (N,), encoded block by block."""
+    right = 0
+    for start in range(0, len(labels), BLOCK):
+        indices = np.arange(start, min(start + BLOCK, len(labels)))
+        found = simulate(net, encoder.encode(images[indices], indices))
+        right += int((found.classes(net) == labels[indices]).sum())
+    return right / len(labels)

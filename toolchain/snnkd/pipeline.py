@@ -1,0 +1,252 @@
+"""The way from a recipe to a profiled network, as a plain list of stages.
+
+Each stage reads the run folder and writes its product there; `snnkd run` walks the list, each single command is one
+stage or a few. torch and lava-dl are imported by the stages that train.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from snnkd import datasets, evaluation, netx, provenance, runs, targets, verification
+from snnkd.errors import FormatError, LimitError, MismatchError
+from snnkd.files import write_json
+from snnkd.network import IntNet, Readout
+from snnkd.recipe import Recipe
+from snnkd.runs import Run
+
+if TYPE_CHECKING:
+    from snnkd.training.chain import Chain
+    from snnkd.training.trainer import OnBatch, OnEpoch
+
+BASELINE = "baseline"  # the student's network, seed and settings, trained without its teacher
+
+
+@dataclass
+class Context:
+    """What the stages work on: the run, where its data is, and what the user asked for.
+
+    data_root: where data sets are, that of the training where None. device: 'auto', 'cpu' or 'cuda'. target, out: of
+    the export. targets: of the profile. samples: how many test images export and profile use.
+    """
+
+    run: Run
+    data_root: Path | None = None
+    device: str = "auto"
+    baseline: bool = False
+    resume: bool = False
+    target: str | None = None
+    out: Path | None = None
+    targets: tuple[str, ...] = ()
+    samples: int | None = None
+    on_batch: OnBatch = lambda *_: None
+    on_epoch: OnEpoch = lambda *_: None
+
+    @cached_property
+    def data(self) -> datasets.DataSet:
+        """The run's data set; raises MismatchError where it is not the one that the run was trained on."""
+        recorded = self.run.provenance
+        found = load_data(self.run.recipe, self.data_root or recorded.get("data_root"))
+        if found.digest != recorded["data"]:
+            raise MismatchError(
+                f"{self.run.recipe.data.set}: not the data that {self.run.folder} was trained on; say where those are "
+                "with --data-root"
+            )
+        return found
+
+    @cached_property
+    def chain(self) -> Chain:
+        from snnkd.training.chain import Chain
+
+        return Chain(self.run.recipe, self.data, self.run.checkpoints, self.device)
+
+    @property
+    def trained(self) -> list[str]:
+        """The chain's stages, and the baseline if it is trained too."""
+        return [*self.run.recipe.chain, *([BASELINE] if self.baseline else [])]
+
+    def test_events(self, count: int) -> tuple[np.ndarray, str]:
+        """Events (N, T, C, H, W) of the first `count` test images, encoded as in training, and what they are."""
+        images = self.data.test.images[:count]
+        events = self.run.recipe.encoder().encode(images, np.arange(len(images)))
+        return events, f"{self.data.name}, first {len(images)} of {len(self.data.test)} test images"
+
+
+def load_data(recipe: Recipe, root: str | Path | None, download: bool = False) -> datasets.DataSet:
+    """The data set of a recipe."""
+    table = recipe.data
+    folder = Path(root) if root else None
+    return datasets.load(table.set, root=folder, validation=table.validation, seed=recipe.seed, download=download)
+
+
+def start(
+    recipe: Recipe, folder: Path, data_root: Path | None = None, download: bool = False, resume: bool = False
+) -> Run:
+    """The run folder for training `recipe`: a new one, or with `resume` the newest of the same recipe."""
+    root = datasets.root_folder(data_root).absolute()
+    found = runs.resumable(recipe, folder) if resume else None
+    if found is not None:
+        return found
+    data = load_data(recipe, root, download)
+    facts = provenance.collect(recipe.to_dict(), recipe.seed, data.digest)
+    return runs.create(recipe, {**facts, "data_root": str(root)}, folder)
+
+
+def train(context: Context) -> dict[str, Any]:
+    """Trains every stage of the chain, resumable; writes checkpoints/, metrics.csv and TensorBoard events."""
+    from snnkd.training.journal import Journal
+
+    rows: list[dict[str, Any]] = []
+    with Journal(context.run.folder) as journal:
+
+        def on_epoch(row: dict[str, Any]) -> None:
+            rows.append(row)
+            runs.write_metrics(context.run, rows)
+            journal.add(row)
+            context.on_epoch(row)
+
+        context.chain.train(context.trained, context.resume, context.on_batch, on_epoch)
+    return {"run": str(context.run.folder), "epochs": len(rows)}
+
+
+def quantize(context: Context) -> dict[str, Any]:
+    """Writes the student as student.net: the integer network that everything after this works on."""
+    net = integer_network(context, context.run.recipe.student)
+    netx.save(net, context.run.student)
+    return {"net": str(context.run.student), "parameters": net.parameters, "neurons": net.neurons}
+
+
+def evaluate(context: Context) -> dict[str, Any]:
+    """Accuracy of each network on the whole test set, `float` (training network) and `integer` (deployed network)."""
+    from snnkd.training.trainer import measure
+
+    test, rows = context.data.test, {}
+    for name in context.trained:
+        net = integer_network(context, name)
+        measured = measure(context.chain.load(name), context.chain.feed(test), net.readout)
+        integer = evaluation.accuracy(net, test.images, test.labels, context.run.recipe.encoder())
+        rows[name] = {
+            "network": context.chain.plan(name).name,
+            "parameters": net.parameters,
+            "neurons": net.neurons,
+            "accuracy": {"float": measured.accuracy, "integer": integer},
+        }
+    summary = {
+        "run": str(context.run.folder),
+        "net": str(context.run.student),
+        "accuracy": rows[context.run.recipe.student]["accuracy"],
+        **({"baseline": rows[BASELINE]["accuracy"]} if context.baseline else {}),
+        "data_set": context.data.name,
+        "test_images": len(test),
+        "steps": context.run.recipe.encoding.steps,
+        "networks": rows,
+    }
+    write_json(context.run.summary, summary)
+    return summary
+
+
+def export(context: Context) -> dict[str, Any]:
+    """Writes the .net for a target, runs it there and compares every spike with the definition's and with SLAYER's.
+
+    The comparison covers the first `samples` test images (16 unless told). Writes verification.json.
+    """
+    target = targets.load(context.target or context.run.recipe.target.name)
+    if target.engine is None:
+        raise LimitError(f"target '{target.name}' cannot be run here; see `snnkd check --target {target.name}`")
+    out = context.out or context.run.folder / f"student-{target.name}.net"
+    netx.save(netx.load(context.run.student), out)
+    net = netx.load(out)
+    events, data = context.test_events(context.samples or 16)
+    expected = evaluation.simulate(net, events)
+    student = context.chain.load(context.run.recipe.student)
+    against = {
+        target.engine: verification.compare(net, expected, evaluation.simulate(net, events, target.engine)),
+        "slayer": verification.compare(net, expected, student.trace(events, net.names)),
+    }
+    result = {
+        "file": str(out),
+        "target": target.name,
+        "data": data,
+        "compared": against[target.engine].to_json()["compared"],
+        "differences": sum(sum(one.differences.values()) for one in against.values()),
+        "against": {name: one.to_json() for name, one in against.items()},
+    }
+    write_json(context.run.folder / "verification.json", result)
+    return result
+
+
+def profile(context: Context) -> dict[str, Any]:
+    """Spikes, synaptic operations and energy of student.net on the first `samples` test images (1000 unless told)."""
+    net = netx.load(context.run.student)
+    events, data = context.test_events(context.samples or 1000)
+    result = evaluation.profile(net, events, context.targets, data)
+    write_json(context.run.folder / "profile.json", result)
+    return result
+
+
+def integer_network(context: Context, name: str) -> IntNet:
+    """The integer network of a trained stage, with all that its file carries."""
+    from snnkd.quantization import to_intnet
+
+    recipe, network = context.run.recipe, context.chain.load(name)
+    facts = {key: value for key, value in context.run.provenance.items() if key != "data_root"}
+    return to_intnet(
+        network.blocks,
+        network.input_shape,
+        steps=recipe.encoding.steps,
+        message_bits=recipe.encoder().message_bits,
+        encoding=recipe.encoder().to_json(),
+        readout=Readout(recipe.readout.kind, recipe.readout.ties),
+        provenance={**facts, "recipe_name": recipe.name, "stage": name},
+    )
+
+
+@dataclass(frozen=True)
+class Stage:
+    """name; the function; its product in the run folder; a check of that product, which raises FormatError or
+    MismatchError where it is not what the next stages need."""
+
+    name: str
+    function: Callable[[Context], dict[str, Any]]
+    product: str
+    check: Callable[[Run], Any]
+
+
+def _has(name: str, *keys: str) -> Callable[[Run], None]:
+    def check(run: Run) -> None:
+        missing = [key for key in keys if key not in runs.read_json(run.folder / name)]
+        if missing:
+            raise FormatError(f"{run.folder / name}: lacks {', '.join(missing)}")
+
+    return check
+
+
+def _has_checkpoints(run: Run) -> None:
+    for name in run.recipe.chain:
+        if not (run.checkpoints / f"{name}.safetensors").is_file():
+            raise MismatchError(f"{run.checkpoints}: no checkpoint of stage '{name}'; train it again")
+
+
+STAGES = [
+    Stage("train", train, "checkpoints", _has_checkpoints),
+    Stage("quantize", quantize, "student.net", lambda run: netx.load(run.student)),
+    Stage("evaluate", evaluate, "summary.json", _has("summary.json", "accuracy", "networks")),
+    Stage("export", export, "verification.json", _has("verification.json", "compared", "differences")),
+    Stage("profile", profile, "profile.json", _has("profile.json", "layers", "energy")),
+]
+
+
+def walk(context: Context, *names: str) -> dict[str, dict[str, Any]]:
+    """Runs the named stages in the order of STAGES, checks each product, and returns their results by name."""
+    results = {}
+    for stage in STAGES:
+        if stage.name in names:
+            results[stage.name] = stage.function(context)
+            stage.check(context.run)
+    return results
