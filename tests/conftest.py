@@ -7,6 +7,7 @@ from math import prod
 
 import numpy as np
 import pytest
+
 from snnkd.network import Conv, Dense, Input, IntNet, Neuron, conv_shape, per_neuron
 
 

@@ -5,9 +5,10 @@ from itertools import product
 
 import numpy as np
 import pytest
-import snnkd.reference
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+import snnkd.reference
 from snnkd.errors import FormatError
 from snnkd.network import Conv, Dense, Input, IntNet, Neuron, Readout, per_neuron
 from snnkd.reference import check_input, simulate

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from snnkd import datasets, evaluation, netx, provenance, runs, targets, verification
-from snnkd.errors import FormatError, LimitError, MismatchError
+from snnkd.errors import FormatError, LimitError, MismatchError, RecipeError
 from snnkd.files import write_json
 from snnkd.network import IntNet, Readout
 from snnkd.recipe import Recipe
@@ -88,7 +88,16 @@ def load_data(recipe: Recipe, root: str | Path | None, download: bool = False) -
 def start(
     recipe: Recipe, folder: Path, data_root: Path | None = None, download: bool = False, resume: bool = False
 ) -> Run:
-    """The run folder for training `recipe`: a new one, or with `resume` the newest of the same recipe."""
+    """The run folder for training `recipe`: a new one, or with `resume` the newest of the same recipe.
+
+    Raises RecipeError where the recipe's target cannot take its encoding: before anything is trained.
+    """
+    target, events = targets.load(recipe.target.name), "graded" if recipe.encoder().message_bits else "binary"
+    if events not in target.takes:
+        raise RecipeError(
+            f"encoding.kind '{recipe.encoding.kind}' sends {events} events, which target '{target.name}' does not "
+            "take; use rate, poisson or latency"
+        )
     root = datasets.root_folder(data_root).absolute()
     found = runs.resumable(recipe, folder) if resume else None
     if found is not None:

@@ -1,4 +1,4 @@
-"""Weights as the hardware holds them: rounded in training (straight-through), and a trained network as an IntNet."""
+"""A network of SLAYER blocks as an IntNet: the weights as the hardware holds them, and nothing rounded twice."""
 
 from __future__ import annotations
 
@@ -12,28 +12,7 @@ import torch
 from snnkd.errors import FormatError, QuantizationError
 from snnkd.fixedpoint import DELAY_MAX, WEIGHT_MAX, WEIGHT_MIN
 from snnkd.network import Conv, Dense, IntNet, Neuron, Shape, conv_shape
-
-
-class _Round(torch.autograd.Function):
-    """Rounds to multiples of `step`; the gradient passes straight through (Bengio et al. 2013)."""
-
-    @staticmethod
-    def forward(ctx, values, step):  # pyright: ignore
-        return torch.round(values / step) * step
-
-    @staticmethod
-    def backward(ctx, grad):  # pyright: ignore
-        return grad, None
-
-
-def quantize(weight: torch.Tensor, bits: int = 8) -> torch.Tensor:
-    """Integer weights of `bits` bits: multiples of 2^(9 - bits) in [-256, 254], as Loihi's mixed sign mode has them.
-
-    With 8 bits this is lava-dl's `quantize_8bit(descale=True)`. Gradients pass straight through inside the range and
-    are zero outside of it.
-    """
-    step = 1 << (9 - bits)
-    return _Round.apply(weight, step).clamp(WEIGHT_MIN, WEIGHT_MAX + 2 - step)  # pyright: ignore
+from snnkd.training import slayer
 
 
 def to_intnet(blocks: Iterable[torch.nn.Module], input_shape: Shape, **metadata: Any) -> IntNet:
@@ -42,8 +21,6 @@ def to_intnet(blocks: Iterable[torch.nn.Module], input_shape: Shape, **metadata:
 
     Raises QuantizationError, naming the block, for what has no exact integer form.
     """
-    from snnkd.training import slayer
-
     cuba = slayer.block.cuba
     layers, shape = [], tuple(input_shape)
     for index, block in enumerate(blocks):

@@ -41,14 +41,18 @@ class Encoding(Table):
 
 
 class Neuron(Table):
-    """CUBA-LIF neurons in SLAYER's units; threshold None is calibrated on the first batch."""
+    """CUBA-LIF neurons in SLAYER's units; threshold None is calibrated on the first batch.
+
+    With the default gradients a neuron's slope is 1 / (2 threshold) at its threshold and falls to 1/e one threshold
+    away from it (SLAYER multiplies tau_grad by 100 and scale_grad by 0.1).
+    """
 
     current_decay: float = Field(default=1.0, ge=0, le=1)
     voltage_decay: float = Field(default=0.03, ge=0, le=1)
     threshold: float | None = Field(default=None, gt=0, le=((1 << 17) - 1) / 64)
     threshold_gain: float = Field(default=1.0, gt=0)
-    tau_grad: float = Field(default=1.0, gt=0)
-    scale_grad: float = Field(default=1.0, gt=0)
+    tau_grad: float = Field(default=0.01, gt=0)
+    scale_grad: float = Field(default=10.0, gt=0)
 
 
 class Quantization(Table):
@@ -84,7 +88,7 @@ class Label(Table):
 
     loss: Literal["cross-entropy", "spike-rate"] = "cross-entropy"
     weight: Weight = 1.0
-    scale: float = Field(default=1.0, gt=0)
+    scale: float = Field(default=0.5, gt=0)
     true_rate: float = Field(default=0.9, ge=0, le=1)
     false_rate: float = Field(default=0.02, ge=0, le=1)
 

@@ -15,20 +15,19 @@ NOT_KNOWN = "not known"
 _ERROR_LINE = "measured / estimate was {low:g} to {high:g} for {of}"
 
 
-def profile_table(profile: Mapping[str, Any], title: str = "") -> Group:
+def profile_table(profile: Mapping[str, Any], title: str = "", sources: bool = False) -> Group:
     """Rich renderables of one profile, with the keys of `docs/energy_model.md`; all figures per inference.
 
     Activity by layer, what it was measured on, then, for profiles with targets, the energy on each, what is not
-    known, how far off such estimates were, and each constant with its source.
+    known and how far off such estimates were; with `sources` also each constant with where it is from.
     """
     parts: list[RenderableType] = [layer_table(profile, title), measured_on(profile)]
     if profile["energy"]:
-        parts += [
-            energy_table(profile),
-            *_energy_notes(profile),
-            Text("\nConstants, low / typical / high"),
-            constants_table(profile),
-        ]
+        parts += [energy_table(profile), *_energy_notes(profile, sources)]
+        if sources:
+            parts += [Text("\nConstants, low / typical / high"), constants_table(profile)]
+        else:
+            parts.append(Text("- each constant with its source: snnkd profile --energy --sources"))
     return Group(*parts)
 
 
@@ -107,11 +106,14 @@ def _layer_name(row: Mapping[str, Any]) -> str:
     return row["name"] if row["name"] == row["kind"] else f"{row['name']} {row['kind']}"
 
 
-def _energy_notes(profile: Mapping[str, Any]) -> list[Text]:
+def _energy_notes(profile: Mapping[str, Any], sources: bool) -> list[Text]:
     """The note, what is not known and the published errors: each once, with the targets that it holds for."""
     lines: dict[str, list[str]] = {}
     for name, energy in profile["energy"].items():
-        known = [_ERROR_LINE.format(**factor) + f" ({factor['source']})" for factor in energy["error_factors"]]
+        known = [
+            _ERROR_LINE.format(**factor) + (f" ({factor['source']})" if sources else "")
+            for factor in energy["error_factors"]
+        ]
         unknown = [f"{NOT_KNOWN}: {item}" for item in energy["not_known"]]
         for line in (energy["note"], *unknown, *known):
             lines.setdefault(line, []).append(name)

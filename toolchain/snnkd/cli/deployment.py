@@ -53,6 +53,7 @@ def profile(
         list[str] | None, typer.Argument(metavar="[RUN|FILE.net]...", help="Run folders, their names, or .net files.")
     ] = None,
     energy: Annotated[bool, typer.Option("--energy", help="Also estimate the energy on each target.")] = False,
+    sources: Annotated[bool, typer.Option("--sources", help="Also show where each energy constant is from.")] = False,
     target: Targets = None,
     samples: Annotated[int, typer.Option(min=1, help="Test images (or random samples of a .net).")] = 1000,
     inputs: InputFile = None,
@@ -69,7 +70,7 @@ def profile(
         if not energy:
             one["energy"] = {}
     whole = results[0] if len(results) == 1 else {"profiles": results}
-    output.result(whole, as_json, lambda _: output.group(*(profiled(one) for one in results)))
+    output.result(whole, as_json, lambda _: output.group(*(profiled(one, sources) for one in results)))
 
 
 def _profile(
@@ -124,8 +125,8 @@ def difference(first: dict[str, Any]) -> str:
     )
 
 
-def profiled(data: dict[str, Any]) -> Any:
+def profiled(data: dict[str, Any], sources: bool = False) -> Any:
     """The tables of a profile."""
     from snnkd.report import profile_table
 
-    return profile_table(data, title=str(data.get("name", data.get("run", ""))))
+    return profile_table(data, title=str(data.get("name", data.get("run", ""))), sources=sources)

@@ -59,7 +59,7 @@ def run(net: IntNet, spikes: np.ndarray, states: bool = False, timeout: float = 
         netx.save(net, folder / "network.net")
         write_job(folder, net, events, states)
         run_worker(folder, timeout)
-        return SpikeTrace("lava", events, tuple(_read_layer(folder, net, k, states) for k in range(len(net.layers))))
+        return read_trace(folder, net, events, states)
 
 
 def write_job(folder: Path, net: IntNet, events: np.ndarray, states: bool) -> None:
@@ -105,6 +105,11 @@ def run_worker(folder: Path, timeout: float) -> None:
                 _end(child)
     if status != 0 or not (folder / "done").exists():
         raise SnnkdError(f"engine lava: Lava failed with exit status {status}{_last_words(log)}")
+
+
+def read_trace(folder: Path, net: IntNet, events: np.ndarray, states: bool) -> SpikeTrace:
+    """What the worker wrote into `folder` on `events`, with its arrays back in the order C, H, W."""
+    return SpikeTrace("lava", events, tuple(_read_layer(folder, net, k, states) for k in range(len(net.layers))))
 
 
 def _check_limits(net: IntNet) -> None:

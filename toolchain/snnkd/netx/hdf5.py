@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import mmap
+import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 from math import prod
@@ -15,6 +17,7 @@ from snnkd.errors import FormatError
 
 MAX_ELEMENTS = 1 << 26  # of one array: four times what the largest networks for one board hold
 _MAX_TEXT = 1 << 20
+_HEAP = b"GCOL\x01\0\0\0"  # a collection of strings: this, its size, then objects of a 16 byte header each
 
 
 @dataclass(frozen=True)
@@ -115,6 +118,7 @@ def opened(path: Path) -> Iterator[Group]:
     if not path.is_file():
         raise FormatError(f"{path}: no such file")
     try:
+        _check_heaps(path)
         with h5py.File(path, "r") as file:
             yield Group(file, str(path))
     except FormatError as error:
@@ -122,3 +126,25 @@ def opened(path: Path) -> Iterator[Group]:
         raise (error if message.startswith(str(path)) else FormatError(f"{path}: {message}")) from error
     except (OSError, RuntimeError, KeyError, ValueError, TypeError, OverflowError, MemoryError) as error:
         raise FormatError(f"{path}: cannot be read as a .net file (HDF5): {error}") from error
+
+
+def _check_heaps(path: Path) -> None:
+    """Raises FormatError where a string heap's objects do not fill it: the HDF5 library loops for ever on an empty one.
+
+    Layout: HDF5 file format specification, III.E "Global Heap" (8 byte sizes, as every .net file has).
+    """
+    with path.open("rb") as file:
+        if not path.stat().st_size:
+            raise FormatError(f"{path}: is empty")
+        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+            start = data.find(_HEAP)
+            while start >= 0:
+                (size,) = struct.unpack("<Q", data[start + 8 : start + 16].ljust(8, b"\0"))
+                end, at = start + size, start + 16
+                while at + 16 <= end <= len(data):
+                    index, _, length = struct.unpack("<HHxxxxQ", data[at : at + 16])
+                    step = length if index == 0 else 16 + (length + 7) // 8 * 8
+                    if step < 16:
+                        raise FormatError(f"{path}: damaged: a string heap at byte {start} has an empty object")
+                    at += step
+                start = data.find(_HEAP, start + 8)

@@ -16,7 +16,7 @@ import numpy as np
 
 from snnkd.errors import FormatError
 from snnkd.fixedpoint import DELAY_MAX, THRESHOLD_LIMIT
-from snnkd.network import Conv, Dense, Input, IntNet, Layer, Neuron, Readout, Shape
+from snnkd.network import Conv, Dense, Input, IntNet, Layer, Neuron, Readout, Shape, conv_shape
 from snnkd.netx.hdf5 import Group, opened
 from snnkd.netx.weights import convert
 
@@ -164,24 +164,27 @@ def _conv(group: Group, shape: Shape) -> Conv:
         weight = weight[..., 0]
     if weight.ndim != 4 or not weight.size:
         raise group.error("weight", f"expected (O, C / groups, kH, kW), found {weight.shape}")
-    output = _shape(group)
     groups = group.integers("groups")
     if groups.size != 1:
         raise group.error("groups", f"expected one number, found {groups.shape}")
-    return Conv(
+    output = _shape(group)
+    layer = Conv(
         weight.astype(np.int32),
         _neuron(group, output),
         output,
-        _pair(group, "stride"),
-        _pair(group, "padding"),
-        _pair(group, "dilation"),
+        _pair(group, "stride", 1),
+        _pair(group, "padding", 0),
+        _pair(group, "dilation", 1),
         int(groups.reshape(())),
     )
+    if len(shape) == 3 and conv_shape(shape, layer) != output:
+        raise group.error("shape", f"expected {conv_shape(shape, layer)} from {shape}, found {output}")
+    return layer
 
 
-def _pair(group: Group, name: str) -> tuple[int, int]:
+def _pair(group: Group, name: str, low: int) -> tuple[int, int]:
     values = group.integers(name).reshape(-1)
-    if values.size not in (1, 2) or values.min() < 0 or values.max() > 1 << 15:
+    if values.size not in (1, 2) or values.min() < low or values.max() > 1 << 15:
         raise group.error(name, f"expected one or two small numbers, found {values.tolist()[:8]}")
     return int(values[0]), int(values[-1])
 

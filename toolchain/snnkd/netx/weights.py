@@ -47,15 +47,15 @@ def reduce(weight: np.ndarray, weight_exp: int) -> tuple[np.ndarray, int]:
 def source_of(weight: np.ndarray, weight_exp: int) -> np.ndarray | None:
     """Integer weights for a file, from which Lava makes exactly these synapses; None where there are none.
 
-    Mostly those are the weights themselves. Where Lava changed the extreme negative weight of a matrix without
-    positive ones (a power of two that it clips at -255), the value before that is found again.
+    Mostly those are the weights themselves. In a matrix without positive ones, Lava changes a lowest weight that is a
+    negative power of two (it clips its shifted value, -256, at -255); such a weight is found again.
     """
     wanted, exponent = reduce(weight.astype(np.int64), weight_exp)
-    base = -(-wanted >> -exponent) if not (wanted > 0).any() else wanted >> -exponent
+    base = wanted >> -exponent  # rounds down, away from zero: an exponent is left over from clipped negative weights
     lowest = int(base.min())
     candidates = [base]
     if lowest < 0:
-        candidates.append(np.where(base == lowest, -(1 << (-lowest - 1).bit_length()), base))
+        candidates.append(np.where(base == lowest, -(1 << (-lowest).bit_length()), base))
         doubled = base.copy()
         doubled.flat[int(base.argmin())] *= 2
         candidates.append(doubled)

@@ -5,9 +5,12 @@ from __future__ import annotations
 import contextlib
 import io
 import logging
+import os
 
 from snnkd.errors import LimitError
 
+# Threads that wait for each other by spinning make a training many times slower where the cores are shared.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 # On import lava-dl prints about an optional package and torch's extension loader logs about CUDA: neither is for users.
 logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)
 try:

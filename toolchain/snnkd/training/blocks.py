@@ -141,8 +141,11 @@ def _block(layer: architecture.Layer, shape: tuple[int, ...], settings: NeuronSe
         block = slayer.block.cuba.Dense(neuron, torch.Size(shape).numel(), layer.neurons, delay_shift=False)
     block.neuron = Neuron(**neuron, weight_bits=weight_bits)
     block.synapse.pre_hook_fx = block.neuron.quantize_8bit
-    with torch.no_grad():  # two standard deviations are half of the 8 bit range: fine steps, and room to grow
-        torch.nn.init.normal_(block.synapse.weight, std=INIT_STD)
+    # An eighth of the 8 bit range within two standard deviations: fine steps, and room to grow. With 2 or 3 bits a
+    # step is larger than that, and nearly all weights would start, and stay, at 0.
+    step = 2 ** (9 - weight_bits) / W_SCALE
+    with torch.no_grad():
+        torch.nn.init.normal_(block.synapse.weight, std=max(INIT_STD, step / 2))
     return block
 
 

@@ -11,14 +11,36 @@ from typing import Any
 
 import torch
 
-from snnkd.fixedpoint import STATE_LIMIT, STATE_SHIFT, THRESHOLD_LIMIT
-from snnkd.quantization import quantize
+from snnkd.fixedpoint import STATE_LIMIT, STATE_SHIFT, THRESHOLD_LIMIT, WEIGHT_MAX, WEIGHT_MIN
 from snnkd.training import slayer
 
 _lava = slayer.neuron.cuba
 
 W_SCALE = 1 << 6  # a weight of 1.0 is the integer 64
 S_SCALE = W_SCALE << STATE_SHIFT  # a state of 1.0 is the integer 4096
+_INT32 = 1 << 31
+
+
+class _Round(torch.autograd.Function):
+    """Rounds to multiples of `step`; the gradient passes straight through (Bengio et al. 2013)."""
+
+    @staticmethod
+    def forward(ctx, values, step):  # pyright: ignore
+        return torch.round(values / step) * step
+
+    @staticmethod
+    def backward(ctx, grad):  # pyright: ignore
+        return grad, None
+
+
+def quantize(weight: torch.Tensor, bits: int = 8) -> torch.Tensor:
+    """Integer weights of `bits` bits: multiples of 2^(9 - bits) in [-256, 254], as Loihi's mixed sign mode has them.
+
+    With 8 bits this is lava-dl's `quantize_8bit(descale=True)`. Gradients pass straight through inside the range and
+    are zero outside of it.
+    """
+    step = 1 << (9 - bits)
+    return _Round.apply(weight, step).clamp(WEIGHT_MIN, WEIGHT_MAX + 2 - step)  # pyright: ignore
 
 
 def dynamics(
@@ -61,12 +83,16 @@ def dynamics(
 
 
 def _wrap(u: torch.Tensor) -> tuple[torch.Tensor, int]:
-    """One correction of u by 2^24, as Lava makes it; how many were made."""
+    """One correction of u by 2^24, as Lava makes it, behind the wrap of its int32; how many of both were made."""
     low, high = torch.aminmax(u)
     if high <= STATE_LIMIT and low > -STATE_LIMIT:
         return u, 0
+    overflows = 0
+    if high >= _INT32 or low < -_INT32:  # a current that stays out of its 24 bits can grow so far
+        wrapped = torch.remainder(u + _INT32, 2 * _INT32) - _INT32
+        u, overflows = wrapped, int((wrapped != u).sum())
     above, below = u > STATE_LIMIT, u <= -STATE_LIMIT
-    return u - 2 * STATE_LIMIT * (above.double() - below.double()), int((above | below).sum())
+    return u - 2 * STATE_LIMIT * (above.double() - below.double()), overflows + int((above | below).sum())
 
 
 def _saturate(v: torch.Tensor) -> tuple[torch.Tensor, int]:
@@ -111,9 +137,10 @@ class _Cuba(torch.autograd.Function):
 class Neuron(_lava.Neuron):
     """Drop-in for `lava.lib.dl.slayer.neuron.cuba.Neuron` with exact integer semantics.
 
-    Takes the parameters of SLAYER's neuron (threshold in units of 64 vThMant, decays as fractions) and `weight_bits`
-    (2 to 8) for the quantization of the synapses in front of it. Of SLAYER's options, `norm`, `graded_spike`,
-    `requires_grad` and `shared_param=False` are refused: they have no exact integer form here.
+    Takes the parameters of SLAYER's neuron (threshold in units of 64 vThMant, decays as fractions; as there they are
+    kept within the range of the hardware) and `weight_bits` (2 to 8) for the quantization of the synapses in front of
+    it. Of SLAYER's options, `norm`, `graded_spike`, `requires_grad`, `shared_param=False` and another `scale` than 64
+    raise ValueError: they have no exact integer form here.
 
     After each forward pass `overflows` and `saturations` hold how often u wrapped and v was clipped.
     """
@@ -124,15 +151,21 @@ class Neuron(_lava.Neuron):
     current_state: torch.Tensor
     voltage_state: torch.Tensor
 
-    def __init__(self, threshold: float, current_decay: float, voltage_decay: float, weight_bits: int = 8, **options):
+    def __init__(
+        self, threshold: float, current_decay: float, voltage_decay: float, *, weight_bits: int = 8, **options: Any
+    ):
         refused = [name for name in ("norm", "graded_spike", "requires_grad") if options.get(name)]
-        if refused or options.get("shared_param") is False:
-            raise ValueError(f"snnkd's CUBA neuron has no {', '.join(refused) or 'shared_param=False'}: leave it out")
+        refused += [name for name, only in (("shared_param", True), ("scale", W_SCALE)) if options.get(name, only) != only]
+        if refused:
+            raise ValueError(f"snnkd's CUBA neuron cannot take the options {', '.join(refused)}: leave them out")
+        if not 2 <= weight_bits <= 8:
+            raise ValueError(f"weight_bits {weight_bits}: expected 2 to 8")
         super().__init__(threshold, current_decay, voltage_decay, **options)
         self.weight_bits = weight_bits
         self.tau_grad = options.get("tau_grad", 1)
         self.overflows = self.saturations = 0
-        self.register_buffer("v_th_mantissa", torch.tensor(round(threshold * W_SCALE), dtype=torch.int32))
+        self.register_buffer("v_th_mantissa", torch.tensor(0, dtype=torch.int32))
+        self.set_threshold(int(threshold * W_SCALE))  # cut off, as SLAYER does
 
     @property
     def threshold(self) -> float:
@@ -188,4 +221,4 @@ class Neuron(_lava.Neuron):
 
     def _remember(self, u: torch.Tensor, v: torch.Tensor) -> None:
         if self.persistent_state:
-            self.current_state, self.voltage_state = (u / S_SCALE).float(), (v / S_SCALE).float()
+            self.current_state, self.voltage_state = u / S_SCALE, v / S_SCALE  # float64: u may be beyond 24 bits

@@ -2,7 +2,8 @@
 
 The distillation losses are those of "Distilling Spikes" (Kushawaha et al. 2020). The paper gives one equation (the
 sliding window) and no settings, so the readings that it allows are a parameter; `docs/losses.md` lists them. Each loss
-is a sum over the tensor divided by the batch size B, so that a learning rate does not depend on B.
+is a sum over the tensor divided by the batch size B (the norm of the whole tensor by its root), so that a learning
+rate does not depend on B.
 """
 
 from __future__ import annotations
@@ -45,15 +46,17 @@ def _power(difference: torch.Tensor, m: int, reading: Reading, dims: tuple[int, 
     """||difference||_1, ||.||_2^2, or for reading 'norm' and m = 2 the un-squared ||.||_2, over `dims`; then summed."""
     if m == 1:
         return difference.abs().sum()
-    squared = difference.square().sum(dim=dims)
-    return squared.clamp_min(1e-12).sqrt().sum() if reading == "norm" else squared.sum()
+    if reading == "norm":
+        return torch.linalg.vector_norm(difference, dim=dims).sum()  # unlike a root of squares, 0 with gradient 0 at 0
+    return difference.square().sum()
 
 
 def _full(student: torch.Tensor, teacher: torch.Tensor, m: int, reading: Reading) -> torch.Tensor:
     difference = _difference(student, teacher, reading)
     if reading == "count":
         difference = difference.sum(dim=0, keepdim=True)
-    return _power(difference, m, reading, (0, 1, 2)) / student.shape[2]
+    of_all = m == 2 and reading == "norm"  # grows with the root of B only
+    return _power(difference, m, reading, (0, 1, 2)) / student.shape[2] ** (0.5 if of_all else 1)
 
 
 def full_l1(student: torch.Tensor, teacher: torch.Tensor, settings: SatSettings) -> torch.Tensor:
