@@ -196,7 +196,7 @@ def test_calibration_sets_a_multiple_of_the_spread_of_the_sums():
     net = Network(plan(*PLANS["vector"]), Neuron(threshold_gain=1.5), event_max=15)
     given = events(net)
     net.calibrate(given)
-    weight = to_intnet(net.blocks, net.input_shape, message_bits=4).layers[0].weight  # pyright: ignore
+    weight = to_intnet(net.blocks, net.input_shape, message_bits=4).layers[0].weight
     sums = given.flatten(2).numpy() @ weight.T
     assert net.layers[0].neuron.v_th_mant == pytest.approx(1.5 * sums.std(ddof=1), abs=1)
 
@@ -232,8 +232,8 @@ def test_initial_weights_of_few_bits_are_not_all_zero(bits):
     """A layer of zeros passes no gradient on: it would stay one."""
     net = network("strided and padded", weight_bits=bits)
     for layer in to_intnet(net.blocks, net.input_shape, message_bits=4).layers:
-        share = (layer.weight != 0).mean()  # pyright: ignore
-        assert 0.1 < share and np.abs(layer.weight).max() <= 256  # pyright: ignore
+        share = (layer.weight != 0).mean()
+        assert share > 0.1 and np.abs(layer.weight).max() <= 256
     assert all(spikes.any() for spikes in net(events(net)).layers)
 
 

@@ -98,7 +98,8 @@ def atomic(path: Path) -> Iterator[Path]:
             os.fsync(written.fileno())
         temporary.replace(path)
     except OSError as error:
-        raise SnnkdError(f"{path}: cannot be written: {error.strerror or error}; an earlier file is intact") from error
+        reason = os.strerror(error.errno) if error.errno else error  # h5py's own text is a page of internals
+        raise SnnkdError(f"{path}: cannot be written: {reason}; an earlier file is intact") from error
     finally:
         temporary.unlink(missing_ok=True)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -25,13 +26,13 @@ def to_intnet(blocks: Iterable[torch.nn.Module], input_shape: Shape, **metadata:
     layers, shape = [], tuple(input_shape)
     for index, block in enumerate(blocks):
         if isinstance(block, cuba.Flatten):
-            shape = (int(np.prod(shape)),)
+            shape = (prod(shape),)
             continue
         where = f"block {index} ({type(block).__name__})"
         if not isinstance(block, cuba.Dense | cuba.Conv):
             raise QuantizationError(f"{where}: only CUBA Dense, Conv and Flatten blocks can be deployed")
         try:
-            layer = _conv(where, block, shape) if isinstance(block, cuba.Conv) else _dense(where, block)
+            layer = (_conv if isinstance(block, cuba.Conv) else _dense)(where, block, shape)
         except FormatError as error:
             raise QuantizationError(f"{where}: {error}") from error
         layers.append(layer)
@@ -39,11 +40,13 @@ def to_intnet(blocks: Iterable[torch.nn.Module], input_shape: Shape, **metadata:
     return IntNet(tuple(input_shape), tuple(layers), **metadata)
 
 
-def _dense(where: str, block: Any) -> Dense:
-    delay = None
-    weight = _weight(where, block).reshape(block.synapse.weight.shape[:2])
+def _dense(where: str, block: Any, shape: Shape) -> Dense:
+    weight = _weight(where, block)
+    weight = weight.reshape(len(weight), -1)
+    if weight.shape[1] != prod(shape):
+        raise QuantizationError(f"{where}: reads {weight.shape[1]} inputs, but what is before it gives {shape}")
     if block.delay is not None:  # the axon's, behind the neurons: it would belong to the next layer's synapses
-        delay = np.floor(block.delay.delay.detach().cpu().numpy()).reshape(-1)
+        delay = block.delay.delay.detach().floor()
         if delay.any():
             raise QuantizationError(f"{where}: axonal delays (up to {DELAY_MAX}) are not deployed yet; train without")
     return Dense(weight, _neuron(where, block.neuron))
@@ -53,6 +56,9 @@ def _conv(where: str, block: Any, shape: Shape) -> Conv:
     if block.delay is not None:
         raise QuantizationError(f"{where}: Lava ignores the delays of a convolution; train without")
     synapse = block.synapse
+    if len(shape) != 3 or shape[0] != synapse.in_channels:
+        expected = f"({synapse.in_channels}, H, W)"
+        raise QuantizationError(f"{where}: reads (C, H, W) = {expected}, but what is before it gives {shape}")
     layer = Conv(
         weight=_weight(where, block)[..., 0],
         neuron=_neuron(where, block.neuron),
@@ -65,10 +71,19 @@ def _conv(where: str, block: Any, shape: Shape) -> Conv:
     return replace(layer, shape=conv_shape(shape, layer))
 
 
+@torch.no_grad()
 def _weight(where: str, block: Any) -> np.ndarray:
+    """The integers that the next forward pass would use, in the shape of the synapse's own weights."""
     synapse = block.synapse
-    with torch.no_grad():
-        weight = synapse.pre_hook_fx(synapse.weight, descale=True).cpu().numpy()
+    if synapse.weight_norm_enabled:  # torch renews `weight` in a forward pass only, and SLAYER masks it before that
+        weight = torch._weight_norm(synapse.weight_v, synapse.weight_g, 0)  # pyright: ignore[reportPrivateImportUsage]
+    else:
+        mask = getattr(block, "mask", None)
+        weight = synapse.weight if mask is None else synapse.weight * mask
+    try:
+        weight = synapse.pre_hook_fx(weight, descale=True).cpu().numpy()
+    except TypeError as error:
+        raise QuantizationError(f"{where}: its pre_hook_fx does not quantize weights; leave that option out") from error
     if not np.isfinite(weight).all():
         raise QuantizationError(f"{where}: weights are not finite; training diverged, use a lower learning rate")
     if not weight.any():
@@ -82,8 +97,12 @@ def _weight(where: str, block: Any) -> np.ndarray:
 def _neuron(where: str, neuron: Any) -> Neuron:
     if neuron.norm is not None or getattr(neuron, "graded_spike", False):
         raise QuantizationError(f"{where}: neurons with `norm` or graded spikes are not deployed; leave them out")
+    if not neuron.shared_param and neuron.shape is None:
+        raise QuantizationError(f"{where}: its decays are drawn when it first runs; run the network once before")
 
-    def integers(value: Any) -> np.ndarray:
-        return np.asarray(value, dtype=np.int32)
+    def decay(values: torch.Tensor) -> np.ndarray:  # as SLAYER's cx_current_decay, which clamps the neuron's own
+        decays = np.rint(values.detach().cpu().numpy()).clip(0, neuron.p_scale).astype(np.int32)
+        return decays.reshape(()) if decays.size == 1 else decays
 
-    return Neuron(integers(neuron.cx_current_decay), integers(neuron.cx_voltage_decay), integers(neuron.v_th_mant))
+    threshold = np.array(neuron.v_th_mant, dtype=np.int32)
+    return Neuron(decay(neuron.current_decay), decay(neuron.voltage_decay), threshold)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import sys
+import warnings
 
 import typer
 
 from snnkd import __version__
 from snnkd.cli import catalogue, deployment, inspection, training
-from snnkd.cli.output import fail
+from snnkd.cli.output import fail, warn
 from snnkd.errors import SnnkdError
 
 app = typer.Typer(
@@ -45,11 +46,17 @@ def _options(version: bool = typer.Option(False, "--version", callback=_version,
 
 def main() -> None:
     """Runs the command line. Exit status: 0 done, 1 a check found something, 2 unusable input, 130 interrupted."""
-    try:
-        app()
-    except SnnkdError as error:
-        fail(str(error))
-        sys.exit(2)
-    except KeyboardInterrupt:
-        fail("interrupted; what was written before is whole")
-        sys.exit(130)
+    with warnings.catch_warnings():
+        warnings.showwarning = lambda message, *_, **__: warn(str(message))
+        try:
+            app()
+        except SnnkdError as error:
+            fail(str(error))
+            sys.exit(2)
+        except OSError as error:  # one that no command has foreseen, e.g. a disk that fills up while logs are written
+            fail(f"{error.filename or 'a file'}: {error.strerror or error}")
+            sys.exit(2)
+        except SystemExit as ended:
+            if ended.code == 130:  # typer's for Ctrl-C
+                fail("interrupted; what was written before is whole, `snnkd train --resume` goes on from it")
+            raise

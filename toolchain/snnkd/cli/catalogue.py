@@ -103,7 +103,7 @@ def datasets(data_root: DataRoot = None, as_json: Json = False) -> None:
             "data sets",
             ["name", "what", "here"],
             [
-                [one["name"], one["what"], "yes" if one["here"] else f"no: {one['lacks']} in {one['folder']}"]
+                [one["name"], one["what"], "yes" if one["here"] else f"{one['lacks']} in {one['folder']}"]
                 for one in data["datasets"]
             ],
             left=3,

@@ -21,7 +21,8 @@ from snnkd.cli.options import (
 from snnkd.errors import LimitError
 
 Targets = Annotated[
-    list[str] | None, typer.Option("--target", metavar="NAME|FILE.toml", help="A target with costs; repeatable.")
+    list[str] | None,
+    typer.Option("--target", metavar="NAME|FILE.toml", help="A target with costs, implies --energy; repeatable."),
 ]
 
 
@@ -50,12 +51,14 @@ def export(
 
 def profile(
     names: Annotated[
-        list[str] | None, typer.Argument(metavar="[RUN|FILE.net]...", help="Run folders, their names, or .net files.")
+        list[str] | None, typer.Argument(metavar="RUN|FILE.net", help="Run folders, their names, or .net files.")
     ] = None,
     energy: Annotated[bool, typer.Option("--energy", help="Also estimate the energy on each target.")] = False,
-    sources: Annotated[bool, typer.Option("--sources", help="Also show where each energy constant is from.")] = False,
+    sources: Annotated[bool, typer.Option("--sources", help="The same, with where each constant is from.")] = False,
     target: Targets = None,
-    samples: Annotated[int, typer.Option(min=1, help="Test images (or random samples of a .net).")] = 1000,
+    samples: Annotated[
+        int | None, typer.Option(min=1, help="How many: test images, 1000; random samples of a .net, 16.")
+    ] = None,
     inputs: InputFile = None,
     data_root: DataRoot = None,
     runs: Runs = DEFAULT_RUNS,
@@ -67,20 +70,25 @@ def profile(
     """
     results = [_profile(name, tuple(target or ()), samples, inputs, data_root, runs) for name in names or [None]]
     for one in results:
-        if not energy:
+        if not (energy or sources or target):
             one["energy"] = {}
     whole = results[0] if len(results) == 1 else {"profiles": results}
     output.result(whole, as_json, lambda _: output.group(*(profiled(one, sources) for one in results)))
 
 
 def _profile(
-    name: str | None, targets: tuple[str, ...], samples: int, inputs: Path | None, data_root: Path | None, runs: Path
+    name: str | None,
+    targets: tuple[str, ...],
+    samples: int | None,
+    inputs: Path | None,
+    data_root: Path | None,
+    runs: Path,
 ) -> dict[str, Any]:
     if name is not None and is_net(name):
         from snnkd import evaluation, netx
 
         net = netx.load(Path(name))
-        events, data = given_events(net, inputs, samples)
+        events, data = given_events(net, inputs, samples or 16)
         return {"name": name, **evaluation.profile(net, events, targets, data)}
     from snnkd import pipeline
     from snnkd.runs import find
@@ -98,12 +106,12 @@ def given_events(net: Any, inputs: Path | None, samples: int) -> tuple[Any, str]
 
     if inputs is not None:
         return reference.check_input(net, read_events(inputs)), str(inputs)
-    events = verification.synthetic_input(net, samples=min(samples, 16))
+    events = verification.synthetic_input(net, samples=samples)
     return events, f"{len(events)} seeded random samples at 10 % activity, not real data (give --input)"
 
 
 def exported(data: dict[str, Any]) -> Any:
-    """What export compared, and the first difference if there is one."""
+    """What export compared, and the first difference with each engine that has one."""
     compared = data["compared"]
     lines = [
         f"exported: {data['file']}",

@@ -61,7 +61,7 @@ def verify(
     name: RunOrNet = None,
     against: Annotated[str, typer.Option(help="The engine to compare with the definition.")] = "lava",
     inputs: InputFile = None,
-    samples: Annotated[int, typer.Option(min=1, help="Test images of a run that are compared.")] = 16,
+    samples: Annotated[int, typer.Option(min=1, help="How many test images, or random samples of a .net.")] = 16,
     data_root: DataRoot = None,
     runs: Runs = DEFAULT_RUNS,
     as_json: Json = False,
@@ -182,7 +182,8 @@ def _checked(data: dict[str, Any]) -> Any:
         "optimistic": "may fit, at the published ceilings only",
         "likely": "likely fits; only the chip's own compiler can promise it",
     }
-    lines: list[Any] = [f"{data['target']}: {words[data['verdict']]} (cores at least: {data['cores']})"]
+    cores = f"cores at least: {data['cores']}" if data["cores"] is not None else "cores: this target has no limit"
+    lines: list[Any] = [f"{data['target']}: {words[data['verdict']]} ({cores})"]
     if data["violations"]:
         columns = ["layer", "limit", "actual", "allowed", "fix"]
         rows = [[str(one[column]) for column in columns] for one in data["violations"]]

@@ -16,12 +16,12 @@ DataRoot = Annotated[
 ]
 RunOrNet = Annotated[
     str | None,
-    typer.Argument(metavar="[RUN|FILE.net]", help="A run folder or its name, or a .net; the newest finished run."),
+    typer.Argument(metavar="RUN|FILE.net", help="A run folder or its name, or a .net; the newest finished run."),
 ]
 RunName = Annotated[
-    str | None, typer.Argument(metavar="[RUN]", help="A run folder or its name; the newest finished run unless given.")
+    str | None, typer.Argument(metavar="RUN", help="A run folder or its name; the newest finished run unless given.")
 ]
-RecipeName = Annotated[str, typer.Argument(metavar="[RECIPE]", help="A recipe's name or the path of your own .toml.")]
+RecipeName = Annotated[str, typer.Argument(metavar="RECIPE", help="A recipe's name or the path of your own .toml.")]
 InputFile = Annotated[
     Path | None,
     typer.Option("--input", help="Events: .npy of integers (N, T, C, H, W) or (N, T, features).", show_default=False),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -12,12 +13,18 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 
+_PIPED_WIDTH = 200  # where there is no terminal, lines are for other programs: not folded at 80
+
+
 @cache
 def console(stderr: bool = False) -> Console:
     """rich's console on stdout or stderr; rich is imported with the first line that is printed."""
     from rich.console import Console
 
-    return Console(stderr=stderr)
+    made = Console(stderr=stderr)
+    if not made.is_terminal and "COLUMNS" not in os.environ:
+        made.width = _PIPED_WIDTH
+    return made
 
 
 def result(data: dict[str, Any], as_json: bool, render: Callable[[dict[str, Any]], RenderableType]) -> None:
@@ -28,36 +35,38 @@ def result(data: dict[str, Any], as_json: bool, render: Callable[[dict[str, Any]
         console().print(render(data))
 
 
-def note(text: str) -> None:
-    """A line for people, on stderr."""
-    console(stderr=True).print(text, highlight=False)
-
-
 def warn(text: str) -> None:
     """A warning, on stderr."""
-    console(stderr=True).print(f"[yellow]warning:[/] {text}", highlight=False)
+    _line("[yellow]warning:[/]", text)
 
 
 def fail(text: str) -> None:
     """An error, on stderr."""
-    console(stderr=True).print("[red]error:[/]", end=" ")
+    _line("[red]error:[/]", text)
+
+
+def _line(head: str, text: str) -> None:
+    console(stderr=True).print(head, end=" ")
     console(stderr=True).print(text, markup=False, highlight=False, soft_wrap=True)
 
 
 def table(title: str, columns: list[str], rows: list[list[str]], left: int = 1) -> Table:
-    """A plain table; the first `left` columns are words, the others numbers."""
+    """A plain table; the first `left` columns are words, the others numbers. Cells are folded, never cut off."""
+    from rich.box import SIMPLE_HEAD
     from rich.table import Table
+    from rich.text import Text
 
-    made = Table(title=title, title_justify="left", title_style="bold")
+    made = Table(title=Text(title), title_justify="left", title_style="bold", box=SIMPLE_HEAD, pad_edge=False)
     for index, column in enumerate(columns):
-        made.add_column(column, justify="left" if index < left else "right")
+        made.add_column(column, justify="left" if index < left else "right", overflow="fold")
     for row in rows:
-        made.add_row(*row)
+        made.add_row(*map(Text, row))
     return made
 
 
 def group(*parts: RenderableType) -> RenderableType:
-    """Several things below each other."""
+    """Several things below each other; strings are printed as they are."""
     from rich.console import Group
+    from rich.text import Text
 
-    return Group(*parts)
+    return Group(*(Text(part) if isinstance(part, str) else part for part in parts))

@@ -10,6 +10,7 @@ import typer
 
 from snnkd.cli import deployment, output
 from snnkd.cli.options import DEFAULT_RUNS, DataRoot, Json, RecipeName, Runs
+from snnkd.errors import LimitError
 
 Set = Annotated[list[str] | None, typer.Option("--set", metavar="A.B=VALUE", help="Override a field; repeatable.")]
 Seed = Annotated[int | None, typer.Option(help="Seed of the run, instead of the recipe's.", show_default=False)]
@@ -19,6 +20,7 @@ Download = Annotated[bool, typer.Option("--download", help="Fetch a missing data
 Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
 
 
+DEVICES = ("auto", "cpu", "cuda")
 TRAINING = ("train", "quantize", "evaluate")
 EVERYTHING = (*TRAINING, "export", "profile")
 
@@ -40,7 +42,7 @@ def run(
     Example: snnkd run mnist --data-root ~/data --baseline
     """
     result = _train(recipe, overrides, seed, resume, baseline, data_root, download, device, runs, EVERYTHING)
-    output.result(result, as_json, _everything)
+    output.result(_by_command(result), as_json, _everything)
     if result["differences"]:
         raise typer.Exit(1)
 
@@ -81,10 +83,16 @@ def _train(
     from snnkd import recipe as recipes
     from snnkd.cli.progress import TrainingProgress
 
+    if device not in DEVICES:
+        raise LimitError(f"--device {device}: expected {', '.join(DEVICES)}")
     changes = [*(overrides or []), *([f"seed={seed}"] if seed is not None else [])]
     loaded = recipes.load(recipe, changes)
     for warning in recipes.warnings(loaded):
         output.warn(warning)
+    if device == "cuda":
+        from snnkd.training.chain import pick_device
+
+        pick_device(device)  # refused before there is a run folder
     with TrainingProgress() as progress:
         return api.train(
             loaded,
@@ -118,5 +126,17 @@ def summary(data: dict[str, Any]) -> Any:
     return output.group(output.table(title, columns, rows, left=2), f"student: {data['net']}")
 
 
+def _by_command(result: dict[str, Any]) -> dict[str, Any]:
+    """`result` of all stages, and below `train`, `export` and `profile` what each of these commands prints."""
+    from snnkd.runs import read_json
+
+    folder = Path(result["run"])
+    export, profile = (read_json(folder / name) for name in ("verification.json", "profile.json"))
+    own = {key: value for key, value in result.items() if key not in {*export, *profile} - {"steps"}}
+    return {**result, "train": own, "export": export, "profile": {"name": result["run"], **profile}}
+
+
 def _everything(data: dict[str, Any]) -> Any:
-    return output.group(summary(data), "", deployment.exported(data), "", deployment.profiled(data))
+    return output.group(
+        summary(data["train"]), "", deployment.exported(data["export"]), "", deployment.profiled(data["profile"])
+    )

@@ -72,6 +72,8 @@ class Group:
         dataset = self._array(name)
         if dataset.size != 1 or h5py.check_string_dtype(dataset.dtype) is None or dataset.dtype.itemsize > 256:
             raise self.error(name, f"expected one short string, found {dataset.dtype} of shape {dataset.shape}")
+        if dataset.dtype.kind == "O" and not 0 < self._stored_length(dataset) <= 256:
+            raise self.error(name, "damaged, or longer than any name")
         value = np.asarray(dataset[()], dtype=object).reshape(-1)[0]
         raw = value if isinstance(value, bytes) else str(value).encode()
         return raw.decode("ascii", "replace").strip("\0 ")
@@ -91,6 +93,15 @@ class Group:
         if len(value) > _MAX_TEXT:
             raise self.error(f"attribute {name}", f"a text of {len(value)} characters is too long")
         return value.decode("utf-8") if isinstance(value, bytes) else str(value)
+
+    def _stored_length(self, dataset: h5py.Dataset) -> int:
+        """Length of a string that lies in a heap, as the reference to it says: the library takes any for real."""
+        offset = dataset.id.get_offset()
+        if offset is None:
+            return -1
+        with Path(self.file).open("rb") as file:
+            file.seek(offset)
+            return int.from_bytes(file.read(4), "little")
 
     def _member(self, name: str) -> h5py.HLObject:
         if name not in self.names():

@@ -10,10 +10,12 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from snnkd.errors import FormatError, QuantizationError, SnnkdError
+from snnkd.errors import FormatError, QuantizationError
 from snnkd.files import atomic
 from snnkd.network import Conv, Dense, Input, IntNet, Layer, Neuron, Shape
 from snnkd.netx.weights import convert, source_of
+
+_MAX_FIXED = 60_000
 
 
 def save(net: IntNet, path: str | Path) -> None:
@@ -23,11 +25,12 @@ def save(net: IntNet, path: str | Path) -> None:
     layer's weights, SnnkdError where the file cannot be written.
     """
     with atomic(Path(path)) as temporary:
-        try:
-            with h5py.File(temporary, "w") as file:
-                _write(file, net)
-        except RuntimeError as error:
-            raise SnnkdError(f"{path}: cannot be written: {error}") from error
+        # Built in memory: a full disk is then one plain error of the system, not a page of HDF5's internals.
+        with h5py.File(temporary, "w", driver="core", backing_store=False) as file:
+            _write(file, net)
+            file.flush()
+            image = file.id.get_file_image()
+        temporary.write_bytes(image)
 
 
 def _write(file: h5py.File, net: IntNet) -> None:
@@ -35,10 +38,11 @@ def _write(file: h5py.File, net: IntNet) -> None:
     if net.steps is not None:
         file.attrs["snnkd_steps"] = net.steps
     file.attrs["snnkd_message_bits"] = net.message_bits
-    file.attrs["snnkd_readout"] = json.dumps(dataclasses.asdict(net.readout), sort_keys=True)
-    for name, data in (("encoding", net.encoding), ("provenance", net.provenance)):
+    texts = {"readout": dataclasses.asdict(net.readout), "encoding": net.encoding, "provenance": net.provenance}
+    for name, data in texts.items():
         if data is not None:
-            file.attrs[f"snnkd_{name}"] = json.dumps(data, sort_keys=True)
+            text = json.dumps(data, sort_keys=True)  # plain ASCII; of a fixed length where that fits the header
+            file.attrs[f"snnkd_{name}"] = np.bytes_(text.encode()) if len(text) <= _MAX_FIXED else text
     layers = file.create_group("layer")
 
     def add(kind: str, shape: Shape) -> h5py.Group:
@@ -74,7 +78,7 @@ def _write_layer(group: h5py.Group, name: str, layer: Layer) -> None:
 
 
 def _write_neuron(group: h5py.Group, neuron: Neuron, shape: Shape) -> None:
-    group["neuron/type"] = "CUBA"
+    group["neuron/type"] = np.bytes_(b"CUBA")
     group["neuron/iDecay"] = _in_lava_order(neuron.current_decay, shape)
     group["neuron/vDecay"] = _in_lava_order(neuron.voltage_decay, shape)
     group["neuron/vThMant"] = _in_lava_order(neuron.threshold, shape)

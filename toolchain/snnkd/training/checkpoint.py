@@ -11,7 +11,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
-from snnkd.errors import FormatError, MismatchError
+from snnkd.errors import FormatError, MismatchError, SnnkdError
 from snnkd.files import atomic
 
 
@@ -40,9 +40,12 @@ def save(
     for index, state in optimizer.state_dict()["state"].items():
         tensors |= {f"optimizer.{index}.{name}": value for name, value in state.items()}
     tensors["rng"] = torch.get_rng_state()
+    contiguous = {name: value.detach().clone().contiguous() for name, value in tensors.items()}
     with atomic(path) as temporary:
-        contiguous = {name: value.detach().clone().contiguous() for name, value in tensors.items()}
-        save_file(contiguous, temporary, metadata={"progress": json.dumps(vars(progress))})
+        try:
+            save_file(contiguous, temporary, metadata={"progress": json.dumps(vars(progress))})
+        except SafetensorError as error:  # what a full disk is to this library
+            raise SnnkdError(f"{path}: cannot be written: {error}; an earlier file is intact") from error
 
 
 def load(
@@ -57,20 +60,38 @@ def load(
             progress = Progress(**json.loads((file.metadata() or {})["progress"]))
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (not a dict)
     except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
-        raise FormatError(f"{path}: damaged checkpoint ({error}); delete it to train this stage again") from error
+        raise _damaged(path, error) from error
     if progress.key != key:
         raise MismatchError(
             f"{path}: belongs to another recipe, data set or seed; train without --resume, or into another --runs"
         )
-    network.load_state_dict(_part(tensors, "network."))
-    if optimizer is not None:
-        states: dict[int, dict[str, torch.Tensor]] = {}
-        for name, value in _part(tensors, "optimizer.").items():
-            index, field_name = name.split(".", 1)
-            states.setdefault(int(index), {})[field_name] = value
-        optimizer.load_state_dict({"state": states, "param_groups": optimizer.state_dict()["param_groups"]})
-        torch.set_rng_state(tensors["rng"])
-    return progress, _part(tensors, "best.")
+    best = _part(tensors, "best.")
+    try:
+        network.load_state_dict(best)  # is it whole?
+        network.load_state_dict(_part(tensors, "network."))
+        if optimizer is not None:
+            _restore(optimizer, _part(tensors, "optimizer."))
+            torch.set_rng_state(tensors["rng"])
+    except (RuntimeError, KeyError, TypeError, ValueError) as error:
+        raise _damaged(path, error) from error
+    return progress, best
+
+
+def _restore(optimizer: torch.optim.Optimizer, tensors: dict[str, torch.Tensor]) -> None:
+    states: dict[int, dict[str, torch.Tensor]] = {}
+    for name, value in tensors.items():
+        index, field_name = name.split(".", 1)
+        states.setdefault(int(index), {})[field_name] = value
+    groups = optimizer.state_dict()["param_groups"]
+    missing = {index for group in groups for index in group["params"]} - states.keys()
+    if missing:
+        raise ValueError(f"no optimizer state of parameter {min(missing)}")
+    optimizer.load_state_dict({"state": states, "param_groups": groups})
+
+
+def _damaged(path: Path, error: Exception) -> FormatError:
+    problem = (str(error) or type(error).__name__).splitlines()[0]
+    return FormatError(f"{path}: damaged checkpoint ({problem}); delete it to train this stage again")
 
 
 def _part(tensors: dict[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor]:

@@ -155,7 +155,8 @@ class Neuron(_lava.Neuron):
         self, threshold: float, current_decay: float, voltage_decay: float, *, weight_bits: int = 8, **options: Any
     ):
         refused = [name for name in ("norm", "graded_spike", "requires_grad") if options.get(name)]
-        refused += [name for name, only in (("shared_param", True), ("scale", W_SCALE)) if options.get(name, only) != only]
+        fixed = {"shared_param": True, "scale": W_SCALE}
+        refused += [name for name, value in fixed.items() if options.get(name, value) != value]
         if refused:
             raise ValueError(f"snnkd's CUBA neuron cannot take the options {', '.join(refused)}: leave them out")
         if not 2 <= weight_bits <= 8:

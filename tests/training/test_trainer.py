@@ -1,0 +1,407 @@
+"""One stage and a chain of them on a tiny problem: what is learned, which epoch is kept, and how training goes on."""
+
+import dataclasses
+import math
+import resource
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from snnkd import recipe
+from snnkd.architecture import Architecture, Dense
+from snnkd.datasets import DataSet, Split
+from snnkd.encoding import Encoding
+from snnkd.errors import FormatError, LimitError, MismatchError, SnnkdError
+from snnkd.network import Readout
+from snnkd.recipe_tables import Label, Neuron, Optimizer, Stage
+from snnkd.training import checkpoint
+from snnkd.training.blocks import Network
+from snnkd.training.chain import Chain, pick_device
+from snnkd.training.feed import Feed
+from snnkd.training.trainer import Training, learning_rate, measure
+
+CLASSES, SEED = 3, 5
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_thread():
+    """Networks this small are several times slower on two."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+def split(count: int, seed: int, noise: float = 0.0) -> Split:
+    """Bright bars in one of three places, on a noisy ground; `noise` is the fraction of random labels."""
+    random = np.random.default_rng(seed)
+    labels = np.arange(count) % CLASSES
+    images = random.integers(0, 120, (count, 1, 6, 6)).astype(np.uint8)
+    for image, label in zip(images, labels, strict=True):
+        image[0, 2 * label : 2 * label + 2] += 100
+    labels = np.where(random.random(count) < noise, random.integers(0, CLASSES, count), labels)
+    return Split(images, labels)
+
+
+def training(path: Path, *, epochs: int = 4, noise: float = 0.0, key: str = "key", **stage) -> Training:
+    torch.manual_seed(SEED)
+    plan = Architecture(name="tiny", input=(1, 6, 6), layers=(Dense(neurons=8), Dense(neurons=CLASSES)))
+    encoding = Encoding("direct", 4)
+    options = {"optimizer": Optimizer(lr=0.03), "label": Label(scale=0.5), "batch": 16} | stage
+    device = torch.device("cpu")
+    return Training(
+        name="student",
+        stage=Stage(network="tiny", epochs=epochs, **options),
+        network=Network(plan, Neuron(tau_grad=0.01, scale_grad=10), event_max=15),
+        train=Feed(split(60, 1, noise), encoding, device),
+        validation=Feed(split(30, 2, noise), encoding, device),
+        readout=Readout("count", "membrane"),
+        seed=SEED,
+        key=key,
+        path=path / "student.safetensors",
+    )
+
+
+def weights(network: Network) -> dict[str, torch.Tensor]:
+    return {name: value.clone() for name, value in network.state_dict().items()}
+
+
+def equal(left: dict[str, torch.Tensor], right: dict[str, torch.Tensor]) -> bool:
+    return left.keys() == right.keys() and all(torch.equal(left[name], right[name]) for name in left)
+
+
+def without_seconds(history: list[dict]) -> list[dict]:
+    return [{name: value for name, value in row.items() if name != "seconds"} for row in history]
+
+
+@pytest.mark.parametrize("kind", ["adam", "sgd"])
+@pytest.mark.parametrize("label", [Label(scale=0.5), Label(loss="spike-rate")], ids=["cross-entropy", "spike-rate"])
+def test_learns_a_tiny_problem(tmp_path, kind, label):
+    run = training(tmp_path, epochs=8, optimizer=Optimizer(kind=kind, lr=0.03), label=label)
+    network = run.run()
+    history = run.progress.history
+    assert [row["epoch"] for row in history] == list(range(1, 9))
+    assert history[-1]["loss"] < 0.7 * history[0]["loss"]
+    assert measure(network, run.validation, run.readout).accuracy > 0.8
+    assert not network.training
+
+
+def test_rows_say_what_happened_in_each_layer(tmp_path):
+    run = training(tmp_path, epochs=1)
+    seen, batches = [], []
+    run.on_epoch, run.on_batch = seen.append, lambda *place: batches.append(place)
+    run.run()
+    assert seen == run.progress.history
+    for name in ("rate", "silent", "saturated", "overflows"):
+        assert [f"{name}.layer{k}" in seen[0] for k in range(3)] == [True, True, False]
+    assert seen[0]["loss"] == pytest.approx(seen[0]["loss.label"])
+    assert batches == [("student", 1, 1, number, 4) for number in range(1, 5)]  # 60 images: four batches of 15
+
+
+def test_measures_accuracy_and_activity_as_a_plain_count_does(tmp_path):
+    run = training(tmp_path, epochs=1)
+    network = run.run()
+    with torch.no_grad():
+        events, labels = run.validation.batch(np.arange(30))
+        output = network(events)
+    measured = measure(network, run.validation, run.readout)
+    v = output.v_last.double() / (1 << 20)  # decides ties only
+    right = ((output.sat.sum(dim=0).T + v).argmax(dim=1) == labels).double().mean()
+    assert measured.accuracy == pytest.approx(right.item())
+    for spikes, rate, silent, saturated in zip(
+        output.layers, measured.rate, measured.silent, measured.saturated, strict=True
+    ):
+        per_neuron = spikes.mean(dim=(0, 1))
+        assert rate == pytest.approx(spikes.mean().item())
+        assert silent == pytest.approx((per_neuron == 0).double().mean().item())
+        assert saturated == pytest.approx((per_neuron == 1).double().mean().item())
+
+
+def test_keeps_the_epoch_that_was_best_on_validation_data(tmp_path):
+    """Most training labels are random: what is learned first is right, what is learned by heart later is not."""
+
+    def fresh(noise: float) -> Training:
+        run = training(tmp_path, epochs=10, noise=noise, optimizer=Optimizer(lr=0.03, schedule="constant"))
+        run.validation = dataclasses.replace(run.validation, split=split(30, 2))
+        return run
+
+    found = []
+    for noise in (0.6, 0.8, 0.7, 0.5):  # the first of these will do; others for another processor's rounding
+        run = fresh(noise)
+        network = run.run()
+        accuracies = [row["validation"] for row in run.progress.history]
+        best = max(accuracies)
+        last_of_equals = 10 - accuracies[::-1].index(best)
+        assert (run.progress.best_epoch, run.progress.best_accuracy) == (last_of_equals, best)
+        assert measure(network, run.validation, run.readout).accuracy == best
+        assert equal(weights(fresh(noise).restore()), weights(network))
+        found.append(last_of_equals)
+        if last_of_equals < 10:
+            break
+    assert min(found) < 10
+
+
+def test_without_validation_data_the_last_epoch_is_kept(tmp_path):
+    run = training(tmp_path, epochs=3)
+    run.validation = dataclasses.replace(run.validation, split=split(0, 1))
+    run.run()
+    assert run.progress.best_epoch == 3
+
+
+def test_the_same_seed_gives_the_same_network(tmp_path):
+    first, second = training(tmp_path / "a"), training(tmp_path / "b")
+    assert equal(weights(first.run()), weights(second.run()))
+    assert without_seconds(first.progress.history) == without_seconds(second.progress.history)
+    other = dataclasses.replace(training(tmp_path / "c"), seed=SEED + 1)
+    assert not equal(weights(other.run()), weights(first.network))
+
+
+@pytest.mark.parametrize("kind", ["adam", "sgd"])
+@pytest.mark.parametrize("stop", [(1, 2), (3, 1), (4, 4)], ids=lambda place: f"epoch {place[0]} batch {place[1]}")
+def test_resumed_training_ends_bit_identical(tmp_path, kind, stop):
+    options = {"epochs": 5, "optimizer": Optimizer(kind=kind, lr=0.03, schedule="one-cycle")}
+    whole = training(tmp_path / "whole", **options)
+    expected = weights(whole.run())
+
+    class Killed(Exception):
+        pass
+
+    def kill(_stage: str, epoch: int, _epochs: int, batch: int, _batches: int) -> None:
+        if (epoch, batch) == stop:
+            raise Killed
+
+    broken = training(tmp_path / "broken", **options)
+    broken.on_batch = kill
+    with pytest.raises(Killed):
+        broken.run()
+    resumed = training(tmp_path / "broken", **options)
+    rows = []
+    resumed.on_epoch = rows.append
+    if resumed.path.exists():
+        torch.rand(7)  # the checkpoint's random state counts, not what else happened in the process
+    assert equal(weights(resumed.run(resume=True)), expected)
+    assert without_seconds(rows) == without_seconds(whole.progress.history)
+    left, right = (load_file(run.path) for run in (whole, resumed))
+    assert equal(left, right)
+
+
+def test_a_finished_stage_is_not_trained_again(tmp_path):
+    run = training(tmp_path)
+    expected, written = weights(run.run()), run.path.stat().st_mtime_ns
+    again = training(tmp_path)
+    again.on_batch = lambda *_: pytest.fail("trained again")
+    assert equal(weights(again.run(resume=True)), expected)
+    assert run.path.stat().st_mtime_ns == written
+
+
+def test_without_resume_it_starts_anew(tmp_path):
+    expected = weights(training(tmp_path).run())
+    batches = []
+    again = training(tmp_path)
+    again.on_batch = lambda *place: batches.append(place)
+    assert equal(weights(again.run()), expected)
+    assert len(batches) == 16
+
+
+def test_a_checkpoint_holds_optimizer_and_random_state(tmp_path):
+    run = training(tmp_path, epochs=2)
+    run.run()
+    tensors = load_file(run.path)
+    assert torch.equal(tensors["rng"], torch.get_rng_state())
+    assert {name.split(".")[0] for name in tensors} == {"network", "best", "optimizer", "rng"}
+    assert {"optimizer.0.exp_avg", "optimizer.1.exp_avg_sq", "optimizer.0.step"} <= tensors.keys()
+    assert tensors["optimizer.0.step"] == 8
+    torch.rand(3)
+    optimizer = torch.optim.Adam([block.synapse.weight for block in run.network.layers])
+    progress, best = checkpoint.load(run.path, "key", run.network, optimizer)
+    assert torch.equal(torch.get_rng_state(), tensors["rng"])
+    assert torch.equal(optimizer.state_dict()["state"][1]["exp_avg"], tensors["optimizer.1.exp_avg"])
+    assert (progress.epoch, progress.history) == (2, run.progress.history)
+    assert equal(best, {name: tensors[f"best.{name}"] for name in best})
+
+
+def damage(path: Path, how: str) -> None:
+    raw = path.read_bytes()
+    if how == "cut off":
+        path.write_bytes(raw[: len(raw) // 2])
+    elif how == "empty":
+        path.write_bytes(b"")
+    elif how == "not a checkpoint":
+        path.write_bytes(b"PK\x03\x04" + bytes(range(256)) * 20)
+    elif how == "a huge header":
+        path.write_bytes(b"\xff" * 8 + raw[8:])
+    elif how == "no progress":
+        save_file(load_file(path), path)
+    elif how == "progress of another program":
+        save_file(load_file(path), path, metadata={"progress": '{"epochs": 3}'})
+    elif how == "a folder":
+        path.unlink()
+        path.mkdir()
+    else:
+        lacking = {name: value for name, value in load_file(path).items() if not name.startswith(how.split()[1])}
+        if how.startswith("no"):
+            lacking.pop("network.blocks.1.synapse.weight", None)
+        save_file(lacking, path, metadata={"progress": '{"key": "key", "epoch": 1}'})
+
+
+@pytest.mark.parametrize(
+    "how",
+    [
+        "cut off",
+        "empty",
+        "not a checkpoint",
+        "a huge header",
+        "no progress",
+        "progress of another program",
+        "a folder",
+        "without optimizer",
+        "without rng",
+        "without best",
+        "without network",
+    ],
+)
+def test_a_damaged_checkpoint_is_named(tmp_path, how):
+    training(tmp_path, epochs=1).run()
+    path = tmp_path / "student.safetensors"
+    damage(path, how)
+    with pytest.raises(FormatError, match=r"student\.safetensors: damaged checkpoint"):
+        training(tmp_path, epochs=2).run(resume=True)
+    assert path.exists()
+
+
+def test_restoring_what_was_never_trained_names_the_file(tmp_path):
+    with pytest.raises(FormatError, match=r"student\.safetensors"):
+        training(tmp_path).restore()
+
+
+def test_a_checkpoint_of_another_recipe_is_refused(tmp_path):
+    training(tmp_path, epochs=1).run()
+    kept = (tmp_path / "student.safetensors").read_bytes()
+    for attempt in (training(tmp_path, key="other").restore, lambda: training(tmp_path, key="other").run(resume=True)):
+        with pytest.raises(MismatchError, match=r"student\.safetensors: belongs to another recipe"):
+            attempt()
+    assert (tmp_path / "student.safetensors").read_bytes() == kept
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="limits file sizes as Linux does")
+def test_a_checkpoint_that_cannot_be_written_leaves_the_earlier_one(tmp_path):
+    """A limit on the size of files stands in for a full disk."""
+    run = training(tmp_path, epochs=1)
+    run.run()
+    kept = run.path.read_bytes()
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (len(kept) // 2, hard))
+    try:
+        with pytest.raises(SnnkdError, match=r"student\.safetensors: cannot be written"):
+            training(tmp_path, epochs=1).run()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert run.path.read_bytes() == kept
+    assert list(tmp_path.iterdir()) == [run.path]
+
+
+def test_learning_rates_follow_their_schedules():
+    done = np.linspace(0, 1, 101)[:-1]
+    rates = {
+        kind: np.array([learning_rate(Optimizer(lr=0.4, schedule=kind), part) for part in done])
+        for kind in ("constant", "cosine", "one-cycle")
+    }
+    assert (rates["constant"] == 0.4).all()
+    np.testing.assert_allclose(rates["cosine"], 0.2 * (1 + np.cos(math.pi * done)))
+    rising, falling = rates["one-cycle"][:31], rates["one-cycle"][30:]
+    np.testing.assert_allclose(np.diff(rising), np.diff(rising)[0])  # a straight line up to the peak
+    assert rising[0] == pytest.approx(0.016) and rising[-1] == pytest.approx(0.4)
+    assert (np.diff(falling) < 0).all() and falling[-1] < 0.001
+
+
+def test_the_schedule_is_what_the_optimizer_gets(tmp_path):
+    """The first step of SGD is its learning rate times the gradient."""
+    moved = []
+    for lr in (0.01, 0.02):
+        run = training(tmp_path, epochs=1, batch=60, optimizer=Optimizer(kind="sgd", lr=lr))
+        before = weights(run.network)["blocks.1.synapse.weight"]
+        moved.append(weights(run.run())["blocks.1.synapse.weight"] - before)
+    assert moved[0].any()
+    torch.testing.assert_close(2 * moved[0], moved[1], rtol=1e-3, atol=1e-6)
+
+
+def chain_recipe(**changes: object) -> recipe.Recipe:
+    layers = {name: [{"kind": "dense", "neurons": n}, {"kind": "dense", "neurons": CLASSES}] for name, n in SIZES}
+    return recipe.parse(
+        {
+            "name": "tiny",
+            "data": {"set": "bars", "shift": 1, "variants": 2},
+            "encoding": {"kind": "poisson", "steps": 5},
+            "networks": {name: {"input": [1, 6, 6], "layers": table} for name, table in layers.items()},
+            "chain": {
+                "teacher": {"network": "large", "epochs": 2, "batch": 16},
+                "ta": {"network": "middle", "epochs": 1, "batch": 16, "distil": {"losses": {"l1": 1.0}}},
+                "student": {
+                    "network": "small",
+                    "epochs": 2,
+                    "batch": 16,
+                    "distil": {"losses": {"kl": 1.0, "sliding_l2": 0.1}, "teacher": "teacher", "normalize": True},
+                },
+            },
+        },
+        [f"{key}={value}" for key, value in changes.items()],
+    )
+
+
+SIZES = [("large", 12), ("middle", 8), ("small", 5)]
+DATA = DataSet("bars", ("a", "b", "c"), split(60, 1), split(30, 2), split(30, 3), "digest")
+
+
+def test_a_teacher_stays_as_its_own_stage_left_it(tmp_path):
+    chain = Chain(chain_recipe(), DATA, tmp_path)
+    chain.train(["teacher"], resume=False)
+    before = weights(chain.load("teacher"))
+    rows = []
+    chain.train(["teacher", "ta", "student"], resume=True, on_epoch=rows.append)
+    assert equal(weights(chain.load("teacher")), before)
+    assert [row["stage"] for row in rows] == ["teacher", "teacher", "ta", "student", "student"]
+    assert {"loss.label", "loss.kl", "loss.sliding_l2"} <= rows[-1].keys() and "loss.kl" not in rows[0]
+
+
+def test_the_baseline_is_the_student_without_its_teacher(tmp_path):
+    chain = Chain(chain_recipe(), DATA, tmp_path)
+    rows = []
+    chain.train(["teacher", "ta", "student", "baseline"], resume=False, on_epoch=rows.append)
+    assert equal(weights(chain.network("baseline")), weights(chain.network("student")))
+    assert chain.plan("baseline") == chain.plan("student")
+    assert not equal(weights(chain.load("baseline")), weights(chain.load("student")))
+    assert not any(name in rows[-1] for name in ("loss.kl", "loss.sliding_l2"))
+    alone = Chain(chain_recipe(**{"chain.student.label.weight": 0}), DATA, tmp_path / "imitation")
+    alone.train(["teacher", "baseline"], resume=False)  # a student that has no label loss gets one as the baseline
+    assert alone.load("baseline")
+
+
+def test_a_checkpoint_belongs_to_its_stage_and_those_before_it(tmp_path):
+    Chain(chain_recipe(), DATA, tmp_path).train(["teacher", "ta", "student"], resume=False)
+    later = Chain(chain_recipe(**{"chain.student.optimizer.lr": 0.5}), DATA, tmp_path)
+    later.load("teacher"), later.load("ta")
+    with pytest.raises(MismatchError):
+        later.load("student")
+    earlier = Chain(chain_recipe(**{"chain.teacher.epochs": 3}), DATA, tmp_path)
+    other_data = Chain(chain_recipe(), dataclasses.replace(DATA, digest="other"), tmp_path)
+    for chain, name in ((earlier, "student"), (earlier, "teacher"), (other_data, "teacher")):
+        with pytest.raises(MismatchError, match=rf"{name}\.safetensors"):
+            chain.load(name)
+
+
+def test_train_limit_takes_the_first_images(tmp_path):
+    chain = Chain(chain_recipe(**{"data.train_limit": 20}), DATA, tmp_path)
+    places = []
+    chain.train(["teacher"], resume=False, on_batch=lambda *place: places.append(place))
+    assert places[-1][-1] == 2  # 20 images in batches of 16
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="here is a CUDA device")
+def test_a_device_that_is_not_there_is_named():
+    assert pick_device("auto") == torch.device("cpu")
+    with pytest.raises(LimitError, match="--device cuda"):
+        pick_device("cuda")

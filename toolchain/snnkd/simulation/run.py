@@ -1,0 +1,176 @@
+"""Runs the layers of a network one after another, each over all samples and on all cores."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from math import prod
+
+import numpy as np
+
+from snnkd.fixedpoint import STATE_SHIFT
+from snnkd.network import Conv, Dense, Input, IntNet, Layer
+from snnkd.reference import check_input
+from snnkd.simulation import kernels, layouts, products, strategy
+from snnkd.trace import LayerTrace, SpikeTrace
+
+_BLOCK = 1 << 22  # sums, or inputs, that a block of samples may hold: 16 MB, twice that with delays
+_PARTS = 4  # of the samples per thread, so that none waits long for a slow one
+
+
+def simulate(net: IntNet, spikes: np.ndarray, states: bool = False) -> SpikeTrace:
+    """Runs `net` on integers (N, T, *input shape); the same trace and errors as `snnkd.reference.simulate`.
+
+    Memory beyond the trace itself does not grow with N. A convolution's arrays in the trace are views whose channels
+    come last in memory. The first call with a kind of layer compiles its kernel, a few seconds; later processes find
+    it on disk.
+    """
+    events = check_input(net, spikes)
+    source = _Source.of_input(events)
+    traces = []
+    with ThreadPoolExecutor(_threads()) as pool:
+        for name, layer in zip(net.names, net.layers, strict=True):
+            record = _Record.empty(layer, *events.shape[:2], states)
+            overflows, saturations = _run_layer(pool, layer, source, record)
+            traces.append(record.trace(name, layer, overflows, saturations))
+            source = _Source(record.spikes, traces[-1].spikes, layouts.order(layer), 1)
+    return SpikeTrace("fast", events, tuple(traces))
+
+
+def _threads() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@dataclass(frozen=True, eq=False)
+class _Source:
+    """What a layer reads: events (N, D, inputs), contiguous, D = T or 1 where all steps are the same; images, the same
+    as (N, D, *shape); order, (inputs,), the place in `shape` of each of `events`; largest, magnitude of an event."""
+
+    events: np.ndarray
+    images: np.ndarray
+    order: np.ndarray
+    largest: int
+
+    @classmethod
+    def of_input(cls, events: np.ndarray) -> _Source:
+        distinct = events[:, :1] if events.strides[1] == 0 else events
+        images = np.require(distinct, requirements="CW")  # the one type that kernels take
+        flat = images.reshape(*images.shape[:2], -1)
+        largest = max(-int(flat.min()), int(flat.max()), 1)
+        return cls(flat, images, np.arange(flat.shape[2]), largest)
+
+
+@dataclass(frozen=True, eq=False)
+class _Record:
+    """What the kernels write, neurons as in `layouts.order`: spikes (N, T, neurons) uint8, v_last (N, neurons) and, or
+    empty, u and v (N, T, neurons), int32."""
+
+    spikes: np.ndarray
+    v_last: np.ndarray
+    u: np.ndarray
+    v: np.ndarray
+
+    @classmethod
+    def empty(cls, layer: Layer, samples: int, steps: int, states: bool) -> _Record:
+        shape = (samples, steps, prod(layer.shape))
+        kept = shape if states else (0, 0, 0)
+        v_last = np.empty((samples, shape[2]), np.int32)
+        return cls(np.empty(shape, np.uint8), v_last, np.empty(kept, np.int32), np.empty(kept, np.int32))
+
+    def arrays(self, start: int, stop: int) -> tuple[np.ndarray, ...]:
+        """Those of samples start to stop, in the order of the kernels' arguments."""
+        return self.spikes[start:stop], self.v_last[start:stop], self.u[start:stop], self.v[start:stop]
+
+    def trace(self, name: str, layer: Layer, overflows: int, saturations: int) -> LayerTrace:
+        spikes, v_last = layouts.in_order(self.spikes, layer), layouts.in_order(self.v_last[:, None], layer)[:, 0]
+        u, v = (layouts.in_order(x, layer) if x.size else None for x in (self.u, self.v))
+        return LayerTrace(name, spikes, v_last, u, v, overflows, saturations)
+
+
+def _run_layer(pool: ThreadPoolExecutor, layer: Layer, source: _Source, record: _Record) -> tuple[int, int]:
+    """Writes `record`; (overflows, saturations)."""
+    if isinstance(layer, Input):
+        return _by_bias(pool, layer, source, record)
+    bound = products.largest_sum(layer, source.largest)
+    if isinstance(layer, Dense):
+        layer = _rearranged(layer, source.order)
+        if layer.delay is not None:
+            return _by_sums(pool, layer, source.events, bound, record)
+    if source.largest == 1 and strategy.takes_events(layer, source.images, bound):
+        return _by_events(pool, layer, source, record)
+    return _by_sums(pool, layer, source.images if isinstance(layer, Conv) else source.events, bound, record)
+
+
+def _rearranged(layer: Dense, order: np.ndarray) -> Dense:
+    """`layer` with its inputs as they are in memory."""
+    return replace(
+        layer,
+        weight=layer.weight[:, order],
+        delay=None if layer.delay is None else layer.delay[:, order],
+    )
+
+
+def _by_bias(pool: ThreadPoolExecutor, layer: Input, source: _Source, record: _Record) -> tuple[int, int]:
+    """An input layer with neurons: the image is their bias, cast to int16 as Lava does."""
+    image = source.events[:, 0].astype(np.int16).astype(np.int32) << STATE_SHIFT
+    sums = np.zeros((len(image), 1, image.shape[1]), np.int32)
+    arguments = (sums, layouts.parameters(layer), image, *record.arrays(0, len(image)))
+    return _spread(pool, kernels.run_sums, len(image), arguments)
+
+
+def _by_events(
+    pool: ThreadPoolExecutor, layer: Dense | Conv, source: _Source, record: _Record
+) -> tuple[int, int]:
+    samples = len(source.events)
+    neurons = layouts.parameters(layer), layouts.bias(layer), *record.arrays(0, samples)
+    if isinstance(layer, Dense):
+        exponent = max(-31, min(31, layer.weight_exp))  # beyond that only 0 and -1 are left of 32 bits
+        arguments = (source.events, layouts.dense_weight(layer.weight), exponent, *neurons)
+        return _spread(pool, kernels.run_dense, samples, arguments)
+    layout = layouts.conv_layout(layer, source.images.shape[2:], source.order)
+    return _spread(pool, kernels.run_conv, samples, (source.events, *layout.arguments, *neurons))
+
+
+def _by_sums(
+    pool: ThreadPoolExecutor, layer: Dense | Conv, events: np.ndarray, bound: int, record: _Record
+) -> tuple[int, int]:
+    """Sums of a block of samples first, then its neurons."""
+    samples, steps = record.spikes.shape[:2]
+    neurons = layouts.parameters(layer), layouts.bias(layer)
+    delayed = isinstance(layer, Dense) and layer.delay is not None
+    distinct = steps if delayed else events.shape[1]
+    block = max(1, _BLOCK // (distinct * max(prod(layer.shape), prod(events.shape[2:]))))
+    overflows = saturations = 0
+    for start in range(0, samples, block):
+        part = events[start : start + block]
+        sums, wrapped = _delayed(pool, layer, part, steps) if delayed else products.sums(layer, part, bound)
+        arguments = (sums, *neurons, *record.arrays(start, start + block))
+        made = _spread(pool, kernels.run_sums, len(part), arguments)
+        overflows += wrapped * (steps // distinct) + made[0]
+        saturations += made[1]
+    return overflows, saturations
+
+
+def _delayed(pool: ThreadPoolExecutor, layer: Dense, events: np.ndarray, steps: int) -> tuple[np.ndarray, int]:
+    """As `products.sums` for a layer with delays and all its steps."""
+    waits, slot = np.unique(layer.delay, return_inverse=True)
+    slot = np.ascontiguousarray(slot.reshape(layer.weight.shape).T)
+    weight = np.ascontiguousarray(layer.weight.T, dtype=np.int64)
+    every = np.ascontiguousarray(np.broadcast_to(events, (len(events), steps, events.shape[2])), dtype=np.int32)
+    sums = np.zeros((len(events), steps, layer.weight.shape[0]), np.int64)
+    exponent = max(-63, min(63, layer.weight_exp))
+    _spread(pool, kernels.delayed_sums, len(events), (every, weight, slot, waits.astype(np.int64), exponent, sums))
+    return products.in_32_bits(sums)
+
+
+def _spread(pool: ThreadPoolExecutor, kernel: Callable, samples: int, arguments: tuple) -> tuple[int, int]:
+    """Runs `kernel` on all samples, in parts on all cores; the totals of what it returns."""
+    parts = min(samples, _PARTS * _threads())
+    if parts == 1:
+        return kernel(*arguments, 0, samples)
+    bounds = np.linspace(0, samples, parts + 1).astype(int).tolist()
+    made = list(pool.map(lambda span: kernel(*arguments, *span), zip(bounds[:-1], bounds[1:], strict=True)))
+    return sum(one[0] for one in made), sum(one[1] for one in made)
