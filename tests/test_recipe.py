@@ -42,7 +42,7 @@ def test_defaults_are_resolved(tmp_path: Path) -> None:
     assert list(loaded.chain) == ["teacher", "student"]
     distil = loaded.chain["student"].distil
     assert distil is not None and (distil.teacher, distil.window) == ("teacher", 2)
-    assert loaded.architecture("student").parameters == 1776
+    assert loaded.architecture("student").parameters == 3552
 
 
 def test_window_never_exceeds_the_steps(tmp_path: Path) -> None:

@@ -25,9 +25,9 @@ def profile(*names):
     return energy.profile(NET, COUNTS, samples=2, steps=50, data="seeded random events", targets=chips)
 
 
-def render(shown, title="", width=200):
+def render(shown, title="", width=200, sources=True):
     console = Console(width=width, record=True, file=io.StringIO())
-    console.print(report.profile_table(shown, title))
+    console.print(report.profile_table(shown, title, sources))
     return console.export_text()
 
 
@@ -60,6 +60,22 @@ def test_energy_of_each_target_with_its_constants():
     assert flat.count("estimate, not a measurement") == 1
     assert "loihi1: measured / estimate was 4.3 to 41" in flat
     assert "Davies 2018, Table 2" in flat
+
+
+def test_sources_are_shown_on_demand():
+    text = render(profile("loihi1"), sources=False)
+    assert "synop_dense" not in text and "Davies" not in text
+    assert "snnkd profile --energy --sources" in text
+
+
+def test_a_network_that_does_not_fit_is_named():
+    graded = IntNet(NET.input_shape, NET.layers, message_bits=8)
+    shown = energy.profile(
+        graded, COUNTS, samples=2, steps=50, data="seeded random events", targets=[targets.load("loihi1")]
+    )
+    assert shown["energy"]["loihi1"]["verdict"] == "refused"
+    assert "this network does not fit (see snnkd check --target loihi1)" in " ".join(render(shown).split())
+    assert "does not fit" not in render(profile("loihi1"))
 
 
 def test_what_is_not_known_is_said():

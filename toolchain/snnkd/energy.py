@@ -11,7 +11,7 @@ from typing import Any
 
 from snnkd.errors import FormatError
 from snnkd.network import IntNet
-from snnkd.targets import Target
+from snnkd.targets import Target, fit
 from snnkd.trace import LayerCount, fan_out
 
 NOTE = "estimate, not a measurement: counts of the integer network times constants, without the host"
@@ -170,7 +170,10 @@ def profile(
         "steps": steps,
         "data": data,
         "layers": [{**asdict(row), "macs_ann": macs[row.name]} for row in counts],
-        "energy": {target.name: estimate(counts, samples, target).to_json() for target in targets},
+        "energy": {
+            target.name: {**estimate(counts, samples, target).to_json(), "verdict": fit(net, target)["verdict"]}
+            for target in targets
+        },
     }
 
 

@@ -91,11 +91,11 @@ def atomic(path: Path) -> Iterator[Path]:
     temporary = Path(name)
     try:
         yield temporary
+        with temporary.open("rb+") as written:  # before the permissions, which may forbid it
+            os.fsync(written.fileno())
         umask = os.umask(0)
         os.umask(umask)
         temporary.chmod(0o666 & ~umask)
-        with temporary.open("rb+") as written:
-            os.fsync(written.fileno())
         temporary.replace(path)
     except OSError as error:
         reason = os.strerror(error.errno) if error.errno else error  # h5py's own text is a page of internals

@@ -115,6 +115,9 @@ def _energy_notes(profile: Mapping[str, Any], sources: bool) -> list[Text]:
             for factor in energy["error_factors"]
         ]
         unknown = [f"{NOT_KNOWN}: {item}" for item in energy["not_known"]]
+        if energy["verdict"] == "refused":
+            unfit = f"this network does not fit (see snnkd check --target {name}); the figures are as if it did"
+            lines.setdefault(unfit, []).append(name)
         for line in (energy["note"], *unknown, *known):
             lines.setdefault(line, []).append(name)
     every = len(profile["energy"])

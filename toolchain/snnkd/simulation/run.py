@@ -13,7 +13,7 @@ import numpy as np
 from snnkd.fixedpoint import STATE_SHIFT
 from snnkd.network import Conv, Dense, Input, IntNet, Layer
 from snnkd.reference import check_input
-from snnkd.simulation import kernels, layouts, products, strategy
+from snnkd.simulation import conv_kernels, conv_layouts, kernels, layouts, products, strategy
 from snnkd.trace import LayerTrace, SpikeTrace
 
 _BLOCK = 1 << 22  # sums, or inputs, that a block of samples may hold: 16 MB, twice that with delays
@@ -99,7 +99,7 @@ def _run_layer(pool: ThreadPoolExecutor, layer: Layer, source: _Source, record: 
         layer = _rearranged(layer, source.order)
         if layer.delay is not None:
             return _by_sums(pool, layer, source.events, bound, record)
-    if source.largest == 1 and strategy.takes_events(layer, source.images, bound):
+    if source.largest == 1 and strategy.by_events(layer, source.images, bound):
         return _by_events(pool, layer, source, record)
     return _by_sums(pool, layer, source.images if isinstance(layer, Conv) else source.events, bound, record)
 
@@ -115,7 +115,7 @@ def _rearranged(layer: Dense, order: np.ndarray) -> Dense:
 
 def _by_bias(pool: ThreadPoolExecutor, layer: Input, source: _Source, record: _Record) -> tuple[int, int]:
     """An input layer with neurons: the image is their bias, cast to int16 as Lava does."""
-    image = source.events[:, 0].astype(np.int16).astype(np.int32) << STATE_SHIFT
+    image = source.events[:, 0, layouts.order(layer)].astype(np.int16).astype(np.int32) << STATE_SHIFT
     sums = np.zeros((len(image), 1, image.shape[1]), np.int32)
     arguments = (sums, layouts.parameters(layer), image, *record.arrays(0, len(image)))
     return _spread(pool, kernels.run_sums, len(image), arguments)
@@ -130,8 +130,12 @@ def _by_events(
         exponent = max(-31, min(31, layer.weight_exp))  # beyond that only 0 and -1 are left of 32 bits
         arguments = (source.events, layouts.dense_weight(layer.weight), exponent, *neurons)
         return _spread(pool, kernels.run_dense, samples, arguments)
-    layout = layouts.conv_layout(layer, source.images.shape[2:], source.order)
-    return _spread(pool, kernels.run_conv, samples, (source.events, *layout.arguments, *neurons))
+    shape = source.images.shape[2:]
+    if strategy.scatters(layer, source.images):
+        layout, kernel = conv_layouts.scatter(layer, shape, source.order), conv_kernels.run_scatter
+    else:
+        layout, kernel = conv_layouts.patterns(layer, shape, source.order), conv_kernels.run_patterns
+    return _spread(pool, kernel, samples, (source.events, *layout.arguments, *neurons))
 
 
 def _by_sums(

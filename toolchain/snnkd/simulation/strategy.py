@@ -1,4 +1,4 @@
-"""Whether a layer runs by events or as matrix products: what is possible, and which is estimated to be quicker."""
+"""Which strategy runs a layer: what is possible, and what is estimated to be quicker at the activity that there is."""
 
 from __future__ import annotations
 
@@ -7,43 +7,35 @@ from math import prod
 import numpy as np
 
 from snnkd.network import Conv, Dense
-from snnkd.simulation import layouts, products
-from snnkd.simulation.kernels import LANES, ROW_LIMIT
+from snnkd.simulation import conv_layouts, products
+from snnkd.simulation.vectors import GROUP, LANES, ROW_LIMIT, TILE
 
 _SAMPLED = 16  # samples in which events are counted
 _INT16 = 32767
-_LARGEST_LAYOUT = 1 << 25  # elements of a convolution's blocks, which a wide dilation fills with zeros
 
-# Nanoseconds on one core as `benchmarks/simulation.py` measured them; only their ratios matter.
-_PER_EVENT, _PER_VECTOR = 2.0, 0.4  # an event, and LANES sums that it adds to
-_PER_COLUMN, _PER_PRODUCT = 1.0, 0.03  # an element of the unfolded input, a multiplication
-
-
-def takes_events(layer: Dense | Conv, events: np.ndarray, bound: int) -> bool:
-    """Whether to run `layer` by events (N, D, *input shape), whose sums are at most `bound`."""
-    return possible(layer, events, bound) and pays(layer, events)
+# Nanoseconds on one core, measured on an AMD EPYC of 2021; only their ratios matter.
+_EVENT, _VECTOR = 1.0, 0.9  # scattering: an event, and LANES sums that it adds to
+_PIECE, _GROUP_OF_ROWS = 1.0, 2.5  # patterns: to look one up, and to add GROUP rows of a tile
 
 
-def possible(layer: Dense | Conv, events: np.ndarray, bound: int) -> bool:
-    """Whether the kernels are exact: events 0 or 1, weights that fit 16 bits, sums that do not wrap."""
-    if events.dtype != np.uint8 or int(events.max()) > 1 or not products.fits(layer, bound):
+def by_events(layer: Dense | Conv, events: np.ndarray, bound: int) -> bool:
+    """Whether the kernels are exact for sums of up to `bound`: weights fit 16 bits, sums do not wrap."""
+    if events.dtype != np.uint8 or not products.fits(layer, bound):
         return False
     largest = max(-int(layer.weight.min()), int(layer.weight.max()))
-    if isinstance(layer, Dense):
-        return largest <= ROW_LIMIT
-    rows, _, row = layouts.block(layer)
-    return largest <= _INT16 and events.shape[2] * prod(layer.stride) * rows * row <= _LARGEST_LAYOUT
+    return largest <= (ROW_LIMIT if isinstance(layer, Dense) else _INT16)
 
 
-def pays(layer: Dense | Conv, events: np.ndarray) -> bool:
-    """Whether events are the cheaper strategy, judged by how many there are in a few samples."""
+def scatters(layer: Conv, events: np.ndarray) -> bool:
+    """Whether a convolution of events (N, D, C, H, W) scatters them, or else looks up patterns of them."""
+    count, width = conv_layouts.pieces(layer)
+    if int(np.abs(layer.weight).max()) * width > ROW_LIMIT:
+        return True
     some = events[:: max(1, len(events) // _SAMPLED)]
-    active = np.count_nonzero(some) / some.size * prod(events.shape[2:])
-    if isinstance(layer, Dense):
-        vectors = layer.weight.shape[0] / LANES
-        return active * (_PER_EVENT + _PER_VECTOR * vectors) < _PER_PRODUCT * layer.weight.size
-    rows, _, row = layouts.block(layer)
-    pixels = prod(layer.shape[1:])
-    columns = events.shape[2] * prod(layer.weight.shape[2:]) * pixels
-    dense = _PER_COLUMN * columns + _PER_PRODUCT * layer.weight.size * pixels
-    return active * (_PER_EVENT + _PER_VECTOR * rows * row / LANES) < dense
+    active = np.count_nonzero(some) / some.size
+    rows, _, row = conv_layouts.block(layer)
+    scattering = active * prod(events.shape[2:]) * (_EVENT + _VECTOR * rows * row / LANES)
+    groups_of_rows = np.ceil(count * (1 - (1 - active) ** width) / GROUP)
+    tiles = np.ceil(layer.shape[0] / layer.groups / TILE)
+    looking_up = layer.groups * prod(layer.shape[1:]) * (_PIECE * count + _GROUP_OF_ROWS * groups_of_rows * tiles)
+    return scattering < looking_up

@@ -1,0 +1,172 @@
+"""Building blocks of the kernels: how functions are compiled, lists of active inputs, and additions as vectors.
+
+LLVM cannot know that the arrays of a scattered addition do not overlap, and would add element by element; so these few
+are written as vector instructions, of which each machine's compiler makes what it has.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numba
+import numpy as np
+from llvmlite import ir
+from numba.core import cgutils, types
+from numba.extending import intrinsic
+
+LANES = 8  # int32 in a vector of 256 bits
+TILE_BITS = 4
+TILE = 1 << TILE_BITS  # outputs whose weights are side by side, so that all rows of a tile stay in the nearest cache
+GROUP = 8  # rows that are added in 16 bits before they are widened
+ROW_LIMIT = 32767 // GROUP  # largest element of a row for which these 16 bits are enough
+
+# Eight bytes of 0 or 1, the first one lowest, times this have their bits side by side in the highest byte.
+_PACK = 0x0102040810204080
+_ACTIVE = [[k for k in range(8) if bits >> k & 1] for bits in range(256)]
+_COUNTS = np.array([len(places) for places in _ACTIVE], np.int64)
+_OFFSETS = np.array([(places + [0] * 8)[:8] for places in _ACTIVE], np.uint8).reshape(-1)
+
+# Numba's cache on disk looks at a function's own file only, and a kernel calls functions of others.
+_SOURCES = b"".join(path.read_bytes() for path in sorted(Path(__file__).parent.glob("*.py")))
+_DIGEST = hashlib.sha256(_SOURCES).hexdigest()[:12]
+
+
+def jit(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Compiles `function` for use without the GIL when it is first called; kept on disk where that can be written."""
+    function.__qualname__ = f"{function.__qualname__}_{_DIGEST}"
+    try:
+        return numba.njit(function, nogil=True, cache=True)
+    except RuntimeError:  # neither the package's folder nor the user's cache folder
+        return numba.njit(function, nogil=True)
+
+
+def _vector_at(context, builder, array_type, array, index, lanes):
+    """Pointer to `lanes` elements of a contiguous array from a flat index on."""
+    data = cgutils.create_struct_proxy(array_type)(context, builder, value=array).data
+    element = context.get_data_type(array_type.dtype)
+    return builder.bitcast(builder.gep(data, [index]), ir.VectorType(element, lanes).as_pointer())
+
+
+def _integer_at(context, builder, array_type, array, index, bits):
+    """`bits` bits of a uint8 array from a flat index on, the first byte lowest."""
+    data = cgutils.create_struct_proxy(array_type)(context, builder, value=array).data
+    place = builder.bitcast(builder.gep(data, [index]), ir.IntType(bits).as_pointer())
+    value = builder.load(place, align=1)
+    return builder.bswap(value) if sys.byteorder == "big" else value
+
+
+def _splat(builder, value, vector):
+    first = builder.insert_element(ir.Constant(vector, ir.Undefined), value, ir.Constant(ir.IntType(32), 0))
+    return builder.shuffle_vector(first, first, ir.Constant(ir.VectorType(ir.IntType(32), vector.count), None))
+
+
+def _accumulate(context, builder, target, addend, lanes):
+    wide = ir.VectorType(ir.IntType(32), lanes)
+    total = builder.add(builder.load(target, align=4), builder.sext(addend, wide))
+    builder.store(total, target, align=4)
+    return context.get_dummy_value()
+
+
+def _add_vector(lanes):
+    """sums[at : at + lanes] += weight[start : start + lanes], int32 and int16."""
+
+    def add(typing_context, sums, at, weight, start):
+        def generate(context, builder, signature, arguments):
+            target = _vector_at(context, builder, sums, arguments[0], arguments[1], lanes)
+            source = _vector_at(context, builder, weight, arguments[2], arguments[3], lanes)
+            return _accumulate(context, builder, target, builder.load(source, align=2), lanes)
+
+        return types.void(sums, at, weight, start), generate
+
+    return intrinsic(add)
+
+
+add_lanes, add_block = _add_vector(LANES), _add_vector(4 * LANES)
+
+
+@intrinsic
+def add_rows(typing_context, sums, at, weight, start, rows, position):
+    """sums[at : at + TILE] += the sum of weight[start + rows[position + k] :][:TILE] over k < GROUP; int32, int16."""
+
+    def generate(context, builder, signature, arguments):
+        index_type = arguments[1].type
+        total = None
+        for k in range(GROUP):
+            place = builder.add(arguments[5], ir.Constant(index_type, k))
+            row = builder.load(_vector_at(context, builder, rows, arguments[4], place, 1), align=4)
+            row = builder.sext(builder.extract_element(row, ir.Constant(ir.IntType(32), 0)), index_type)
+            offset = builder.add(arguments[3], row)
+            addend = builder.load(_vector_at(context, builder, weight, arguments[2], offset, TILE), align=2)
+            total = addend if total is None else builder.add(total, addend)
+        target = _vector_at(context, builder, sums, arguments[0], arguments[1], TILE)
+        return _accumulate(context, builder, target, total, TILE)
+
+    return types.void(sums, at, weight, start, rows, position), generate
+
+
+@intrinsic
+def packed(typing_context, events, at):
+    """The lowest bits of events[at : at + 8], uint8, as an integer below 256, the first one lowest."""
+
+    def generate(context, builder, signature, arguments):
+        word = _integer_at(context, builder, events, arguments[0], arguments[1], 64)
+        product = builder.mul(word, ir.Constant(word.type, _PACK))
+        return builder.lshr(product, ir.Constant(word.type, 56))
+
+    return types.int64(events, at), generate
+
+
+@intrinsic
+def bits_at(typing_context, bits, at):
+    """At least 25 bits of `bits`, uint8 with the first bit lowest, from bit number `at` on."""
+
+    def generate(context, builder, signature, arguments):
+        byte = builder.lshr(arguments[1], ir.Constant(arguments[1].type, 3))
+        value = builder.zext(_integer_at(context, builder, bits, arguments[0], byte, 32), arguments[1].type)
+        return builder.lshr(value, builder.and_(arguments[1], ir.Constant(arguments[1].type, 7)))
+
+    return types.int64(bits, at), generate
+
+
+@intrinsic
+def _store_active(typing_context, found, at, table, bits, base, scale):
+    """found[at : at + 8] = (base + table[8 * bits :][:8]) << scale; int32, uint8."""
+
+    def generate(context, builder, signature, arguments):
+        wide = ir.VectorType(ir.IntType(32), 8)
+        start = builder.mul(arguments[3], ir.Constant(arguments[3].type, 8))
+        offsets = builder.load(_vector_at(context, builder, table, arguments[2], start, 8), align=1)
+        first, shift = (_splat(builder, builder.trunc(x, ir.IntType(32)), wide) for x in arguments[4:])
+        indices = builder.shl(builder.add(builder.zext(offsets, wide), first), shift)
+        builder.store(indices, _vector_at(context, builder, found, arguments[0], arguments[1], 8), align=4)
+        return context.get_dummy_value()
+
+    return types.void(found, at, table, bits, base, scale), generate
+
+
+@jit
+def active(events, found, scale):
+    """Writes i << scale for each event i other than 0 to `found`, which has 8 elements to spare; returns how many."""
+    count = 0
+    whole = events.shape[0] & ~7
+    for base in range(0, whole, 8):
+        bits = packed(events, base)
+        _store_active(found, count, _OFFSETS, bits, base, scale)
+        count += _COUNTS[bits]
+    for i in range(whole, events.shape[0]):
+        found[count] = i << scale
+        count += events[i]
+    return count
+
+
+@jit
+def gather(sums, pitch, weight, start, rows, counts, lists):
+    """For each list i: sums[i * pitch :][:TILE] += weight[start + row :][:TILE] over its rows[i], filled up to GROUP."""
+    flat = rows.reshape(-1)
+    for i in range(lists):
+        for k in range(0, counts[i], GROUP):
+            add_rows(sums, i * pitch, weight, start, flat, i * rows.shape[1] + k)
