@@ -88,7 +88,7 @@ class Label(Table):
 
     loss: Literal["cross-entropy", "spike-rate"] = "cross-entropy"
     weight: Weight = 1.0
-    scale: float = Field(default=0.5, gt=0)
+    scale: float = Field(default=1.0, gt=0)
     true_rate: float = Field(default=0.9, ge=0, le=1)
     false_rate: float = Field(default=0.02, ge=0, le=1)
 

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
-    from rich.table import Table
 
 
 _PIPED_WIDTH = 200  # where there is no terminal, lines are for other programs: not folded at 80
@@ -50,18 +49,19 @@ def _line(head: str, text: str) -> None:
     console(stderr=True).print(text, markup=False, highlight=False, soft_wrap=True)
 
 
-def table(title: str, columns: list[str], rows: list[list[str]], left: int = 1) -> Table:
+def table(title: str, columns: list[str], rows: list[list[str]], left: int = 1) -> RenderableType:
     """A plain table; the first `left` columns are words, the others numbers. Cells are folded, never cut off."""
     from rich.box import SIMPLE_HEAD
+    from rich.console import Group
     from rich.table import Table
     from rich.text import Text
 
-    made = Table(title=Text(title), title_justify="left", title_style="bold", box=SIMPLE_HEAD, pad_edge=False)
+    made = Table(box=SIMPLE_HEAD, pad_edge=False)
     for index, column in enumerate(columns):
         made.add_column(column, justify="left" if index < left else "right", overflow="fold")
     for row in rows:
         made.add_row(*map(Text, row))
-    return made
+    return Group(Text(title, style="bold"), made)
 
 
 def group(*parts: RenderableType) -> RenderableType:

@@ -12,6 +12,7 @@ from snnkd.network import IntNet
 from snnkd.trace import SpikeTrace
 
 ENGINES = {
+    "fast": "snnkd.engines.fast",
     "reference": "snnkd.engines.reference",
     "lava": "snnkd.engines.lava",
 }

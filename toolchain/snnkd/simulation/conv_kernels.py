@@ -3,11 +3,14 @@
 Arguments and results that all kernels share are explained in `kernels`.
 """
 
+# An intrinsic is called without its first parameter, the typing context.
+# pyright: reportCallIssue=false
+
 from __future__ import annotations
 
 import numpy as np
 
-from snnkd.simulation.kernels import neurons, record
+from snnkd.simulation.kernels import advance, record
 from snnkd.simulation.vectors import (
     GROUP,
     LANES,
@@ -26,11 +29,12 @@ _CHUNK = 2048  # inputs whose events are listed at a time
 
 
 @jit
-def _scatter(events, weight, places, rows, row, pitch, found, sums):
-    """Adds the block of weights of each event to the sums."""
+def _scatter(events, first, weight, places, rows, row, pitch, found, sums):
+    """Adds the block of weights of each event to the sums; events are those from `first` on."""
+    inputs = places.shape[0]
     whole = row // (4 * LANES) * (4 * LANES)
-    for base in range(0, events.shape[0], _CHUNK):
-        count = active(events[base : base + _CHUNK], found, 0)
+    for base in range(0, inputs, _CHUNK):
+        count = active(events, first + base, min(_CHUNK, inputs - base), found, 0, 0)
         for k in range(count):
             at = np.int64(places[base + found[k], 0])
             start = np.int64(places[base + found[k], 1])
@@ -47,7 +51,7 @@ def _scatter(events, weight, places, rows, row, pitch, found, sums):
 def _crop(sums, inside, width, a):
     """Copies the rows of the output from the sums, which have margins."""
     for k in range(inside.shape[0]):
-        source, target = sums[inside[k] : inside[k] + width], a[k * width : (k + 1) * width]
+        source, target = sums[inside[k] : inside[k] + width], a[0, k * width : (k + 1) * width]
         for i in range(width):
             target[i] = source[i]
 
@@ -58,19 +62,21 @@ def run_scatter(
     parameters, bias, spikes, v_last, u, v, first, last,
 ):  # fmt: skip
     """Each event adds a block of weights to the sums; see `conv_layouts.Scatter`."""
-    distinct = events.shape[1]
+    distinct, inputs = events.shape[1:]
     repeat = spikes.shape[1] // distinct
+    flat_events = events.reshape(-1)
     sums, found = np.empty(size + LANES, np.int32), np.empty(_CHUNK + 8, np.int32)
-    a, state = np.empty(spikes.shape[2], np.int32), np.empty((2, spikes.shape[2]), np.int32)
+    a, state = np.empty((1, spikes.shape[2]), np.int32), np.empty((2, spikes.shape[2]), np.int32)
     overflows = saturations = 0
     for n in range(first, last):
         state[:] = 0
         for t in range(distinct * repeat):
             if t % repeat == 0:
+                at = (n * distinct + t // repeat) * inputs
                 sums[:] = 0
-                _scatter(events[n, t // repeat], weight, places, rows, row, pitch, found, sums)
+                _scatter(flat_events, at, weight, places, rows, row, pitch, found, sums)
                 _crop(sums, inside, width, a)
-            made = neurons(a, state, parameters, bias[0], spikes[n, t])
+            made = advance(a, 0, state, parameters, bias, 0, spikes, n, t)
             overflows += made[0]
             saturations += made[1]
             record(state, n, t, u, v)
@@ -79,10 +85,11 @@ def run_scatter(
 
 
 @jit
-def _pack(events, places, run, padded, bits):
+def _pack(events, first, places, run, padded, bits):
     """Copies events, `run` at a time, to where places has them in `padded`, and packs eight of that into one byte."""
     for k in range(places.shape[0]):
-        source, target = events[k * run : (k + 1) * run], padded[places[k] : places[k] + run]
+        begin = first + k * run
+        source, target = events[begin : begin + run], padded[places[k] : places[k] + run]
         for i in range(run):
             target[i] = source[i]
     for byte in range(padded.shape[0] // 8):
@@ -91,25 +98,27 @@ def _pack(events, places, run, padded, bits):
 
 @jit
 def _list_patterns(bits, at, step, offsets, width, rows, counts):
-    """For each output pixel of a row the table rows of its patterns other than 0; at: its bit, step: to the next one."""
+    """For each output pixel of a row the table rows of its patterns, 0 apart; at: its bit, step: to the next."""
     mask = (1 << width) - 1
+    room = offsets.shape[0] + GROUP
     for x in range(counts.shape[0]):
-        count = 0
+        place = x * room
         for k in range(offsets.shape[0]):
             pattern = bits_at(bits, at + offsets[k]) & mask
-            rows[x, count] = (k << width | pattern) << TILE_BITS
-            count += pattern != 0
-        rows[x, count : count + GROUP] = 0
-        counts[x] = count
+            rows[place] = (k << width | pattern) << TILE_BITS
+            place += pattern != 0
+        for k in range(GROUP):
+            rows[place + k] = 0
+        counts[x] = place - x * room
         at += step
 
 
 @jit
-def _pattern_sums(bits, table, offsets, width, high, wide, row_step, step, plane, rows, counts, sums, a):
-    """a (groups, H', W', channels) of one step; table (groups, tiles, table rows, TILE)."""
-    groups, tiles, table_rows = table.shape[:3]
-    channels = a.shape[0] // (groups * high * wide)
-    flat_table, flat_sums = table.reshape(-1), sums.reshape(-1)
+def _pattern_sums(bits, table, shape, offsets, width, high, wide, row_step, step, plane, rows, counts, sums, a):
+    """a (1, groups * H' * W' * channels) of one step; table, flat, has the shape (groups, tiles, rows, TILE)."""
+    groups, tiles, table_rows = shape
+    channels = a.shape[1] // (groups * high * wide)
+    pitch = tiles << TILE_BITS
     place = 0
     for group in range(groups):
         for y in range(high):
@@ -117,11 +126,11 @@ def _pattern_sums(bits, table, offsets, width, high, wide, row_step, step, plane
             sums[:] = 0
             for tile in range(tiles):
                 start = (group * tiles + tile) * table_rows << TILE_BITS
-                gather(flat_sums[tile << TILE_BITS :], sums.shape[1], flat_table, start, rows, counts, wide)
+                room = offsets.shape[0] + GROUP
+                gather(sums, tile << TILE_BITS, pitch, table, start, rows, room, counts, wide)
             for x in range(wide):
-                source, target = sums[x], a[place : place + channels]
                 for i in range(channels):
-                    target[i] = source[i]
+                    a[0, place + i] = sums[x * pitch + i]
                 place += channels
 
 
@@ -131,22 +140,24 @@ def run_patterns(
     parameters, bias, spikes, v_last, u, v, first, last,
 ):  # fmt: skip
     """Each output pixel adds one row of a table for some inputs at a time; see `conv_layouts.Patterns`."""
-    distinct = events.shape[1]
+    distinct, inputs = events.shape[1:]
     repeat = spikes.shape[1] // distinct
+    shape = table.shape[:3]
+    flat_events, flat_table = events.reshape(-1), table.reshape(-1)
     padded, bits = np.zeros(size, np.uint8), np.zeros(size // 8 + 8, np.uint8)
-    rows, counts = np.empty((wide, offsets.shape[0] + GROUP), np.int32), np.empty(wide, np.int64)
-    sums = np.empty((wide, table.shape[1] * TILE), np.int32)
-    a, state = np.empty(spikes.shape[2], np.int32), np.empty((2, spikes.shape[2]), np.int32)
+    rows, counts = np.empty(wide * (offsets.shape[0] + GROUP), np.int32), np.empty(wide, np.int64)
+    sums = np.empty(wide * table.shape[1] * TILE, np.int32)
+    a, state = np.empty((1, spikes.shape[2]), np.int32), np.empty((2, spikes.shape[2]), np.int32)
     overflows = saturations = 0
     for n in range(first, last):
         state[:] = 0
         for t in range(distinct * repeat):
             if t % repeat == 0:
-                _pack(events[n, t // repeat], places, run, padded, bits)
+                _pack(flat_events, (n * distinct + t // repeat) * inputs, places, run, padded, bits)
                 _pattern_sums(
-                    bits, table, offsets, width, high, wide, row_step, step, plane, rows, counts, sums, a
+                    bits, flat_table, shape, offsets, width, high, wide, row_step, step, plane, rows, counts, sums, a
                 )  # fmt: skip
-            made = neurons(a, state, parameters, bias[0], spikes[n, t])
+            made = advance(a, 0, state, parameters, bias, 0, spikes, n, t)
             overflows += made[0]
             saturations += made[1]
             record(state, n, t, u, v)

@@ -135,7 +135,7 @@ def pieces(layer: Conv) -> tuple[int, int]:
 
 
 def patterns(layer: Conv, shape: Shape, source: np.ndarray) -> Patterns:
-    """The tables of `layer` whose input has the shape (C, H, W) and is kept in the order `source`, see `layouts.order`."""
+    """The tables of `layer`, whose input (C, H, W) is kept in the order `source`: see `layouts.order`."""
     channels, high, wide = layer.weight.shape[1:]
     count, width = pieces(layer)
     windows = 1 if layer.dilation[1] == 1 or wide == 1 else wide

@@ -32,31 +32,29 @@ def _decay(state, factor):
 
 
 @jit
-def _step(a, u, v, current, voltage, threshold, bias, spikes):
-    """One step of one sample's neurons; arrays are separate and everything is _i32 so that LLVM vectorises."""
+def advance(sums, row, state, parameters, bias, own, spikes, n, t):
+    """One step of sample n: sums[row] in, state (2, neurons), u and v, in and out, spikes[n, t] out; bias[own].
+
+    Whole arrays come in, since views would have their references counted at each step, and everything is _i32, so that
+    LLVM makes vectors of it.
+    """
     overflows = saturations = _i32(0)
-    for i in range(u.shape[0]):
-        activation = _i32(a[i] << 6)
-        decayed = _decay(u[i], current[i])
+    for i in range(state.shape[1]):
+        activation = _i32(sums[row, i] << 6)
+        decayed = _decay(state[0, i], parameters[0, i])
         total = _i32(decayed + activation)
         wrapped = _i32(_i32(_i32(decayed ^ total) & _i32(activation ^ total)) < _i32(0))
         above, below = _i32(total > _TOP), _i32(total <= -_TOP)
-        corrected = _i32(total - _i32(_i32(above - below) << 24))
+        u = _i32(total - _i32(_i32(above - below) << 24))
         overflows = _i32(overflows + _i32(wrapped + _i32(above + below)))
-        charged = _i32(_i32(_decay(v[i], voltage[i]) + corrected) + bias[i])
-        clipped = min(max(charged, -_CLIP), _CLIP)
-        saturations = _i32(saturations + _i32(clipped != charged))
-        fires = clipped > threshold[i]
-        u[i] = corrected
-        v[i] = _i32(0) if fires else clipped
-        spikes[i] = fires
+        charged = _i32(_i32(_decay(state[1, i], parameters[1, i]) + u) + bias[own, i])
+        v = min(max(charged, -_CLIP), _CLIP)
+        saturations = _i32(saturations + _i32(v != charged))
+        fires = v > parameters[2, i]
+        state[0, i] = u
+        state[1, i] = _i32(0) if fires else v
+        spikes[n, t, i] = fires
     return overflows, saturations
-
-
-@jit
-def neurons(a, state, parameters, bias, spikes):
-    """One step: sums a, state (2, neurons) u and v; writes spikes, returns (overflows, saturations)."""
-    return _step(a, state[0], state[1], parameters[0], parameters[1], parameters[2], bias, spikes)
 
 
 @jit
@@ -72,13 +70,14 @@ def run_sums(sums, parameters, bias, spikes, v_last, u, v, first, last):
     """A layer whose sums are known: sums (N, D, neurons) int32."""
     distinct, neurons = sums.shape[1:]
     repeat = spikes.shape[1] // distinct
+    rows = sums.reshape(-1, neurons)
     state = np.empty((2, neurons), np.int32)
     overflows = saturations = 0
     for n in range(first, last):
         state[:] = 0
-        own_bias = bias[n if bias.shape[0] > 1 else 0]
+        own = n if bias.shape[0] > 1 else 0
         for t in range(distinct * repeat):
-            made = neurons(sums[n, t // repeat], state, parameters, own_bias, spikes[n, t])
+            made = advance(rows, n * distinct + t // repeat, state, parameters, bias, own, spikes, n, t)
             overflows += made[0]
             saturations += made[1]
             record(state, n, t, u, v)
@@ -87,21 +86,22 @@ def run_sums(sums, parameters, bias, spikes, v_last, u, v, first, last):
 
 
 @jit
-def _dense_sums(events, weight, exponent, rows, counts, sums):
-    """sums (steps, tiles * TILE) from events (steps, inputs) and weight (tiles, inputs + 1, TILE), the last row 0."""
-    steps, inputs = events.shape
-    flat_weight, flat_sums = weight.reshape(-1), sums.reshape(-1)
+def _dense_sums(events, first, inputs, steps, weight, tiles, exponent, rows, counts, sums):
+    """sums (steps, tiles * TILE) from events[first:] (steps, inputs) and weight (tiles, inputs + 1, TILE), all flat."""
+    room = inputs + GROUP
     for t in range(steps):
-        counts[t] = active(events[t], rows[t], TILE_BITS)
-        rows[t, counts[t] : counts[t] + GROUP] = inputs << TILE_BITS
-    sums[:steps] = 0
-    for tile in range(weight.shape[0]):
+        counts[t] = active(events, first + t * inputs, inputs, rows, t * room, TILE_BITS)
+        end = t * room + counts[t]
+        rows[end : end + GROUP] = inputs << TILE_BITS
+    pitch = tiles << TILE_BITS
+    sums[: steps * pitch] = 0
+    for tile in range(tiles):
         start = tile * (inputs + 1) << TILE_BITS
-        gather(flat_sums[tile << TILE_BITS :], sums.shape[1], flat_weight, start, rows, counts, steps)
+        gather(sums, tile << TILE_BITS, pitch, weight, start, rows, room, counts, steps)
     if exponent > 0:
-        sums[:steps] <<= exponent
+        sums[: steps * pitch] <<= exponent
     elif exponent < 0:
-        sums[:steps] >>= -exponent
+        sums[: steps * pitch] >>= -exponent
 
 
 @jit
@@ -109,17 +109,20 @@ def run_dense(events, weight, exponent, parameters, bias, spikes, v_last, u, v, 
     """A dense layer on events 0 or 1; weight (tiles, inputs + 1, TILE) int16 as `layouts.dense_weight` lays it out."""
     distinct, inputs = events.shape[1:]
     repeat = spikes.shape[1] // distinct
-    rows, counts = np.empty((_WINDOW, inputs + GROUP), np.int32), np.empty(_WINDOW, np.int64)
-    sums, state = np.empty((_WINDOW, weight.shape[0] * TILE), np.int32), np.empty((2, spikes.shape[2]), np.int32)
+    tiles = weight.shape[0]
+    rows, counts = np.empty(_WINDOW * (inputs + GROUP), np.int32), np.empty(_WINDOW, np.int64)
+    sums, state = np.empty((_WINDOW, tiles * TILE), np.int32), np.empty((2, spikes.shape[2]), np.int32)
+    flat_events, flat_weight, flat_sums = events.reshape(-1), weight.reshape(-1), sums.reshape(-1)
     overflows = saturations = 0
     for n in range(first, last):
         state[:] = 0
         for start in range(0, distinct, _WINDOW):
             window = min(_WINDOW, distinct - start)
-            _dense_sums(events[n, start : start + window], weight, exponent, rows, counts, sums)
+            at = (n * distinct + start) * inputs
+            _dense_sums(flat_events, at, inputs, window, flat_weight, tiles, exponent, rows, counts, flat_sums)
             for k in range(window * repeat):
                 t = start + k  # repeat > 1 only where the first window is the only one
-                made = neurons(sums[k // repeat], state, parameters, bias[0], spikes[n, t])
+                made = advance(sums, k // repeat, state, parameters, bias, 0, spikes, n, t)
                 overflows += made[0]
                 saturations += made[1]
                 record(state, n, t, u, v)

@@ -7,7 +7,7 @@ from math import prod
 import numpy as np
 
 from snnkd.fixedpoint import DECAY_BITS, STATE_SHIFT
-from snnkd.network import Conv, Layer, Shape, per_neuron
+from snnkd.network import Conv, Layer, per_neuron
 from snnkd.simulation.vectors import TILE
 
 
@@ -26,7 +26,7 @@ def bias(layer: Layer) -> np.ndarray:
     """(1, neurons) int32: the bias << 6 of each neuron, in `order`."""
     neuron, shape = layer.neuron, layer.shape
     values = np.zeros((), np.int64) if neuron.bias is None else per_neuron(neuron.bias, shape) << STATE_SHIFT
-    return np.broadcast_to(values, shape).reshape(1, -1)[:, order(layer)].astype(np.int32)
+    return np.broadcast_to(values, shape).reshape(-1)[order(layer)].reshape(1, -1).astype(np.int32)
 
 
 def order(layer: Layer) -> np.ndarray:

@@ -17,10 +17,16 @@ _COLUMNS = 1 << 22  # elements of an unfolded input at a time: 16 MB
 def largest_sum(layer: Dense | Conv, largest_event: int) -> int:
     """Bound of |sum of weight * s|, all partial sums included. Raises FormatError where 64 bits are not enough."""
     weight = layer.weight.reshape(len(layer.weight), -1)
-    bound = int(np.abs(weight.astype(np.int64)).sum(axis=1).max()) * largest_event
+    magnitude = np.abs(weight if largest_weight(layer) < 1 << 31 else weight.astype(np.int64))
+    bound = int(magnitude.sum(axis=1, dtype=np.int64).max()) * largest_event
     if bound >= 1 << 63:
         raise FormatError(f"weights and input: sums of up to {bound} do not fit 64 bits")
     return bound
+
+
+def largest_weight(layer: Dense | Conv) -> int:
+    """Largest magnitude of a weight."""
+    return max(-int(layer.weight.min()), int(layer.weight.max()))
 
 
 def fits(layer: Dense | Conv, bound: int) -> bool:
@@ -33,8 +39,8 @@ def fits(layer: Dense | Conv, bound: int) -> bool:
 def sums(layer: Dense | Conv, events: np.ndarray, bound: int) -> tuple[np.ndarray, int]:
     """(a, overflows): a (N, D, neurons) int32, in `layouts.order`, so that a << 6 is the activation.
 
-    events: (N, D, inputs) for a dense layer, (N, D, C, H, W) else. bound: as from `largest_sum`. overflows: how many sums or shifted sums wrapped, one count per neuron, sample and
-    distinct step. Not for layers with delays.
+    events: (N, D, inputs) for a dense layer, (N, D, C, H, W) else. bound: as from `largest_sum`. overflows: how many
+    sums or shifted sums wrapped, one count per neuron, sample and distinct step. Not for layers with delays.
     """
     dtype = np.float32 if bound < 1 << 24 else np.float64 if bound < 1 << 53 else np.int64
     flat = events.reshape(-1, *events.shape[2:])

@@ -6,7 +6,10 @@ import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import lru_cache
+from itertools import pairwise
 from math import prod
+from typing import TypeVar
 
 import numpy as np
 
@@ -16,6 +19,8 @@ from snnkd.reference import check_input
 from snnkd.simulation import conv_kernels, conv_layouts, kernels, layouts, products, strategy
 from snnkd.trace import LayerTrace, SpikeTrace
 
+L = TypeVar("L", Dense, Conv, Dense | Conv)
+
 _BLOCK = 1 << 22  # sums, or inputs, that a block of samples may hold: 16 MB, twice that with delays
 _PARTS = 4  # of the samples per thread, so that none waits long for a slow one
 
@@ -23,25 +28,19 @@ _PARTS = 4  # of the samples per thread, so that none waits long for a slow one
 def simulate(net: IntNet, spikes: np.ndarray, states: bool = False) -> SpikeTrace:
     """Runs `net` on integers (N, T, *input shape); the same trace and errors as `snnkd.reference.simulate`.
 
-    Memory beyond the trace itself does not grow with N. A convolution's arrays in the trace are views whose channels
-    come last in memory. The first call with a kind of layer compiles its kernel, a few seconds; later processes find
-    it on disk.
+    Memory beyond the trace itself does not grow with N. Arrays of shape (N, T, C, H, W) in the trace are views of
+    memory in which channels come last. The first call with a kind of layer compiles its kernel, a few seconds; later
+    processes find it on disk.
     """
     events = check_input(net, spikes)
-    source = _Source.of_input(events)
+    source = _Source.of_input(net, events)
     traces = []
-    with ThreadPoolExecutor(_threads()) as pool:
-        for name, layer in zip(net.names, net.layers, strict=True):
-            record = _Record.empty(layer, *events.shape[:2], states)
-            overflows, saturations = _run_layer(pool, layer, source, record)
-            traces.append(record.trace(name, layer, overflows, saturations))
-            source = _Source(record.spikes, traces[-1].spikes, layouts.order(layer), 1)
+    for name, layer in zip(net.names, net.layers, strict=True):
+        record = _Record.empty(layer, events.shape[0], events.shape[1], states)
+        overflows, saturations = _run_layer(layer, source, record)
+        traces.append(record.trace(name, layer, overflows, saturations))
+        source = _Source(record.spikes, traces[-1].spikes, layouts.order(layer), 1)
     return SpikeTrace("fast", events, tuple(traces))
-
-
-def _threads() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,11 +54,12 @@ class _Source:
     largest: int
 
     @classmethod
-    def of_input(cls, events: np.ndarray) -> _Source:
+    def of_input(cls, net: IntNet, events: np.ndarray) -> _Source:
         distinct = events[:, :1] if events.strides[1] == 0 else events
-        images = np.require(distinct, requirements="CW")  # the one type that kernels take
+        images = np.require(distinct, requirements=["C", "W"])  # the one type that kernels take
         flat = images.reshape(*images.shape[:2], -1)
-        largest = max(-int(flat.min()), int(flat.max()), 1)
+        binary = images.dtype == np.uint8 and net.message_bits == 0
+        largest = 1 if binary else max(-int(flat.min()), int(flat.max()), 1)
         return cls(flat, images, np.arange(flat.shape[2]), largest)
 
 
@@ -90,91 +90,98 @@ class _Record:
         return LayerTrace(name, spikes, v_last, u, v, overflows, saturations)
 
 
-def _run_layer(pool: ThreadPoolExecutor, layer: Layer, source: _Source, record: _Record) -> tuple[int, int]:
+def _run_layer(layer: Layer, source: _Source, record: _Record) -> tuple[int, int]:
     """Writes `record`; (overflows, saturations)."""
     if isinstance(layer, Input):
-        return _by_bias(pool, layer, source, record)
+        return _by_bias(layer, source, record)
     bound = products.largest_sum(layer, source.largest)
-    if isinstance(layer, Dense):
+    if isinstance(layer, Dense) and source.images.ndim > 3:
         layer = _rearranged(layer, source.order)
-        if layer.delay is not None:
-            return _by_sums(pool, layer, source.events, bound, record)
+    if isinstance(layer, Dense) and layer.delay is not None:
+        every = np.broadcast_to(source.events, (*record.spikes.shape[:2], source.events.shape[2]))
+        return _by_sums(layer, every, record, _delayed)
     if source.largest == 1 and strategy.by_events(layer, source.images, bound):
-        return _by_events(pool, layer, source, record)
-    return _by_sums(pool, layer, source.images if isinstance(layer, Conv) else source.events, bound, record)
+        return _by_events(layer, source, record)
+    events = source.images if isinstance(layer, Conv) else source.events
+    return _by_sums(layer, events, record, lambda layer, part: products.sums(layer, part, bound))
 
 
 def _rearranged(layer: Dense, order: np.ndarray) -> Dense:
     """`layer` with its inputs as they are in memory."""
-    return replace(
-        layer,
-        weight=layer.weight[:, order],
-        delay=None if layer.delay is None else layer.delay[:, order],
-    )
+    delay = None if layer.delay is None else layer.delay[:, order]
+    return replace(layer, weight=layer.weight[:, order], delay=delay)
 
 
-def _by_bias(pool: ThreadPoolExecutor, layer: Input, source: _Source, record: _Record) -> tuple[int, int]:
+def _by_bias(layer: Input, source: _Source, record: _Record) -> tuple[int, int]:
     """An input layer with neurons: the image is their bias, cast to int16 as Lava does."""
-    image = source.events[:, 0, layouts.order(layer)].astype(np.int16).astype(np.int32) << STATE_SHIFT
+    image = np.ascontiguousarray(source.events[:, 0, layouts.order(layer)]).astype(np.int16).astype(np.int32)
     sums = np.zeros((len(image), 1, image.shape[1]), np.int32)
-    arguments = (sums, layouts.parameters(layer), image, *record.arrays(0, len(image)))
-    return _spread(pool, kernels.run_sums, len(image), arguments)
+    arguments = (sums, layouts.parameters(layer), image << STATE_SHIFT, *record.arrays(0, len(image)))
+    return _spread(kernels.run_sums, len(image), arguments)
 
 
-def _by_events(
-    pool: ThreadPoolExecutor, layer: Dense | Conv, source: _Source, record: _Record
-) -> tuple[int, int]:
+def _by_events(layer: Dense | Conv, source: _Source, record: _Record) -> tuple[int, int]:
     samples = len(source.events)
     neurons = layouts.parameters(layer), layouts.bias(layer), *record.arrays(0, samples)
     if isinstance(layer, Dense):
         exponent = max(-31, min(31, layer.weight_exp))  # beyond that only 0 and -1 are left of 32 bits
         arguments = (source.events, layouts.dense_weight(layer.weight), exponent, *neurons)
-        return _spread(pool, kernels.run_dense, samples, arguments)
+        return _spread(kernels.run_dense, samples, arguments)
     shape = source.images.shape[2:]
     if strategy.scatters(layer, source.images):
         layout, kernel = conv_layouts.scatter(layer, shape, source.order), conv_kernels.run_scatter
     else:
         layout, kernel = conv_layouts.patterns(layer, shape, source.order), conv_kernels.run_patterns
-    return _spread(pool, kernel, samples, (source.events, *layout.arguments, *neurons))
+    return _spread(kernel, samples, (source.events, *layout.arguments, *neurons))
 
 
 def _by_sums(
-    pool: ThreadPoolExecutor, layer: Dense | Conv, events: np.ndarray, bound: int, record: _Record
+    layer: L, events: np.ndarray, record: _Record, make: Callable[[L, np.ndarray], tuple[np.ndarray, int]]
 ) -> tuple[int, int]:
     """Sums of a block of samples first, then its neurons."""
     samples, steps = record.spikes.shape[:2]
     neurons = layouts.parameters(layer), layouts.bias(layer)
-    delayed = isinstance(layer, Dense) and layer.delay is not None
-    distinct = steps if delayed else events.shape[1]
-    block = max(1, _BLOCK // (distinct * max(prod(layer.shape), prod(events.shape[2:]))))
+    block = max(1, _BLOCK // (events.shape[1] * max(prod(layer.shape), prod(events.shape[2:]))))
     overflows = saturations = 0
     for start in range(0, samples, block):
-        part = events[start : start + block]
-        sums, wrapped = _delayed(pool, layer, part, steps) if delayed else products.sums(layer, part, bound)
+        sums, wrapped = make(layer, events[start : start + block])
         arguments = (sums, *neurons, *record.arrays(start, start + block))
-        made = _spread(pool, kernels.run_sums, len(part), arguments)
-        overflows += wrapped * (steps // distinct) + made[0]
+        made = _spread(kernels.run_sums, len(sums), arguments)
+        overflows += wrapped * (steps // sums.shape[1]) + made[0]
         saturations += made[1]
     return overflows, saturations
 
 
-def _delayed(pool: ThreadPoolExecutor, layer: Dense, events: np.ndarray, steps: int) -> tuple[np.ndarray, int]:
-    """As `products.sums` for a layer with delays and all its steps."""
+def _delayed(layer: Dense, events: np.ndarray) -> tuple[np.ndarray, int]:
+    """As `products.sums` for a layer with delays and events of all steps."""
+    assert layer.delay is not None
     waits, slot = np.unique(layer.delay, return_inverse=True)
     slot = np.ascontiguousarray(slot.reshape(layer.weight.shape).T)
     weight = np.ascontiguousarray(layer.weight.T, dtype=np.int64)
-    every = np.ascontiguousarray(np.broadcast_to(events, (len(events), steps, events.shape[2])), dtype=np.int32)
-    sums = np.zeros((len(events), steps, layer.weight.shape[0]), np.int64)
+    every = np.ascontiguousarray(events, dtype=np.int32)
+    sums = np.zeros((*events.shape[:2], layer.weight.shape[0]), np.int64)
     exponent = max(-63, min(63, layer.weight_exp))
-    _spread(pool, kernels.delayed_sums, len(events), (every, weight, slot, waits.astype(np.int64), exponent, sums))
+    _spread(kernels.delayed_sums, len(events), (every, weight, slot, waits.astype(np.int64), exponent, sums))
     return products.in_32_bits(sums)
 
 
-def _spread(pool: ThreadPoolExecutor, kernel: Callable, samples: int, arguments: tuple) -> tuple[int, int]:
+def _spread(kernel: Callable, samples: int, arguments: tuple) -> tuple[int, int]:
     """Runs `kernel` on all samples, in parts on all cores; the totals of what it returns."""
-    parts = min(samples, _PARTS * _threads())
-    if parts == 1:
+    threads = _cores()
+    parts = min(samples, _PARTS * threads)
+    if parts == 1 or threads == 1:
         return kernel(*arguments, 0, samples)
     bounds = np.linspace(0, samples, parts + 1).astype(int).tolist()
-    made = list(pool.map(lambda span: kernel(*arguments, *span), zip(bounds[:-1], bounds[1:], strict=True)))
+    made = list(_pool(os.getpid(), threads).map(lambda span: kernel(*arguments, *span), pairwise(bounds)))
     return sum(one[0] for one in made), sum(one[1] for one in made)
+
+
+def _cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@lru_cache(maxsize=1)
+def _pool(process: int, threads: int) -> ThreadPoolExecutor:
+    """Kept, since threads take longer to start than a batch to run; another one after a fork, which leaves none."""
+    return ThreadPoolExecutor(threads, thread_name_prefix="snnkd-simulation")

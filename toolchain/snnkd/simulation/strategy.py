@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from math import prod
+from math import ceil, prod
 
 import numpy as np
 
@@ -19,23 +19,26 @@ _PIECE, _GROUP_OF_ROWS = 1.0, 2.5  # patterns: to look one up, and to add GROUP 
 
 
 def by_events(layer: Dense | Conv, events: np.ndarray, bound: int) -> bool:
-    """Whether the kernels are exact for sums of up to `bound`: weights fit 16 bits, sums do not wrap."""
+    """Whether the kernels are exact for events 0 or 1: weights fit 16 bits, sums of up to `bound` do not wrap."""
     if events.dtype != np.uint8 or not products.fits(layer, bound):
         return False
-    largest = max(-int(layer.weight.min()), int(layer.weight.max()))
-    return largest <= (ROW_LIMIT if isinstance(layer, Dense) else _INT16)
+    return products.largest_weight(layer) <= (ROW_LIMIT if isinstance(layer, Dense) else _INT16)
 
 
 def scatters(layer: Conv, events: np.ndarray) -> bool:
-    """Whether a convolution of events (N, D, C, H, W) scatters them, or else looks up patterns of them."""
-    count, width = conv_layouts.pieces(layer)
-    if int(np.abs(layer.weight).max()) * width > ROW_LIMIT:
-        return True
+    """Whether a convolution of events (N, D, C, H, W), for which `by_events` holds, scatters them or lists patterns."""
+    _, width = conv_layouts.pieces(layer)
+    return products.largest_weight(layer) * width > ROW_LIMIT or pays_to_scatter(layer, events)
+
+
+def pays_to_scatter(layer: Conv, events: np.ndarray) -> bool:
+    """Whether to add what each event sends is quicker than to look up what each output pixel sees."""
     some = events[:: max(1, len(events) // _SAMPLED)]
     active = np.count_nonzero(some) / some.size
     rows, _, row = conv_layouts.block(layer)
     scattering = active * prod(events.shape[2:]) * (_EVENT + _VECTOR * rows * row / LANES)
-    groups_of_rows = np.ceil(count * (1 - (1 - active) ** width) / GROUP)
-    tiles = np.ceil(layer.shape[0] / layer.groups / TILE)
-    looking_up = layer.groups * prod(layer.shape[1:]) * (_PIECE * count + _GROUP_OF_ROWS * groups_of_rows * tiles)
+    pieces, width = conv_layouts.pieces(layer)
+    groups_of_rows = ceil(pieces * (1 - (1 - active) ** width) / GROUP)
+    tiles = ceil(layer.shape[0] / layer.groups / TILE)
+    looking_up = layer.groups * prod(layer.shape[1:]) * (_PIECE * pieces + _GROUP_OF_ROWS * groups_of_rows * tiles)
     return scattering < looking_up

@@ -4,6 +4,9 @@ LLVM cannot know that the arrays of a scattered addition do not overlap, and wou
 are written as vector instructions, of which each machine's compiler makes what it has.
 """
 
+# An intrinsic is called without its first parameter, the typing context.
+# pyright: reportCallIssue=false
+
 from __future__ import annotations
 
 import hashlib
@@ -148,25 +151,29 @@ def _store_active(typing_context, found, at, table, bits, base, scale):
     return types.void(found, at, table, bits, base, scale), generate
 
 
+# Arrays are flat, with the index from which on they are meant: a view would cost counting its references, twice.
+
+
 @jit
-def active(events, found, scale):
-    """Writes i << scale for each event i other than 0 to `found`, which has 8 elements to spare; returns how many."""
-    count = 0
-    whole = events.shape[0] & ~7
+def active(events, first, inputs, found, place, scale):
+    """Writes i << scale for each of `inputs` events that is not 0 to `found`, from `place` on, where 8 elements more
+    than there are inputs must be free; returns how many."""
+    at = place
+    whole = inputs & ~7
     for base in range(0, whole, 8):
-        bits = packed(events, base)
-        _store_active(found, count, _OFFSETS, bits, base, scale)
-        count += _COUNTS[bits]
-    for i in range(whole, events.shape[0]):
-        found[count] = i << scale
-        count += events[i]
-    return count
+        bits = packed(events, first + base)
+        _store_active(found, at, _OFFSETS, bits, base, scale)
+        at += _COUNTS[bits]
+    for i in range(whole, inputs):
+        found[at] = i << scale
+        at += events[first + i]
+    return at - place
 
 
 @jit
-def gather(sums, pitch, weight, start, rows, counts, lists):
-    """For each list i: sums[i * pitch :][:TILE] += weight[start + row :][:TILE] over its rows[i], filled up to GROUP."""
-    flat = rows.reshape(-1)
+def gather(sums, at, pitch, weight, start, rows, room, counts, lists):
+    """For each list i: sums[at + i * pitch :][:TILE] += weight[start + row :][:TILE] over its rows, of which there are
+    counts[i], filled up to GROUP, in rows[i * room :]."""
     for i in range(lists):
-        for k in range(0, counts[i], GROUP):
-            add_rows(sums, i * pitch, weight, start, flat, i * rows.shape[1] + k)
+        for k in range(i * room, i * room + counts[i], GROUP):
+            add_rows(sums, at + i * pitch, weight, start, rows, k)

@@ -26,7 +26,9 @@ class Teacher:
         """Output spikes (T, classes, B) float32 for a batch of `events` (B, T, C, H, W) of the images `indices`."""
         missing = np.flatnonzero(~self._known[variant, indices])
         if missing.size:
-            spikes = self.network(events[torch.from_numpy(missing)]).sat.permute(2, 0, 1).flatten(1)
+            # All are missing or none, as a rule; indexing would unfold the time axis of direct encoding.
+            unseen = events if len(missing) == len(indices) else events[torch.from_numpy(missing)]
+            spikes = self.network(unseen).sat.permute(2, 0, 1).flatten(1)
             fresh = indices[missing]
             self._bits[variant, fresh] = np.packbits(spikes.bool().cpu().numpy(), axis=1)
             self._known[variant, fresh] = True

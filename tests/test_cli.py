@@ -1,0 +1,477 @@
+"""The command line as a user meets it: outputs, JSON, exit status and messages, on one tiny trained run."""
+
+import io
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import types
+from contextlib import redirect_stderr, redirect_stdout
+from dataclasses import replace
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+from snnkd import api, architecture, cli, engines, netx, reference
+from snnkd.engines import lava
+from snnkd.network import Dense, IntNet, Neuron
+
+ROOT = Path(__file__).resolve().parent.parent
+SNNKD = Path(sys.executable).parent / "snnkd"
+SHORT = [word for stage in ("teacher", "ta", "student") for word in ("--set", f"chain.{stage}.epochs=2")]
+STAGES = ["teacher", "ta", "student"]
+HIDDEN = architecture.load("dense-8x8-student").layers[0].output((1, 8, 8))[0]
+
+pytestmark = pytest.mark.skipif(lava.available() is not None, reason=f"Lava: {lava.available()}")
+linux = pytest.mark.skipif(sys.platform != "linux", reason="uses what only Linux has")
+
+
+def call(*arguments: object) -> tuple[int, str, str]:
+    """(exit status, stdout, stderr) of a command, run in this process."""
+    before, sys.argv = sys.argv, ["snnkd", *map(str, arguments)]
+    output, errors = io.StringIO(), io.StringIO()
+    try:
+        with redirect_stdout(output), redirect_stderr(errors), pytest.raises(SystemExit) as ended:
+            cli.main()
+    finally:
+        sys.argv = before
+    return int(ended.value.code or 0), output.getvalue(), errors.getvalue()
+
+
+def data(*arguments: object, status: int = 0) -> dict:
+    """What a command prints with --json: one object on stdout, nothing on stderr, and only documented keys."""
+    code, output, errors = call(*arguments, "--json")
+    assert (code, errors) == (status, ""), errors
+    printed = json.loads(output)
+    assert output.count("\n") == 1
+    missing = printed.keys() - documented(str(arguments[0]))
+    assert not missing, f"{missing}: not in docs/cli.md"
+    return printed
+
+
+def documented(command: str) -> set[str]:
+    """Words in code spans of a command's section of docs/cli.md."""
+    _, *parts = re.split(r"^## `snnkd (\w+).*$", (ROOT / "docs/cli.md").read_text(), flags=re.MULTILINE)
+    sections = dict(zip(parts[::2], parts[1::2], strict=True))
+    names = ("run", "train", "export", "profile") if command == "run" else (command,)
+    text = re.sub(r"^```.*?^```$", "", "".join(map(sections.__getitem__, names)), flags=re.DOTALL | re.MULTILINE)
+    return {word for span in re.findall(r"`([^`]+)`", text) for word in re.findall(r"\w+", span)}
+
+
+def process(*command: object, folder: Path) -> subprocess.CompletedProcess[str]:
+    words, environment = (
+        list(map(str, command)),
+        dict(os.environ),
+    )  # without the COLUMNS that readline adds below Python
+    return subprocess.run(words, cwd=folder, env=environment, capture_output=True, text=True, timeout=240)
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """An empty folder after `snnkd train`, and what that printed."""
+    folder = tmp_path_factory.mktemp("empty")
+    done = process(SNNKD, "train", *SHORT, folder=folder)
+    assert (done.returncode, done.stderr) == (0, "")
+    return folder, done.stdout
+
+
+@pytest.fixture
+def folder(trained: tuple[Path, str], monkeypatch: pytest.MonkeyPatch) -> Path:
+    """That folder as the current one."""
+    monkeypatch.chdir(trained[0])
+    return trained[0]
+
+
+@pytest.fixture
+def net(folder: Path) -> Path:
+    return Path("runs/digits-001/student.net")
+
+
+@pytest.fixture
+def events(tmp_path: Path) -> Path:
+    np.save(tmp_path / "events.npy", np.random.default_rng(0).integers(0, 16, (3, 8, 64), dtype=np.uint8))
+    return tmp_path / "events.npy"
+
+
+# The three commands, in this order, in an empty folder
+
+
+def test_train_prints_a_table_and_fills_a_run_folder(trained: tuple[Path, str]) -> None:
+    folder, printed = trained
+    rows = [re.split(r"\s{2,}", line.strip()) for line in printed.splitlines()]
+    for stage in STAGES:
+        (row,) = [row for row in rows if row[0] == stage]
+        assert row[1] == f"dense-8x8-{stage}" and re.fullmatch(r"[\d,]+", row[2]) and row[4].endswith("%")
+    assert "all 360 test images" in printed and "student: runs/digits-001/student.net" in printed
+    files = {path.name for path in (folder / "runs/digits-001").iterdir()}
+    expected = {"recipe.toml", "provenance.json", "metrics.csv", "student.net", "summary.json"}
+    assert files == expected | {"checkpoints", "tensorboard"}
+
+
+def test_export_after_a_failed_one_and_again_in_one_process(folder: Path, same_net) -> None:
+    code, output, errors = call("export", "--target", "loihi2")
+    assert (code, output) == (2, "") and "'loihi2' cannot be run here" in errors
+
+    code, output, errors = call("export", "--target", "loihi2-sim")
+    assert (code, errors) == (0, "")
+    assert "exported: runs/digits-001/student-loihi2-sim.net" in output
+    assert "compared: 16 samples of 8 steps" in output and "differences: 0" in output
+    first = netx.load("runs/digits-001/student-loihi2-sim.net")
+
+    printed = data("export", "--samples", 4)
+    assert printed["file"] == "runs/digits-001/student-loihi2-sim.net"
+    assert (printed["target"], printed["differences"]) == ("loihi2-sim", 0)
+    compared = printed["compared"]
+    assert (compared["samples"], compared["steps"]) == (4, 8)
+    assert compared["cells"] == 4 * 8 * (HIDDEN + 10) + compared["states"]
+    assert set(printed["against"]) == {"lava", "slayer"}
+    assert all(one["equal"] and one["compared"]["cells"] for one in printed["against"].values())
+    assert json.loads(Path("runs/digits-001/verification.json").read_text()) == printed
+    same_net(netx.load(printed["file"]), first)
+
+
+def test_profile_names_what_it_counted_and_needs_no_training(folder: Path) -> None:
+    done = process(SNNKD, "profile", "--energy", folder=folder)
+    assert (done.returncode, done.stderr) == (0, "")
+    for words in ("360 samples, digits, first 360 of 360 test images", "loihi1", "loihi2", "not known", "estimate"):
+        assert words in done.stdout
+
+
+# What else they print
+
+
+def test_run_has_what_the_three_commands_print(folder: Path) -> None:
+    printed = data("run", *SHORT, "--resume")
+    assert printed["run"] == "runs/digits-001", "resumed, not trained again"
+    assert not (folder / "runs/digits-002").exists()
+    summary = json.loads((folder / "runs/digits-001/summary.json").read_text())
+    assert printed["train"] == {"epochs": 6, "parameters": 74 * HIDDEN, "neurons": HIDDEN + 10, **summary}
+    assert set(summary["accuracy"]) == {"float", "integer"} and list(summary["networks"]) == STAGES
+    assert printed["export"] == json.loads((folder / "runs/digits-001/verification.json").read_text())
+    written = json.loads((folder / "runs/digits-001/profile.json").read_text())
+    assert printed["profile"] == {"name": "runs/digits-001", **written}
+    for command in ("train", "export", "profile"):
+        assert printed[command].keys() <= printed.keys() | {"name"}
+
+
+def test_profile_json(folder: Path, net: Path, events: Path) -> None:
+    printed = data("profile", "--energy", "--samples", 20)
+    assert (printed["fidelity"], printed["samples"], printed["steps"]) == ("integer", 20, 8)
+    assert [row["name"] for row in printed["layers"]] == ["input", "layer0", "layer1"]
+    assert all(row.keys() <= documented("profile") for row in printed["layers"])
+    assert set(printed["energy"]) == {"loihi1", "loihi2"}
+    assert printed["energy"]["loihi2"]["static_uJ"] is None
+    assert data("profile", "--samples", 20) == printed | {"energy": {}}
+    one = data("profile", "--samples", 20, "--target", "loihi2")
+    assert one["energy"] == {"loihi2": printed["energy"]["loihi2"]}, "--target asks for energy"
+
+    of_file = data("profile", net)
+    assert of_file["samples"] == 16 and "seeded random" in of_file["data"]
+    assert data("profile", net, "--samples", 20)["samples"] == 20
+    given = data("profile", net, "--input", events)
+    assert (given["samples"], given["data"]) == (3, str(events))
+    assert data("profile", net, "digits-001", "--samples", 2)["profiles"][0] == data("profile", net, "--samples", 2)
+
+
+def test_simulate_writes_the_documented_arrays(folder: Path, net: Path, events: Path, tmp_path: Path) -> None:
+    printed = data("simulate", net, "--input", events, "--out", tmp_path / "new/trace.npz", "--states")
+    expected = reference.simulate(netx.load(net), np.load(events), states=True)
+    rows = [(row.name, int(row.spikes.sum()), row.overflows, row.saturations) for row in expected.layers]
+    assert [tuple(row.values()) for row in printed["layers"]] == rows
+    assert list(printed["layers"][0]) == ["name", "spikes", "overflows", "saturations"]
+    assert (printed["samples"], printed["steps"]) == (3, 8) and printed["seconds"] > 0
+    with np.load(tmp_path / "new/trace.npz") as arrays:
+        shapes = {name: (array.dtype.name, array.shape) for name, array in arrays.items()}
+        for layer in expected.layers:
+            for name, array in ((layer.name, layer.spikes), (f"{layer.name}_u", layer.u), (f"{layer.name}_v", layer.v)):
+                np.testing.assert_array_equal(arrays[name], array)
+    states = {f"layer{k}_{name}": ("int32", (3, 8, size)) for k, size in enumerate((HIDDEN, 10)) for name in "uv"}
+    spikes = {f"layer{k}": ("uint8", (3, 8, size)) for k, size in enumerate((HIDDEN, 10))}
+    assert shapes == {"input": ("uint8", (3, 8, 1, 8, 8)), **spikes, **states}
+
+    code, output, _ = call("simulate", net, "--input", events, "--out", tmp_path / "trace.npz")
+    assert code == 0 and "3 samples of 8 steps" in output
+    with np.load(tmp_path / "trace.npz") as arrays:
+        assert set(arrays) == {"input", "layer0", "layer1"}
+
+
+def test_verify_a_file_against_lava(net: Path, events: Path) -> None:
+    printed = data("verify", net, "--against", "lava", "--input", events)
+    assert (printed["equal"], printed["first_difference"], printed["bias"]) == (True, None, False)
+    cells = 3 * 8 * (HIDDEN + 10)
+    assert printed["compared"]["cells"] == 3 * cells and printed["compared"]["states"] == 2 * cells
+    assert printed["differences"] == {"layer0": 0, "layer1": 0}
+
+
+def test_inspect_shows_the_layers(net: Path) -> None:
+    printed = data("inspect")
+    assert data("inspect", "digits-001") == data("inspect", net) == printed
+    assert [(row["layer"], row["kind"], row["shape"]) for row in printed["layers"]] == [
+        ("layer0", "dense", [HIDDEN]),
+        ("layer1", "dense", [10]),
+    ]
+    assert all(row.keys() <= documented("inspect") for row in printed["layers"])
+    assert (printed["input_shape"], printed["steps"], printed["message_bits"]) == ([1, 8, 8], 8, 8)
+    assert printed["encoding"]["kind"] == "direct" and printed["provenance"]["recipe_name"] == "digits"
+    code, output, _ = call("inspect")
+    assert code == 0 and "layer1" in output and "threshold" in output and "provenance" in output
+
+
+@pytest.mark.parametrize("command", ["models", "recipes", "datasets", "targets"])
+def test_what_there_is(folder: Path, command: str) -> None:
+    rows = data(command)[command]
+    assert rows and all(row.keys() <= documented(command) for row in rows)
+    code, output, errors = call(command)
+    assert (code, errors) == (0, "")
+    for row in rows:
+        assert row["name"] in output, "names are whole, however narrow the output is"
+
+
+def test_data_that_is_missing_is_shown_with_its_folder(folder: Path, tmp_path: Path) -> None:
+    rows = {row["name"]: row for row in data("datasets", "--data-root", tmp_path)["datasets"]}
+    assert rows["digits"]["here"] and not rows["mnist"]["here"]
+    assert rows["mnist"]["folder"] == str(tmp_path / "MNIST/raw") and "train-images" in rows["mnist"]["lacks"]
+
+
+# Exit status 1: a check found something
+
+
+def test_export_of_a_changed_file(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The file no longer is what was trained: Lava agrees with it, SLAYER does not."""
+    shutil.copytree("runs", tmp_path / "runs")
+    monkeypatch.chdir(tmp_path)
+    student = netx.load("runs/digits-001/student.net")
+    first = student.layers[0]
+    assert isinstance(first, Dense)
+    netx.save(replace(student, layers=(replace(first, weight=-first.weight), student.layers[1])), _student())
+    code, output, errors = call("export", "--samples", "2")
+    assert (code, errors) == (1, "")
+    assert re.search(r"first with slayer: s of layer0, sample \d, step \d, neuron \[\d+\]: expected", output)
+    assert "first with lava" not in output
+    assert json.loads(Path("runs/digits-001/verification.json").read_text())["differences"] > 0
+
+
+def _student() -> Path:
+    return Path("runs/digits-001/student.net")
+
+
+def test_verify_names_the_first_difference(net: Path, events: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    wrong = types.ModuleType("an_engine_that_is_wrong")
+
+    def run(net, spikes, states=False):
+        trace = reference.simulate(net, spikes, states)
+        spikes = trace.layers[1].spikes.copy()
+        spikes[2, 5, 7] ^= 1
+        return replace(trace, layers=(trace.layers[0], replace(trace.layers[1], spikes=spikes)))
+
+    wrong.available, wrong.run = lambda: None, run  # pyright: ignore[reportAttributeAccessIssue]
+    monkeypatch.setitem(sys.modules, wrong.__name__, wrong)
+    monkeypatch.setitem(engines.ENGINES, "wrong", wrong.__name__)
+    printed = data("verify", net, "--against", "wrong", "--input", events, status=1)
+    assert not printed["equal"] and printed["differences"] == {"layer0": 0, "layer1": 1}
+    where = {key: printed["first_difference"][key] for key in ("quantity", "layer", "sample", "step", "neuron")}
+    assert where == {"quantity": "s", "layer": "layer1", "sample": 2, "step": 5, "neuron": [7]}
+    assert {printed["first_difference"][key] for key in ("expected", "actual")} == {0, 1}
+    code, output, _ = call("verify", net, "--against", "wrong", "--input", events)
+    assert code == 1 and "DIFFERENT" in output and "s of layer1, sample 2, step 5, neuron [7]" in output
+
+
+def test_check_says_what_to_change(net: Path) -> None:
+    fits = data("check", net, "--target", "loihi2")
+    assert (fits["verdict"], fits["violations"]) == ("likely", [])
+    refused = data("check", "--target", "loihi1", status=1)
+    (violation,) = refused["violations"]
+    assert violation.keys() <= documented("check")
+    assert (violation["layer"], violation["limit"]) == ("input", "payload_bits")
+    code, output, _ = call("check", "--target", "loihi1")
+    assert code == 1 and "does not fit" in output and "binary encoding" in output
+
+
+# Exit status 2: one clear message
+
+
+POOL = """
+[encoding]
+steps = 4
+[chain.student]
+network = "pooled"
+epochs = 1
+[networks.pooled]
+input = [1, 8, 8]
+layers = [{kind = "avgpool", kernel = 2}, {kind = "dense", neurons = 10}]
+"""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["train", "digit"], ["no recipe is called 'digit'", "did you mean digits"]),
+        (
+            ["train", "--set", "chain.student.epoch=3"],
+            ["'epoch'", "did you mean 'epochs'", "--set chain.student.epoch"],
+        ),
+        (["train", "--set", "chain.studnet.epochs=3"], ["'studnet'", "did you mean 'student'"]),
+        (["train", "--set", "chain.student.epochs=few"], ["chain.student.epochs", "valid integer", "'few'"]),
+        (["train", "--set", "epochs"], ["--set epochs: expected KEY=VALUE"]),
+        (["train", "--seed", "-1"], ["seed", "-1"]),
+        (["train", "mnist", "--data-root", "nowhere"], ["mnist", "nowhere/MNIST/raw", "--data-root", "--download"]),
+        (["train", "pool.toml"], ["pool.toml", "layers[0].kind", "'avgpool'", "stride 2 instead"]),
+        (["train", "none.toml"], ["none.toml: no such recipe file"]),
+        (["train", "--device", "tpu"], ["--device tpu", "auto, cpu, cuda"]),
+        (["run", "--set", "target.name=loihi9"], ["loihi9", "did you mean loihi2"]),
+        (["export", "digits-009"], ["digits-009", "known: digits-001"]),
+        (["export", "unfinished"], ["this run is not finished", "--resume"]),
+        (["export", "--target", "loihi3"], ["no target is called 'loihi3'", "did you mean loihi2"]),
+        (["export", "--runs", "elsewhere"], ["no finished run in", "elsewhere", "snnkd train"]),
+        (["profile", "--input", "events.npy"], ["--input", "student.net"]),
+        (["profile", "--energy", "--target", "loihi9"], ["loihi9", "did you mean"]),
+        (["simulate", "STUDENT", "--input", "bad.npy", "--out", "x.npz"], ["bad.npy", "not an .npy file"]),
+        (["simulate", "STUDENT", "--input", "cut.npy", "--out", "x.npz"], ["cut.npy", "not an .npy file"]),
+        (["simulate", "STUDENT", "--input", "none.npy", "--out", "x.npz"], ["none.npy", "No such file"]),
+        (["simulate", "STUDENT", "--input", "float.npy", "--out", "x.npz"], ["expected integers, found float64"]),
+        (["simulate", "STUDENT", "--input", "wide.npy", "--out", "x.npz"], ["(N, T, 64)", "found (2, 4, 65)"]),
+        (["simulate", "STUDENT", "--input", "ok.npy", "--out", "x.npz", "--engine", "fst"], ["'fst'", "reference"]),
+        (["verify", "--against", "luva"], ["no engine is called 'luva'", "lava"]),
+        (["verify", "--against", "reference"], ["what others are compared with"]),
+        (["inspect", "text.net"], ["text.net", "HDF5"]),
+        (["inspect", "none.net"], ["none.net: no such file"]),
+        (["check", "zeros.net"], ["zeros.net", "layer/2: weight", "all weights are 0"]),
+        (["check", "--target", "loihi9"], ["no target is called 'loihi9'", "did you mean loihi2"]),
+    ],
+    ids=lambda value: " ".join(value[:3]) if value[0] in ("train", "run") else None,
+)
+def test_unusable_input(
+    arguments: list[str], words: list[str], net: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree("runs", tmp_path / "runs")
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree("runs/digits-001", "runs/unfinished")
+    Path("runs/unfinished/summary.json").unlink()
+    Path("pool.toml").write_text(POOL)
+    Path("text.net").write_text("hello")
+    Path("bad.npy").write_text("hello")
+    np.save("float.npy", np.zeros((2, 4, 64)))
+    np.save("wide.npy", np.zeros((2, 4, 65), int))
+    np.save("ok.npy", np.zeros((2, 4, 64), int))
+    Path("cut.npy").write_bytes(Path("wide.npy").read_bytes()[:300])
+    shutil.copy(net, "zeros.net")
+    with h5py.File("zeros.net", "r+") as file:
+        file["layer/2/weight"][...] = 0
+    before = sorted(Path().rglob("*"))
+    code, output, errors = call(*(str(net) if word == "STUDENT" else word for word in arguments))
+    assert (code, output) == (2, "")
+    assert errors.startswith("error: ") and errors.count("\n") == 1
+    for word in words:
+        assert word in errors
+    assert sorted(Path().rglob("*")) == before, "nothing is left of it"
+
+
+@pytest.mark.parametrize("arguments", [["simulate", "x.net"], ["nonsense"], ["train", "--epochs", "3"]])
+def test_wrong_usage(folder: Path, arguments: list[str]) -> None:
+    code, output, errors = call(*arguments)
+    assert (code, output) == (2, "") and "Usage: " in errors and "--help" in errors
+
+
+def test_a_name_with_brackets_is_printed_as_it_is(net: Path, tmp_path: Path) -> None:
+    shutil.copy(net, tmp_path / "[bold]x[red].net")
+    code, output, _ = call("inspect", tmp_path / "[bold]x[red].net")
+    assert code == 0 and "[bold]x[red].net" in output
+    code, _, errors = call("inspect", tmp_path / "[red]none.net")
+    assert code == 2 and "[red]none.net: no such file" in errors
+
+
+def test_warnings_are_one_line(tmp_path: Path) -> None:
+    neuron = Neuron(*(np.array(value, np.int32) for value in (1024, 128, 80)))
+    netx.save(IntNet((2,), (Dense(np.array([[2, -2]], np.int32), neuron),)), tmp_path / "x.net")
+    with h5py.File(tmp_path / "x.net", "r+") as file:
+        file["layer/1/weight"][...] = [[300, -2]]
+    code, output, errors = call("inspect", tmp_path / "x.net")
+    assert code == 0 and "-2 to 254" in output
+    assert re.fullmatch(r"warning: \S+x\.net: layer/1: weights beyond \[-256, 254\] are clipped.*\n", errors)
+
+
+def test_ctrl_c(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(api, "train", interrupted)
+    code, output, errors = call("train")
+    assert (code, output) == (130, "") and "interrupted" in errors and "--resume" in errors
+
+
+def test_an_error_of_the_system_is_one_line(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_, **__):
+        raise OSError(28, "No space left on device", "events.out")
+
+    monkeypatch.setattr(api, "train", full)
+    assert call("train") == (2, "", "error: events.out: No space left on device\n")
+
+
+# Places that cannot be written to
+
+
+@linux
+def test_export_into_a_read_only_folder(folder: Path, tmp_path: Path) -> None:
+    prefix = ()
+    if os.geteuid() == 0:  # root may write anywhere: without this capability it is like everyone else
+        prefix = ("setpriv", "--bounding-set", "-dac_override")
+        if not shutil.which("setpriv"):
+            pytest.skip("root may write to any folder, and needs setpriv to give that up")
+    kept = tmp_path / "kept" / "x.net"
+    kept.parent.mkdir()
+    shutil.copy(folder / _student(), kept)
+    before = kept.read_bytes()
+    kept.parent.chmod(0o555)
+    try:
+        done = process(*prefix, SNNKD, "export", "--out", kept, folder=folder)
+    finally:
+        kept.parent.chmod(0o755)
+    expected = f"error: {kept}: cannot be written: Permission denied; choose another folder\n"
+    assert (done.returncode, done.stdout, done.stderr) == (2, "", expected)
+    assert kept.read_bytes() == before and list(kept.parent.iterdir()) == [kept]
+
+
+@linux
+def test_export_onto_a_full_disk(folder: Path, tmp_path: Path) -> None:
+    """A file system of its own with room for one file, which is there already."""
+    unshare = ("unshare", "--map-root-user", "--mount", "sh", "-c")
+    if not shutil.which("unshare"):
+        pytest.skip("needs unshare to mount a small file system")
+    if process(*unshare, f"mount -t tmpfs none '{tmp_path}'", folder=folder).returncode:
+        pytest.skip("mounting a small file system is not permitted here")
+    size = -(-(folder / _student()).stat().st_size // 4096) * 4
+    script = (
+        f"mount -t tmpfs -o size={size + 4}k none '{tmp_path}' && cp {_student()} '{tmp_path}/x.net' && "
+        f"'{SNNKD}' export --out '{tmp_path}/x.net'; echo $?; cmp {_student()} '{tmp_path}/x.net' && ls -A '{tmp_path}'"
+    )
+    done = process(*unshare, script, folder=folder)
+    problem = "cannot be written: No space left on device; an earlier file is intact"
+    assert done.stderr == f"error: {tmp_path}/x.net: {problem}\n"
+    assert done.stdout == "2\nx.net\n"
+
+
+# Nothing heavy where nothing heavy is needed
+
+
+@pytest.mark.parametrize(
+    "arguments", ["--help", "targets", "models", "check STUDENT", "profile --energy STUDENT", "inspect STUDENT"]
+)
+def test_no_torch_and_no_lava(folder: Path, net: Path, arguments: str) -> None:
+    code = (
+        "import sys; from snnkd.cli import main\n"
+        "try: main()\n"
+        "finally: print({'torch', 'lava.magma', 'lava.lib.dl'} & sys.modules.keys(), file=sys.stderr)"
+    )
+    done = process(sys.executable, "-c", code, *arguments.replace("STUDENT", str(net)).split(), folder=folder)
+    assert (done.returncode, done.stderr) == (0, "set()\n")
+    assert done.stdout
+
+
+def test_version(folder: Path) -> None:
+    import snnkd
+
+    assert call("--version") == (0, f"{snnkd.__version__}\n", "")
