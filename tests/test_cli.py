@@ -323,6 +323,7 @@ layers = [{kind = "avgpool", kernel = 2}, {kind = "dense", neurons = 10}]
         (["train", "none.toml"], ["none.toml: no such recipe file"]),
         (["train", "--device", "tpu"], ["--device tpu", "auto, cpu, cuda"]),
         (["run", "--set", "target.name=loihi9"], ["loihi9", "did you mean loihi2"]),
+        (["run", "--set", "target.name=loihi2"], ["'loihi2' cannot be run here", "snnkd targets"]),
         (["export", "digits-009"], ["digits-009", "known: digits-001"]),
         (["export", "unfinished"], ["this run is not finished", "--resume"]),
         (["export", "--target", "loihi3"], ["no target is called 'loihi3'", "did you mean loihi2"]),

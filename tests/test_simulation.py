@@ -46,9 +46,7 @@ def assert_same(net, events, states=True):
 
 
 def property_test(examples):
-    return settings(
-        max_examples=examples, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-    )
+    return settings(max_examples=examples, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 @st.composite
@@ -124,7 +122,7 @@ def test_dense_layers(mode, seed, inputs, outputs, exponent, largest, delays):
 @given(
     seed=st.integers(0, 1 << 32),
     bits=st.sampled_from([1, 8, 16, 24, 31]),
-    largest=st.sampled_from([60, 500, 1 << 15, 1 << 22, 1 << 30]),
+    largest=st.sampled_from([60, 500, 1 << 15, 1 << 22, 1 << 26]),
 )
 def test_graded_input_and_sums_that_wrap(build, mode, seed, bits, largest):
     random = np.random.default_rng(seed)

@@ -29,7 +29,7 @@ def simulate(
     inputs: Annotated[Path, typer.Option("--input", help="Events: .npy (N, T, C, H, W) or (N, T, features).")],
     out: Annotated[Path, typer.Option(help="The .npz that the trace is written to.")],
     states: Annotated[bool, typer.Option("--states", help="Also write u and v of every step.")] = False,
-    engine: Annotated[str, typer.Option(help="What runs it: reference or lava.")] = "reference",
+    engine: Annotated[str, typer.Option(help="What runs it: reference, fast or lava.")] = "reference",
     as_json: Json = False,
 ) -> None:
     """Run a network on given events and write the spikes of every layer.
@@ -59,7 +59,7 @@ def simulate(
 
 def verify(
     name: RunOrNet = None,
-    against: Annotated[str, typer.Option(help="The engine to compare with the definition.")] = "lava",
+    against: Annotated[str, typer.Option(help="The engine to compare with the definition: lava or fast.")] = "lava",
     inputs: InputFile = None,
     samples: Annotated[int, typer.Option(min=1, help="How many test images, or random samples of a .net.")] = 16,
     data_root: DataRoot = None,

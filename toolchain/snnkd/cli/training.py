@@ -89,6 +89,8 @@ def _train(
     loaded = recipes.load(recipe, changes)
     for warning in recipes.warnings(loaded):
         output.warn(warning)
+    if "export" in stages:
+        _check_engine(loaded.target.name)
     if device == "cuda":
         from snnkd.training.chain import pick_device
 
@@ -105,6 +107,19 @@ def _train(
             baseline=baseline,
             on_batch=progress.on_batch,
             on_epoch=progress.on_epoch,
+        )
+
+
+def _check_engine(name: str) -> None:
+    """Raises LimitError, before anything is trained, where the recipe's target cannot be run here."""
+    from snnkd import engines, targets
+
+    engine = targets.load(name).engine
+    reason = engines.get(engine).available() if engine else "no engine runs it"
+    if reason:
+        raise LimitError(
+            f"target.name '{name}' cannot be run here ({reason}): choose another one, see `snnkd targets`, or use "
+            "`snnkd train`, which runs nothing on the target"
         )
 
 

@@ -20,9 +20,11 @@ from snnkd.simulation.vectors import (
     add_block,
     add_lanes,
     bits_at,
+    clear_group,
     gather,
     jit,
     packed,
+    put,
 )
 
 _CHUNK = 2048  # inputs whose events are listed at a time
@@ -97,41 +99,36 @@ def _pack(events, first, places, run, padded, bits):
 
 
 @jit
-def _list_patterns(bits, at, step, offsets, width, rows, counts):
+def _list_patterns(bits, at, step, offsets, width, rows, room, counts):
     """For each output pixel of a row the table rows of its patterns, 0 apart; at: its bit, step: to the next."""
     mask = (1 << width) - 1
-    room = offsets.shape[0] + GROUP
     for x in range(counts.shape[0]):
         place = x * room
         for k in range(offsets.shape[0]):
             pattern = bits_at(bits, at + offsets[k]) & mask
-            rows[place] = (k << width | pattern) << TILE_BITS
+            put(rows, place, (k << width | pattern) << TILE_BITS)
             place += pattern != 0
-        for k in range(GROUP):
-            rows[place + k] = 0
+        clear_group(rows, place)
         counts[x] = place - x * room
         at += step
 
 
 @jit
-def _pattern_sums(bits, table, shape, offsets, width, high, wide, row_step, step, plane, rows, counts, sums, a):
-    """a (1, groups * H' * W' * channels) of one step; table, flat, has the shape (groups, tiles, rows, TILE)."""
+def _pattern_sums(bits, table, shape, offsets, width, high, row_step, step, plane, rows, counts, a, channels):
+    """Sums (groups, H', W', channels) of one step; table, flat, has the shape (groups, tiles, rows, TILE).
+
+    Past the channels a tile has zeros, so that it may reach over the next pixel's sums.
+    """
     groups, tiles, table_rows = shape
-    channels = a.shape[1] // (groups * high * wide)
-    pitch = tiles << TILE_BITS
-    place = 0
+    wide, room = counts.shape[0], offsets.shape[0] + GROUP
+    a[:] = 0
     for group in range(groups):
         for y in range(high):
-            _list_patterns(bits, group * plane + y * row_step, step, offsets, width, rows, counts)
-            sums[:] = 0
+            _list_patterns(bits, group * plane + y * row_step, step, offsets, width, rows, room, counts)
+            place = (group * high + y) * wide * channels
             for tile in range(tiles):
                 start = (group * tiles + tile) * table_rows << TILE_BITS
-                room = offsets.shape[0] + GROUP
-                gather(sums, tile << TILE_BITS, pitch, table, start, rows, room, counts, wide)
-            for x in range(wide):
-                for i in range(channels):
-                    a[0, place + i] = sums[x * pitch + i]
-                place += channels
+                gather(a, place + (tile << TILE_BITS), channels, table, start, rows, room, counts, wide)
 
 
 @jit
@@ -146,8 +143,9 @@ def run_patterns(
     flat_events, flat_table = events.reshape(-1), table.reshape(-1)
     padded, bits = np.zeros(size, np.uint8), np.zeros(size // 8 + 8, np.uint8)
     rows, counts = np.empty(wide * (offsets.shape[0] + GROUP), np.int32), np.empty(wide, np.int64)
-    sums = np.empty(wide * table.shape[1] * TILE, np.int32)
-    a, state = np.empty((1, spikes.shape[2]), np.int32), np.empty((2, spikes.shape[2]), np.int32)
+    channels = spikes.shape[2] // (shape[0] * high * wide)
+    a, state = np.empty((1, spikes.shape[2] + TILE), np.int32), np.empty((2, spikes.shape[2]), np.int32)
+    sums = a.reshape(-1)
     overflows = saturations = 0
     for n in range(first, last):
         state[:] = 0
@@ -155,7 +153,7 @@ def run_patterns(
             if t % repeat == 0:
                 _pack(flat_events, (n * distinct + t // repeat) * inputs, places, run, padded, bits)
                 _pattern_sums(
-                    bits, flat_table, shape, offsets, width, high, wide, row_step, step, plane, rows, counts, sums, a
+                    bits, flat_table, shape, offsets, width, high, row_step, step, plane, rows, counts, sums, channels
                 )  # fmt: skip
             made = advance(a, 0, state, parameters, bias, 0, spikes, n, t)
             overflows += made[0]

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from snnkd.network import Conv, Shape
+from snnkd.simulation.layouts import aligned
 from snnkd.simulation.vectors import LANES, TILE
 
 
@@ -84,7 +85,7 @@ def _blocks(layer: Conv, rows: int, columns: int, row: int) -> np.ndarray:
     blocks = grouped.transpose(0, 2, 4, 6, 3, 5, 1)  # group, channel, phases, row, column, output channel
     padded = np.zeros((*blocks.shape[:5], row), np.int16)
     padded[..., : columns * blocks.shape[6]] = blocks.reshape(*blocks.shape[:5], -1)
-    return padded.reshape(-1)
+    return aligned(padded.reshape(-1))
 
 
 @dataclass(frozen=True, eq=False)
@@ -175,7 +176,7 @@ def _table(layer: Conv, windows: int, per_window: int, width: int) -> np.ndarray
     tiles = -(-bits.shape[3] // TILE)
     table = np.zeros((layer.groups, sums.shape[1] << width, tiles * TILE), np.int16)
     table[:, :, : bits.shape[3]] = sums.reshape(layer.groups, -1, bits.shape[3])
-    return np.ascontiguousarray(table.reshape(layer.groups, -1, tiles, TILE).swapaxes(1, 2))
+    return aligned(table.reshape(layer.groups, -1, tiles, TILE).swapaxes(1, 2))
 
 
 def _runs(layer: Conv, shape: Shape, source: np.ndarray, row: int) -> tuple[np.ndarray, int]:

@@ -16,11 +16,12 @@ import numpy as np
 
 from snnkd.simulation.vectors import GROUP, TILE, TILE_BITS, active, gather, jit
 
-_WINDOW = 16  # steps whose sums are made together, tile by tile
+_WINDOW = 32  # steps whose sums are made together, tile by tile
 
 _i32 = np.int32
-_TOP = np.int32(1 << 23)
-_CLIP = np.int32((1 << 23) - 1)
+# Named one by one: the negative of an int32 is an int64 to numba, and would halve the vectors.
+_TOP, _BOTTOM = np.int32(1 << 23), np.int32(-(1 << 23))
+_HIGHEST, _LOWEST = np.int32((1 << 23) - 1), np.int32(1 - (1 << 23))
 
 
 @jit
@@ -44,11 +45,11 @@ def advance(sums, row, state, parameters, bias, own, spikes, n, t):
         decayed = _decay(state[0, i], parameters[0, i])
         total = _i32(decayed + activation)
         wrapped = _i32(_i32(_i32(decayed ^ total) & _i32(activation ^ total)) < _i32(0))
-        above, below = _i32(total > _TOP), _i32(total <= -_TOP)
+        above, below = _i32(total > _TOP), _i32(total <= _BOTTOM)
         u = _i32(total - _i32(_i32(above - below) << 24))
         overflows = _i32(overflows + _i32(wrapped + _i32(above + below)))
         charged = _i32(_i32(_decay(state[1, i], parameters[1, i]) + u) + bias[own, i])
-        v = min(max(charged, -_CLIP), _CLIP)
+        v = min(max(charged, _LOWEST), _HIGHEST)
         saturations = _i32(saturations + _i32(v != charged))
         fires = v > parameters[2, i]
         state[0, i] = u

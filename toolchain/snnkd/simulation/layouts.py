@@ -10,6 +10,8 @@ from snnkd.fixedpoint import DECAY_BITS, STATE_SHIFT
 from snnkd.network import Conv, Layer, per_neuron
 from snnkd.simulation.vectors import TILE
 
+_LINE = 32  # int16 in 64 bytes
+
 
 def parameters(layer: Layer) -> np.ndarray:
     """(3, neurons) int32: 4096 - current_decay, 4096 - voltage_decay and threshold << 6 of each neuron, in `order`."""
@@ -51,6 +53,15 @@ def in_order(values: np.ndarray, layer: Layer) -> np.ndarray:
     return np.moveaxis(grouped, -1, 3).reshape(*values.shape[:2], *layer.shape)
 
 
+def aligned(values: np.ndarray) -> np.ndarray:
+    """A contiguous int16 copy that begins at a line of the cache, so that no tile spreads over one line more."""
+    memory = np.empty(values.size + _LINE, np.int16)
+    start = -(memory.ctypes.data // 2) % _LINE
+    copy = memory[start : start + values.size].reshape(values.shape)
+    copy[...] = values
+    return copy
+
+
 def dense_weight(weight: np.ndarray) -> np.ndarray:
     """(O, I) as (tiles, I + 1, TILE) int16: TILE outputs' weights from one input side by side, 0 past the end.
 
@@ -60,4 +71,4 @@ def dense_weight(weight: np.ndarray) -> np.ndarray:
     tiles = -(-outputs // TILE)
     padded = np.zeros((tiles * TILE, inputs + 1), np.int16)
     padded[:outputs, :inputs] = weight
-    return np.ascontiguousarray(padded.reshape(tiles, TILE, inputs + 1).swapaxes(1, 2))
+    return aligned(padded.reshape(tiles, TILE, inputs + 1).swapaxes(1, 2))

@@ -12,6 +12,7 @@ from snnkd.simulation.vectors import GROUP, LANES, ROW_LIMIT, TILE
 
 _SAMPLED = 16  # samples in which events are counted
 _INT16 = 32767
+_LARGEST_BLOCKS = 1 << 26  # elements
 
 # Nanoseconds on one core, measured on an AMD EPYC of 2021; only their ratios matter.
 _EVENT, _VECTOR = 1.0, 0.9  # scattering: an event, and LANES sums that it adds to
@@ -19,16 +20,28 @@ _PIECE, _GROUP_OF_ROWS = 1.0, 2.5  # patterns: to look one up, and to add GROUP 
 
 
 def by_events(layer: Dense | Conv, events: np.ndarray, bound: int) -> bool:
-    """Whether the kernels are exact for events 0 or 1: weights fit 16 bits, sums of up to `bound` do not wrap."""
+    """Whether a kernel is exact for events 0 or 1 and sums of up to `bound`: 16 bits hold weights, sums do not wrap."""
     if events.dtype != np.uint8 or not products.fits(layer, bound):
         return False
-    return products.largest_weight(layer) <= (ROW_LIMIT if isinstance(layer, Dense) else _INT16)
+    if isinstance(layer, Dense):
+        return products.largest_weight(layer) <= ROW_LIMIT
+    return _patterns_fit(layer) or (products.largest_weight(layer) <= _INT16 and _blocks_fit(layer))
 
 
 def scatters(layer: Conv, events: np.ndarray) -> bool:
     """Whether a convolution of events (N, D, C, H, W), for which `by_events` holds, scatters them or lists patterns."""
+    return not _patterns_fit(layer) or (_blocks_fit(layer) and pays_to_scatter(layer, events))
+
+
+def _patterns_fit(layer: Conv) -> bool:
     _, width = conv_layouts.pieces(layer)
-    return products.largest_weight(layer) * width > ROW_LIMIT or pays_to_scatter(layer, events)
+    return products.largest_weight(layer) * width <= ROW_LIMIT
+
+
+def _blocks_fit(layer: Conv) -> bool:
+    """Dilation fills blocks with zeros: a wide one would need any amount of memory."""
+    rows, _, row = conv_layouts.block(layer)
+    return layer.groups * layer.weight.shape[1] * prod(layer.stride) * rows * row <= _LARGEST_BLOCKS
 
 
 def pays_to_scatter(layer: Conv, events: np.ndarray) -> bool:

@@ -154,6 +154,31 @@ def _store_active(typing_context, found, at, table, bits, base, scale):
 # Arrays are flat, with the index from which on they are meant: a view would cost counting its references, twice.
 
 
+@intrinsic
+def put(typing_context, array, at, value):
+    """array[at] = value, int32, without asking whether `at` is below 0."""
+
+    def generate(context, builder, signature, arguments):
+        target = _vector_at(context, builder, array, arguments[0], arguments[1], 1)
+        element = builder.bitcast(target, ir.IntType(32).as_pointer())
+        builder.store(builder.trunc(arguments[2], ir.IntType(32)), element, align=4)
+        return context.get_dummy_value()
+
+    return types.void(array, at, value), generate
+
+
+@intrinsic
+def clear_group(typing_context, array, at):
+    """array[at : at + GROUP] = 0, int32."""
+
+    def generate(context, builder, signature, arguments):
+        target = _vector_at(context, builder, array, arguments[0], arguments[1], GROUP)
+        builder.store(ir.Constant(target.type.pointee, None), target, align=4)
+        return context.get_dummy_value()
+
+    return types.void(array, at), generate
+
+
 @jit
 def active(events, first, inputs, found, place, scale):
     """Writes i << scale for each of `inputs` events that is not 0 to `found`, from `place` on, where 8 elements more
