@@ -2,10 +2,10 @@
 
     python toolchain/benchmarks/simulation.py [--quick] [--no-lava] [--json]
 
-`floor` is the bare work of a dense simulator: the matrix products and convolutions of all layers on all steps, in torch
-and float32, in the quicker of its two memory formats, without neurons. Lava's start-up is left out: two runs of different
-length are timed and the difference counts. Systems take turns, and medians are shown. Peak memory is that of a process
-that runs nothing else, its interpreter included.
+`floor` is the bare work of a dense simulator: the matrix products and convolutions of all layers on all steps, in
+torch and float32, in the quicker of its two memory formats, without neurons. Lava's start-up is left out: two runs of
+different length are timed and the difference counts. Systems take turns, and medians are shown. Peak memory is that of
+a process that runs nothing else, its interpreter included.
 
 Thresholds are set so that the hidden layers are as active as the input (PilotNet's own thresholds stay; its input layer
 owns neurons, and takes a random image whose brightness depends on the activity).
@@ -166,38 +166,35 @@ def _work(name: str, activity: float, quick: bool) -> Work:
 # Systems: each gives a function that runs all of the work once
 
 
-def _floor(work: Work) -> list[Callable[[], None]]:
+def _floor(work: Work) -> list[Callable[[], object]]:
     """The work in each of torch's memory formats."""
     import torch
-    from torch.nn.functional import conv2d, linear
 
     trace = simulation.simulate(work.net, work.events)
     sources = [work.events, *(layer.spikes for layer in trace.layers)]
 
-    def prepared(memory_format: torch.memory_format) -> Callable[[], None]:
-        calls: list[Callable[[], torch.Tensor]] = []
-        for layer, source in zip(work.net.layers, sources, strict=False):
-            events = torch.from_numpy(np.ascontiguousarray(source, np.float32)).flatten(0, 1)
-            if isinstance(layer, Conv):
-                weight = torch.from_numpy(layer.weight.astype(np.float32)).to(memory_format=memory_format)
-                events = events.to(memory_format=memory_format)
-                calls.append(lambda e=events, w=weight, x=layer: _conv2d(conv2d, e, w, x))
-            elif isinstance(layer, Dense):
-                weight = torch.from_numpy(layer.weight.astype(np.float32))
-                calls.append(lambda e=events.flatten(1), w=weight: linear(e, w))
+    def product(layer: Dense | Conv, source: np.ndarray, memory_format: torch.memory_format) -> Callable[[], object]:
+        events = torch.from_numpy(np.ascontiguousarray(source, np.float32)).flatten(0, 1)
+        weight = torch.from_numpy(layer.weight.astype(np.float32))
+        if isinstance(layer, Dense):
+            flat = events.flatten(1)
+            return lambda: torch.nn.functional.linear(flat, weight)
+        events, weight = (x.to(memory_format=memory_format) for x in (events, weight))
+        how = (None, layer.stride, layer.padding, layer.dilation, layer.groups)
+        return lambda: torch.nn.functional.conv2d(events, weight, *how)
 
+    def prepared(memory_format: torch.memory_format) -> Callable[[], object]:
+        pairs = zip(work.net.layers, sources, strict=False)
+        calls = [product(layer, source, memory_format) for layer, source in pairs if not isinstance(layer, Input)]
+
+        @torch.inference_mode()
         def run() -> None:
-            with torch.inference_mode():
-                for call in calls:
-                    call()
+            for call in calls:
+                call()
 
         return run
 
     return [prepared(torch.contiguous_format), prepared(torch.channels_last)]
-
-
-def _conv2d(conv2d: Callable, events: object, weight: object, layer: Conv) -> object:
-    return conv2d(events, weight, None, layer.stride, layer.padding, layer.dilation, layer.groups)
 
 
 def _seconds(run: Callable[[], object]) -> float:
@@ -209,18 +206,18 @@ def _seconds(run: Callable[[], object]) -> float:
 def _lava_rate(work: Work, at_least: float) -> float:
     """Samples per second in Lava, of a run long enough to take `at_least` seconds more than a short one."""
 
-    def events(count: int) -> np.ndarray:
-        """As many samples, one after another, or one of so many times the steps where each would start Lava anew."""
+    def seconds(count: int) -> float:
+        """For as many samples, or for one of so many times the steps where each sample would start Lava anew."""
         if isinstance(work.net.layers[0], Input):
-            return np.broadcast_to(work.events[:1, :1], (1, count * STEPS, *work.net.input_shape))
-        return work.events[np.arange(count) % len(work.events)]
+            events = np.broadcast_to(work.events[:1, :1], (1, count * STEPS, *work.net.input_shape))
+        else:
+            events = work.events[np.arange(count) % len(work.events)]
+        return _seconds(lambda: lava.run(work.net, events, timeout=3600.0))
 
-    short, count = _seconds(lambda: lava.run(work.net, events(1))), 2
-    while True:
-        longer = _seconds(lambda: lava.run(work.net, events(count), timeout=3600.0)) - short
-        if longer >= at_least:
-            return (count - 1) / longer
+    short, count = seconds(1), 2
+    while (longer := seconds(count) - short) < at_least:
         count = min(count * 8, int(count * max(2.0, 1.3 * at_least / max(longer, 0.1))))
+    return (count - 1) / longer
 
 
 # Measuring

@@ -11,7 +11,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from snnkd.api import export, train
+    from snnkd.api import export, run, train
     from snnkd.evaluation import profile, simulate, verify
     from snnkd.network import IntNet
     from snnkd.netx import load, save
@@ -29,6 +29,7 @@ __all__ = [
     "load",
     "losses",
     "profile",
+    "run",
     "save",
     "simulate",
     "to_intnet",
@@ -44,6 +45,7 @@ _HOMES = {
     "load": "netx",
     "losses": "training.losses",
     "profile": "evaluation",
+    "run": "api",
     "save": "netx",
     "simulate": "evaluation",
     "to_intnet": "quantization",

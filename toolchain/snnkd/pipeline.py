@@ -194,7 +194,7 @@ def profile(context: Context) -> dict[str, Any]:
     """Spikes, synaptic operations and energy of student.net on the first `samples` test images (1000 unless told)."""
     net = netx.load(context.run.student)
     events, data = context.test_events(context.samples or 1000)
-    result = evaluation.profile(net, events, context.targets, data)
+    result = {"name": str(context.run.folder), **evaluation.profile(net, events, context.targets, data)}
     write_json(context.run.folder / "profile.json", result)
     return result
 

@@ -96,8 +96,7 @@ def _profile(
     if inputs is not None:
         raise LimitError("--input: a run is profiled on its own test images; give its student.net to use other events")
     context = pipeline.Context(find(name, runs), data_root, targets=targets, samples=samples)
-    done = pipeline.walk(context, "profile")["profile"]
-    return {"name": str(context.run.folder), **done}
+    return pipeline.walk(context, "profile")["profile"]
 
 
 def given_events(net: Any, inputs: Path | None, samples: int) -> tuple[Any, str]:
@@ -137,4 +136,4 @@ def profiled(data: dict[str, Any], sources: bool = False) -> Any:
     """The tables of a profile."""
     from snnkd.report import profile_table
 
-    return profile_table(data, title=str(data.get("name", data.get("run", ""))), sources=sources)
+    return profile_table(data, title=data["name"], sources=sources)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -10,7 +9,6 @@ import typer
 
 from snnkd.cli import deployment, output
 from snnkd.cli.options import DEFAULT_RUNS, DataRoot, Json, RecipeName, Runs
-from snnkd.errors import LimitError
 
 Set = Annotated[list[str] | None, typer.Option("--set", metavar="A.B=VALUE", help="Override a field; repeatable.")]
 Seed = Annotated[int | None, typer.Option(help="Seed of the run, instead of the recipe's.", show_default=False)]
@@ -18,11 +16,6 @@ Resume = Annotated[bool, typer.Option("--resume", help="Go on with the newest ru
 Baseline = Annotated[bool, typer.Option("--baseline", help="Also train the student without its teacher.")]
 Download = Annotated[bool, typer.Option("--download", help="Fetch a missing data set with torchvision.")]
 Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
-
-
-DEVICES = ("auto", "cpu", "cuda")
-TRAINING = ("train", "quantize", "evaluate")
-EVERYTHING = (*TRAINING, "export", "profile")
 
 
 def run(
@@ -41,9 +34,9 @@ def run(
 
     Example: snnkd run mnist --data-root ~/data --baseline
     """
-    result = _train(recipe, overrides, seed, resume, baseline, data_root, download, device, runs, EVERYTHING)
-    output.result(_by_command(result), as_json, _everything)
-    if result["differences"]:
+    result = _call("run", recipe, overrides, seed, resume, baseline, data_root, download, device, runs)
+    output.result(result, as_json, _everything)
+    if result["export"]["differences"]:
         raise typer.Exit(1)
 
 
@@ -63,11 +56,12 @@ def train(
 
     Example: snnkd train mnist --data-root ~/data --set chain.student.epochs=3
     """
-    result = _train(recipe, overrides, seed, resume, baseline, data_root, download, device, runs, TRAINING)
+    result = _call("train", recipe, overrides, seed, resume, baseline, data_root, download, device, runs)
     output.result(result, as_json, summary)
 
 
-def _train(
+def _call(
+    function: str,
     recipe: str,
     overrides: list[str] | None,
     seed: int | None,
@@ -77,49 +71,26 @@ def _train(
     download: bool,
     device: str,
     folder: Path,
-    stages: Sequence[str],
 ) -> dict[str, Any]:
     from snnkd import api
     from snnkd import recipe as recipes
     from snnkd.cli.progress import TrainingProgress
 
-    if device not in DEVICES:
-        raise LimitError(f"--device {device}: expected {', '.join(DEVICES)}")
     changes = [*(overrides or []), *([f"seed={seed}"] if seed is not None else [])]
     loaded = recipes.load(recipe, changes)
     for warning in recipes.warnings(loaded):
         output.warn(warning)
-    if "export" in stages:
-        _check_engine(loaded.target.name)
-    if device == "cuda":
-        from snnkd.training.chain import pick_device
-
-        pick_device(device)  # refused before there is a run folder
     with TrainingProgress() as progress:
-        return api.train(
+        return getattr(api, function)(
             loaded,
             folder=folder,
             data_root=data_root,
             download=download,
             resume=resume,
-            stages=stages,
             device=device,
             baseline=baseline,
             on_batch=progress.on_batch,
             on_epoch=progress.on_epoch,
-        )
-
-
-def _check_engine(name: str) -> None:
-    """Raises LimitError, before anything is trained, where the recipe's target cannot be run here."""
-    from snnkd import engines, targets
-
-    engine = targets.load(name).engine
-    reason = engines.get(engine).available() if engine else "no engine runs it"
-    if reason:
-        raise LimitError(
-            f"target.name '{name}' cannot be run here ({reason}): choose another one, see `snnkd targets`, or use "
-            "`snnkd train`, which runs nothing on the target"
         )
 
 
@@ -139,16 +110,6 @@ def summary(data: dict[str, Any]) -> Any:
     title = f"{data['data_set']}: accuracy on all {data['test_images']:,} test images, {data['steps']} steps"
     columns = ["stage", "network", "parameters", "neurons", "float", "integer"]
     return output.group(output.table(title, columns, rows, left=2), f"student: {data['net']}")
-
-
-def _by_command(result: dict[str, Any]) -> dict[str, Any]:
-    """`result` of all stages, and below `train`, `export` and `profile` what each of these commands prints."""
-    from snnkd.runs import read_json
-
-    folder = Path(result["run"])
-    export, profile = (read_json(folder / name) for name in ("verification.json", "profile.json"))
-    own = {key: value for key, value in result.items() if key not in {*export, *profile} - {"steps"}}
-    return {**result, "train": own, "export": export, "profile": {"name": result["run"], **profile}}
 
 
 def _everything(data: dict[str, Any]) -> Any:

@@ -118,7 +118,9 @@ class Chain:
 
 
 def pick_device(name: str) -> torch.device:
-    """'auto' is CUDA where there is one. Raises LimitError for 'cuda' where there is none."""
+    """'auto' is CUDA where there is one. Raises LimitError for 'cuda' where there is none, and for other names."""
+    if name not in ("auto", "cpu", "cuda"):
+        raise LimitError(f"--device {name}: expected auto, cpu, cuda")
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
     if name == "cuda" and not torch.cuda.is_available():
