@@ -393,11 +393,12 @@ def test_a_checkpoint_belongs_to_its_stage_and_those_before_it(tmp_path):
             chain.load(name)
 
 
-def test_train_limit_takes_the_first_images(tmp_path):
+def test_train_limit_takes_each_class_in_its_share(tmp_path):
     chain = Chain(chain_recipe(**{"data.train_limit": 20}), DATA, tmp_path)
-    places = []
-    chain.train(["teacher"], resume=False, on_batch=lambda *place: places.append(place))
-    assert places[-1][-1] == 2  # 20 images in batches of 16
+    every = np.bincount(DATA.train.labels)
+    limited = np.bincount(chain._training("teacher", {}).train.split.labels, minlength=len(every))
+    assert limited.sum() == 20
+    assert (np.abs(limited - every * 20 / every.sum()) < 1).all()
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="here is a CUDA device")

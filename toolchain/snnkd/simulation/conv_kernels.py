@@ -90,6 +90,9 @@ def run_scatter(
 def _pack(events, first, places, run, padded, bits):
     """Copies events, `run` at a time, to where places has them in `padded`, and packs eight of that into one byte."""
     for k in range(places.shape[0]):
+        if run == 1:
+            padded[places[k]] = events[first + k]
+            continue
         begin = first + k * run
         source, target = events[begin : begin + run], padded[places[k] : places[k] + run]
         for i in range(run):

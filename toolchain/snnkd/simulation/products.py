@@ -17,8 +17,10 @@ _COLUMNS = 1 << 22  # elements of an unfolded input at a time: 16 MB
 def largest_sum(layer: Dense | Conv, largest_event: int) -> int:
     """Bound of |sum of weight * s|, all partial sums included. Raises FormatError where 64 bits are not enough."""
     weight = layer.weight.reshape(len(layer.weight), -1)
-    magnitude = np.abs(weight if largest_weight(layer) < 1 << 31 else weight.astype(np.int64))
-    bound = int(magnitude.sum(axis=1, dtype=np.int64).max()) * largest_event
+    bound = largest_weight(layer) * weight.shape[1] * largest_event
+    if bound < 1 << 23 and fits(layer, bound):  # quicker, and often enough
+        return bound
+    bound = int(np.abs(weight.astype(np.int64)).sum(axis=1).max()) * largest_event
     if bound >= 1 << 63:
         raise FormatError(f"weights and input: sums of up to {bound} do not fit 64 bits")
     return bound

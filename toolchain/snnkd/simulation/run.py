@@ -22,15 +22,15 @@ from snnkd.trace import LayerTrace, SpikeTrace
 L = TypeVar("L", Dense, Conv, Dense | Conv)
 
 _BLOCK = 1 << 22  # sums, or inputs, that a block of samples may hold: 16 MB, twice that with delays
-_PARTS = 4  # of the samples per thread, so that none waits long for a slow one
+_PARTS = 2  # of the samples per thread, so that none waits long for a slow one
 
 
 def simulate(net: IntNet, spikes: np.ndarray, states: bool = False) -> SpikeTrace:
     """Runs `net` on integers (N, T, *input shape); the same trace and errors as `snnkd.reference.simulate`.
 
-    Memory beyond the trace itself does not grow with N. Arrays of shape (N, T, C, H, W) in the trace are views of
-    memory in which channels come last. The first call with a kind of layer compiles its kernel, a few seconds; later
-    processes find it on disk.
+    Memory beyond the trace and one copy of the input does not grow with N. Arrays of shape (N, T, C, H, W) in the
+    trace are views of memory in which channels come last. The first call with a kind of layer compiles its kernel, a
+    few seconds; later processes find it on disk.
     """
     events = check_input(net, spikes)
     source = _Source.of_input(net, events)
@@ -114,10 +114,15 @@ def _rearranged(layer: Dense, order: np.ndarray) -> Dense:
 
 def _by_bias(layer: Input, source: _Source, record: _Record) -> tuple[int, int]:
     """An input layer with neurons: the image is their bias, cast to int16 as Lava does."""
-    image = np.ascontiguousarray(source.events[:, 0, layouts.order(layer)]).astype(np.int16).astype(np.int32)
-    sums = np.zeros((len(image), 1, image.shape[1]), np.int32)
-    arguments = (sums, layouts.parameters(layer), image << STATE_SHIFT, *record.arrays(0, len(image)))
-    return _spread(kernels.run_sums, len(image), arguments)
+    parameters, order = layouts.parameters(layer), layouts.order(layer)
+    overflows = saturations = 0
+    for start in range(0, len(source.events), block := max(1, _BLOCK // len(order))):
+        image = np.ascontiguousarray(source.events[start : start + block, 0, order]).astype(np.int16)
+        sums = np.zeros((len(image), 1, len(order)), np.int32)
+        bias = image.astype(np.int32) << STATE_SHIFT
+        made = _spread(kernels.run_sums, len(image), (sums, parameters, bias, *record.arrays(start, start + block)))
+        overflows, saturations = overflows + made[0], saturations + made[1]
+    return overflows, saturations
 
 
 def _by_events(layer: Dense | Conv, source: _Source, record: _Record) -> tuple[int, int]:

@@ -15,8 +15,10 @@ _INT16 = 32767
 _LARGEST_BLOCKS = 1 << 26  # elements
 
 # Nanoseconds on one core, measured on an AMD EPYC of 2021; only their ratios matter.
-_EVENT, _VECTOR = 1.0, 0.9  # scattering: an event, and LANES sums that it adds to
-_PIECE, _GROUP_OF_ROWS = 1.0, 2.5  # patterns: to look one up, and to add GROUP rows of a tile
+_EVENT, _VECTOR = 2.0, 0.6  # scattering: an event, and LANES sums that it adds to
+_SPLIT_VECTOR = 1.5  # where sums of LANES channels do not begin at every pixel
+_PIECE, _ADDITION = 1.0, 4.5  # patterns: to look one up, and to add GROUP rows of a tile
+_COPY = 1.5  # of one input, where channels do not come last in memory
 
 
 def by_events(layer: Dense | Conv, events: np.ndarray, bound: int) -> bool:
@@ -48,10 +50,13 @@ def pays_to_scatter(layer: Conv, events: np.ndarray) -> bool:
     """Whether to add what each event sends is quicker than to look up what each output pixel sees."""
     some = events[:: max(1, len(events) // _SAMPLED)]
     active = np.count_nonzero(some) / some.size
+    inputs, channels = prod(events.shape[2:]), layer.weight.shape[0] // layer.groups
     rows, _, row = conv_layouts.block(layer)
-    scattering = active * prod(events.shape[2:]) * (_EVENT + _VECTOR * rows * row / LANES)
+    vector = _SPLIT_VECTOR if channels % LANES else _VECTOR
+    scattering = active * inputs * (_EVENT + vector * rows * row / LANES)
     pieces, width = conv_layouts.pieces(layer)
-    groups_of_rows = ceil(pieces * (1 - (1 - active) ** width) / GROUP)
-    tiles = ceil(layer.shape[0] / layer.groups / TILE)
-    looking_up = layer.groups * prod(layer.shape[1:]) * (_PIECE * pieces + _GROUP_OF_ROWS * groups_of_rows * tiles)
+    additions = ceil(pieces * (1 - (1 - active) ** width) / GROUP) * ceil(channels / TILE)
+    looking_up = layer.groups * prod(layer.shape[1:]) * (_PIECE * pieces + _ADDITION * additions)
+    if layer.weight.shape[1] > 1 and events.strides[2] > 1:
+        looking_up += _COPY * inputs
     return scattering < looking_up

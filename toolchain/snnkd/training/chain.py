@@ -6,12 +6,11 @@ from dataclasses import dataclass, replace
 from math import prod
 from pathlib import Path
 
-import numpy as np
 import torch
 
 from snnkd import provenance
 from snnkd.architecture import Architecture
-from snnkd.datasets import DataSet, Split
+from snnkd.datasets import DataSet, Split, stratified
 from snnkd.errors import LimitError
 from snnkd.network import Readout
 from snnkd.recipe import Recipe
@@ -86,8 +85,9 @@ class Chain:
 
     def _training(self, name: str, networks: dict[str, Network] | None) -> Training:
         recipe, stage = self.recipe, self._stage(name)
-        limit = recipe.data.train_limit or len(self.data.train)
-        split = self.data.train.take(np.arange(len(self.data.train)) < limit)
+        split = self.data.train
+        if recipe.data.train_limit is not None and recipe.data.train_limit < len(split):
+            split = split.take(stratified(split.labels, recipe.data.train_limit, recipe.seed))
         augmented = replace(self.feed(split), augment=recipe.data, seed=recipe.seed)
         teacher = None
         if stage.distil is not None and networks is not None:
