@@ -336,7 +336,6 @@ layers = [{kind = "avgpool", kernel = 2}, {kind = "dense", neurons = 10}]
         (["simulate", "STUDENT", "--input", "wide.npy", "--out", "x.npz"], ["(N, T, 64)", "found (2, 4, 65)"]),
         (["simulate", "STUDENT", "--input", "ok.npy", "--out", "x.npz", "--engine", "fst"], ["'fst'", "reference"]),
         (["verify", "--against", "luva"], ["no engine is called 'luva'", "lava"]),
-        (["verify", "--against", "reference"], ["what others are compared with"]),
         (["inspect", "text.net"], ["text.net", "HDF5"]),
         (["inspect", "none.net"], ["none.net: no such file"]),
         (["check", "zeros.net"], ["zeros.net", "layer/2: weight", "all weights are 0"]),

@@ -63,8 +63,8 @@ def _walk(
     pick_device(device)  # this and a missing lava-dl are refused before there is a run folder
     loaded = recipe if isinstance(recipe, Recipe) else recipes.load(recipe)
     root = Path(data_root) if data_root else None
-    started = pipeline.start(loaded, Path(folder), root, download, resume)
-    return pipeline.walk(pipeline.Context(started, root, device, resume=resume, **options), *stages)
+    context = pipeline.start(loaded, Path(folder), root, download, resume, device=device, **options)
+    return pipeline.walk(context, *stages)
 
 
 def _train(results: dict[str, dict[str, Any]]) -> dict[str, Any]:

@@ -86,11 +86,17 @@ def load_data(recipe: Recipe, root: str | Path | None, download: bool = False) -
 
 
 def start(
-    recipe: Recipe, folder: Path, data_root: Path | None = None, download: bool = False, resume: bool = False
-) -> Run:
-    """The run folder for training `recipe`: a new one, or with `resume` the newest of the same recipe.
+    recipe: Recipe,
+    folder: Path,
+    data_root: Path | None = None,
+    download: bool = False,
+    resume: bool = False,
+    **options: Any,
+) -> Context:
+    """A context for training `recipe`: in a new run folder, or with `resume` in the newest one of the same recipe.
 
-    Raises RecipeError where the recipe's target cannot take its encoding: before anything is trained.
+    options: further fields of Context. Raises RecipeError where the recipe's target cannot take its encoding: before
+    anything is trained.
     """
     target, events = targets.load(recipe.target.name), "graded" if recipe.encoder().message_bits else "binary"
     if events not in target.takes:
@@ -98,13 +104,15 @@ def start(
             f"encoding.kind '{recipe.encoding.kind}' sends {events} events, which target '{target.name}' does not "
             "take; use rate, poisson or latency"
         )
-    root = datasets.root_folder(data_root).absolute()
     found = runs.resumable(recipe, folder) if resume else None
     if found is not None:
-        return found
+        return Context(found, data_root, resume=True, **options)
+    root = datasets.root_folder(data_root).absolute()
     data = load_data(recipe, root, download)
     facts = provenance.collect(recipe.to_dict(), recipe.seed, data.digest)
-    return runs.create(recipe, {**facts, "data_root": str(root)}, folder)
+    context = Context(runs.create(recipe, {**facts, "data_root": str(root)}, folder), root, **options)
+    context.data = data  # read once
+    return context
 
 
 def train(context: Context) -> dict[str, Any]:
@@ -172,7 +180,7 @@ def export(context: Context) -> dict[str, Any]:
     netx.save(netx.load(context.run.student), out)
     net = netx.load(out)
     events, data = context.test_events(context.samples or 16)
-    expected = evaluation.simulate(net, events)
+    expected = evaluation.simulate(net, events, evaluation.DEFINITION)
     student = context.chain.load(context.run.recipe.student)
     against = {
         target.engine: verification.compare(net, expected, evaluation.simulate(net, events, target.engine)),

@@ -29,7 +29,7 @@ def simulate(
     inputs: Annotated[Path, typer.Option("--input", help="Events: .npy (N, T, C, H, W) or (N, T, features).")],
     out: Annotated[Path, typer.Option(help="The .npz that the trace is written to.")],
     states: Annotated[bool, typer.Option("--states", help="Also write u and v of every step.")] = False,
-    engine: Annotated[str, typer.Option(help="What runs it: reference, fast or lava.")] = "reference",
+    engine: Annotated[str, typer.Option(help="What runs it: fast, reference or lava.")] = "fast",
     as_json: Json = False,
 ) -> None:
     """Run a network on given events and write the spikes of every layer.
@@ -144,7 +144,7 @@ def _known(count: int) -> str:
 def _verified(data: dict[str, Any]) -> Any:
     compared = data["compared"]
     lines = [
-        f"{'equal' if data['equal'] else 'DIFFERENT'}: reference and {data['against']} on {data['data']}",
+        f"{'equal' if data['equal'] else 'DIFFERENT'}: the definition and {data['against']} on {data['data']}",
         f"compared: {compared['samples']} samples of {compared['steps']} steps, {compared['spikes']:,} spikes, "
         f"{compared['cells']:,} cells, {compared['states']:,} of them states",
     ]
