@@ -18,7 +18,6 @@ import importlib.metadata
 import json
 import os
 import platform
-import resource
 import statistics
 import subprocess
 import sys
@@ -257,21 +256,22 @@ def _measure(work: Work, systems: list[str], quick: bool) -> list[dict]:
     ]
 
 
-def _peak(system: str, work: Work) -> float:
+def _peak(system: str, work: Work) -> float | None:
+    """MB; None for Lava, whose memory is spread over many processes."""
+    if system == "lava":
+        return None
     command = [sys.executable, __file__, "--peak", system, work.name, str(work.activity)]
-    return float(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+    return round(float(subprocess.run(command, capture_output=True, text=True, check=True).stdout), 1)
 
 
 def _own_peak(system: str, work: Work) -> float:
-    """Runs one system alone and gives the peak memory, MB, of this process, or for Lava of its largest process."""
-    if system == "lava":
-        lava.run(work.net, work.events[:1])
-    elif system == "floor":
+    """Runs one system alone and gives the peak memory, MB, of this process; getrusage would begin with its parent's."""
+    if system == "floor":
         _floor(work)[0]()
     else:
         (simulation if system == "fast" else reference).simulate(work.net, work.events)
-    whose = resource.RUSAGE_CHILDREN if system == "lava" else resource.RUSAGE_SELF
-    return round(resource.getrusage(whose).ru_maxrss / 1024, 1)
+    status = Path("/proc/self/status").read_text()
+    return int(status.split("VmHWM:")[1].split()[0]) / 1024
 
 
 def _print(rows: list[dict]) -> None:

@@ -1,8 +1,9 @@
 """The fast exact engine: equals `snnkd.reference` in every spike, state and count.
 
-Each layer runs over all samples, on all cores, by the cheaper of two strategies. By events: per sample and step a list
-of the active inputs, whose weights are added up (`kernels`, `layouts`). Dense: matrix products (`products`), for high
-activity, graded input and sums that wrap. Input that is the same at all steps is summed once.
+Each layer runs over all samples on all cores, by one of four ways of making its sums: a dense layer adds the weights of
+its active inputs; a convolution either scatters what each event sends or, at higher activity, looks up the sums of
+patterns of several inputs (`strategy` chooses); graded input and sums that wrap are matrix products; delays have their
+own kernel. Input that is the same at all steps is summed once.
 """
 
 from snnkd.simulation.run import simulate

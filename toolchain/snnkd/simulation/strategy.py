@@ -22,7 +22,10 @@ _COPY = 1.5  # of one input, where channels do not come last in memory
 
 
 def by_events(layer: Dense | Conv, events: np.ndarray, bound: int) -> bool:
-    """Whether a kernel is exact for events 0 or 1 and sums of up to `bound`: 16 bits hold weights, sums do not wrap."""
+    """Whether a kernel is exact for events 0 or 1 and sums of up to `bound`: 16 bits hold weights, sums do not wrap.
+
+    A dense layer then takes it at any activity: quicker than a matrix product below 80 %, at most a tenth slower above.
+    """
     if events.dtype != np.uint8 or not products.fits(layer, bound):
         return False
     if isinstance(layer, Dense):
