@@ -22,8 +22,12 @@ from snnkd.network import Dense, IntNet, Neuron
 
 ROOT = Path(__file__).resolve().parent.parent
 SNNKD = Path(sys.executable).parent / "snnkd"
-SHORT = [word for stage in ("teacher", "ta", "student") for word in ("--set", f"chain.{stage}.epochs=2")]
 STAGES = ["teacher", "ta", "student"]
+SHORT = [
+    word
+    for stage in STAGES
+    for word in ("--set", f"chain.{stage}.epochs=2", "--set", f"chain.{stage}.network=dense-8x8-{stage}")
+]
 HIDDEN = architecture.load("dense-8x8-student").layers[0].output((1, 8, 8))[0]
 
 pytestmark = pytest.mark.skipif(lava.available() is not None, reason=f"Lava: {lava.available()}")
