@@ -81,9 +81,10 @@ def test_ctrl_c_leaves_nothing_half_written(tmp_path: Path) -> None:
     path = tmp_path / "x.bin"
     path.write_bytes(b"old")
     code = """
-        import sys, time
+        import signal, sys, time
         from pathlib import Path
         from snnkd.files import atomic
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell that runs us in the background ignores it
         with atomic(Path(sys.argv[1])) as temporary, temporary.open("wb") as file:
             file.write(bytes(1000))
             file.flush()

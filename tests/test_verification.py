@@ -120,7 +120,7 @@ def test_synthetic_images():
 
 def test_engines():
     assert get("reference").available() is None
-    with pytest.raises(LimitError, match="known are reference"):
+    with pytest.raises(LimitError, match="known are fast, reference, lava"):
         get("refrence")
     assert all(callable(get(name).run) for name in ENGINES)
 
