@@ -22,6 +22,7 @@ from snnkd.recipe import Recipe
 from snnkd.runs import Run
 
 if TYPE_CHECKING:
+    from snnkd.training.blocks import Network
     from snnkd.training.chain import Chain
     from snnkd.training.trainer import OnBatch, OnEpoch
 
@@ -134,7 +135,8 @@ def train(context: Context) -> dict[str, Any]:
 
 def quantize(context: Context) -> dict[str, Any]:
     """Writes the student as student.net: the integer network that everything after this works on."""
-    net = integer_network(context, context.run.recipe.student)
+    student = context.run.recipe.student
+    net = integer_network(context, student, context.chain.load(student))
     netx.save(net, context.run.student)
     return {"net": str(context.run.student), "parameters": net.parameters, "neurons": net.neurons}
 
@@ -145,8 +147,9 @@ def evaluate(context: Context) -> dict[str, Any]:
 
     test, rows = context.data.test, {}
     for name in context.trained:
-        net = integer_network(context, name)
-        measured = measure(context.chain.load(name), context.chain.feed(test), net.readout)
+        network = context.chain.load(name)
+        net = integer_network(context, name, network)
+        measured = measure(network, context.chain.feed(test), net.readout)
         integer = evaluation.accuracy(net, test.images, test.labels, context.run.recipe.encoder())
         rows[name] = {
             "network": context.chain.plan(name).name,
@@ -207,11 +210,11 @@ def profile(context: Context) -> dict[str, Any]:
     return result
 
 
-def integer_network(context: Context, name: str) -> IntNet:
-    """The integer network of a trained stage, with all that its file carries."""
+def integer_network(context: Context, name: str, network: Network) -> IntNet:
+    """The integer network of a stage's trained `network`, with all that its file carries."""
     from snnkd.quantization import to_intnet
 
-    recipe, network = context.run.recipe, context.chain.load(name)
+    recipe = context.run.recipe
     facts = {key: value for key, value in context.run.provenance.items() if key != "data_root"}
     return to_intnet(
         network.blocks,

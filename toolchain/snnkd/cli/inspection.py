@@ -36,10 +36,9 @@ def simulate(
 
     Example: snnkd simulate student.net --input events.npy --out trace.npz
     """
-    from snnkd import evaluation, netx, reference, trace
+    from snnkd import evaluation, netx, trace
 
-    net = netx.load(file)
-    events = reference.check_input(net, read_events(inputs))
+    net, events = netx.load(file), read_events(inputs)
     started = time.perf_counter()
     found = evaluation.simulate(net, events, engine, states)
     seconds = time.perf_counter() - started
