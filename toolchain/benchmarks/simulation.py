@@ -4,8 +4,9 @@
 
 `floor` is the bare work of a dense simulator: the matrix products and convolutions of all layers on all steps, in
 torch and float32, in the quicker of its two memory formats, without neurons. Lava's start-up is left out: two runs of
-different length are timed and the difference counts. Systems take turns, and medians are shown. Peak memory is that of
-a process that runs nothing else, its interpreter included.
+different length are timed and the difference counts. Systems take turns, and medians are shown; in its turn a system
+runs the same batch again and again, since the first time pays for the threads that the one before left spinning. Peak
+memory is that of a process that runs nothing else, its interpreter included.
 
 Thresholds are set so that the hidden layers are as active as the input (PilotNet's own thresholds stay; its input layer
 owns neurons, and takes a random image whose brightness depends on the activity).
@@ -36,6 +37,7 @@ from snnkd.network import Conv, Dense, Input, IntNet, Neuron, Shape, conv_shape
 STEPS = 16
 ACTIVITIES = (0.1, 0.5)
 PILOTNET = "tests/lava/lib/dl/netx/gts/pilotnet_lif/network.net"  # within lava-dl's wheel
+_TURN = 0.3  # seconds
 SYSTEMS = ("lava", "reference", "fast", "floor")
 
 
@@ -202,21 +204,25 @@ def _seconds(run: Callable[[], object]) -> float:
     return time.perf_counter() - start
 
 
-def _lava_rate(work: Work, at_least: float) -> float:
-    """Samples per second in Lava, of a run long enough to take `at_least` seconds more than a short one."""
+class _Lava:
+    """Runs samples of some work in Lava, enough of them to take `at_least` seconds more than one does."""
 
-    def seconds(count: int) -> float:
+    def __init__(self, work: Work, at_least: float) -> None:
+        self.work, self.count = work, 2
+        while (longer := self.seconds(self.count) - self.seconds(1)) < at_least:
+            self.count = min(self.count * 8, int(self.count * max(2.0, 1.3 * at_least / max(longer, 0.1))))
+
+    def seconds(self, count: int) -> float:
         """For as many samples, or for one of so many times the steps where each sample would start Lava anew."""
-        if isinstance(work.net.layers[0], Input):
-            events = np.broadcast_to(work.events[:1, :1], (1, count * STEPS, *work.net.input_shape))
+        if isinstance(self.work.net.layers[0], Input):
+            events = np.broadcast_to(self.work.events[:1, :1], (1, count * STEPS, *self.work.net.input_shape))
         else:
-            events = work.events[np.arange(count) % len(work.events)]
-        return _seconds(lambda: lava.run(work.net, events, timeout=3600.0))
+            events = self.work.events[np.arange(count) % len(self.work.events)]
+        return _seconds(lambda: lava.run(self.work.net, events, timeout=3600.0))
 
-    short, count = seconds(1), 2
-    while (longer := seconds(count) - short) < at_least:
-        count = min(count * 8, int(count * max(2.0, 1.3 * at_least / max(longer, 0.1))))
-    return (count - 1) / longer
+    def rate(self) -> float:
+        """Samples per second, without the start-up."""
+        return (self.count - 1) / (self.seconds(self.count) - self.seconds(1))
 
 
 # Measuring
@@ -232,16 +238,14 @@ def _measure(work: Work, systems: list[str], quick: bool) -> list[dict]:
     }
     samples = {"reference": len(few)}
     rates: dict[str, list[list[float]]] = {system: [[] for _ in ways.get(system, [0])] for system in systems}
-    for ready in (*ways["fast"], *ways["floor"]):
-        ready()
+    in_lava = _Lava(work, 1.0 if quick else 4.0) if "lava" in systems else None
     for repeat in range(3 if quick else 9):
         for system in systems:
-            if system == "lava":
-                if repeat < (1 if quick else 3):
-                    rates[system][0].append(_lava_rate(work, 2.0 if quick else 8.0))
-                continue
-            for way, found in zip(ways[system], rates[system], strict=True):
-                found.append(samples.get(system, len(work.events)) / _seconds(way))
+            if in_lava is None or system != "lava":
+                for way, found in zip(ways[system], rates[system], strict=True):
+                    found.append(samples.get(system, len(work.events)) * _per_second(way))
+            elif repeat < (1 if quick else 3):
+                rates[system][0].append(in_lava.rate())
     return [
         {
             "network": work.name,
@@ -254,6 +258,16 @@ def _measure(work: Work, systems: list[str], quick: bool) -> list[dict]:
         }
         for system in systems
     ]
+
+
+def _per_second(way: Callable[[], object]) -> float:
+    """How often `way` runs per second, the first time left out."""
+    way()
+    count, start = 0, time.perf_counter()
+    while (passed := time.perf_counter() - start) < _TURN:
+        way()
+        count += 1
+    return count / passed
 
 
 def _peak(system: str, work: Work) -> float | None:
