@@ -12,12 +12,11 @@ ROOMS = [
     {"errors", "files", "hashing", "provenance", "schema"},
     {"network", "trace", "fixedpoint"},
     {"reference", "netx", "simulation"},
-    {"quantities", "targets", "energy", "verification"},
+    {"conformance", "quantities", "targets", "energy", "explanation", "replay", "verification"},
     {"engines"},
     {"architecture", "augmentation", "datasets", "encoding", "overrides", "recipe", "recipe_tables"},
-    {"evaluation"},
+    {"evaluation", "headroom"},
     {"training"},
-    {"quantization"},
     {"report", "runs"},
     {"pipeline", "api"},
     {"cli"},
@@ -26,7 +25,7 @@ LINE = {room: number for number, rooms in enumerate(ROOMS) for room in rooms}
 
 # What may be imported where: heavy or archived packages stay behind their doors.
 DOORS = {
-    "torch": {"quantization", "training"},
+    "torch": {"training"},
     "torchvision": {"datasets"},
     "lava": {"training", "engines"},
     "h5py": {"netx"},

@@ -12,10 +12,10 @@ from snnkd import netx, reference
 from snnkd.architecture import Architecture, Conv, Dense
 from snnkd.errors import QuantizationError
 from snnkd.network import IntNet
-from snnkd.quantization import to_intnet
 from snnkd.recipe_tables import Neuron
 from snnkd.training import slayer
 from snnkd.training.blocks import Network
+from snnkd.training.quantization import to_intnet
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*weight_norm.*deprecated:FutureWarning")  # lava-dl's use of it
 

@@ -8,11 +8,11 @@ from snnkd import reference
 from snnkd.architecture import Architecture, Conv, Dense
 from snnkd.errors import QuantizationError
 from snnkd.fixedpoint import THRESHOLD_LIMIT
-from snnkd.quantization import to_intnet
 from snnkd.recipe_tables import Neuron
 from snnkd.training import slayer
 from snnkd.training.blocks import Network
 from snnkd.training.cuba import S_SCALE, W_SCALE
+from snnkd.training.quantization import to_intnet
 
 STEPS, SAMPLES = 6, 3
 

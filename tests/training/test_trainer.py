@@ -1,4 +1,4 @@
-"""One stage and a chain of them on a tiny problem: what is learned, which epoch is kept, and how training goes on."""
+"""One stage on a tiny problem: what is learned, which epoch is kept, and how training goes on."""
 
 import dataclasses
 import math
@@ -11,18 +11,17 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from snnkd import recipe
 from snnkd.architecture import Architecture, Dense
-from snnkd.datasets import DataSet, Split
+from snnkd.datasets import Split
 from snnkd.encoding import Encoding
-from snnkd.errors import FormatError, LimitError, MismatchError, SnnkdError
+from snnkd.errors import FormatError, MismatchError, QuantizationError, SnnkdError
 from snnkd.network import Readout
 from snnkd.recipe_tables import Label, Neuron, Optimizer, Stage
 from snnkd.training import checkpoint
 from snnkd.training.blocks import Network
-from snnkd.training.chain import Chain, pick_device
 from snnkd.training.feed import Feed
-from snnkd.training.trainer import Training, learning_rate, measure
+from snnkd.training.measuring import float_accuracy
+from snnkd.training.trainer import Training, learning_rate
 
 CLASSES, SEED = 3, 5
 
@@ -86,7 +85,7 @@ def test_learns_a_tiny_problem(tmp_path, kind, label):
     history = run.progress.history
     assert [row["epoch"] for row in history] == list(range(1, 9))
     assert history[-1]["loss"] < 0.7 * history[0]["loss"]
-    assert measure(network, run.validation, run.readout).accuracy > 0.8
+    assert float_accuracy(network, run.validation, run.readout) > 0.8
     assert not network.training
 
 
@@ -102,23 +101,50 @@ def test_rows_say_what_happened_in_each_layer(tmp_path):
     assert batches == [("student", 1, 1, number, 4) for number in range(1, 5)]  # 60 images: four batches of 15
 
 
-def test_measures_accuracy_and_activity_as_a_plain_count_does(tmp_path):
-    run = training(tmp_path, epochs=1)
-    network = run.run()
-    with torch.no_grad():
-        events, labels = run.validation.batch(np.arange(30))
-        output = network(events)
-    measured = measure(network, run.validation, run.readout)
-    v = output.v_last.double() / (1 << 20)  # decides ties only
-    right = ((output.sat.sum(dim=0).T + v).argmax(dim=1) == labels).double().mean()
-    assert measured.accuracy == pytest.approx(right.item())
-    for spikes, rate, silent, saturated in zip(
-        output.layers, measured.rate, measured.silent, measured.saturated, strict=True
-    ):
-        per_neuron = spikes.mean(dim=(0, 1))
-        assert rate == pytest.approx(spikes.mean().item())
-        assert silent == pytest.approx((per_neuron == 0).double().mean().item())
-        assert saturated == pytest.approx((per_neuron == 1).double().mean().item())
+def test_each_epoch_is_judged_by_the_integer_network_which_is_as_good_as_the_training_network(tmp_path):
+    run = training(tmp_path, epochs=5, noise=0.3)
+    found, expected = [], []
+
+    def on_epoch(row: dict) -> None:
+        found.append(row["validation.integer"])
+        expected.append(float_accuracy(run.network, run.validation, run.readout))
+
+    run.on_epoch = on_epoch
+    run.run()
+    assert found == expected and len(set(found)) > 1
+    assert run.progress.best_accuracy == max(expected)
+
+
+def test_weights_that_are_not_finite_end_the_training(tmp_path):
+    """Their network would be no better than chance for the rest of the time."""
+    run = training(tmp_path, epochs=3)
+
+    def diverge(_stage: str, epoch: int, _epochs: int, batch: int, batches: int) -> None:
+        if (epoch, batch) == (2, batches):
+            run.network.layers[1].synapse.weight.data.mul_(math.nan)
+
+    run.on_batch = diverge
+    with pytest.raises(QuantizationError, match=r"student, epoch 2: block 2 \(Dense\): .*diverged.*learning rate"):
+        run.run()
+    assert training(tmp_path, epochs=3).restore()  # that of the epoch before
+
+
+def test_weights_that_are_all_0_do_not_end_the_training(tmp_path):
+    """They may grow, for example where weight_bits is small; until then the layer is silent."""
+    run = training(tmp_path)
+    weight, kept = run.network.layers[1].synapse.weight.data, []
+
+    def vanish(_stage: str, epoch: int, _epochs: int, batch: int, batches: int) -> None:
+        if (epoch, batch) == (1, batches):
+            kept.append(weight.clone())
+            weight.zero_()
+
+    run.on_batch = vanish
+    run.on_epoch = lambda row: weight.copy_(kept[0]) if row["epoch"] == 1 else None
+    run.run()
+    first, *others = run.progress.history
+    assert (first["silent.layer1"], first["validation.integer"]) == (1, pytest.approx(1 / CLASSES))
+    assert all(row["silent.layer1"] < 1 for row in others) and run.progress.best_epoch > 1
 
 
 def test_keeps_the_epoch_that_was_best_on_validation_data(tmp_path):
@@ -133,11 +159,11 @@ def test_keeps_the_epoch_that_was_best_on_validation_data(tmp_path):
     for noise in (0.6, 0.8, 0.7, 0.5):  # the first of these will do; others for another processor's rounding
         run = fresh(noise)
         network = run.run()
-        accuracies = [row["validation"] for row in run.progress.history]
+        accuracies = [row["validation.integer"] for row in run.progress.history]
         best = max(accuracies)
         last_of_equals = 10 - accuracies[::-1].index(best)
         assert (run.progress.best_epoch, run.progress.best_accuracy) == (last_of_equals, best)
-        assert measure(network, run.validation, run.readout).accuracy == best
+        assert float_accuracy(network, run.validation, run.readout) == best
         assert equal(weights(fresh(noise).restore()), weights(network))
         found.append(last_of_equals)
         if last_of_equals < 10:
@@ -327,82 +353,3 @@ def test_the_schedule_is_what_the_optimizer_gets(tmp_path):
         moved.append(weights(run.run())["blocks.1.synapse.weight"] - before)
     assert moved[0].any()
     torch.testing.assert_close(2 * moved[0], moved[1], rtol=1e-3, atol=1e-6)
-
-
-def chain_recipe(**changes: object) -> recipe.Recipe:
-    layers = {name: [{"kind": "dense", "neurons": n}, {"kind": "dense", "neurons": CLASSES}] for name, n in SIZES}
-    return recipe.parse(
-        {
-            "name": "tiny",
-            "data": {"set": "bars", "shift": 1, "variants": 2},
-            "encoding": {"kind": "poisson", "steps": 5},
-            "networks": {name: {"input": [1, 6, 6], "layers": table} for name, table in layers.items()},
-            "chain": {
-                "teacher": {"network": "large", "epochs": 2, "batch": 16},
-                "ta": {"network": "middle", "epochs": 1, "batch": 16, "distil": {"losses": {"l1": 1.0}}},
-                "student": {
-                    "network": "small",
-                    "epochs": 2,
-                    "batch": 16,
-                    "distil": {"losses": {"kl": 1.0, "sliding_l2": 0.1}, "teacher": "teacher", "normalize": True},
-                },
-            },
-        },
-        [f"{key}={value}" for key, value in changes.items()],
-    )
-
-
-SIZES = [("large", 12), ("middle", 8), ("small", 5)]
-DATA = DataSet("bars", ("a", "b", "c"), split(60, 1), split(30, 2), split(30, 3), "digest")
-
-
-def test_a_teacher_stays_as_its_own_stage_left_it(tmp_path):
-    chain = Chain(chain_recipe(), DATA, tmp_path)
-    chain.train(["teacher"], resume=False)
-    before = weights(chain.load("teacher"))
-    rows = []
-    chain.train(["teacher", "ta", "student"], resume=True, on_epoch=rows.append)
-    assert equal(weights(chain.load("teacher")), before)
-    assert [row["stage"] for row in rows] == ["teacher", "teacher", "ta", "student", "student"]
-    assert {"loss.label", "loss.kl", "loss.sliding_l2"} <= rows[-1].keys() and "loss.kl" not in rows[0]
-
-
-def test_the_baseline_is_the_student_without_its_teacher(tmp_path):
-    chain = Chain(chain_recipe(), DATA, tmp_path)
-    rows = []
-    chain.train(["teacher", "ta", "student", "baseline"], resume=False, on_epoch=rows.append)
-    assert equal(weights(chain.network("baseline")), weights(chain.network("student")))
-    assert chain.plan("baseline") == chain.plan("student")
-    assert not equal(weights(chain.load("baseline")), weights(chain.load("student")))
-    assert not any(name in rows[-1] for name in ("loss.kl", "loss.sliding_l2"))
-    alone = Chain(chain_recipe(**{"chain.student.label.weight": 0}), DATA, tmp_path / "imitation")
-    alone.train(["teacher", "baseline"], resume=False)  # a student that has no label loss gets one as the baseline
-    assert alone.load("baseline")
-
-
-def test_a_checkpoint_belongs_to_its_stage_and_those_before_it(tmp_path):
-    Chain(chain_recipe(), DATA, tmp_path).train(["teacher", "ta", "student"], resume=False)
-    later = Chain(chain_recipe(**{"chain.student.optimizer.lr": 0.5}), DATA, tmp_path)
-    later.load("teacher"), later.load("ta")
-    with pytest.raises(MismatchError):
-        later.load("student")
-    earlier = Chain(chain_recipe(**{"chain.teacher.epochs": 3}), DATA, tmp_path)
-    other_data = Chain(chain_recipe(), dataclasses.replace(DATA, digest="other"), tmp_path)
-    for chain, name in ((earlier, "student"), (earlier, "teacher"), (other_data, "teacher")):
-        with pytest.raises(MismatchError, match=rf"{name}\.safetensors"):
-            chain.load(name)
-
-
-def test_train_limit_takes_each_class_in_its_share(tmp_path):
-    chain = Chain(chain_recipe(**{"data.train_limit": 20}), DATA, tmp_path)
-    every = np.bincount(DATA.train.labels)
-    limited = np.bincount(chain._training("teacher", {}).train.split.labels, minlength=len(every))
-    assert limited.sum() == 20
-    assert (np.abs(limited - every * 20 / every.sum()) < 1).all()
-
-
-@pytest.mark.skipif(torch.cuda.is_available(), reason="here is a CUDA device")
-def test_a_device_that_is_not_there_is_named():
-    assert pick_device("auto") == torch.device("cpu")
-    with pytest.raises(LimitError, match="--device cuda"):
-        pick_device("cuda")

@@ -15,10 +15,10 @@ if TYPE_CHECKING:
     from snnkd.evaluation import profile, simulate, verify
     from snnkd.network import IntNet
     from snnkd.netx import load, save
-    from snnkd.quantization import to_intnet
     from snnkd.trace import SpikeTrace
     from snnkd.training import losses
     from snnkd.training.cuba import Neuron
+    from snnkd.training.quantization import to_intnet
 
 __version__ = "0.1.0"
 __all__ = [
@@ -48,7 +48,7 @@ _HOMES = {
     "run": "api",
     "save": "netx",
     "simulate": "evaluation",
-    "to_intnet": "quantization",
+    "to_intnet": "training.quantization",
     "train": "api",
     "verify": "evaluation",
 }

@@ -143,19 +143,23 @@ def quantize(context: Context) -> dict[str, Any]:
 
 def evaluate(context: Context) -> dict[str, Any]:
     """Accuracy of each network on the whole test set, `float` (training network) and `integer` (deployed network)."""
-    from snnkd.training.trainer import measure
+    from snnkd.training import measuring
 
-    test, rows = context.data.test, {}
+    test, rows, warnings = context.chain.feed(context.data.test), {}, []
     for name in context.trained:
         network = context.chain.load(name)
         net = integer_network(context, name, network)
-        measured = measure(network, context.chain.feed(test), net.readout)
-        integer = evaluation.accuracy(net, test.images, test.labels, context.run.recipe.encoder())
+        integer = measuring.measure(net, test)
+        told = measuring.warnings(integer.activity, "the test images")
+        warnings += [f"{name}: {text}" for _, text in told]
         rows[name] = {
             "network": context.chain.plan(name).name,
             "parameters": net.parameters,
             "neurons": net.neurons,
-            "accuracy": {"float": measured.accuracy, "integer": integer},
+            "accuracy": {
+                "float": measuring.float_accuracy(network, test, net.readout),
+                "integer": integer.accuracy,
+            },
         }
     summary = {
         "run": str(context.run.folder),
@@ -166,6 +170,7 @@ def evaluate(context: Context) -> dict[str, Any]:
         "test_images": len(test),
         "steps": context.run.recipe.encoding.steps,
         "networks": rows,
+        "warnings": warnings,
     }
     write_json(context.run.summary, summary)
     return summary
@@ -212,7 +217,7 @@ def profile(context: Context) -> dict[str, Any]:
 
 def integer_network(context: Context, name: str, network: Network) -> IntNet:
     """The integer network of a stage's trained `network`, with all that its file carries."""
-    from snnkd.quantization import to_intnet
+    from snnkd.training.quantization import to_intnet
 
     recipe = context.run.recipe
     facts = {key: value for key, value in context.run.provenance.items() if key != "data_root"}

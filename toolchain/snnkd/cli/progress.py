@@ -42,20 +42,13 @@ class TrainingProgress:
 
     def on_epoch(self, row: dict[str, Any]) -> None:
         """Shows the epoch's metrics and warns, once per layer and stage, of what will not deploy or learn."""
+        from snnkd.training.measuring import warnings
+
         stage = row["stage"]
         if stage in self._tasks:
-            text = f"epoch {row['epoch']}  loss {row['loss']:.3f}  validation {row['validation']:.2%}"
+            text = f"epoch {row['epoch']}  loss {row['loss']:.3f}  validation {row['validation.integer']:.2%}"
             self._bars.update(self._tasks[stage], metrics=text)
-        for key, value in row.items():
-            measure, _, layer = key.partition(".")
-            if measure == "silent" and value == 1:
-                self._warn(stage, layer, "is silent: no neuron of it ever fires; lower neuron.threshold_gain")
-            if measure == "saturated" and value > 0.5:
-                self._warn(stage, layer, f"is saturated: {value:.0%} fire at every step; raise neuron.threshold_gain")
-            if measure == "overflows" and value > 0:
-                self._warn(stage, layer, f"leaves 24 bits ({value} times on validation data); use fewer encoding.bits")
-
-    def _warn(self, stage: str, layer: str, text: str) -> None:
-        if (stage, layer + text[:12]) not in self._warned:
-            self._warned.add((stage, layer + text[:12]))
-            output.warn(f"{stage}: {layer} {text}")
+        for column, text in warnings(row, "validation data"):
+            if (stage, column) not in self._warned:
+                self._warned.add((stage, column))
+                output.warn(f"{stage}, epoch {row['epoch']}: {text}")

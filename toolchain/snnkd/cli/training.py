@@ -95,7 +95,7 @@ def _call(
 
 
 def summary(data: dict[str, Any]) -> Any:
-    """The table at the end of a training."""
+    """The table at the end of a training, and what is wrong with the networks in it."""
     rows = [
         [
             name,
@@ -109,7 +109,8 @@ def summary(data: dict[str, Any]) -> Any:
     ]
     title = f"{data['data_set']}: accuracy on all {data['test_images']:,} test images, {data['steps']} steps"
     columns = ["stage", "network", "parameters", "neurons", "float", "integer"]
-    return output.group(output.table(title, columns, rows, left=2), f"student: {data['net']}")
+    warnings = [f"warning: {text}" for text in data["warnings"]]
+    return output.group(output.table(title, columns, rows, left=2), f"student: {data['net']}", *warnings)
 
 
 def _everything(data: dict[str, Any]) -> Any:

@@ -32,16 +32,20 @@ class Feed:
         """Size of the pool of variants of each image, 1 without augmentation."""
         return self.augment.variants if self.augment is not None else 1
 
+    def events(self, indices: np.ndarray, number: int = 0) -> np.ndarray:
+        """Events (B, T, C, H, W) uint8 of variant `number` of the images at `indices`, as `encode` makes them."""
+        images = self.split.images[indices]
+        if self.augment is not None and number:
+            options = {"shift": self.augment.shift, "flip": self.augment.flip, "seed": self.seed}
+            images = variant(images, indices, number, **options)
+        return self.encoding.encode(images, indices)
+
     def batch(self, indices: np.ndarray, number: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
         """Events (B, T, C, H, W) float32 and labels (B,) int64 of variant `number` of the images at `indices`.
 
         Direct encoding keeps a time axis of stride 0, so that the first layer's product is made once.
         """
-        images = self.split.images[indices]
-        if self.augment is not None and number:
-            options = {"shift": self.augment.shift, "flip": self.augment.flip, "seed": self.seed}
-            images = variant(images, indices, number, **options)
-        events = self.encoding.encode(images, indices)
+        events = self.events(indices, number)
         repeats = events.strides[1] == 0 and events.shape[1]
         tensor = torch.tensor(events[:, :1] if repeats else events).to(self.device).float()
         if repeats:

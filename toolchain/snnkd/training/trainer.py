@@ -1,4 +1,4 @@
-"""Trains one stage of a chain, resumable bit for bit, and measures what it made."""
+"""Trains one stage of a chain, resumable bit for bit, and chooses its epoch by the integer network's accuracy."""
 
 from __future__ import annotations
 
@@ -12,13 +12,15 @@ from typing import Any
 import numpy as np
 import torch
 
+from snnkd.errors import QuantizationError
 from snnkd.network import Readout
 from snnkd.recipe_tables import Optimizer, Stage
 from snnkd.training import checkpoint
 from snnkd.training.blocks import Network
-from snnkd.training.cuba import S_SCALE
 from snnkd.training.feed import Feed
+from snnkd.training.measuring import Measured, measure
 from snnkd.training.objective import Objective
+from snnkd.training.quantization import to_intnet_so_far
 from snnkd.training.teachers import Teacher
 
 CALIBRATION = 256  # images of the first batch that thresholds are calibrated on
@@ -26,18 +28,6 @@ CALIBRATION = 256  # images of the first batch that thresholds are calibrated on
 # Called after each batch with (stage, epoch, epochs, batch, batches); after each epoch with its row of metrics.
 OnBatch = Callable[[str, int, int, int, int], None]
 OnEpoch = Callable[[dict[str, Any]], None]
-
-
-@dataclass(frozen=True)
-class Measured:
-    """A network on a split. accuracy: a fraction; by layer: spikes per neuron and step, the fractions of neurons that
-    never and that always fire, and the number of wraps and clips of the states."""
-
-    accuracy: float
-    rate: list[float]
-    silent: list[float]
-    saturated: list[float]
-    overflows: list[int]
 
 
 @dataclass
@@ -63,9 +53,11 @@ class Training:
     progress: checkpoint.Progress = field(init=False)
 
     def run(self, resume: bool = False) -> Network:
-        """Trains up to the recipe's epochs and returns the network of the epoch that was best on validation data.
+        """Trains up to the recipe's epochs and returns the network of the epoch whose integer network was best on
+        validation data.
 
-        With `resume` it goes on from the checkpoint, if there is one; the end is the same, bit for bit.
+        With `resume` it goes on from the checkpoint, if there is one; the end is the same, bit for bit. Raises
+        QuantizationError, naming stage and epoch, where the weights are no longer finite.
         """
         objective = Objective(self.stage)
         optimizer = _optimizer(self.network, self.stage.optimizer)
@@ -80,8 +72,9 @@ class Training:
             self._calibrate()
         while self.progress.epoch < self.stage.epochs:
             row = self._epoch(objective, optimizer)
-            if row["validation"] >= self.progress.best_accuracy:  # the last of equals, as without validation data
-                self.progress.best_epoch, self.progress.best_accuracy = row["epoch"], row["validation"]
+            accuracy = row["validation.integer"]
+            if accuracy >= self.progress.best_accuracy:  # the last of equals, as without validation data
+                self.progress.best_epoch, self.progress.best_accuracy = row["epoch"], accuracy
                 best = {name: value.clone() for name, value in self.network.state_dict().items()}
             self.progress.epoch, self.progress.norms = row["epoch"], objective.norms
             self.progress.history.append(row)
@@ -118,15 +111,26 @@ class Training:
                 sums[name] = sums.get(name, 0.0) + value * len(indices)
             self.on_batch(self.name, epoch, self.stage.epochs, number + 1, len(batches))
         losses = {f"loss.{name}": value / len(order) for name, value in sums.items()}
+        measured = self._evaluate(epoch)
         return {
             "stage": self.name,
             "epoch": epoch,
             "loss": sum(losses.values()),
             **losses,
-            "train": correct / len(order),
-            **_row(measure(self.network, self.validation, self.readout)),
+            "train.float": correct / len(order),
+            "validation.integer": measured.accuracy,
+            **measured.activity,
             "seconds": round(time.perf_counter() - started, 3),
         }
+
+    def _evaluate(self, epoch: int) -> Measured:
+        encoding = self.validation.encoding
+        metadata = {"steps": encoding.steps, "message_bits": encoding.message_bits, "readout": self.readout}
+        try:
+            net = to_intnet_so_far(self.network.blocks, self.network.input_shape, **metadata)
+        except QuantizationError as error:
+            raise QuantizationError(f"{self.name}, epoch {epoch}: {error}") from error
+        return measure(net, self.validation)
 
     def _step(
         self, objective: Objective, optimizer: torch.optim.Optimizer, indices: np.ndarray, variant: int
@@ -141,31 +145,6 @@ class Training:
         optimizer.step()
         right = int((output.sat.sum(dim=0).argmax(dim=0) == labels).sum())
         return {name: float(value.detach()) for name, value in terms.items()}, right
-
-
-@torch.no_grad()
-def measure(network: Network, feed: Feed, readout: Readout) -> Measured:
-    """Accuracy and activity of the training network on a whole split."""
-    network.eval()
-    correct, overflows = 0, np.zeros(len(network.layers), dtype=np.int64)
-    fired: list[torch.Tensor] = []
-    for indices in feed.blocks():
-        events, labels = feed.batch(indices)
-        output = network(events)
-        counts = output.sat.sum(dim=0).T.long().cpu().numpy()
-        v = (output.v_last * S_SCALE).long().cpu().numpy()
-        correct += int((readout.classify(counts, v) == labels.cpu().numpy()).sum())
-        sums = [spikes.sum(dim=(0, 1)) for spikes in output.layers]
-        fired = sums if not fired else [a + b for a, b in zip(fired, sums, strict=True)]
-        overflows += [block.neuron.overflows + block.neuron.saturations for block in network.layers]
-    opportunities = max(len(feed) * feed.encoding.steps, 1)
-    return Measured(
-        correct / max(len(feed), 1),
-        [float(spikes.mean()) / opportunities for spikes in fired],
-        [float((spikes == 0).float().mean()) for spikes in fired],
-        [float((spikes == opportunities).float().mean()) for spikes in fired],
-        overflows.tolist(),
-    )
 
 
 def learning_rate(optimizer: Optimizer, done: float) -> float:
@@ -187,10 +166,3 @@ def _optimizer(network: Network, settings: Optimizer) -> torch.optim.Optimizer:
     if settings.kind == "sgd":
         return torch.optim.SGD(weights, lr=settings.lr, momentum=0.9, weight_decay=settings.weight_decay)
     return torch.optim.Adam(weights, lr=settings.lr, weight_decay=settings.weight_decay)
-
-
-def _row(measured: Measured) -> dict[str, Any]:
-    row: dict[str, Any] = {"validation": measured.accuracy}
-    for name in ("rate", "silent", "saturated", "overflows"):
-        row |= {f"{name}.layer{k}": value for k, value in enumerate(getattr(measured, name))}
-    return row

@@ -20,10 +20,24 @@ def to_intnet(blocks: Iterable[torch.nn.Module], input_shape: Shape, **metadata:
     """The integer network of a chain of lava-dl `slayer.block.cuba` blocks (Dense, Conv, Flatten), snnkd's or a
     user's own; the blocks are only read. `input_shape`: (C, H, W) or (features,); `metadata`: fields of IntNet.
 
-    Raises QuantizationError, naming the block, for what has no exact integer form.
+    Raises QuantizationError, naming the block, for what has no exact integer form or cannot be deployed.
     """
+    layers = _layers(blocks, input_shape)
+    for where, layer in layers.items():
+        if not layer.weight.any():
+            raise QuantizationError(f"{where}: all weights are 0, which Lava's loader cannot take; train longer")
+    return IntNet(tuple(input_shape), tuple(layers.values()), **metadata)
+
+
+def to_intnet_so_far(blocks: Iterable[torch.nn.Module], input_shape: Shape, **metadata: Any) -> IntNet:
+    """As `to_intnet`, of a training that goes on: all weights of a layer may be 0, since they need not stay so."""
+    return IntNet(tuple(input_shape), tuple(_layers(blocks, input_shape).values()), **metadata)
+
+
+def _layers(blocks: Iterable[torch.nn.Module], input_shape: Shape) -> dict[str, Dense | Conv]:
+    """The layers by the name that their block has in messages."""
     cuba = slayer.block.cuba
-    layers, shape = [], tuple(input_shape)
+    layers, shape = {}, tuple(input_shape)
     for index, block in enumerate(blocks):
         if isinstance(block, cuba.Flatten):
             shape = (prod(shape),)
@@ -32,12 +46,11 @@ def to_intnet(blocks: Iterable[torch.nn.Module], input_shape: Shape, **metadata:
         if not isinstance(block, cuba.Dense | cuba.Conv):
             raise QuantizationError(f"{where}: only CUBA Dense, Conv and Flatten blocks can be deployed")
         try:
-            layer = (_conv if isinstance(block, cuba.Conv) else _dense)(where, block, shape)
+            layers[where] = (_conv if isinstance(block, cuba.Conv) else _dense)(where, block, shape)
         except FormatError as error:
             raise QuantizationError(f"{where}: {error}") from error
-        layers.append(layer)
-        shape = layer.shape
-    return IntNet(tuple(input_shape), tuple(layers), **metadata)
+        shape = layers[where].shape
+    return layers
 
 
 def _dense(where: str, block: Any, shape: Shape) -> Dense:
@@ -86,8 +99,6 @@ def _weight(where: str, block: Any) -> np.ndarray:
         raise QuantizationError(f"{where}: its pre_hook_fx does not quantize weights; leave that option out") from error
     if not np.isfinite(weight).all():
         raise QuantizationError(f"{where}: weights are not finite; training diverged, use a lower learning rate")
-    if not weight.any():
-        raise QuantizationError(f"{where}: all weights are 0, which Lava's loader cannot take; train longer")
     integers = np.rint(weight).astype(np.int32)
     if np.abs(weight - integers).max() > 0 or integers.min() < WEIGHT_MIN or integers.max() > WEIGHT_MAX:
         raise QuantizationError(f"{where}: weights are not integers in [{WEIGHT_MIN}, {WEIGHT_MAX}]")

@@ -1,0 +1,119 @@
+"""What is measured of a network, in which the integer and the training network agree, and what is warned of."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from snnkd import cli, evaluation, recipe_tables
+from snnkd.architecture import Architecture, Conv, Dense
+from snnkd.datasets import Split
+from snnkd.encoding import Encoding
+from snnkd.network import IntNet, Readout
+from snnkd.training.blocks import Network
+from snnkd.training.feed import Feed
+from snnkd.training.measuring import float_accuracy, measure, warnings
+from snnkd.training.quantization import to_intnet
+
+IMAGES = evaluation.BLOCK + 20  # a second, smaller block
+PLANS = {
+    "dense": (Dense(neurons=7), Dense(neurons=4)),
+    "conv": (Conv(channels=3, kernel=3, stride=2, padding=1), Conv(channels=4, kernel=2), Dense(neurons=4)),
+}
+ENCODINGS = {
+    "direct": Encoding("direct", 4),
+    "poisson": Encoding("poisson", 5, seed=3),
+    "beyond 24 bits": Encoding("direct", 12, bits=8),
+}
+
+
+def feed(encoding: Encoding, count: int = IMAGES) -> Feed:
+    random = np.random.default_rng(4)
+    images = random.integers(0, 256, (count, 1, 6, 6)).astype(np.uint8)
+    return Feed(Split(images, random.integers(0, 4, count)), encoding, torch.device("cpu"))
+
+
+def networks(plan: str, on: Feed, readout: Readout) -> tuple[Network, IntNet]:
+    torch.manual_seed(6)
+    description = Architecture(name=plan, input=(1, 6, 6), layers=PLANS[plan])
+    network = Network(description, recipe_tables.Neuron(voltage_decay=0.01), event_max=(1 << on.encoding.bits) - 1)
+    network.calibrate(on.batch(np.arange(20))[0])
+    metadata = {"steps": on.encoding.steps, "message_bits": on.encoding.message_bits, "readout": readout}
+    return network, to_intnet(network.blocks, network.input_shape, **metadata)
+
+
+@pytest.mark.parametrize("ties", ["membrane", "first"])
+@pytest.mark.parametrize("encoding", ENCODINGS)
+@pytest.mark.parametrize("plan", PLANS)
+def test_the_integer_network_does_what_the_training_network_does(plan: str, encoding: str, ties: str) -> None:
+    validation, readout = feed(ENCODINGS[encoding]), Readout(ties=ties)
+    network, net = networks(plan, validation, readout)
+    measured = measure(net, validation)
+    assert measured.accuracy == float_accuracy(network, validation, readout)
+    with torch.no_grad():
+        layers = network(validation.batch(np.arange(IMAGES))[0]).layers
+    for k, (spikes, block) in enumerate(zip(layers, network.layers, strict=True)):
+        per_neuron = spikes.sum(dim=(0, 1)).long().flatten()
+        opportunities = IMAGES * validation.encoding.steps
+        assert round(measured.rate[k] * opportunities * len(per_neuron)) == per_neuron.sum() > 0
+        assert measured.silent[k] == (per_neuron == 0).double().mean()
+        assert measured.saturated[k] == (per_neuron == opportunities).double().mean()
+        assert measured.overflows[k] == block.neuron.overflows + block.neuron.saturations
+    assert (measured.overflows[0] > 0) == (encoding == "beyond 24 bits")
+
+
+def test_nothing_is_known_of_an_empty_split() -> None:
+    nothing = feed(ENCODINGS["direct"], 0)
+    measured = measure(networks("dense", feed(ENCODINGS["direct"]), Readout())[1], nothing)
+    assert measured.accuracy == 0 and measured.activity == {}
+
+
+def test_warnings_name_the_layer_and_what_to_change() -> None:
+    row = {"stage": "ta", "epoch": 3, "loss": 2.0, "rate.layer0": 0.0, "silent.layer0": 1.0, "silent.layer1": 0.9}
+    row |= {"saturated.layer1": 0.6, "saturated.layer2": 0.5, "overflows.layer0": 0, "overflows.layer2": 1200}
+    found = dict(warnings(row, "validation data"))
+    assert found.keys() == {"silent.layer0", "saturated.layer1", "overflows.layer2"}
+    assert found["silent.layer0"].startswith("layer0 is silent") and "neuron.threshold_gain" in found["silent.layer0"]
+    assert found["saturated.layer1"].startswith("layer1 is saturated: 60%")
+    overflow = found["overflows.layer2"]
+    assert overflow.startswith("layer2 overflows") and "1,200 times on validation data" in overflow
+    assert "optimizer.weight_decay" in overflow and "encoding.bits" not in overflow  # it reads spikes
+
+
+OVERFLOWING = ["encoding.bits=8", "encoding.steps=16", "neuron.voltage_decay=0", "data.train_limit=60"]
+STAGES = ("teacher", "ta", "student")
+TINY = [f"chain.{stage}.{value}" for stage in STAGES for value in ("epochs=2", "network=tiny.toml")]
+
+
+def train(capsys: pytest.CaptureFixture[str], *changes: str) -> tuple[dict, list[str]]:
+    """JSON and lines on stderr of `snnkd train`."""
+    arguments = [word for change in (*TINY, *OVERFLOWING, *changes) for word in ("--set", change)]
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(SystemExit) as ended:
+        patch.setattr("sys.argv", ["snnkd", "train", "digits", "--device", "cpu", "--json", *arguments])
+        cli.main()
+    printed = capsys.readouterr()
+    assert not ended.value.code, printed.err
+    return json.loads(printed.out), printed.err.splitlines()
+
+
+def test_a_training_that_overflows_says_so_and_its_advice_helps(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    dense = "[[layers]]\nkind = 'dense'\nneurons = {}\n"
+    Path("tiny.toml").write_text("input = [1, 8, 8]\n" + dense.format(12) + dense.format(10))
+
+    result, lines = train(capsys)
+    told = [line for line in lines if "overflows" in line]
+    assert len(told) == 3  # once per stage, not once per epoch
+    for stage, line in zip(STAGES, told, strict=True):
+        assert line.startswith(f"warning: {stage}, epoch 1: layer0 overflows: ")
+        assert "on validation data; use fewer encoding.bits" in line and "neuron.voltage_decay" in line
+    kept = [text for text in result["warnings"] if "overflows" in text]
+    assert [text.split(" overflows: ")[0] for text in kept] == [f"{stage}: layer0" for stage in STAGES]
+    assert json.loads((Path(result["run"]) / "summary.json").read_text())["warnings"] == result["warnings"]
+
+    result, lines = train(capsys, "encoding.bits=4", "neuron.voltage_decay=0.3")
+    assert not [text for text in [*lines, *result["warnings"]] if "overflows" in text]

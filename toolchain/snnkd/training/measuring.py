@@ -1,0 +1,93 @@
+"""What a network does on a whole split: the integer network by the fast engine, the training network by torch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from math import prod
+from typing import Any
+
+import numpy as np
+import torch
+
+from snnkd import evaluation
+from snnkd.network import IntNet, Readout
+from snnkd.training.blocks import Network
+from snnkd.training.cuba import S_SCALE
+from snnkd.training.feed import Feed
+
+
+@dataclass(frozen=True)
+class Measured:
+    """An integer network on a split. accuracy: a fraction; by layer: spikes per neuron and step, the fractions of
+    neurons that never and that always fire, and the number of wraps and clips of the states. Of an empty split the
+    accuracy is 0 and nothing is known by layer."""
+
+    accuracy: float
+    rate: list[float]
+    silent: list[float]
+    saturated: list[float]
+    overflows: list[int]
+
+    @property
+    def activity(self) -> dict[str, float | int]:
+        """All but the accuracy as columns of a table: rate.layer0, rate.layer1, ..., overflows.layer0, ..."""
+        kinds = {"rate": self.rate, "silent": self.silent, "saturated": self.saturated, "overflows": self.overflows}
+        return {f"{kind}.layer{k}": value for kind, values in kinds.items() for k, value in enumerate(values)}
+
+
+def measure(net: IntNet, feed: Feed) -> Measured:
+    """Accuracy and activity of an integer network; in blocks, so that memory does not grow with the split."""
+    if not len(feed):
+        return Measured(0.0, [], [], [], [])
+    correct, overflows = 0, np.zeros(len(net.layers), dtype=np.int64)
+    fired = [np.zeros(prod(layer.shape), dtype=np.int64) for layer in net.layers]
+    for indices in feed.blocks(evaluation.BLOCK):
+        trace = evaluation.simulate(net, feed.events(indices))
+        correct += int((trace.classes(net) == feed.split.labels[indices]).sum())
+        for spikes, layer in zip(fired, trace.layers, strict=True):
+            per_sample = layer.spikes.sum(axis=1, dtype=np.uint16)  # an encoding has 4096 steps at most
+            spikes += per_sample.sum(axis=0, dtype=np.int64).reshape(-1)
+        overflows += [layer.overflows + layer.saturations for layer in trace.layers]
+    opportunities = len(feed) * feed.encoding.steps
+    return Measured(
+        correct / len(feed),
+        [float(spikes.mean()) / opportunities for spikes in fired],
+        [float((spikes == 0).mean()) for spikes in fired],
+        [float((spikes == opportunities).mean()) for spikes in fired],
+        overflows.tolist(),
+    )
+
+
+@torch.no_grad()
+def float_accuracy(network: Network, feed: Feed, readout: Readout) -> float:
+    """Accuracy of the training network itself."""
+    network.eval()
+    correct = 0
+    for indices in feed.blocks():
+        events, labels = feed.batch(indices)
+        output = network(events)
+        counts = output.sat.sum(dim=0).T.long().cpu().numpy()
+        v = (output.v_last * S_SCALE).long().cpu().numpy()
+        correct += int((readout.classify(counts, v) == labels.cpu().numpy()).sum())
+    return correct / max(len(feed), 1)
+
+
+def warnings(activity: Mapping[str, Any], data: str) -> Iterator[tuple[str, str]]:
+    """(column, text) for each layer that learns nothing or leaves its number format, and what to do about it.
+
+    activity: columns as in `Measured.activity`, others are passed over; data: what they were measured on.
+    """
+    for column, value in activity.items():
+        kind, _, layer = column.partition(".")
+        if kind == "silent" and value == 1:
+            yield column, f"{layer} is silent: no neuron of it ever fires; lower neuron.threshold_gain"
+        elif kind == "saturated" and value > 0.5:
+            yield column, f"{layer} is saturated: {value:.0%} fire at every step; raise neuron.threshold_gain"
+        elif kind == "overflows" and value > 0:
+            first = "use fewer encoding.bits (direct encoding)" if layer == "layer0" else "put fewer neurons before it"
+            yield (
+                column,
+                f"{layer} overflows: u or v left its 24 bits {value:,} times on {data}; {first}, raise "
+                "neuron.voltage_decay or the stage's optimizer.weight_decay, or lower its optimizer.lr",
+            )
