@@ -19,7 +19,8 @@ PyDelayDenseModelBitAcc), `proc/conv/models.py` (PyConvModelFixed), without the 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from math import prod
 
 import numpy as np
@@ -27,10 +28,51 @@ from numpy.lib.stride_tricks import sliding_window_view
 
 from snnkd.errors import FormatError
 from snnkd.fixedpoint import STATE_SHIFT, decay, saturate_voltage, shift, wrap24, wrap32, wrap_current
-from snnkd.network import Conv, Dense, Input, IntNet, Layer, Neuron, per_neuron
+from snnkd.network import Conv, Dense, Input, IntNet, Layer, Neuron, Shape, per_neuron
 from snnkd.trace import LayerTrace, SpikeTrace
 
 _COLUMNS = 1 << 24  # elements of the unfolded input that one convolution call may hold
+
+Limit = Callable[[np.ndarray], tuple[np.ndarray, int]]
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What becomes of values that leave their range, in the order in which they are computed.
+
+    Each takes an int64 array whose first dimension is the sample, and gives it back within its range, and how many
+    values that changed. `DEFINITION` has those of every engine; `headroom` measures what they do.
+    """
+
+    dense_sum: Limit
+    conv_sum: Limit
+    activation: Limit
+    current: Limit
+    voltage: Limit
+
+
+def _in_24_bits(a: np.ndarray) -> tuple[np.ndarray, int]:
+    wrapped = wrap24(a)
+    return wrapped, int(np.count_nonzero(wrapped != a))
+
+
+def _in_32_bits(a: np.ndarray) -> tuple[np.ndarray, int]:
+    wrapped = wrap32(a)
+    return wrapped, int(np.count_nonzero(wrapped != a))
+
+
+def _corrected(total: np.ndarray) -> tuple[np.ndarray, int]:
+    current, wraps = _in_32_bits(total)
+    u, corrected = wrap_current(current)
+    return u, wraps + int(np.count_nonzero(corrected))
+
+
+def _saturated(total: np.ndarray) -> tuple[np.ndarray, int]:
+    v, clipped = saturate_voltage(total)
+    return v, int(np.count_nonzero(clipped))
+
+
+DEFINITION = Limits(_in_32_bits, _in_24_bits, _in_32_bits, _corrected, _saturated)
 
 
 def check_input(net: IntNet, spikes: np.ndarray) -> np.ndarray:
@@ -88,12 +130,15 @@ def simulate(net: IntNet, spikes: np.ndarray, states: bool = False) -> SpikeTrac
     events = source = check_input(net, spikes)
     traces = []
     for name, layer in zip(net.names, net.layers, strict=True):
-        traces.append(_run_layer(name, layer, source, states))
+        traces.append(run_layer(name, layer, source, states))
         source = traces[-1].spikes
     return SpikeTrace("reference", events, tuple(traces))
 
 
-def _run_layer(name: str, layer: Layer, events: np.ndarray, states: bool) -> LayerTrace:
+def run_layer(
+    name: str, layer: Layer, events: np.ndarray, states: bool = False, limits: Limits = DEFINITION
+) -> LayerTrace:
+    """One layer on the events (N, T, *shape) that it reads."""
     samples, steps = events.shape[:2]
     shape = (samples, *layer.shape)
     spikes = np.zeros((samples, steps, *layer.shape), np.uint8)
@@ -101,8 +146,8 @@ def _run_layer(name: str, layer: Layer, events: np.ndarray, states: bool) -> Lay
     u, v = np.zeros(shape, np.int64), np.zeros(shape, np.int64)
     bias = _bias(layer, events)
     overflows = saturations = 0
-    for t, (a, wraps) in enumerate(_sums(layer, events)):
-        u, v, spikes[:, t], overflowed, clipped = _step(layer.neuron, layer.shape, bias, a, u, v)
+    for t, (a, wraps) in enumerate(_sums(layer, events, limits)):
+        u, v, spikes[:, t], overflowed, clipped = _step(layer.neuron, layer.shape, bias, a, u, v, limits)
         overflows += wraps + overflowed
         saturations += clipped
         if recorded:
@@ -112,18 +157,14 @@ def _run_layer(name: str, layer: Layer, events: np.ndarray, states: bool) -> Lay
 
 
 def _step(
-    neuron: Neuron, shape: tuple[int, ...], bias: np.ndarray, a: np.ndarray, u: np.ndarray, v: np.ndarray
+    neuron: Neuron, shape: Shape, bias: np.ndarray, a: np.ndarray, u: np.ndarray, v: np.ndarray, limits: Limits
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, int, int]:
     """One time step of CUBA-LIF neurons: (u, v, s, overflows, saturations). All arrays (N, *shape) int64."""
-    aligned = a << STATE_SHIFT
-    activation = wrap32(aligned)
-    total = decay(u, per_neuron(neuron.current_decay, shape)) + activation
-    current = wrap32(total)
-    u, corrected = wrap_current(current)
-    v, clipped = saturate_voltage(decay(v, per_neuron(neuron.voltage_decay, shape)) + u + (bias << STATE_SHIFT))
+    activation, wraps = limits.activation(a << STATE_SHIFT)
+    u, corrections = limits.current(decay(u, per_neuron(neuron.current_decay, shape)) + activation)
+    v, clips = limits.voltage(decay(v, per_neuron(neuron.voltage_decay, shape)) + u + (bias << STATE_SHIFT))
     s = v > per_neuron(neuron.threshold, shape) << STATE_SHIFT
-    overflows = sum(int(np.count_nonzero(where)) for where in (aligned != activation, total != current, corrected))
-    return u, np.where(s, 0, v), s, overflows, int(np.count_nonzero(clipped))
+    return u, np.where(s, 0, v), s, wraps + corrections, clips
 
 
 def _bias(layer: Layer, events: np.ndarray) -> np.ndarray:
@@ -134,22 +175,22 @@ def _bias(layer: Layer, events: np.ndarray) -> np.ndarray:
     return np.zeros((), np.int64) if bias is None else per_neuron(bias, layer.shape)
 
 
-def _sums(layer: Layer, events: np.ndarray) -> Iterator[tuple[np.ndarray, int]]:
+def _sums(layer: Layer, events: np.ndarray, limits: Limits) -> Iterator[tuple[np.ndarray, int]]:
     """For each step: a, (N, *layer.shape) int64, and how many convolution sums wrapped."""
     steps = events.shape[1]
     if isinstance(layer, Input):
         yield from ((np.zeros((1,) * events[:, 0].ndim, np.int64), 0) for _ in range(steps))
     elif isinstance(layer, Dense) and layer.delay is not None:
-        yield from _delayed_sums(layer.weight, layer.delay, layer.weight_exp, events)
+        yield from _delayed_sums(layer.weight, layer.delay, layer.weight_exp, events, limits)
     else:
         weight = layer.weight.astype(_exact_dtype(layer.weight, events))
         result = None
         for t in range(steps):
             if result is None or events.strides[1] != 0:
                 if isinstance(layer, Dense):
-                    result = _dense_sum(weight, layer.weight_exp, events[:, t]), 0
+                    result = _dense_sum(weight, layer.weight_exp, events[:, t], limits), 0
                 else:
-                    result = _conv_sum(layer, weight, events[:, t])
+                    result = limits.conv_sum(_conv_sum(layer, weight, events[:, t]))
             yield result
 
 
@@ -163,13 +204,13 @@ def _exact_dtype(weight: np.ndarray, events: np.ndarray) -> type:
     return np.float32 if bound < 1 << 24 else np.float64 if bound < 1 << 53 else np.int64
 
 
-def _dense_sum(weight: np.ndarray, weight_exp: int, events: np.ndarray) -> np.ndarray:
+def _dense_sum(weight: np.ndarray, weight_exp: int, events: np.ndarray, limits: Limits) -> np.ndarray:
     flat = events.reshape(len(events), -1).astype(weight.dtype)
-    return shift(wrap32((flat @ weight.T).astype(np.int64)), weight_exp)
+    return shift(limits.dense_sum((flat @ weight.T).astype(np.int64))[0], weight_exp)
 
 
 def _delayed_sums(
-    weight: np.ndarray, delay: np.ndarray, weight_exp: int, events: np.ndarray
+    weight: np.ndarray, delay: np.ndarray, weight_exp: int, events: np.ndarray, limits: Limits
 ) -> Iterator[tuple[np.ndarray, int]]:
     """Synapses of each delay sum and shift on their own, when the event is sent, as in Lava's DelayDense."""
     samples, steps = events.shape[:2]
@@ -178,12 +219,12 @@ def _delayed_sums(
     for wait in np.unique(delay):
         group = np.where(delay == wait, weight, 0).astype(dtype)
         for t in range(steps - wait):
-            pending[t + wait] += _dense_sum(group, weight_exp, events[:, t])
+            pending[t + wait] += _dense_sum(group, weight_exp, events[:, t], limits)
     yield from ((a, 0) for a in pending)
 
 
-def _conv_sum(layer: Conv, weight: np.ndarray, events: np.ndarray) -> tuple[np.ndarray, int]:
-    """Cross-correlation of (N, C, H, W) as one matrix product over the unfolded input, wrapped to 24 bits."""
+def _conv_sum(layer: Conv, weight: np.ndarray, events: np.ndarray) -> np.ndarray:
+    """Cross-correlation of (N, C, H, W) as one matrix product over the unfolded input."""
     (pad_h, pad_w), (_, out_h, out_w) = layer.padding, layer.shape
     extent = [dilation * (k - 1) + 1 for dilation, k in zip(layer.dilation, weight.shape[2:], strict=True)]
     kernels = weight.reshape(layer.groups, weight.shape[0] // layer.groups, -1)
@@ -196,5 +237,4 @@ def _conv_sum(layer: Conv, weight: np.ndarray, events: np.ndarray) -> tuple[np.n
         windows = windows[:, :, :: layer.stride[0], :: layer.stride[1], :: layer.dilation[0], :: layer.dilation[1]]
         columns = windows.transpose(0, 1, 4, 5, 2, 3).reshape(len(part), layer.groups, kernels.shape[2], out_h * out_w)
         total[start : start + block] = (kernels @ columns).reshape(len(part), *layer.shape)
-    wrapped = wrap24(total)
-    return wrapped, int(np.count_nonzero(wrapped != total))
+    return total

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from snnkd.errors import MismatchError
+from snnkd.explanation import Cause, Sums, explain
 from snnkd.network import Input, IntNet
 from snnkd.trace import LayerTrace, SpikeTrace
 
@@ -33,13 +34,16 @@ class Verification:
 
     compared: `samples`, `steps`, `cells` (array elements of s, u and v), `spikes` (events expected, all layers) and
     `states` (how many of the cells were u or v; v after the last step counts where that is all there is).
-    differences: differing cells by layer name, all layers.
+    differences: differing cells by layer name, all layers. sums: what led to the first difference; causes: the usual
+    ones that explain it.
     """
 
     equal: bool
     compared: dict[str, int]
     first_difference: Difference | None
     differences: dict[str, int]
+    sums: Sums | None = None
+    causes: tuple[Cause, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON data with the same names."""
@@ -81,7 +85,10 @@ def compare(net: IntNet, expected: SpikeTrace, actual: SpikeTrace) -> Verificati
         "spikes": sum(int(np.count_nonzero(layer.spikes)) for layer in expected.layers),
         "states": states,
     }
-    return Verification(first is None, compared, first, differences)
+    if first is None:
+        return Verification(True, compared, None, differences)
+    place = (net.names.index(first.layer), first.sample, first.step, tuple(first.neuron))
+    return Verification(False, compared, first, differences, *explain(net, expected, actual, place))
 
 
 def _quantities(steps: int, want: LayerTrace, have: LayerTrace) -> list[tuple[str, int, np.ndarray, np.ndarray]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from pathlib import Path
 from typing import Annotated, Any
@@ -9,16 +10,19 @@ from typing import Annotated, Any
 import typer
 
 from snnkd.cli import output
-from snnkd.cli.deployment import difference, given_events
+from snnkd.cli.deployment import given_events
+from snnkd.cli.findings import headroom_found, verified
 from snnkd.cli.options import (
     DEFAULT_RUNS,
     DataRoot,
     InputFile,
+    InputShape,
     Json,
     RunOrNet,
     Runs,
     is_net,
     read_events,
+    shape_of,
 )
 
 NetFile = Annotated[Path, typer.Argument(metavar="FILE.net", help="A network file.")]
@@ -30,6 +34,7 @@ def simulate(
     out: Annotated[Path, typer.Option(help="The .npz that the trace is written to.")],
     states: Annotated[bool, typer.Option("--states", help="Also write u and v of every step.")] = False,
     engine: Annotated[str, typer.Option(help="What runs it: fast, reference or lava.")] = "fast",
+    input_shape: InputShape = None,
     as_json: Json = False,
 ) -> None:
     """Run a network on given events and write the spikes of every layer.
@@ -38,7 +43,7 @@ def simulate(
     """
     from snnkd import evaluation, netx, trace
 
-    net, events = netx.load(file), read_events(inputs)
+    net, events = netx.load(file, shape_of(input_shape)), read_events(inputs)
     started = time.perf_counter()
     found = evaluation.simulate(net, events, engine, states)
     seconds = time.perf_counter() - started
@@ -61,33 +66,54 @@ def verify(
     against: Annotated[str, typer.Option(help="The engine to compare with the definition: lava or fast.")] = "lava",
     inputs: InputFile = None,
     samples: Annotated[int, typer.Option(min=1, help="How many test images, or random samples of a .net.")] = 16,
+    input_shape: InputShape = None,
     data_root: DataRoot = None,
     runs: Runs = DEFAULT_RUNS,
     as_json: Json = False,
 ) -> None:
     """Compare an engine with the definition: spikes and states, element by element. Exit status 1 if one differs.
 
+    The first difference comes with the sums that led to it, and with its cause where that is a usual one.
+
     Example: snnkd verify student.net --against lava
     """
     from snnkd import evaluation
 
-    net, events, data = _network_and_events(name, inputs, samples, data_root, runs)
+    net = _network(name, input_shape, runs)
+    events, data = _events(net, name, inputs, samples, data_root, runs)
     verification = evaluation.verify(net, events, against)
     result = {"against": against, "data": data, "bias": net.has_bias, **verification.to_json()}
-    output.result(result, as_json, _verified)
+    output.result(result, as_json, verified)
     if not verification.equal:
         raise typer.Exit(1)
 
 
-def inspect(name: RunOrNet = None, runs: Runs = DEFAULT_RUNS, as_json: Json = False) -> None:
+def inspect(
+    name: RunOrNet = None,
+    inputs: InputFile = None,
+    samples: Annotated[
+        int | None, typer.Option(min=1, help="Headroom on so many test images, or random samples of a .net.")
+    ] = None,
+    input_shape: InputShape = None,
+    data_root: DataRoot = None,
+    runs: Runs = DEFAULT_RUNS,
+    as_json: Json = False,
+) -> None:
     """Show a network: layers, shapes, neurons, weights, encoding and where it came from.
+
+    With --input or --samples also its headroom: how near each layer comes to the limits of its number formats there,
+    and what these limits change.
 
     Example: snnkd inspect student.net
     """
-    from snnkd import netx
+    net = _network(name, input_shape, runs)
+    data = {"file": str(_net_path(name, runs)), **net.describe()}
+    if inputs is not None or samples is not None:
+        from snnkd import headroom
 
-    path = _net_path(name, runs)
-    output.result({"file": str(path), **netx.load(path).describe()}, as_json, _inspected)
+        events, what = _events(net, name, inputs, samples or 0, data_root, runs)
+        data["headroom"] = {"data": what, **headroom.measure(net, events).to_json()}
+    output.result(data, as_json, _inspected)
 
 
 def check(
@@ -114,17 +140,22 @@ def _net_path(name: str | None, runs: Path) -> Path:
     return Path(str(name)) if is_net(name) else find(name, runs).student
 
 
-def _network_and_events(
-    name: str | None, inputs: Path | None, samples: int, data_root: Path | None, runs: Path
-) -> tuple[Any, Any, str]:
-    """The network, the events to run it on, and what these are."""
-    from snnkd import netx, pipeline
+def _network(name: str | None, input_shape: str | None, runs: Path) -> Any:
+    from snnkd import netx
+
+    return netx.load(_net_path(name, runs), shape_of(input_shape))
+
+
+def _events(
+    net: Any, name: str | None, inputs: Path | None, samples: int, data_root: Path | None, runs: Path
+) -> tuple[Any, str]:
+    """Events to run the network on, and what these are."""
+    from snnkd import pipeline
     from snnkd.runs import find
 
-    net = netx.load(_net_path(name, runs))
     if is_net(name) or inputs is not None:
-        return net, *given_events(net, inputs, samples)
-    return net, *pipeline.Context(find(name, runs), data_root).test_events(samples)
+        return given_events(net, inputs, samples)
+    return pipeline.Context(find(name, runs), data_root).test_events(samples)
 
 
 def _simulated(data: dict[str, Any]) -> Any:
@@ -140,24 +171,11 @@ def _known(count: int) -> str:
     return "not known" if count < 0 else f"{count:,}"
 
 
-def _verified(data: dict[str, Any]) -> Any:
-    compared = data["compared"]
-    lines = [
-        f"{'equal' if data['equal'] else 'DIFFERENT'}: the definition and {data['against']} on {data['data']}",
-        f"compared: {compared['samples']} samples of {compared['steps']} steps, {compared['spikes']:,} spikes, "
-        f"{compared['cells']:,} cells, {compared['states']:,} of them states",
-    ]
-    if data["bias"]:
-        lines.append("biased layers: layer-local timing; Lava was reset when each layer's first input arrives")
-    if data["first_difference"]:
-        lines.append(f"first difference: {difference(data['first_difference'])}")
-        lines.append("differences by layer: " + ", ".join(f"{k} {n:,}" for k, n in data["differences"].items()))
-    return output.group(*lines)
-
-
 def _inspected(data: dict[str, Any]) -> Any:
-    columns = ["layer", "kind", "shape", "connection", "weights", "range", "delay", "threshold", "iDecay", "vDecay"]
-    rows = [[str(row[column]) for column in columns] for row in data["layers"]]
+    columns = ["layer", "kind", "shape", "connection", "weights", "range", "threshold", "iDecay", "vDecay"]
+    if any(row["delay"] for row in data["layers"]):
+        columns.insert(6, "delay")
+    rows = [[_shortened(str(row[column])) for column in columns] for row in data["layers"]]
     facts = [
         f"{key}: {data[key]}"
         for key in (
@@ -172,7 +190,14 @@ def _inspected(data: dict[str, Any]) -> Any:
         )
         if data[key] is not None
     ]
-    return output.group(output.table(data["file"], columns, rows, left=4), *facts)
+    found = [headroom_found(data["headroom"])] if "headroom" in data else []
+    return output.group(output.table(data["file"], columns, rows, left=4), *facts, *found)
+
+
+def _shortened(text: str) -> str:
+    """A connection without what is the same in most networks, and with one number for two equal ones."""
+    text = re.sub(r", (?:stride \(1, 1\)|padding \(0, 0\)|dilation \(1, 1\)|groups 1$)", "", text)
+    return re.sub(r"\((\d+), \1\)", r"\1", text)
 
 
 def _checked(data: dict[str, Any]) -> Any:

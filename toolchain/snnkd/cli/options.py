@@ -26,12 +26,31 @@ InputFile = Annotated[
     Path | None,
     typer.Option("--input", help="Events: .npy of integers (N, T, C, H, W) or (N, T, features).", show_default=False),
 ]
+InputShape = Annotated[
+    str | None,
+    typer.Option(
+        "--input-shape",
+        metavar="C,H,W|FEATURES",
+        help="Shape of the input, for a FILE.net that does not tell it.",
+        show_default=False,
+    ),
+]
 DEFAULT_RUNS = Path("runs")
 
 
 def is_net(name: str | None) -> bool:
     """Whether an argument RUN|FILE.net means a file."""
     return name is not None and (name.endswith(".net") or Path(name).is_file())
+
+
+def shape_of(text: str | None) -> tuple[int, ...] | None:
+    """The value of --input-shape. Raises FormatError for anything but one or three numbers of at least 1."""
+    if text is None:
+        return None
+    parts = text.split(",")
+    if len(parts) not in (1, 3) or not all(part.strip().isdecimal() and int(part) for part in parts):
+        raise FormatError(f"--input-shape {text}: expected C,H,W or one number of features, like 1,28,28 or 784")
+    return tuple(map(int, parts))
 
 
 def read_events(path: Path) -> Any:

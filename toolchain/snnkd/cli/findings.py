@@ -1,0 +1,111 @@
+"""What `verify` and `inspect --input` found, in words and tables."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from snnkd.cli import output
+from snnkd.cli.deployment import difference
+
+_LIMITS = {"a": ("sum a", "wrapped"), "u": ("current u", "wrapped"), "v": ("voltage v", "clipped")}
+
+
+def verified(data: dict[str, Any]) -> Any:
+    """The verdict; where there is a difference, the first one, what led to it and why."""
+    compared = data["compared"]
+    lines: list[Any] = [
+        f"{'equal' if data['equal'] else 'DIFFERENT'}: the definition and {data['against']} on {data['data']}",
+        f"compared: {compared['samples']} samples of {compared['steps']} steps, {compared['spikes']:,} spikes, "
+        f"{compared['cells']:,} cells, {compared['states']:,} of them states",
+    ]
+    if data["bias"]:
+        lines.append("biased layers: layer-local timing; Lava was reset when each layer's first input arrives")
+    if data["first_difference"]:
+        lines.append("differences by layer: " + ", ".join(f"{k} {n:,}" for k, n in data["differences"].items()))
+        lines.append(f"first difference: {difference(data['first_difference'])}")
+        lines += ["", _sums(data["sums"])]
+        lines += [f"cause ({one['name']}): {one['text']}" for one in data["causes"]]
+        if not data["causes"]:
+            lines.append("cause: none of the usual ones explains all that was recorded of this neuron in this sample")
+    return output.group(*lines)
+
+
+def _sums(sums: dict[str, Any]) -> Any:
+    """What one neuron did at one step, in the order in which it is computed, by the definition and by the engine."""
+    step, other = sums["expected"], sums["actual"]
+    range_of_sum = "in 24 bits" if sums["weight_exp"] is None else f"x 2^{sums['weight_exp']}"
+    names = [
+        ("total", "sum of weight * event", step["total"] != step["a"]),
+        ("a", f"a, the sum {range_of_sum}" if step["total"] != step["a"] else "a, the sum of weight * event", True),
+        ("u_before", "u at the step before", True),
+        ("u_decayed", f"u * (4096 - {sums['current_decay']}) / 4096", True),
+        ("activation", "+ (a << 6)", True),
+        ("u_exact", "= u before its correction by 2^24", step["u_exact"] != step["u"]),
+        ("u", "= u", True),
+        ("v_before", "v at the step before", True),
+        ("v_decayed", f"v * (4096 - {sums['voltage_decay']}) / 4096", True),
+        ("bias", "+ (bias << 6)", step["bias"] != 0),
+        ("v_exact", "+ u = v, before it is clipped and reset", True),
+        ("threshold", "threshold << 6", True),
+        ("s", "s, whether v is above it", True),
+        ("v", "v at the end of the step", True),
+    ]
+    rows = []
+    for key, text, shown in names:
+        if key == "a" and other["u"] is not None and other["a"] is None:
+            rows.append([text, _number(step[key]), "none fits", "<"])
+        elif shown:
+            rows.append([text, _number(step[key]), _number(other[key]), _mark(step[key], other[key])])
+    events = f"{sums['events']:,} events of {sums['synapses']:,} synapses"
+    delayed = f", {sums['delayed']} of them delayed" if sums["delayed"] else ""
+    return output.table(f"what led there: {events}{delayed}", ["", "definition", sums["engine"], ""], rows)
+
+
+def _number(value: int | None) -> str:
+    return "" if value is None else f"{value:,}"
+
+
+def _mark(one: int | None, other: int | None) -> str:
+    return "" if other is None or one == other else "<"
+
+
+def headroom_found(data: dict[str, Any]) -> Any:
+    """How much of each limit is used, and what passing it changed."""
+    from snnkd.headroom import NEAR
+
+    columns = ["layer", "value", "largest", "limit", "used", "bits left", "beyond", "samples"]
+    rows, verdicts = [], []
+    for row in data["layers"]:
+        for name, (words, what) in _LIMITS.items():
+            use = row[name]
+            left = "" if use["bits_left"] is None else str(use["bits_left"])
+            counts = [f"{use['beyond']:,}", f"{use['samples']:,}"]
+            shown = row["layer"] if name == "a" else ""
+            rows.append([shown, name, f"{use['largest']:,}", f"{use['limit']:,}", f"{use['used']:.1%}", left, *counts])
+            if use["beyond"]:
+                verdicts.append(
+                    f"{row['layer']}: {words} was {what} {use['beyond']:,} times, in {use['samples']:,} of "
+                    f"{data['samples']:,} samples"
+                )
+            elif use["used"] > NEAR:
+                verdicts.append(
+                    f"{row['layer']}: {words} comes to {use['used']:.1%} of its limit; other input may pass it"
+                )
+    title = f"headroom in {data['samples']:,} samples of {data['steps']:,} steps"
+    verdicts = verdicts or ["nothing comes near a limit"]
+    return output.group(
+        "", output.table(title, columns, rows, left=2), f"data: {data['data']}", *verdicts, *_changed(data)
+    )
+
+
+def _changed(data: dict[str, Any]) -> list[str]:
+    if not any(row[name]["beyond"] for row in data["layers"] for name in _LIMITS):
+        return []
+    layers = ", ".join(f"{row['layer']} {row['spikes_differing']:,}" for row in data["layers"])
+    return [
+        f"without these limits {data['classes_differing']:,} of {data['samples']:,} samples would be classified "
+        "differently",
+        f"spikes that would come or go, by layer: {layers}",
+        "so a network that was trained with lava-dl's own neuron, which neither wraps nor saturates, may differ on the "
+        "chip from what its author measured",
+    ]
