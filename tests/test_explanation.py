@@ -246,6 +246,21 @@ def test_one_bit_of_a_parameter(build, field, bit):
     assert f"its {field} is {value ^ (1 << bit)} instead of {value}" in found["parameter"]
 
 
+@settings(max_examples=60, deadline=None)
+@given(seed=st.integers(0, 1 << 32), quantity=st.sampled_from(["u", "v", "spikes"]), by=st.sampled_from([1, 64, -7]))
+def test_any_difference_is_explained_or_not_but_reported(build, seed, quantity, by):
+    random = np.random.default_rng(seed)
+    net = build.net(seed)
+    expected = simulate(net, build.events(random, net, 2, 4), states=True)
+    k = int(random.integers(len(net.layers)))
+    values = getattr(expected.layers[k], quantity).copy()
+    values[tuple(int(random.integers(size)) for size in values.shape)] += 1 if quantity == "spikes" else by
+    layers = list(expected.layers)
+    layers[k] = replace(layers[k], **{quantity: values})
+    found = compare(net, expected, replace(expected, layers=tuple(layers)))
+    assert found.first_difference is not None and found.first_difference.layer == net.names[k]
+
+
 def test_nothing_is_named_without_evidence(build):
     net = IntNet((4,), (build.dense(np.random.default_rng(0), (4,), 3),))
     expected = simulate(net, build.events(np.random.default_rng(1), net, 2, 9), states=True)

@@ -160,3 +160,46 @@ def test_classes_break_ties_as_the_readout_says():
     without = SpikeTrace("made", trace.input, (LayerTrace("layer0", spikes),))
     with pytest.raises(FormatError, match="needs the output neurons' v"):
         without.classes(membrane)
+
+
+def test_classes_of_populations():
+    """Spikes, and v where they tie, are summed over the neurons of a class, which lie side by side."""
+    random = np.random.default_rng(5)
+    spikes = random.integers(0, 2, (40, 3, 3, 2, 2), dtype=np.uint8)
+    v = random.integers(-9, 9, (40, 3, 2, 2)).astype(np.int32)
+    layer = conv(random, (1, 2, 2), 3, (1, 1))
+    trace = SpikeTrace("made", np.ones((40, 3, 1, 2, 2), np.uint8), (LayerTrace("layer0", spikes, v),))
+    assert trace.counts.shape == (40, 12)
+    for population in (1, 2, 4):
+        expected = {"first": [], "membrane": []}
+        for n in range(40):
+            sums = [
+                [sum(values.flat[c * population + i] for i in range(population)) for c in range(12 // population)]
+                for values in (spikes[n].sum(axis=0, dtype=int), v[n])
+            ]
+            expected["first"].append(sums[0].index(max(sums[0])))
+            pairs = list(zip(*sums, strict=True))
+            expected["membrane"].append(pairs.index(max(pairs)))
+        for ties, classes in expected.items():
+            net = IntNet((1, 2, 2), (layer,), readout=Readout(ties=ties, population=population))
+            assert trace.classes(net).tolist() == classes, (population, ties)
+            assert net.describe()["readout"] == {"kind": "count", "ties": ties, "population": population}
+
+
+def test_populations_are_those_of_slayers_average():
+    slayer = pytest.importorskip("lava.lib.dl.slayer")
+    torch = pytest.importorskip("torch")
+    spikes = np.random.default_rng(6).integers(0, 2, (20, 4, 6), dtype=np.uint8)  # N, T, O
+    trace = SpikeTrace("made", np.ones((20, 4, 1), np.uint8), (LayerTrace("layer0", spikes),))
+    net = IntNet((1,), (Dense(np.ones((6, 1), np.int32), NEURON),), readout=Readout(population=2))
+    averaged = slayer.block.cuba.Average(num_outputs=3)(torch.tensor(spikes.transpose(0, 2, 1), dtype=torch.float32))
+    assert trace.classes(net).tolist() == averaged.sum(dim=-1).argmax(dim=1).tolist()
+
+
+def test_a_population_that_does_not_divide_the_outputs():
+    layer = Dense(np.ones((5, 1), np.int32), NEURON)
+    with pytest.raises(FormatError, match="readout: 5 outputs do not divide into classes of 2 neurons"):
+        IntNet((1,), (layer,), readout=Readout(population=2))
+    for wrong in (0, -1, 1.0, True):
+        with pytest.raises(FormatError, match="readout population: expected an integer of at least 1"):
+            Readout(population=wrong)

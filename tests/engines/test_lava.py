@@ -4,8 +4,6 @@ Each case is one Lava run; they start two at a time, once, and the tests look at
 """
 
 import os
-import shutil
-import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -15,142 +13,31 @@ import h5py
 import numpy as np
 import pytest
 
-from snnkd import netx
+from snnkd import conformance, netx
 from snnkd.engines import lava
 from snnkd.errors import LimitError, SnnkdError
-from snnkd.network import Conv, Dense, Input, IntNet, Neuron
-from snnkd.netx.weights import convert
-from snnkd.reference import check_input, simulate
+from snnkd.network import Conv, Dense, IntNet, Neuron
+from snnkd.reference import simulate
 from snnkd.trace import LayerTrace, SpikeTrace
 from snnkd.verification import compare
 
 pytestmark = pytest.mark.skipif(lava.available() is not None, reason=f"Lava: {lava.available()}")
-SHIPPED = Path(next(path for path in sys.path if path.endswith("site-packages"))) / "tests/lava/lib/dl/netx"
+CASES = conformance.networks()
 
 
-def from_file_weights(build, random, rows, columns, low, high, **neuron):
-    """A dense layer as Lava makes it of weights in [low, high]."""
-    weight, weight_exp, _ = convert(random.integers(low, high + 1, (rows, columns)))
-    return Dense(weight.astype(np.int32), build.neuron(random, (rows,), **neuron), weight_exp)
-
-
-def dense_case(build, random):
-    """All sign modes and precisions, decays and thresholds of each neuron, bias; many samples in one run."""
-    options = {"vary": True, "thresholds": (0, 200)}
-    layers = (
-        build.dense(random, (3, 4, 5), 30, bias=True, **options),
-        from_file_weights(build, random, 20, 30, -2, 0, bias=True, **options),
-        from_file_weights(build, random, 20, 20, 0, 101, **options),
-        from_file_weights(build, random, 10, 20, -77, 90, bias=True, **options),
-    )
-    assert layers[1].weight_exp < 0
-    return IntNet((3, 4, 5), layers), 6, 13
-
-
-def graded_dense_case(build, random):
-    """8 bit events on large weights of one sign: u wraps, v saturates on both sides."""
-    signs = random.choice([-1, 1], (30, 1))
-    weight = (random.integers(90, 127, (30, 200)) * 2 * signs).astype(np.int32)
-    first = Dense(weight, build.neuron(random, decays=(0, 60), thresholds=(131000, 131072)))
-    return IntNet((200,), (first, build.dense(random, (30,), 10)), message_bits=8), 4, 30
-
-
-def wide_graded_dense_case(build, random):
-    """20 bit events: a << 6 wraps in 32 bits."""
-    first = build.dense(random, (30,), 20, largest=250, decays=(0, 4), thresholds=(100000, 131072))
-    return IntNet((30,), (first, build.dense(random, (20,), 10)), message_bits=20), 3, 30
-
-
-def conv_case(build, random):
-    """Non-square inputs, kernels, strides, paddings, dilations and groups; parameters by layer, channel and neuron."""
-    first = build.conv(random, (2, 9, 7), 4, (3, 2), stride=(2, 1), padding=(1, 0), bias=True, thresholds=(0, 60))
-    by_channel = build.conv(random, first.shape, 6, (2, 3), dilation=(1, 2), groups=2)
-    channels = tuple(random.integers(0, top, 6).astype(np.int32) for top in (4096, 4096, 60))
-    by_channel = replace(by_channel, neuron=Neuron(*channels, random.integers(-40, 60, 6).astype(np.int32)))
-    by_neuron = build.conv(random, by_channel.shape, 3, (2, 1), stride=(1, 2), padding=(0, 1))
-    each = tuple(random.integers(0, top, by_neuron.shape).astype(np.int32) for top in (4096, 4096, 60))
-    bias = random.integers(-40, 60, by_neuron.shape).astype(np.int32)
-    by_neuron = replace(by_neuron, neuron=Neuron(*each, bias))
-    last = build.dense(random, by_neuron.shape, 5)
-    return IntNet((2, 9, 7), (first, by_channel, by_neuron, last)), 4, 9
-
-
-def graded_conv_case(build, random):
-    """14 bit events: sums wrap in 24 bits."""
-    first = build.conv(random, (3, 8, 6), 4, padding=(1, 1), largest=250, decays=(0, 9), thresholds=(0, 131072))
-    layers = (first, build.conv(random, first.shape, 2, stride=(3, 2)))
-    return IntNet((3, 8, 6), layers, message_bits=14), 3, 20
-
-
-def delay_case(build, random):
-    """Delays of each synapse, of outputs and of inputs."""
-    options = {"decays": (100, 1000), "thresholds": (10, 60)}
-    layers = [build.dense(random, (20,), 30, delays=62, **options)]
-    layers += [build.dense(random, (shape,), out, delays=5, **options) for shape, out in ((30, 10), (10, 9))]
-    layers[1] = replace(layers[1], delay=np.repeat(layers[1].delay[:, :1], 30, axis=1))
-    layers[2] = replace(layers[2], delay=np.repeat(layers[2].delay[:1], 9, axis=0))
-    return IntNet((20,), tuple(layers)), 2, 70
-
-
-def single_case(build, random):
-    """One sample without bias: Lava's plain LIF, never reset."""
-    return IntNet((12,), (build.dense(random, (12,), 8), build.dense(random, (8,), 4, thresholds=(0, 9)))), 1, 20
-
-
-def input_case(build, random):
-    """Neurons that take the image, 16 bit, as their bias."""
-    first = Input((2, 6, 5), build.neuron(random, vary=False, thresholds=(300, 900)))
-    conv = build.conv(random, (2, 6, 5), 3)
-    return IntNet((2, 6, 5), (first, conv, build.dense(random, conv.shape, 4, bias=True))), 2, 16
-
-
-CASES = {
-    case.__name__: case
-    for case in (
-        dense_case,
-        graded_dense_case,
-        wide_graded_dense_case,
-        conv_case,
-        graded_conv_case,
-        delay_case,
-        single_case,
-        input_case,
-    )
-}
-
-
-def run_case(build, name):
-    random = np.random.default_rng(7)
-    net, samples, steps = CASES[name](build, random)
-    events = build.events(random, net, samples, steps, activity=0.4)
-    if name == "input_case":
-        events = np.broadcast_to(events[:, :1] + np.array([0, 40000])[:, None, None, None, None], events.shape)
-    return net, simulate(net, events, states=True), lava.run(net, events, states=name != "single_case")
-
-
-def run_file(file, folder):
-    """lava-dl's own file, unchanged, in Lava."""
-    net = netx.load(file)
-    random = np.random.default_rng(3)
-    image = random.integers(-100, 256, (2, 1, *net.input_shape)).astype(np.int32)
-    events = check_input(net, np.broadcast_to(image, (2, 16, *net.input_shape)))
-    shutil.copy(file, folder / "network.net")
-    lava.write_job(folder, net, events, states=True)
-    lava.run_worker(folder, 120)
-    return net, simulate(net, events, states=True), lava.read_trace(folder, net, events, states=True)
+def run_case(name):
+    net, events = CASES[name]
+    return net, simulate(net, events, states=True), lava.run(net, events, states=name != "single")
 
 
 @pytest.fixture(scope="module")
-def outcomes(build, tmp_path_factory):
-    """Futures of (net, expected, actual) by case and file name."""
+def outcomes():
+    """Futures of (net, expected, actual) by case."""
     with ThreadPoolExecutor(2) as pool:
-        jobs = {name: pool.submit(run_case, build, name) for name in CASES}
-        for name in ("mnist.net", "tiny.net"):
-            jobs[name] = pool.submit(run_file, SHIPPED / name, tmp_path_factory.mktemp("file"))
-        yield jobs
+        yield {name: pool.submit(run_case, name) for name in CASES}
 
 
-@pytest.mark.parametrize("name", [*CASES, "mnist.net", "tiny.net"])
+@pytest.mark.parametrize("name", CASES)
 def test_equals_the_definition(outcomes, name):
     net, expected, actual = outcomes[name].result()
     found = compare(net, expected, actual)
@@ -163,7 +50,7 @@ def test_equals_the_definition(outcomes, name):
 
 @pytest.mark.parametrize(
     ("name", "overflows", "saturations"),
-    [("graded_dense_case", True, True), ("wide_graded_dense_case", True, True), ("graded_conv_case", True, False)],
+    [("graded dense", True, True), ("wide graded dense", True, True), ("graded conv", True, False)],
 )
 def test_the_extremes_are_reached(outcomes, name, overflows, saturations):
     _, expected, _ = outcomes[name].result()
@@ -242,12 +129,12 @@ def test_what_lava_would_compute_wrongly_is_refused(build):
 
 
 def test_traces_are_complete(outcomes):
-    net, _, actual = outcomes["conv_case"].result()
+    net, _, actual = outcomes["conv"].result()
     assert isinstance(actual, SpikeTrace) and actual.engine == "lava"
     for layer, seen in zip(net.layers, actual.layers, strict=True):
         assert isinstance(seen, LayerTrace)
         assert seen.spikes.shape == (4, 9, *layer.shape) and seen.spikes.dtype == np.uint8
         assert seen.u.dtype == seen.v.dtype == np.int32
-    _, _, bare = outcomes["single_case"].result()
+    _, _, bare = outcomes["single"].result()
     assert [seen.v is None for seen in bare.layers] == [True, True]
     assert [seen.v_last is None for seen in bare.layers] == [True, False]

@@ -1,6 +1,5 @@
 """Round trips, lava-dl's own files and its own export."""
 
-import shutil
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -46,7 +45,9 @@ def test_clipping_is_said(path, edited):
 def test_round_trip(build, same_net, tmp_path_factory, seed, data):
     random = np.random.default_rng(seed)
     extras = {"steps": int(random.integers(1, 99)), "encoding": data, "provenance": {"of": data}}
-    net = replace(build.net(seed), readout=Readout(ties="membrane"), **extras)
+    net = build.net(seed)
+    population = int(random.choice([k for k in range(1, 5) if net.layers[-1].shape[0] % k == 0]))
+    net = replace(net, readout=Readout(ties="membrane", population=population), **extras)
     path = tmp_path_factory.mktemp("net") / "x.net"
     netx.save(net, path)
     found = netx.load(path)
@@ -97,14 +98,42 @@ def test_shipped_files():
 
 
 @needs_lava
-def test_shipped_files_that_netx_cannot_run(tmp_path, edited, refused):
-    refused(SHIPPED / "gts/pilotnet_sdnn/network.net", "layer/0/neuron: type: 'SDNN': sigma-delta")
-    refused(SHIPPED / "gts/ntidigits/ntidigits.net", "layer/5: type: 'average'")
-    shutil.copy(SHIPPED / "gts/ntidigits/ntidigits.net", tmp_path / "x.net")
-    net = netx.load(edited(tmp_path / "x.net", lambda f: f["layer"].pop("5")))
+def test_a_trailing_average_is_the_readout(tmp_path, same_net):
+    net = netx.load(SHIPPED / "gts/ntidigits/ntidigits.net")
+    assert [layer.shape for layer in net.layers] == [(256,), (256,), (242,)]
+    assert net.readout == Readout(population=22)
     assert net.input_shape == (1, 1, 64)
     delay = net.layers[0].delay
     assert delay.max() <= 62 and (delay == delay[:, :1]).all()
+    netx.save(net, tmp_path / "x.net")
+    same_net(netx.load(tmp_path / "x.net"), net)
+    with h5py.File(tmp_path / "x.net") as file:
+        assert len(file["layer"]) == 5  # no average: NetX could not load it
+
+
+def test_populations_of_an_average(tmp_path, edited, refused):
+    def file_with(shape):
+        def change(file):
+            del file.attrs["snnkd_readout"]
+            file["layer/2/type"], file["layer/2/shape"] = "average", shape
+
+        netx.save(IntNet((2,), (dense(*([2, k - 3] for k in range(6))),)), tmp_path / "x.net")
+        return edited(tmp_path / "x.net", change)
+
+    assert netx.load(file_with([3, 1, 1])).readout == Readout(population=2)
+    assert netx.load(file_with([6])).readout == Readout()
+    refused(file_with([4]), "layer/2: shape", "4 classes", "6 outputs")
+
+
+def test_readouts_of_files(path, edited, refused):
+    def readout(text):
+        return edited(path, lambda file: file.attrs.__setitem__("snnkd_readout", text))
+
+    assert netx.load(readout('{"kind": "count", "ties": "membrane"}')).readout == Readout(ties="membrane")
+    assert netx.load(readout('{"population": 3}')).readout.population == 3
+    refused(readout('{"population": 2}'), "readout: 3 outputs", "classes of 2")
+    for wrong in ("0", "1.0", "true", '"2"', "[1]"):
+        refused(readout(f'{{"population": {wrong}}}'), "readout population", "at least 1")
 
 
 @needs_lava

@@ -231,7 +231,7 @@ def _weight(case: Case) -> str | None:
 
 def _fitting_weights(case: Case) -> Iterator[tuple[int, int]]:
     """(synapse, weight) one bit apart from the network's that give the u recorded at the step that differs."""
-    if case.recorded.u is None:
+    if case.recorded.u is None or not case.synapses.weight.size:
         return
     before = case.recorded.u[case.step - 1] if case.step else 0
     decayed = replay.decayed(before, case.again.current_decay)

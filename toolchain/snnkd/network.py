@@ -7,7 +7,7 @@ Frozen dataclasses of numpy integer arrays; hardware-neutral; channel-first (C, 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from math import prod
 from typing import Any
 
@@ -78,15 +78,16 @@ Layer = Input | Dense | Conv
 
 @dataclass(frozen=True)
 class Readout:
-    """How a class comes out of the last layer.
+    """How a class comes out of the last layer, (C, H, W) flattened in that order.
 
-    The class is the output neuron with the most spikes over all steps; where spike counts tie, with `ties` =
-    'membrane' the one with the higher v after the last step, else, or where that ties too, the one with the lower
-    index.
+    Each class has `population` neurons, side by side, as SLAYER's `block.cuba.Average` groups them. The class is the
+    one whose neurons spike most over all steps; where spike counts tie, with `ties` = 'membrane' the one with the
+    higher sum of v after the last step, else, or where that ties too, the one with the lower index.
     """
 
     kind: str = "count"
     ties: str = "first"
+    population: int = 1
 
     def __post_init__(self) -> None:
         if self.kind != "count" or self.ties not in ("first", "membrane"):
@@ -94,14 +95,23 @@ class Readout:
                 f"readout {{kind: {self.kind!r}, ties: {self.ties!r}}}: expected kind 'count' and ties 'first' or "
                 "'membrane'"
             )
+        if type(self.population) is not int or self.population < 1:
+            raise FormatError(f"readout population: expected an integer of at least 1, found {self.population!r:.80}")
 
     def classify(self, counts: np.ndarray, v: np.ndarray | None) -> np.ndarray:
-        """Classes (N,) int64 from spike counts (N, classes) and, for ties = 'membrane', final v (N, classes)."""
+        """Classes (N,) int64 from the outputs' spike counts (N, O) and, for ties = 'membrane', final v (N, O)."""
+        counts = self._by_class(counts)
         if self.ties == "first":
             return counts.argmax(axis=1)
         if v is None:
             raise FormatError("readout ties = 'membrane' needs the output neurons' v after the last step")
-        return (counts.astype(np.int64) * (1 << 25) + v).argmax(axis=1)  # |v| < 2^24, so counts decide first
+        most = counts == counts.max(axis=1, keepdims=True)
+        return np.where(most, self._by_class(v), np.iinfo(np.int64).min).argmax(axis=1)
+
+    def _by_class(self, values: np.ndarray) -> np.ndarray:
+        """(N, classes) int64 sums over each class's neurons of (N, O)."""
+        grouped = values.reshape(len(values), values.shape[1] // self.population, self.population)
+        return grouped.sum(axis=2, dtype=np.int64)
 
 
 @dataclass(frozen=True, eq=False)
@@ -156,7 +166,7 @@ class IntNet:
             "steps": self.steps,
             "message_bits": self.message_bits,
             "encoding": self.encoding,
-            "readout": {"kind": self.readout.kind, "ties": self.readout.ties},
+            "readout": asdict(self.readout),
             "parameters": self.parameters,
             "neurons": self.neurons,
             "provenance": self.provenance,
@@ -224,6 +234,9 @@ def check(net: IntNet) -> None:
         else:
             _check_dense(name, shape, layer)
         _check_neuron(name, layer)
+    outputs, population = prod(net.layers[-1].shape), net.readout.population
+    if outputs % population:
+        raise FormatError(f"readout: {outputs} outputs do not divide into classes of {population} neurons each")
 
 
 def _check_dense(name: str, shape: Shape, layer: Dense) -> None:
