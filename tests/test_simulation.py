@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from snnkd import engines, reference
 from snnkd.errors import FormatError
 from snnkd.network import Conv, Dense, Input, IntNet, Neuron, conv_shape
-from snnkd.simulation import products, run, simulate, strategy
+from snnkd.simulation import products, run, simulate, strategy, threads
 
 MODES = ("chosen", "scatter", "patterns", "products")
 FORCED = {"scatter": True, "patterns": False}
@@ -176,7 +176,7 @@ def test_many_steps(build, mode):
 
 @pytest.mark.parametrize("cores", [1, 3])
 def test_cores(build, monkeypatch, cores):
-    monkeypatch.setattr(run, "_cores", lambda: cores)
+    monkeypatch.setattr(threads, "cores", lambda: cores)
     net = build.net(5)
     for samples in (1, 2, 40):
         assert_same(net, build.events(np.random.default_rng(1), net, samples, 5))

@@ -11,7 +11,7 @@ from snnkd.fixedpoint import THRESHOLD_LIMIT
 from snnkd.recipe_tables import Neuron
 from snnkd.training import slayer
 from snnkd.training.blocks import Network
-from snnkd.training.cuba import S_SCALE, W_SCALE
+from snnkd.training.dynamics import S_SCALE, W_SCALE
 from snnkd.training.quantization import to_intnet
 
 STEPS, SAMPLES = 6, 3

@@ -33,24 +33,33 @@ def _decay(state, factor):
 
 
 @jit
+def step(activation, u, v, keep_current, keep_voltage, bias):
+    """One neuron and time step: (u, v before the reset, wraps of u, clips of v); activation and bias are << 6.
+
+    Everything is _i32, so that LLVM makes vectors of a loop of it.
+    """
+    decayed = _decay(u, keep_current)
+    total = _i32(decayed + activation)
+    wrapped = _i32(_i32(_i32(decayed ^ total) & _i32(activation ^ total)) < _i32(0))
+    above, below = _i32(total > _TOP), _i32(total <= _BOTTOM)
+    current = _i32(total - _i32(_i32(above - below) << 24))
+    charged = _i32(_i32(_decay(v, keep_voltage) + current) + bias)
+    voltage = min(max(charged, _LOWEST), _HIGHEST)
+    return current, voltage, _i32(wrapped + _i32(above + below)), _i32(voltage != charged)
+
+
+@jit
 def advance(sums, row, state, parameters, bias, own, spikes, n, t):
     """One step of sample n: sums[row] in, state (2, neurons), u and v, in and out, spikes[n, t] out; bias[own].
 
-    Whole arrays come in, since views would have their references counted at each step, and everything is _i32, so that
-    LLVM makes vectors of it.
+    Whole arrays come in, since views would have their references counted at each step.
     """
     overflows = saturations = _i32(0)
     for i in range(state.shape[1]):
-        activation = _i32(sums[row, i] << 6)
-        decayed = _decay(state[0, i], parameters[0, i])
-        total = _i32(decayed + activation)
-        wrapped = _i32(_i32(_i32(decayed ^ total) & _i32(activation ^ total)) < _i32(0))
-        above, below = _i32(total > _TOP), _i32(total <= _BOTTOM)
-        u = _i32(total - _i32(_i32(above - below) << 24))
-        overflows = _i32(overflows + _i32(wrapped + _i32(above + below)))
-        charged = _i32(_i32(_decay(state[1, i], parameters[1, i]) + u) + bias[own, i])
-        v = min(max(charged, _LOWEST), _HIGHEST)
-        saturations = _i32(saturations + _i32(v != charged))
+        u, v, wraps, clips = step(
+            _i32(sums[row, i] << 6), state[0, i], state[1, i], parameters[0, i], parameters[1, i], bias[own, i]
+        )
+        overflows, saturations = _i32(overflows + wraps), _i32(saturations + clips)
         fires = v > parameters[2, i]
         state[0, i] = u
         state[1, i] = _i32(0) if fires else v

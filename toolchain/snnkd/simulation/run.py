@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from functools import lru_cache
-from itertools import pairwise
 from math import prod
 from typing import TypeVar
 
@@ -17,12 +13,12 @@ from snnkd.fixedpoint import STATE_SHIFT
 from snnkd.network import Conv, Dense, Input, IntNet, Layer
 from snnkd.reference import check_input
 from snnkd.simulation import conv_kernels, conv_layouts, kernels, layouts, products, strategy
+from snnkd.simulation.threads import spread
 from snnkd.trace import LayerTrace, SpikeTrace
 
 L = TypeVar("L", Dense, Conv, Dense | Conv)
 
 _BLOCK = 1 << 22  # sums, or inputs, that a block of samples may hold: 16 MB, twice that with delays
-_PARTS = 2  # of the samples per thread, so that none waits long for a slow one
 
 
 def simulate(net: IntNet, spikes: np.ndarray, states: bool = False) -> SpikeTrace:
@@ -120,7 +116,7 @@ def _by_bias(layer: Input, source: _Source, record: _Record) -> tuple[int, int]:
         image = np.ascontiguousarray(source.events[start : start + block, 0, order]).astype(np.int16)
         sums = np.zeros((len(image), 1, len(order)), np.int32)
         bias = image.astype(np.int32) << STATE_SHIFT
-        made = _spread(kernels.run_sums, len(image), (sums, parameters, bias, *record.arrays(start, start + block)))
+        made = spread(kernels.run_sums, len(image), (sums, parameters, bias, *record.arrays(start, start + block)))
         overflows, saturations = overflows + made[0], saturations + made[1]
     return overflows, saturations
 
@@ -131,13 +127,13 @@ def _by_events(layer: Dense | Conv, source: _Source, record: _Record) -> tuple[i
     if isinstance(layer, Dense):
         exponent = max(-31, min(31, layer.weight_exp))  # beyond that only 0 and -1 are left of 32 bits
         arguments = (source.events, layouts.dense_weight(layer.weight), exponent, *neurons)
-        return _spread(kernels.run_dense, samples, arguments)
+        return spread(kernels.run_dense, samples, arguments)
     shape = source.images.shape[2:]
     if strategy.scatters(layer, source.images):
         layout, kernel = conv_layouts.scatter(layer, shape, source.order), conv_kernels.run_scatter
     else:
         layout, kernel = conv_layouts.patterns(layer, shape, source.order), conv_kernels.run_patterns
-    return _spread(kernel, samples, (source.events, *layout.arguments, *neurons))
+    return spread(kernel, samples, (source.events, *layout.arguments, *neurons))
 
 
 def _by_sums(
@@ -151,7 +147,7 @@ def _by_sums(
     for start in range(0, samples, block):
         sums, wrapped = make(layer, events[start : start + block])
         arguments = (sums, *neurons, *record.arrays(start, start + block))
-        made = _spread(kernels.run_sums, len(sums), arguments)
+        made = spread(kernels.run_sums, len(sums), arguments)
         overflows += wrapped * (steps // sums.shape[1]) + made[0]
         saturations += made[1]
     return overflows, saturations
@@ -166,27 +162,5 @@ def _delayed(layer: Dense, events: np.ndarray) -> tuple[np.ndarray, int]:
     every = np.ascontiguousarray(events, dtype=np.int32)
     sums = np.zeros((*events.shape[:2], layer.weight.shape[0]), np.int64)
     exponent = max(-63, min(63, layer.weight_exp))
-    _spread(kernels.delayed_sums, len(events), (every, weight, slot, waits.astype(np.int64), exponent, sums))
+    spread(kernels.delayed_sums, len(events), (every, weight, slot, waits.astype(np.int64), exponent, sums))
     return products.in_32_bits(sums)
-
-
-def _spread(kernel: Callable, samples: int, arguments: tuple) -> tuple[int, int]:
-    """Runs `kernel` on all samples, in parts on all cores; the totals of what it returns."""
-    threads = _cores()
-    parts = min(samples, _PARTS * threads)
-    if parts == 1 or threads == 1:
-        return kernel(*arguments, 0, samples)
-    bounds = np.linspace(0, samples, parts + 1).astype(int).tolist()
-    made = list(_pool(os.getpid(), threads).map(lambda span: kernel(*arguments, *span), pairwise(bounds)))
-    return sum(one[0] for one in made), sum(one[1] for one in made)
-
-
-def _cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-@lru_cache(maxsize=1)
-def _pool(process: int, threads: int) -> ThreadPoolExecutor:
-    """Kept, since threads take longer to start than a batch to run; another one after a fork, which leaves none."""
-    return ThreadPoolExecutor(threads, thread_name_prefix="snnkd-simulation")

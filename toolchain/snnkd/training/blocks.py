@@ -12,16 +12,16 @@ from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 
 from snnkd import architecture
 from snnkd.errors import QuantizationError
 from snnkd.recipe_tables import Neuron as NeuronSettings
 from snnkd.trace import LayerTrace, SpikeTrace
 from snnkd.training import slayer
-from snnkd.training.cuba import S_SCALE, W_SCALE, Neuron
+from snnkd.training.cuba import Neuron
+from snnkd.training.dynamics import S_SCALE, W_SCALE
+from snnkd.training.products import Block, sums
 
-Block = slayer.block.cuba.Conv | slayer.block.cuba.Dense
 # float32 holds integers up to 2^24; the weights are even, which gives one bit more. Lava wraps convolutions at 2^23.
 INIT_STD = 0.25
 _EXACT = {"dense": 1 << 25, "conv": 1 << 23}
@@ -66,9 +66,9 @@ class Network(torch.nn.Module):
     def forward(self, events: torch.Tensor) -> Output:
         """events: (N, T, C, H, W), integers as float32; a time axis of stride 0 is multiplied once."""
         x = v_last = events.transpose(0, 1)
-        layers = []
+        steps, layers = len(x), []
         for block in self.layers:
-            x, v_last = block.neuron.run(_sums(block, x))
+            x, v_last = block.neuron.run(sums(block, x), steps, reuse=True)
             layers.append(x)
         return Output(layers, v_last)
 
@@ -83,9 +83,9 @@ class Network(torch.nn.Module):
             return
         x = events.transpose(0, 1)
         for block in self.layers:
-            a = _sums(block, x)
+            a = sums(block, x)
             block.neuron.set_threshold(round(self.threshold_gain * float(a.std()) * W_SCALE))
-            x, _ = block.neuron.run(a)
+            x, _ = block.neuron.run(a, len(x))
 
     @torch.no_grad()
     def trace(self, events: np.ndarray, names: list[str]) -> SpikeTrace:
@@ -97,24 +97,6 @@ class Network(torch.nn.Module):
             layers.append(LayerTrace(name, spikes.transpose(0, 1).byte().cpu().numpy()))
         v_last = (output.v_last * S_SCALE).int().cpu().numpy()
         return SpikeTrace("slayer", events, (*layers[:-1], replace(layers[-1], v_last=v_last)))
-
-
-def _sums(block: Block, x: torch.Tensor) -> torch.Tensor:
-    """Synaptic sums (T, N, ...) of x (T, N, ...)."""
-    if x.shape[0] > 1 and x.stride(0) == 0:
-        a = _synapse(block, x[:1])
-        return a.expand(x.shape[0], *a.shape[1:])
-    return _synapse(block, x)
-
-
-def _synapse(block: Block, x: torch.Tensor) -> torch.Tensor:
-    synapse = block.synapse
-    weight = synapse.pre_hook_fx(synapse.weight)[..., 0]
-    if isinstance(block, slayer.block.cuba.Dense):
-        return F.linear(x.flatten(2), weight.flatten(1))
-    stride, padding, dilation = synapse.stride[:2], synapse.padding[:2], synapse.dilation[:2]
-    a = F.conv2d(x.flatten(0, 1), weight, None, stride, padding, dilation, synapse.groups)
-    return a.unflatten(0, x.shape[:2])
 
 
 def _block(layer: architecture.Layer, shape: tuple[int, ...], settings: NeuronSettings, weight_bits: int) -> Block:

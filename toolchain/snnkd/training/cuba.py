@@ -10,27 +10,28 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+from torch.autograd.function import once_differentiable
 
-from snnkd.fixedpoint import STATE_LIMIT, STATE_SHIFT, THRESHOLD_LIMIT, WEIGHT_MAX, WEIGHT_MIN
+from snnkd.fixedpoint import STATE_SHIFT, THRESHOLD_LIMIT, WEIGHT_MAX, WEIGHT_MIN
 from snnkd.training import slayer
+from snnkd.training.dynamics import S_SCALE, W_SCALE, Cuba, implementation
 
 _lava = slayer.neuron.cuba
 
-W_SCALE = 1 << 6  # a weight of 1.0 is the integer 64
-S_SCALE = W_SCALE << STATE_SHIFT  # a state of 1.0 is the integer 4096
-_INT32 = 1 << 31
 
-
-class _Round(torch.autograd.Function):
-    """Rounds to multiples of `step`; the gradient passes straight through (Bengio et al. 2013)."""
+class _Quantize(torch.autograd.Function):
+    """Rounds weight x gain and clips it; the gradient passes straight through (Bengio et al. 2013), but not, as with
+    torch's clamp, where the result is `low` or `high`."""
 
     @staticmethod
-    def forward(ctx, values, step):  # pyright: ignore
-        return torch.round(values / step) * step
+    def forward(ctx, weight, gain, low, high):  # pyright: ignore
+        rounded = torch.mul(weight, gain).round_().clamp_(low, high)
+        ctx.save_for_backward((rounded > low) & (rounded < high))
+        return rounded.div_(gain)
 
     @staticmethod
     def backward(ctx, grad):  # pyright: ignore
-        return grad, None
+        return grad * ctx.saved_tensors[0], None, None, None
 
 
 def quantize(weight: torch.Tensor, bits: int = 8) -> torch.Tensor:
@@ -40,98 +41,60 @@ def quantize(weight: torch.Tensor, bits: int = 8) -> torch.Tensor:
     are zero outside of it.
     """
     step = 1 << (9 - bits)
-    return _Round.apply(weight, step).clamp(WEIGHT_MIN, WEIGHT_MAX + 2 - step)  # pyright: ignore
-
-
-def dynamics(
-    a: torch.Tensor,
-    current_keep: torch.Tensor,
-    voltage_keep: torch.Tensor,
-    threshold: torch.Tensor,
-    u: torch.Tensor,
-    v: torch.Tensor,
-    keep_current: bool = False,
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None, torch.Tensor, torch.Tensor, int, int]:
-    """Runs T steps of the integer dynamics; the plain definition in torch.
-
-    a: (T, N, ...) float32, the integer activation / 64, exact (|integer| < 2^24). current_keep, voltage_keep:
-    float64 (4096 - decay) / 4096. threshold: float64 vThMant << 6. u, v: float64 integer states (N, ...) before the
-    first step. All integers are held in float64, where each product and sum here is exact (below 2^53).
-
-    Returns spikes (T, N, ...) float32; v before the reset (T, N, ...) float32 / 4096; u likewise or None; the states
-    u and v after the last step's reset; the number of wraps of u and of clips of v.
-    """
-    spikes = torch.empty_like(a, memory_format=torch.contiguous_format)
-    voltage = torch.empty_like(spikes)
-    current = torch.empty_like(spikes) if keep_current else None
-    remembers = bool((current_keep != 0).any())
-    overflows = saturations = 0
-    for t in range(a.shape[0]):
-        arriving = a[t].double().mul_(S_SCALE)
-        u = torch.trunc(u * current_keep).add_(arriving) if remembers else arriving
-        u, wrapped = _wrap(u)
-        v = torch.trunc(v * voltage_keep).add_(u)
-        v, clipped = _saturate(v)
-        overflows, saturations = overflows + wrapped, saturations + clipped
-        fired = v > threshold
-        spikes[t] = fired
-        voltage[t] = v / S_SCALE
-        if current is not None:
-            current[t] = u / S_SCALE
-        v = v.masked_fill_(fired, 0.0)
-    return spikes, voltage, current, u, v, overflows, saturations
-
-
-def _wrap(u: torch.Tensor) -> tuple[torch.Tensor, int]:
-    """One correction of u by 2^24, as Lava makes it, behind the wrap of its int32; how many of both were made."""
-    low, high = torch.aminmax(u)
-    if high <= STATE_LIMIT and low > -STATE_LIMIT:
-        return u, 0
-    overflows = 0
-    if high >= _INT32 or low < -_INT32:  # a current that stays out of its 24 bits can grow so far
-        wrapped = torch.remainder(u + _INT32, 2 * _INT32) - _INT32
-        u, overflows = wrapped, int((wrapped != u).sum())
-    above, below = u > STATE_LIMIT, u <= -STATE_LIMIT
-    return u - 2 * STATE_LIMIT * (above.double() - below.double()), overflows + int((above | below).sum())
-
-
-def _saturate(v: torch.Tensor) -> tuple[torch.Tensor, int]:
-    low, high = torch.aminmax(v)
-    if max(-low, high) < STATE_LIMIT:
-        return v, 0
-    clipped = v.clamp(1 - STATE_LIMIT, STATE_LIMIT - 1)
-    return clipped, int((clipped != v).sum())
+    return _Quantize.apply(weight, 1 / step, WEIGHT_MIN // step, (WEIGHT_MAX + 2) // step - 1)  # pyright: ignore
 
 
 class _Cuba(torch.autograd.Function):
-    """`dynamics` with the gradients of SLAYER (Shrestha & Orchard 2018; lava-dl `spike.py`, `leaky_integrator.py`):
+    """The dynamics with the gradients of SLAYER (Shrestha & Orchard 2018; lava-dl `spike.py`, `leaky_integrator.py`):
+    the surrogate of the spike, and the leaks backwards through time; wraps, clips and resets pass nothing.
 
-    ds/dv = scale / (2 tau) exp(-|v - threshold| / tau); the leaks are passed backwards through time, wraps, clips and
-    resets are not.
+    a: (D, N, ...), dense in memory behind D = `steps` or 1; u, v: int32 (N, ...) in the same order, changed in place.
+    reuse: nobody else needs a, its memory may hold what the backward pass needs.
     """
 
     @staticmethod
-    def forward(ctx: Any, a, current_keep, voltage_keep, threshold, u, v, tau, scale):  # pyright: ignore
-        spikes, voltage, _, u, v, overflows, saturations = dynamics(a, current_keep, voltage_keep, threshold, u, v)
-        ctx.save_for_backward(voltage, spikes[-1], current_keep, voltage_keep, threshold, tau)
-        ctx.scale = scale
-        ctx.counts = None
-        v_last = (v / S_SCALE).float()
-        totals = torch.tensor([overflows, saturations])
-        ctx.mark_non_differentiable(u, v, totals)
-        return spikes, v_last, u, v, totals
+    def forward(ctx: Any, a, steps, neurons, u, v, reuse):  # pyright: ignore
+        ctx.set_materialize_grads(False)
+        ctx.neurons, ctx.distinct, ctx.voltage = neurons, len(a), None
+        spikes = _over_steps(a, steps)
+        if ctx.needs_input_grad[0]:
+            ctx.voltage = a if reuse and len(a) == steps else _over_steps(a, steps)
+        voltage = None if ctx.voltage is None else _flat(ctx.voltage)
+        counts = implementation(a.device).forward(_flat(a), neurons, _flat(u, 0), _flat(v, 0), _flat(spikes), voltage)
+        ctx.mark_non_differentiable(counts)
+        return spikes, v.float().div_(S_SCALE), counts
 
     @staticmethod
-    def backward(ctx: Any, grad_spikes, grad_v_last, *_):  # pyright: ignore
-        voltage, last, current_keep, voltage_keep, threshold, tau = ctx.saved_tensors
-        tau, threshold = tau.float(), (threshold / S_SCALE).float()
-        grad = (voltage - threshold).abs_().div_(-tau).exp_().mul_(ctx.scale / (2 * tau)).mul_(grad_spikes)
-        grad[-1] += grad_v_last * (1 - last)
-        for keep in (voltage_keep.float(), current_keep.float()):
-            if bool((keep != 0).any()):
-                for t in range(grad.shape[0] - 2, -1, -1):
-                    grad[t].addcmul_(grad[t + 1], keep)
-        return grad, None, None, None, None, None, None, None
+    @once_differentiable
+    def backward(ctx: Any, grad_spikes, grad_last, _):  # pyright: ignore
+        voltage = ctx.voltage
+        given = torch.zeros_like(voltage) if grad_spikes is None else _like(grad_spikes, voltage)
+        last = None if grad_last is None else _flat(_like(grad_last, voltage[0]), 0)
+        out = _over_steps(voltage, ctx.distinct)
+        implementation(voltage.device).backward(_flat(given), last, _flat(voltage), ctx.neurons, _flat(out))
+        return out, None, None, None, None, None
+
+
+def _over_steps(a: torch.Tensor, steps: int) -> torch.Tensor:
+    """An empty float32 (steps, N, ...), each step of it in the memory order of a step of a."""
+    return torch.empty_strided((steps, *a.shape[1:]), (a[0].numel(), *a.stride()[1:]), device=a.device)
+
+
+def _dense(a: torch.Tensor) -> torch.Tensor:
+    """a (D, N, ...), copied unless it is contiguous, or would be with its channels (dimension 2) last."""
+    kept = a.ndim > 3 and a.movedim(2, -1).is_contiguous()
+    return a if kept else a.contiguous()
+
+
+def _like(values: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
+    """`values` in the memory order of `other`."""
+    return values if values.stride() == other.stride() else torch.empty_like(other).copy_(values)
+
+
+def _flat(a: torch.Tensor, leading: int = 1) -> torch.Tensor:
+    """(D, M) view of a dense tensor (D, N, ...), (M,) with leading = 0, in the order of memory."""
+    count = a.shape[leading:].numel()
+    return a.as_strided((*a.shape[:leading], count), (*(count,) * leading, 1))
 
 
 class Neuron(_lava.Neuron):
@@ -164,7 +127,7 @@ class Neuron(_lava.Neuron):
         super().__init__(threshold, current_decay, voltage_decay, **options)
         self.weight_bits = weight_bits
         self.tau_grad = options.get("tau_grad", 1)
-        self.overflows = self.saturations = 0
+        self._counts = torch.zeros(2, dtype=torch.int64)
         self.register_buffer("v_th_mantissa", torch.tensor(0, dtype=torch.int32))
         self.set_threshold(int(threshold * W_SCALE))  # cut off, as SLAYER does
 
@@ -181,18 +144,30 @@ class Neuron(_lava.Neuron):
         """Weights rounded to `weight_bits` bits in SLAYER's units, or as integers with `descale`."""
         return quantize(weight * W_SCALE, self.weight_bits) / (1 if descale else W_SCALE)
 
-    def run(self, a: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Time-first forward pass: a (T, N, ...) -> spikes (T, N, ...) and v after the last reset (N, ...)."""
+    def run(self, a: torch.Tensor, steps: int | None = None, reuse: bool = False) -> tuple[torch.Tensor, torch.Tensor]:
+        """Time-first forward pass: a (T, N, ...) -> spikes (T, N, ...) and v after the last reset (N, ...).
+
+        With `steps`, a is (1, N, ...): the same at all of so many steps. With `reuse`, nobody else may need the
+        values of a, as is so behind a product: its memory then keeps what the backward pass needs.
+        """
         if self.shape is None:
             self.shape = a.shape[2:]
             self.num_neurons = self.shape.numel()
+        a = _dense(a)
         u, v = self._states(a)
-        tau = self.tau_grad * _lava.TAU_RHO_MULT * self.v_th_mantissa.double() / W_SCALE
-        scale = self.scale_rho * _lava.SCALE_RHO_MULT
-        spikes, v_last, u, v, totals = _Cuba.apply(a, *self._keeps(), self._level(), u, v, tau, scale)  # pyright: ignore
-        self.overflows, self.saturations = (int(total) for total in totals)
+        spikes, v_last, self._counts = _Cuba.apply(a, steps or len(a), self._cuba(), u, v, reuse)  # pyright: ignore
         self._remember(u, v)
         return (spikes if self.drop is None else self.drop(spikes)), v_last
+
+    @property
+    def overflows(self) -> int:
+        """How often u wrapped in the last forward pass."""
+        return int(self._counts[0])
+
+    @property
+    def saturations(self) -> int:
+        """How often v was clipped in the last forward pass."""
+        return int(self._counts[1])
 
     def forward(self, input: torch.Tensor) -> torch.Tensor:
         """SLAYER's layout: input (N, ..., T) -> spikes (N, ..., T)."""
@@ -201,25 +176,29 @@ class Neuron(_lava.Neuron):
     def dynamics(self, input: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """u and v before the reset, (N, ..., T) in SLAYER's units; no gradients."""
         with torch.no_grad():
-            a = input.movedim(-1, 0)
-            _, voltage, current, *_ = dynamics(a, *self._keeps(), self._level(), *self._states(a), keep_current=True)
-        assert current is not None
-        return current.movedim(0, -1), voltage.movedim(0, -1)
+            a = input.movedim(-1, 0).contiguous()
+            (u, v), parameters, kernels = self._states(a), self._cuba(), implementation(a.device)
+            current, voltage, fired = torch.empty_like(a), torch.empty_like(a), torch.empty_like(a[:1])
+            for t in range(len(a)):
+                step = slice(t, t + 1)
+                kernels.forward(_flat(a[step]), parameters, u.view(-1), v.view(-1), _flat(fired), _flat(voltage[step]))
+                current[t] = u
+        return (current / S_SCALE).movedim(0, -1), (voltage / S_SCALE).movedim(0, -1)
 
-    def _keeps(self) -> tuple[torch.Tensor, torch.Tensor]:
-        one = torch.tensor(self.p_scale, dtype=torch.float64, device=self.current_decay.device)
-        return (one - self.current_decay.round()) / one, (one - self.voltage_decay.round()) / one
-
-    def _level(self) -> torch.Tensor:
-        return self.v_th_mantissa.double() * (1 << STATE_SHIFT)
+    def _cuba(self) -> Cuba:
+        decays = (self.current_decay, self.voltage_decay)
+        current, voltage = (min(max(round(float(decay)), 0), self.p_scale) for decay in decays)
+        tau, scale = self.tau_grad * _lava.TAU_RHO_MULT * self.threshold, self.scale_rho * _lava.SCALE_RHO_MULT
+        return Cuba(current, voltage, int(self.v_th_mantissa) << STATE_SHIFT, tau, scale)
 
     def _states(self, a: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """The integer states to start from: zero, or those of the last call with `persistent_state`."""
+        """int32 u and v (N, ...), in the order of a, to start from: zero, or with `persistent_state` the last ones."""
+        u, v = (torch.empty_like(a[0], dtype=torch.int32).zero_() for _ in range(2))
         if self.persistent_state and self.current_state.shape == a.shape[1:]:
-            return self.current_state.double() * S_SCALE, self.voltage_state.double() * S_SCALE
-        zero = torch.zeros(a.shape[1:], dtype=torch.float64, device=a.device)
-        return zero, zero
+            u.copy_(self.current_state * S_SCALE)
+            v.copy_(self.voltage_state * S_SCALE)
+        return u, v
 
     def _remember(self, u: torch.Tensor, v: torch.Tensor) -> None:
-        if self.persistent_state:
-            self.current_state, self.voltage_state = u / S_SCALE, v / S_SCALE  # float64: u may be beyond 24 bits
+        if self.persistent_state:  # float64: u may be beyond 24 bits
+            self.current_state, self.voltage_state = u.double() / S_SCALE, v.double() / S_SCALE

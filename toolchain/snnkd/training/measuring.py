@@ -13,7 +13,7 @@ import torch
 from snnkd import evaluation
 from snnkd.network import IntNet, Readout
 from snnkd.training.blocks import Network
-from snnkd.training.cuba import S_SCALE
+from snnkd.training.dynamics import S_SCALE
 from snnkd.training.feed import Feed
 
 

@@ -1,0 +1,110 @@
+"""The quick implementations of the neuron's dynamics against the plain one: all bits forward, float32 backward."""
+
+import importlib.util
+import os
+import subprocess
+import sys
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from snnkd.training.dynamics import Cuba, implementation, plain
+
+# Triton's interpreter has to be chosen before anything imports Triton: test_triton starts another process for it.
+INTERPRETED = "TRITON_INTERPRET" in os.environ
+
+
+@pytest.fixture(scope="module")
+def quick():
+    return importlib.import_module(f"snnkd.training.dynamics.{'gpu' if INTERPRETED else 'compiled'}")
+
+
+@pytest.mark.skipif(INTERPRETED, reason="this is that process")
+@pytest.mark.skipif(importlib.util.find_spec("triton") is None, reason="Triton is not installed")
+def test_triton():
+    """The tests below with the kernels for CUDA."""
+    command = [sys.executable, "-m", "pytest", __file__, "-p", "no:cacheprovider", "-k", "equals or count"]
+    done = subprocess.run(command, env=os.environ | {"TRITON_INTERPRET": "1"}, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout
+    assert "2 passed" in done.stdout
+
+
+def run(kernels, a, neurons, steps, states, keep=True):
+    u, v = (state.clone() for state in states)
+    spikes = torch.full((steps, a.shape[1]), -1.0)
+    voltage = torch.full_like(spikes, -1.0) if keep else None
+    counts = kernels.forward(a, neurons, u, v, spikes, voltage)
+    return spikes, voltage, u, v, counts
+
+
+def gradients(kernels, grad, last, voltage, neurons, distinct):
+    out = torch.full((distinct, grad.shape[1]), torch.nan)
+    kernels.backward(grad, last, voltage, neurons, out)
+    return out
+
+
+@settings(max_examples=5 if INTERPRETED else 40, deadline=None)
+@given(
+    seed=st.integers(0, 1 << 32),
+    size=st.sampled_from([1, 7, 300, 2048, 2500]),
+    steps=st.integers(1, 5),
+    still=st.booleans(),
+    decays=st.tuples(st.integers(0, 4096), st.integers(0, 4096)) | st.sampled_from([(0, 0), (4096, 4096), (0, 4096)]),
+    level=st.sampled_from([1, 64, 5000, (1 << 17) - 1]),
+    largest=st.sampled_from([1 << 8, 1 << 14, 1 << 18, (1 << 25) - 1]),
+    tau=st.sampled_from([0.01, 1.0, 30.0]),
+)
+def test_equals_the_plain_definition(quick, seed, size, steps, still, decays, level, largest, tau):
+    random = torch.Generator().manual_seed(seed)
+    neurons = Cuba(*decays, level << 6, tau, 1.5)
+    a = torch.randint(-largest, largest + 1, (1 if still else steps, size), generator=random) / 64
+    states = [torch.randint(-(1 << 22), 1 << 22, (size,), generator=random, dtype=torch.int32) for _ in "uv"]
+    expected = run(plain, a, neurons, steps, states)
+    for one, other in zip(expected, run(quick, a, neurons, steps, states), strict=True):
+        assert torch.equal(one, other)
+    bare = run(quick, a, neurons, steps, states, keep=False)
+    assert torch.equal(bare[0], expected[0]) and torch.equal(bare[4], expected[4])
+    if not still:
+        aliased = a.clone()
+        voltage = expected[1]
+        u, v = (state.clone() for state in states)
+        quick.forward(aliased, neurons, u, v, torch.empty_like(a), aliased)
+        assert torch.equal(aliased, voltage), "voltage may be the memory of a"
+
+    grad = torch.randn((steps, size), generator=random)
+    for last in (None, torch.randn(size, generator=random)):
+        wanted = gradients(plain, grad, last, expected[1], neurons, len(a))
+        found = gradients(quick, grad, last, expected[1], neurons, len(a))
+        torch.testing.assert_close(found, wanted, rtol=1e-5, atol=1e-6 * max(1.0, 1 / tau))
+
+
+def test_every_count_is_reached(quick):
+    a = torch.full((6, 40), ((1 << 25) - 2) / 64)
+    counts = run(quick, a, Cuba(0, 0, 1 << 23, 1.0, 1.0), 6, [torch.zeros(40, dtype=torch.int32)] * 2)[4]
+    assert counts.min() > 0
+
+
+def test_the_device_chooses():
+    assert implementation(torch.device("cpu")).__name__.endswith("compiled")
+    assert implementation(torch.device("cuda")).__name__.endswith("gpu")
+    assert implementation(torch.device("meta")) is plain
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_on_a_gpu():
+    """In a process of its own: the interpreter, once chosen, stays."""
+    code = """
+import torch
+from snnkd.training.dynamics import Cuba, gpu, plain
+a = torch.randint(-(1 << 20), 1 << 20, (9, 5000)) / 64
+neurons, made = Cuba(700, 123, 5000 << 6, 2.0, 1.0), {}
+for device, kernels in (("cpu", plain), ("cuda", gpu)):
+    u, v = (torch.zeros(5000, dtype=torch.int32, device=device) for _ in "uv")
+    spikes, voltage = (torch.empty(9, 5000, device=device) for _ in "sv")
+    counts = kernels.forward(a.to(device), neurons, u, v, spikes, voltage)
+    made[device] = [x.cpu() for x in (spikes, voltage, u, v, counts)]
+assert all(map(torch.equal, made["cpu"], made["cuda"]))
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)

@@ -1,0 +1,134 @@
+"""The same in one compiled pass for the CPU, parallel over neurons and samples. See `implementation`."""
+
+# An intrinsic is called without its first parameter, the typing context.
+# pyright: reportCallIssue=false
+
+from __future__ import annotations
+
+from math import factorial, log
+
+import numpy as np
+import torch
+from llvmlite import ir
+from numba.core import types
+from numba.extending import intrinsic
+
+from snnkd.fixedpoint import DECAY_BITS
+from snnkd.simulation.kernels import step
+from snnkd.simulation.threads import spread
+from snnkd.simulation.vectors import jit
+from snnkd.training.dynamics import S_SCALE, Cuba
+
+_BLOCK = 2048  # neurons whose states stay in the nearest cache over all steps
+_FLAT = 80.0  # 2^-80 of a gradient is 0: no product becomes a denormal number, which are slow
+
+_i32, _f32 = np.int32, np.float32
+_SCALE = np.float32(S_SCALE)
+_C0, _C1, _C2, _C3, _C4, _C5, _C6 = (_f32(log(2) ** k / factorial(k)) for k in range(7))  # 2^x as a series
+
+
+@intrinsic
+def _as_float(typing_context, bits):
+    """The float32 that has these 32 bits."""
+
+    def generate(context, builder, signature, arguments):
+        return builder.bitcast(arguments[0], ir.FloatType())
+
+    return types.float32(types.int32), generate
+
+
+@jit
+def _power(y):
+    """2^-y for y >= 0, 0 from _FLAT on; relative error below 3e-7."""
+    near = min(y, _f32(_FLAT))
+    whole = _i32(near + _f32(0.5))
+    x = _f32(whole) - near
+    series = ((((((_C6 * x + _C5) * x + _C4) * x + _C3) * x + _C2) * x) + _C1) * x + _C0
+    return series * _as_float(_i32(_i32(_i32(127) - whole) << 23)) if y < _f32(_FLAT) else _f32(0)
+
+
+@jit
+def _forward(a, keep_current, keep_voltage, level, u, v, spikes, voltage, first, last):
+    """Blocks `first` to `last` of neurons; voltage is (0, 0) where it is not wanted. Returns the counts."""
+    overflows = saturations = 0
+    repeat = spikes.shape[0] // a.shape[0]
+    every = np.empty(_BLOCK, np.float32)  # voltage may be the memory of a: written at once, it would forbid vectors
+    for block in range(first, last):
+        part = slice(block * _BLOCK, (block + 1) * _BLOCK)
+        current, membrane = u[part], v[part]
+        kept = every[: current.shape[0]]
+        for t in range(spikes.shape[0]):
+            arriving, fired = a[t // repeat, part], spikes[t, part]
+            wrapped = clipped = _i32(0)
+            for i in range(current.shape[0]):
+                one, other, wraps, clips = step(
+                    _i32(arriving[i] * _SCALE), current[i], membrane[i], keep_current, keep_voltage, _i32(0)
+                )
+                wrapped, clipped = _i32(wrapped + wraps), _i32(clipped + clips)
+                fires = other > level
+                current[i] = one
+                membrane[i] = _i32(0) if fires else other
+                kept[i] = _f32(other)
+                fired[i] = _f32(1) if fires else _f32(0)
+            if voltage.shape[0]:
+                row = voltage[t, part]
+                for i in range(kept.shape[0]):
+                    row[i] = kept[i]
+            overflows += wrapped
+            saturations += clipped
+    return overflows, saturations
+
+
+@jit
+def _backward(grad, grad_last, voltage, level, rate, height, keep_current, keep_voltage, out, first, last):
+    """Blocks `first` to `last` of neurons; all that is in it is float32, grad_last (0,) where there is none."""
+    repeat = grad.shape[0] // out.shape[0]
+    into_v, into_u = np.empty(_BLOCK, np.float32), np.empty(_BLOCK, np.float32)
+    for block in range(first, last):
+        part = slice(block * _BLOCK, (block + 1) * _BLOCK)
+        into_u[:] = into_v[:] = _f32(0)
+        if grad_last.shape[0]:
+            ends = voltage[-1, part]
+            for i in range(ends.shape[0]):
+                into_v[i] = grad_last[block * _BLOCK + i] if ends[i] <= level else _f32(0)
+        for back in range(grad.shape[0]):
+            t = grad.shape[0] - 1 - back
+            given, before, made = grad[t, part], voltage[t, part], out[t // repeat, part]
+            fresh = repeat == 1 or back == 0
+            for i in range(given.shape[0]):
+                of_v = given[i] * (height * _power(abs(before[i] - level) * rate)) + into_v[i]
+                of_u = of_v + into_u[i]
+                into_v[i] = keep_voltage * of_v
+                into_u[i] = keep_current * of_u
+                made[i] = of_u if fresh else made[i] + of_u
+    return 0, 0
+
+
+def forward(
+    a: torch.Tensor,
+    neurons: Cuba,
+    u: torch.Tensor,
+    v: torch.Tensor,
+    spikes: torch.Tensor,
+    voltage: torch.Tensor | None,
+) -> torch.Tensor:
+    """See `implementation`."""
+    wanted = np.empty((0, 0), np.float32) if voltage is None else voltage.numpy()
+    keeps = (_i32((1 << DECAY_BITS) - decay) for decay in (neurons.current_decay, neurons.voltage_decay))
+    arrays = u.numpy(), v.numpy(), spikes.numpy(), wanted
+    blocks = -(-u.numel() // _BLOCK)
+    counts = spread(_forward, blocks, (a.numpy(), *keeps, _i32(neurons.level), *arrays), torch.get_num_threads())
+    return torch.tensor(counts)
+
+
+def backward(
+    grad: torch.Tensor, grad_last: torch.Tensor | None, voltage: torch.Tensor, neurons: Cuba, out: torch.Tensor
+) -> None:
+    """See `implementation`."""
+    last = np.empty(0, np.float32) if grad_last is None else grad_last.numpy()
+    rate = _f32(1 / (neurons.tau * S_SCALE * np.log(2)))
+    height = _f32(neurons.scale / (2 * neurons.tau))
+    arguments = (
+        grad.numpy(), last, voltage.numpy(), _f32(neurons.level), rate, height, *map(_f32, neurons.keeps), out.numpy()
+    )  # fmt: skip
+    spread(_backward, -(-voltage.shape[1] // _BLOCK), arguments, torch.get_num_threads())

@@ -1,0 +1,73 @@
+"""The definition in plain torch, on any device. See `implementation` for arguments and results."""
+
+from __future__ import annotations
+
+import torch
+
+from snnkd.fixedpoint import STATE_LIMIT
+from snnkd.training.dynamics import S_SCALE, Cuba
+
+_INT32 = 1 << 31
+
+
+def forward(
+    a: torch.Tensor,
+    neurons: Cuba,
+    u: torch.Tensor,
+    v: torch.Tensor,
+    spikes: torch.Tensor,
+    voltage: torch.Tensor | None,
+) -> torch.Tensor:
+    """All integers are held in float64, where each product and sum here is exact (below 2^53)."""
+    keep_current, keep_voltage = neurons.keeps
+    current, membrane = u.double(), v.double()
+    overflows = saturations = 0
+    for t in range(spikes.shape[0]):
+        current = torch.trunc(current * keep_current) + a[t if len(a) > 1 else 0].double() * S_SCALE
+        current, wrapped = _wrap(current)
+        membrane = torch.trunc(membrane * keep_voltage) + current
+        membrane, clipped = _saturate(membrane)
+        overflows, saturations = overflows + wrapped, saturations + clipped
+        fired = membrane > neurons.level
+        spikes[t] = fired
+        if voltage is not None:
+            voltage[t] = membrane
+        membrane = membrane.masked_fill(fired, 0.0)
+    u.copy_(current)
+    v.copy_(membrane)
+    return torch.tensor([overflows, saturations])
+
+
+def _wrap(u: torch.Tensor) -> tuple[torch.Tensor, int]:
+    """One correction of u by 2^24, as Lava makes it, behind the wrap of its int32; how many of both were made."""
+    low, high = torch.aminmax(u)
+    if high <= STATE_LIMIT and low > -STATE_LIMIT:
+        return u, 0
+    overflows = 0
+    if high >= _INT32 or low < -_INT32:  # a current that stays out of its 24 bits can grow so far
+        wrapped = torch.remainder(u + _INT32, 2 * _INT32) - _INT32
+        u, overflows = wrapped, int((wrapped != u).sum())
+    above, below = u > STATE_LIMIT, u <= -STATE_LIMIT
+    return u - 2 * STATE_LIMIT * (above.double() - below.double()), overflows + int((above | below).sum())
+
+
+def _saturate(v: torch.Tensor) -> tuple[torch.Tensor, int]:
+    low, high = torch.aminmax(v)
+    if max(-low, high) < STATE_LIMIT:
+        return v, 0
+    clipped = v.clamp(1 - STATE_LIMIT, STATE_LIMIT - 1)
+    return clipped, int((clipped != v).sum())
+
+
+def backward(
+    grad: torch.Tensor, grad_last: torch.Tensor | None, voltage: torch.Tensor, neurons: Cuba, out: torch.Tensor
+) -> None:
+    """The surrogate, then the leaks of v and u backwards through time; wraps, clips and resets pass nothing."""
+    tau = neurons.tau * S_SCALE
+    made = (voltage - neurons.level).abs_().div_(-tau).exp_().mul_(neurons.scale / (2 * neurons.tau)).mul_(grad)
+    if grad_last is not None:
+        made[-1] += grad_last * (voltage[-1] <= neurons.level)
+    for keep in reversed(neurons.keeps):
+        for t in range(len(made) - 2, -1, -1):
+            made[t].addcmul_(made[t + 1], torch.tensor(keep, dtype=made.dtype, device=made.device))
+    out.copy_(made if len(out) > 1 or len(made) == 1 else made.sum(dim=0, keepdim=True))
