@@ -4,12 +4,14 @@ import numpy as np
 import pytest
 import torch
 
-from snnkd import recipe_tables
+from snnkd import evaluation, recipe_tables
 from snnkd.architecture import Architecture, Dense
 from snnkd.datasets import Split
 from snnkd.encoding import Encoding
 from snnkd.training.blocks import Network
 from snnkd.training.feed import Feed
+from snnkd.training.quantization import to_intnet
+from snnkd.training.store import SpikeStore
 from snnkd.training.teachers import Teacher
 
 IMAGES, STEPS, CLASSES, VARIANTS = 23, 5, 3, 3  # 15 bits per image: no whole number of bytes
@@ -31,6 +33,11 @@ def make_network(feed: Feed) -> Network:
     return network
 
 
+def make_teacher(network: Network, feed: Feed) -> Teacher:
+    bits = feed.encoding.message_bits
+    return Teacher(to_intnet(network.blocks, network.input_shape, message_bits=bits), feed)
+
+
 @pytest.fixture(params=["direct", "poisson", "rate", "latency"])
 def feed(request) -> Feed:
     return make_feed(request.param)
@@ -42,7 +49,7 @@ def fresh(network: Network, feed: Feed, indices: np.ndarray, variant: int) -> to
 
 
 def check(teacher: Teacher, network: Network, feed: Feed, indices: np.ndarray, variant: int) -> None:
-    sat = teacher.sat(feed.batch(indices, variant)[0], indices, variant)
+    sat = teacher.sat(indices, variant)
     expected = fresh(network, feed, indices, variant)
     assert sat.shape == (STEPS, CLASSES, len(indices)) and sat.dtype == torch.float32
     assert torch.equal(sat, expected)
@@ -50,7 +57,7 @@ def check(teacher: Teacher, network: Network, feed: Feed, indices: np.ndarray, v
 
 def test_cached_spikes_equal_fresh_ones_in_any_order(feed):
     network = make_network(feed)
-    teacher = Teacher(network, IMAGES, VARIANTS, STEPS, CLASSES)
+    teacher = make_teacher(network, feed)
     random = np.random.default_rng(5)
     for _ in range(30):  # partly known, partly new, of any size and variant
         indices = random.permutation(IMAGES)[: random.integers(1, IMAGES + 1)]
@@ -60,32 +67,53 @@ def test_cached_spikes_equal_fresh_ones_in_any_order(feed):
     assert any(not torch.equal(everything, fresh(network, feed, np.arange(IMAGES), v)) for v in range(1, VARIANTS))
 
 
-def test_what_was_computed_once_is_read_from_the_cache(feed):
-    network = make_network(feed)
-    teacher = Teacher(network, IMAGES, VARIANTS, STEPS, CLASSES)
+def test_what_was_computed_once_is_read_from_the_store(feed, monkeypatch):
+    asked = []
+    simulate = evaluation.simulate
+
+    def counted(net, events):
+        asked.append(len(events))
+        return simulate(net, events)
+
+    monkeypatch.setattr(evaluation, "simulate", counted)
+    teacher = make_teacher(make_network(feed), feed)
     half = np.arange(0, IMAGES, 2)
-    expected = teacher.sat(feed.batch(half, 1)[0], half, 1)
+    expected = teacher.sat(half, 1)
     assert expected.any()
-    for block in network.layers:  # whoever changes a teacher behind its back sees what it spiked before
-        block.synapse.weight.zero_()
-    events, _ = feed.batch(np.arange(IMAGES), 1)
-    sat = teacher.sat(events, np.arange(IMAGES), 1)
-    assert torch.equal(sat[..., half], expected)
-    assert not sat[..., 1::2].any()
+    assert torch.equal(teacher.sat(half[::-1].copy(), 1), expected.flip(2))
+    teacher.sat(np.arange(IMAGES), 1)
+    teacher.sat(half, 2)
+    assert asked == [len(half), IMAGES - len(half), len(half)]
 
 
-def test_spikes_are_kept_as_bits():
-    network = make_network(make_feed("direct"))
-    images, variants, steps, classes = 1000, 4, 25, 10
-    teacher = Teacher(network, images, variants, steps, classes)
-    held = sum(value.nbytes for value in vars(teacher).values() if isinstance(value, np.ndarray))
-    assert held <= images * variants * (-(-steps * classes // 8) + 1)
+@pytest.mark.parametrize("count", [1, 8, 15, 24, 33])
+def test_spikes_are_kept_as_bits(count):
+    random = np.random.default_rng(0)
+    spikes = random.integers(0, 2, (3, 50, 6, count), dtype=np.uint8)
+    store = SpikeStore(50, 3, lambda indices, variant: spikes[variant, indices])
+    for variant in (2, 0):
+        indices = random.permutation(50)[:31]
+        read = store.read(indices, variant)
+        assert read.dtype == torch.float32
+        np.testing.assert_array_equal(read.numpy(), spikes[variant, indices].transpose(1, 0, 2))
+    held = [bits.nbytes for bits in store._bits if bits is not None]
+    assert held == [50 * 6 * -(-count // 8)] * 2
 
 
-def test_the_network_is_frozen():
-    network = make_network(make_feed("rate")).train()
-    teacher = Teacher(network, IMAGES, VARIANTS, STEPS, CLASSES)
-    assert not teacher.network.training
-    assert not any(parameter.requires_grad for parameter in teacher.network.parameters())
-    indices = np.arange(4)
-    assert not teacher.sat(make_feed("rate").batch(indices)[0], indices, 0).requires_grad
+@pytest.mark.parametrize("kind", ["direct", "rate", "poisson"])
+@pytest.mark.parametrize("stored", [True, False])
+def test_batches_are_the_events_of_the_encoder(kind, stored, monkeypatch):
+    """From the store or not; channels last and time first in memory, so that no product has to copy them."""
+    if not stored:
+        monkeypatch.setattr("snnkd.training.feed._STORED", 0)
+    random = np.random.default_rng(2)
+    split = Split(random.integers(0, 256, (9, 3, 4, 5)).astype(np.uint8), random.integers(0, 4, 9))
+    augment = recipe_tables.Data(shift=1, flip=True, variants=2)
+    feed = Feed(split, Encoding(kind, 6), torch.device("cpu"), augment, seed=1)
+    for variant in (0, 1, 0):
+        indices = random.permutation(9)[:7]
+        events, labels = feed.batch(indices, variant)
+        np.testing.assert_array_equal(events.numpy(), feed.events(indices, variant))
+        np.testing.assert_array_equal(labels.numpy(), split.labels[indices])
+        assert events.transpose(0, 1).movedim(2, -1)[:1].is_contiguous()
+        assert (events.stride(1) == 0) == (kind == "direct")

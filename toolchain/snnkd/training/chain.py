@@ -17,6 +17,7 @@ from snnkd.recipe import Recipe
 from snnkd.recipe_tables import Stage
 from snnkd.training.blocks import Network
 from snnkd.training.feed import Feed
+from snnkd.training.quantization import to_intnet
 from snnkd.training.teachers import Teacher
 from snnkd.training.trainer import OnBatch, OnEpoch, Training
 
@@ -92,8 +93,9 @@ class Chain:
         teacher = None
         if stage.distil is not None and networks is not None:
             assert stage.distil.teacher is not None, "a loaded recipe has its teachers filled in"
-            steps, classes = recipe.encoding.steps, self.plan(name).outputs
-            teacher = Teacher(networks[stage.distil.teacher], len(augmented), augmented.variants, steps, classes)
+            network = networks[stage.distil.teacher]
+            bits = augmented.encoding.message_bits
+            teacher = Teacher(to_intnet(network.blocks, network.input_shape, message_bits=bits), augmented)
         return Training(
             name=name,
             stage=stage,

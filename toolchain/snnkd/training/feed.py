@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -12,6 +13,9 @@ from snnkd import recipe_tables
 from snnkd.augmentation import variant
 from snnkd.datasets import Split
 from snnkd.encoding import Encoding
+from snnkd.training.store import SpikeStore
+
+_STORED = 1 << 30  # bytes of encoded events that may be kept
 
 
 @dataclass(frozen=True)
@@ -43,14 +47,30 @@ class Feed:
     def batch(self, indices: np.ndarray, number: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
         """Events (B, T, C, H, W) float32 and labels (B,) int64 of variant `number` of the images at `indices`.
 
-        Direct encoding keeps a time axis of stride 0, so that the first layer's product is made once.
+        In memory, time comes first and channels last. Direct encoding keeps a time axis of stride 0, so that the
+        first layer's product is made once; other events are encoded once and kept as bits where there is room.
         """
-        events = self.events(indices, number)
-        repeats = events.strides[1] == 0 and events.shape[1]
-        tensor = torch.tensor(events[:, :1] if repeats else events).to(self.device).float()
-        if repeats:
-            tensor = tensor.expand(-1, repeats, -1, -1, -1)
-        return tensor, torch.from_numpy(self.split.labels[indices]).to(self.device)
+        channels, high, wide = self.split.images.shape[1:]
+        if self._store is not None:
+            flat = self._store.read(indices, number).to(self.device)
+        else:
+            events = self.events(indices, number)
+            distinct = events[:, :1] if events.strides[1] == 0 else events
+            flat = torch.from_numpy(distinct.transpose(1, 0, 3, 4, 2).astype(np.float32, order="C")).to(self.device)
+        events = flat.view(len(flat), len(indices), high, wide, channels).movedim(-1, 2).transpose(0, 1)
+        labels = torch.from_numpy(self.split.labels[indices]).to(self.device)
+        return events.expand(-1, self.encoding.steps, -1, -1, -1), labels
+
+    @cached_property
+    def _store(self) -> SpikeStore | None:
+        pixels = self.split.images[0].size if len(self) else 0
+        size = self.variants * len(self) * self.encoding.steps * -(-pixels // 8)
+        if self.encoding.message_bits or not 0 < size <= _STORED:
+            return None
+        return SpikeStore(len(self), self.variants, self._flat_events)
+
+    def _flat_events(self, indices: np.ndarray, number: int) -> np.ndarray:
+        return self.events(indices, number).transpose(0, 1, 3, 4, 2).reshape(len(indices), self.encoding.steps, -1)
 
     def blocks(self, size: int = 512) -> Iterator[np.ndarray]:
         """Indices of the whole split in order, in blocks."""

@@ -1,38 +1,31 @@
-"""Frozen teachers: their spiking activation tensors are computed once per image variant and kept as bits."""
+"""Frozen teachers: their spiking activation tensors, by the integer engine, once per image variant."""
 
 from __future__ import annotations
 
 import numpy as np
 import torch
 
-from snnkd.training.blocks import Network
+from snnkd import evaluation
+from snnkd.network import IntNet
+from snnkd.training.feed import Feed
+from snnkd.training.store import SpikeStore
 
 
 class Teacher:
-    """A trained network whose output spikes others imitate.
+    """A trained network whose output spikes on `feed` others imitate.
 
     What an image makes it spike depends on the image, its variant and (Poisson) its index only, so each SAT is
-    computed the first time that it is needed and then read from a cache of T x classes bits per image and variant.
+    computed the first time that it is needed, and T x classes bits of it are kept.
     """
 
-    def __init__(self, network: Network, images: int, variants: int, steps: int, classes: int):
-        self.network = network.eval().requires_grad_(False)
-        self._shape = (steps, classes)
-        self._bits = np.zeros((variants, images, -(-steps * classes // 8)), dtype=np.uint8)
-        self._known = np.zeros((variants, images), dtype=bool)
+    def __init__(self, net: IntNet, feed: Feed):
+        self._net, self._feed = net, feed
+        self._store = SpikeStore(len(feed), feed.variants, self._spikes)
 
-    @torch.no_grad()
-    def sat(self, events: torch.Tensor, indices: np.ndarray, variant: int) -> torch.Tensor:
-        """Output spikes (T, classes, B) float32 for a batch of `events` (B, T, C, H, W) of the images `indices`."""
-        missing = np.flatnonzero(~self._known[variant, indices])
-        if missing.size:
-            # All are missing or none, as a rule; indexing would unfold the time axis of direct encoding.
-            unseen = events if len(missing) == len(indices) else events[torch.from_numpy(missing)]
-            spikes = self.network(unseen).sat.permute(2, 0, 1).flatten(1)
-            fresh = indices[missing]
-            self._bits[variant, fresh] = np.packbits(spikes.bool().cpu().numpy(), axis=1)
-            self._known[variant, fresh] = True
-        steps, classes = self._shape
-        flat = np.unpackbits(self._bits[variant, indices], axis=1, count=steps * classes)
-        sat = torch.from_numpy(flat).to(events.device).float().unflatten(1, self._shape)
-        return sat.permute(1, 2, 0)
+    def sat(self, indices: np.ndarray, variant: int) -> torch.Tensor:
+        """Output spikes (T, classes, B) float32 on the images `indices` in a variant."""
+        return self._store.read(indices, variant).transpose(1, 2).to(self._feed.device)
+
+    def _spikes(self, indices: np.ndarray, variant: int) -> np.ndarray:
+        trace = evaluation.simulate(self._net, self._feed.events(indices, variant))
+        return trace.layers[-1].spikes.reshape(len(indices), trace.steps, -1)

@@ -136,7 +136,7 @@ class Training:
         self, objective: Objective, optimizer: torch.optim.Optimizer, indices: np.ndarray, variant: int
     ) -> tuple[dict[str, float], int]:
         events, labels = self.train.batch(indices, variant)
-        teacher = self.teacher.sat(events, indices, variant) if self.teacher is not None else None
+        teacher = self.teacher.sat(indices, variant) if self.teacher is not None else None
         output = self.network(events)
         terms = objective.terms(output.sat, labels, teacher)
         loss = torch.stack(list(terms.values())).sum()
@@ -164,5 +164,5 @@ def learning_rate(optimizer: Optimizer, done: float) -> float:
 def _optimizer(network: Network, settings: Optimizer) -> torch.optim.Optimizer:
     weights = [block.synapse.weight for block in network.layers]
     if settings.kind == "sgd":
-        return torch.optim.SGD(weights, lr=settings.lr, momentum=0.9, weight_decay=settings.weight_decay)
-    return torch.optim.Adam(weights, lr=settings.lr, weight_decay=settings.weight_decay)
+        return torch.optim.SGD(weights, lr=settings.lr, momentum=0.9, weight_decay=settings.weight_decay, fused=True)
+    return torch.optim.Adam(weights, lr=settings.lr, weight_decay=settings.weight_decay, fused=True)
