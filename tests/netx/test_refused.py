@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from snnkd import netx
+from snnkd.errors import FormatError
 
 
 def put(group, name, value):
@@ -36,6 +37,17 @@ def virtual(file):
     file["layer/3"].create_virtual_dataset("weight", layout)
 
 
+def compressed(file):
+    weight = file["layer/3/weight"][()]
+    del file["layer/3/weight"]
+    file["layer/3"].create_dataset("weight", data=weight, compression="gzip")
+
+
+def never_written(file):
+    del file["layer/3/weight"]
+    file["layer/3"].create_dataset("weight", (3, 18), "i4", fillvalue=2)
+
+
 def huge(file):
     del file["layer/3/weight"]
     file["layer/3"].create_dataset("weight", (3, 1 << 40), "i1", chunks=(1, 1 << 20))
@@ -61,6 +73,8 @@ def attribute(name, value):
         (external_storage, ["layer/3: weight", "in another file"]),
         (virtual, ["layer/3: weight", "in another file"]),
         (huge, ["layer/3: weight", "more than"]),
+        (compressed, ["layer/3: weight", "compressed"]),
+        (never_written, ["layer/3: weight", "damaged"]),
         (setting("layer/3/weight", np.full((3, 18), np.nan)), ["layer/3: weight", "NaN"]),
         (setting("layer/3/weight", np.full((3, 18), 1e300)), ["layer/3: weight", "32 bits"]),
         (setting("layer/3/weight", np.zeros((3, 18))), ["layer/3: weight", "all weights are 0"]),
@@ -80,7 +94,11 @@ def attribute(name, value):
         (setting("layer/3/delay", [1, 2]), ["layer/3: delay", "(2,)"]),
         (setting("layer/1/delay", [1, 2]), ["layer/1: delay", "Lava ignores"]),
         (setting("layer/1/groups", [1, 1]), ["layer/1: groups"]),
+        (setting("layer/1/groups", [1]), ["layer/1: groups"]),
         (setting("layer/1/groups", 0), ["groups 0"]),
+        (setting("layer/1/padding", [1]), ["layer/1: padding"]),
+        (setting("layer/1/bias", 3), ["layer/1: bias", "expected 2 values"]),
+        (setting("layer/3/neuron/iDecay", [[1024]]), ["layer/3/neuron: iDecay", "(1, 1)"]),
         (setting("layer/1/stride", [1, 2, 3]), ["layer/1: stride"]),
         (setting("layer/1/stride", [0, 1]), ["stride"]),
         (setting("layer/1/shape", [2, 9, 9]), ["layer/1: shape", "expected (2, 3, 3)"]),
@@ -93,9 +111,13 @@ def attribute(name, value):
         (setting("layer/2/type", "dense_rec"), ["layer/2: type: 'dense_rec'", "recurrent"]),
         (setting("layer/2/type", "mystery"), ["layer/2: type: 'mystery'", "skips it in silence"]),
         (setting("layer/2/type", "average"), ["layer/2: type: 'average'"]),
+        (setting("layer/2/type", np.bytes_(b"flatten ")), ["layer/2: type: 'flatten '"]),  # for NetX, spaces count
+        (setting("layer/2/type", np.array([[b"flatten"]])), ["layer/2: type", "one short string"]),
         (setting("layer/2/type", 3), ["layer/2: type", "one short string"]),
         (setting("layer/2/type", "input"), ["layer/2: type", "must be the first"]),
         (setting("layer/0/shape", [1, 4, 6]), ["input shapes differ"]),
+        (setting("layer/0/shape", [1, 5, 4]), ["input shapes differ"]),
+        (setting("layer/0/shape", [1 << 20, 1 << 20, 1]), ["layer/0: shape", "at most"]),
         (attribute("snnkd_steps", 0), ["snnkd_steps"]),
         (attribute("snnkd_steps", "many"), ["snnkd_steps"]),
         (attribute("snnkd_steps", 2.5), ["snnkd_steps"]),
@@ -105,6 +127,10 @@ def attribute(name, value):
         (attribute("snnkd_encoding", "{"), ["snnkd_encoding", "not valid JSON"]),
         (attribute("snnkd_encoding", "[" * 100000), ["snnkd_encoding"]),
         (attribute("snnkd_encoding", "3"), ["snnkd_encoding", "JSON object"]),
+        (attribute("snnkd_encoding", '{"a": NaN}'), ["snnkd_encoding", "no number"]),
+        (attribute("snnkd_encoding", '{"a": 1e999}'), ["snnkd_encoding", "no number"]),
+        (attribute("snnkd_encoding", '{"\\ud800": 1}'), ["snnkd_encoding", "not valid JSON"]),
+        (attribute("snnkd_encoding", np.bytes_(b'{"\xff": 1}')), ["snnkd_encoding", "UTF-8"]),
         (attribute("snnkd_encoding", 3), ["snnkd_encoding"]),
         (attribute("snnkd_readout", '{"kind": "average"}'), ["readout"]),
         (attribute("snnkd_readout", json.dumps({"sort": 1})), ["snnkd_readout", "sort"]),
@@ -165,17 +191,42 @@ def test_a_heap_that_the_library_would_walk_for_ever(path, edited, refused):
     first_object = raw.index(b"GCOL") + 16
     raw[first_object : first_object + 16] = bytes(16)
     path.write_bytes(raw)
-    refused(path, "string heap", "empty object")
-
-
-def test_a_string_that_claims_four_gigabytes(path, edited, refused):
-    edited(path, type_in_a_heap)
-    with h5py.File(path) as file:
-        offset = file["layer/3/neuron/type"].id.get_offset()
-    raw = bytearray(path.read_bytes())
-    raw[offset + 3] = 198
-    path.write_bytes(raw)
     refused(path, "layer/3/neuron: type", "damaged")
+
+
+@pytest.mark.parametrize(
+    ("change", "place"),
+    [
+        (type_in_a_heap, "layer/3/neuron: type"),
+        (attribute("snnkd_provenance", '{"text": "%s"}' % ("x" * 70000)), "attribute snnkd_provenance"),
+    ],
+)
+def test_a_text_that_claims_three_gigabytes(path, edited, refused, change, place):
+    """The HDF5 library would take them."""
+    raw = bytearray(edited(path, change).read_bytes())
+    heap = raw.index(b"GCOL")
+    reference = raw.index(heap.to_bytes(8, "little") + b"\1\0\0\0")  # behind the text's length
+    raw[reference - 4 : reference] = (3 << 30).to_bytes(4, "little")
+    path.write_bytes(raw)
+    refused(path, place, "damaged")
+
+
+def test_quotations_are_plain_and_short(path, edited):
+    def change(file):
+        put(file, "layer/2/type", np.bytes_("\x1b[31m\n"))
+
+    with pytest.raises(FormatError) as error:
+        netx.load(edited(path, change))
+    assert str(error.value).isprintable() and "type" in str(error.value)
+    with pytest.raises(FormatError) as error:
+        netx.load(edited(path, attribute("snnkd_steps", "1" * 60000)))
+    assert len(str(error.value)) < len(str(path)) + 500
+
+
+def test_a_newer_form_of_the_format(path, tmp_path, refused):
+    with h5py.File(path) as file, h5py.File(tmp_path / "newer.net", "w", libver="latest") as newer:
+        file.copy("layer", newer)
+    refused(tmp_path / "newer.net", "newer form of HDF5")
 
 
 def test_not_a_file(tmp_path, refused):

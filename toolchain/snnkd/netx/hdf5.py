@@ -1,30 +1,33 @@
-"""Reading an HDF5 file that is not to be trusted: hard links only, sizes checked first, errors that name the place."""
+"""Groups, arrays and texts of an HDF5 file that is not to be trusted, with errors that name file, layer and field."""
 
 from __future__ import annotations
 
 import contextlib
 import mmap
-import struct
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
 
-import h5py
 import numpy as np
 
 from snnkd.errors import FormatError
+from snnkd.netx import hdf5_arrays as arrays
+from snnkd.netx import hdf5_format as form
 
-MAX_ELEMENTS = 1 << 26  # of one array: four times what the largest networks for one board hold
 _MAX_TEXT = 1 << 20
-_HEAP = b"GCOL\x01\0\0\0"  # a collection of strings: this, its size, then objects of a 16 byte header each
+_MAX_PROBLEM = 300
+_EXTERNAL_LINK = re.compile(rb"\x01\x08\x40(.)", re.DOTALL)  # version, flags, kind; the length of its name
 
 
 @dataclass(frozen=True)
 class Group:
     """A group of an open file; `file` and `place` ('layer/0') name it in messages."""
 
-    handle: h5py.Group
+    data: form.Bytes
+    header: form.Messages
+    members: dict[str, int | None]
     file: str
     place: str = ""
 
@@ -33,129 +36,136 @@ class Group:
         return f"{self.file}: {self.place}" if self.place else self.file
 
     def error(self, name: str, problem: str) -> FormatError:
-        return FormatError(": ".join(part for part in (self.file, self.place, name, problem) if part))
+        """What the file says is quoted without its control characters, and not at length."""
+        told = ": ".join(part for part in (name, problem) if part)[:_MAX_PROBLEM]
+        return FormatError(f"{self.where}: " + "".join(c if c.isprintable() else "\ufffd" for c in told))
 
     def names(self) -> list[str]:
-        return list(self.handle.keys())
+        return list(self.members)
 
     def __contains__(self, name: str) -> bool:
-        return name in self.names()
+        return name in self.members
 
     def group(self, name: str) -> Group:
         """The group `name`; FormatError where it is missing, a link or something else."""
-        member = self._member(name)
-        if not isinstance(member, h5py.Group):
-            raise self.error(name, "expected a group")
-        return Group(member, self.file, f"{self.place}/{name}" if self.place else name)
+        with self._reading(name):
+            header = self._header(name)
+        found = Group(self.data, header, {}, self.file, f"{self.place}/{name}" if self.place else name)
+        with found._reading(""):
+            found.members.update(_members(self.data, header))
+        return found
 
     def numbers(self, name: str) -> np.ndarray:
         """The array `name`: integers as int64, floats truncated towards zero as NetX does, all in 32 bits."""
-        dataset = self._array(name)
-        if dataset.dtype.kind not in "iuf":
-            raise self.error(name, f"expected numbers, found {dataset.dtype}")
-        values = np.asarray(dataset[()])
-        if values.dtype.kind == "f" and not np.isfinite(values).all():
+        return self._numbers(name, self._array(name))
+
+    def integers(self, name: str) -> np.ndarray:
+        """The array `name` as int64; FormatError where it holds floats (a float decay makes Lava hang)."""
+        array = self._array(name)
+        if array.kind not in "iu":
+            raise self.error(name, f"expected integers, found {array}")
+        return self._numbers(name, array)
+
+    def text(self, name: str) -> str:
+        """The short string `name`, a scalar or of shape (1,), as NetX takes it: spaces count."""
+        array = self._array(name)
+        if array.kind not in "SO" or array.shape not in ((), (1,)) or array.size > 256:
+            raise self.error(name, f"expected one short string, found {array} of shape {array.shape}")
+        with self._reading(name):
+            return arrays.string(self.data, array, 256).decode("ascii", "replace")
+
+    def attribute(self, name: str) -> np.ndarray | str | None:
+        """The attribute `name`: up to 16 integers or one string; None where there is none."""
+        with self._reading(f"attribute {name}"):
+            array = arrays.attribute(self.header, name)
+            if array is None:
+                return None
+            if array.kind not in "iuSO" or prod(array.shape) > (1 if array.kind in "SO" else 16):
+                raise form.Damaged(f"unexpected {array} of shape {array.shape}")
+            if array.kind in "iu":
+                return array.values()
+            if array.shape not in ((), (1,)):
+                raise form.Damaged(f"expected one string, found the shape {array.shape}")
+            try:
+                return arrays.string(self.data, array, _MAX_TEXT).decode("utf-8")
+            except UnicodeDecodeError as error:
+                raise form.Damaged("expected text in UTF-8") from error
+
+    def _numbers(self, name: str, array: arrays.Array) -> np.ndarray:
+        if array.kind not in "iuf":
+            raise self.error(name, f"expected numbers, found {array}")
+        values = array.values()
+        if array.kind == "f" and not np.isfinite(values).all():
             raise self.error(name, "holds NaN or infinite values")
         if values.size and (values.min() < -(1 << 31) or values.max() >= 1 << 31):
             raise self.error(name, f"values {values.min()} to {values.max()} do not fit 32 bits")
         return values.astype(np.int64)
 
-    def integers(self, name: str) -> np.ndarray:
-        """The array `name` as int64; FormatError where it holds floats (a float decay makes Lava hang)."""
-        dtype = self._array(name).dtype
-        if dtype.kind not in "iu":
-            raise self.error(name, f"expected integers, found {dtype}")
-        return self.numbers(name)
+    @contextlib.contextmanager
+    def _reading(self, name: str) -> Iterator[None]:
+        try:
+            yield
+        except form.Damaged as error:
+            raise self.error(name, str(error)) from error
 
-    def text(self, name: str) -> str:
-        """The short string `name`, a scalar or of shape (1,)."""
-        dataset = self._array(name)
-        if dataset.size != 1 or h5py.check_string_dtype(dataset.dtype) is None or dataset.dtype.itemsize > 256:
-            raise self.error(name, f"expected one short string, found {dataset.dtype} of shape {dataset.shape}")
-        if dataset.dtype.kind == "O" and not 0 < self._stored_length(dataset) <= 256:
-            raise self.error(name, "damaged, or longer than any name")
-        value = np.asarray(dataset[()], dtype=object).reshape(-1)[0]
-        raw = value if isinstance(value, bytes) else str(value).encode()
-        return raw.decode("ascii", "replace").strip("\0 ")
+    def _header(self, name: str) -> form.Messages:
+        if name not in self.members:
+            raise form.Damaged("is missing")
+        address = self.members[name]
+        if address is None:
+            raise form.Damaged("is a link; expected the data itself, links are not followed")
+        return form.messages(self.data, address)
 
-    def attribute(self, name: str) -> np.ndarray | str | None:
-        """The attribute `name`: up to 16 numbers or one string; None where there is none."""
-        if name not in self.handle.attrs:
-            return None
-        found = self.handle.attrs.get_id(name)
-        is_text = h5py.check_string_dtype(found.dtype) is not None
-        if prod(found.shape) > (1 if is_text else 16) or not (is_text or found.dtype.kind in "iu"):
-            raise self.error(f"attribute {name}", f"unexpected {found.dtype} of shape {found.shape}")
-        value = self.handle.attrs[name]
-        if not is_text:
-            return np.asarray(value)
-        value = np.asarray(value, dtype=object).reshape(-1)[0]
-        if len(value) > _MAX_TEXT:
-            raise self.error(f"attribute {name}", f"a text of {len(value)} characters is too long")
-        return value.decode("utf-8") if isinstance(value, bytes) else str(value)
-
-    def _stored_length(self, dataset: h5py.Dataset) -> int:
-        """Length of a string that lies in a heap, as the reference to it says: the library takes any for real."""
-        offset = dataset.id.get_offset()
-        if offset is None:
-            return -1
-        with Path(self.file).open("rb") as file:
-            file.seek(offset)
-            return int.from_bytes(file.read(4), "little")
-
-    def _member(self, name: str) -> h5py.HLObject:
-        if name not in self.names():
-            raise self.error(name, "is missing")
-        if not isinstance(self.handle.get(name, getlink=True), h5py.HardLink):
-            raise self.error(name, "is a link; expected the data itself, links are not followed")
-        return self.handle[name]
-
-    def _array(self, name: str) -> h5py.Dataset:
-        member = self._member(name)
-        if not isinstance(member, h5py.Dataset):
-            raise self.error(name, "expected an array")
-        if member.external or member.is_virtual:
-            raise self.error(name, "keeps its data in another file; that is not followed")
-        if member.shape is None:
-            raise self.error(name, "is empty")
-        if prod(member.shape) > MAX_ELEMENTS:
-            raise self.error(name, f"shape {member.shape} has more than {MAX_ELEMENTS} elements")
-        return member
+    def _array(self, name: str) -> arrays.Array:
+        with self._reading(name):
+            return arrays.array(self.data, self._header(name))
 
 
 @contextlib.contextmanager
 def opened(path: Path) -> Iterator[Group]:
-    """The root of the file at `path`, open for reading. Whatever goes wrong with it is a FormatError that names it."""
+    """The root of the file at `path`, open for reading. Whatever is wrong with it is a FormatError that names it."""
     if not path.is_file():
         raise FormatError(f"{path}: no such file")
     try:
-        _check_heaps(path)
-        with h5py.File(path, "r") as file:
-            yield Group(file, str(path))
+        if not path.stat().st_size:
+            raise FormatError("is empty")
+        with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+            yield _root(form.Bytes(data), str(path))
     except FormatError as error:
         message = str(error)
         raise (error if message.startswith(str(path)) else FormatError(f"{path}: {message}")) from error
-    except (OSError, RuntimeError, KeyError, ValueError, TypeError, OverflowError, MemoryError) as error:
-        raise FormatError(f"{path}: cannot be read as a .net file (HDF5): {error}") from error
+    except OSError as error:
+        raise FormatError(f"{path}: cannot be read: {error.strerror}") from error
 
 
-def _check_heaps(path: Path) -> None:
-    """Raises FormatError where a string heap's objects do not fill it: the HDF5 library loops for ever on an empty one.
+def _root(data: form.Bytes, name: str) -> Group:
+    try:
+        header = form.root(data)
+        return Group(data, header, _members(data, header), name)
+    except form.Damaged as error:
+        raise FormatError(f"cannot be read as a .net file (HDF5): {error}") from error
 
-    Layout: HDF5 file format specification, III.E "Global Heap" (8 byte sizes, as every .net file has).
-    """
-    with path.open("rb") as file:
-        if not path.stat().st_size:
-            raise FormatError(f"{path}: is empty")
-        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-            start = data.find(_HEAP)
-            while start >= 0:
-                (size,) = struct.unpack("<Q", data[start + 8 : start + 16].ljust(8, b"\0"))
-                end, at = start + size, start + 16
-                while at + 16 <= end <= len(data):
-                    index, _, length = struct.unpack("<HHxxxxQ", data[at : at + 16])
-                    step = length if index == 0 else 16 + (length + 7) // 8 * 8
-                    if step < 16:
-                        raise FormatError(f"{path}: damaged: a string heap at byte {start} has an empty object")
-                    at += step
-                start = data.find(_HEAP, start + 8)
+
+def _members(data: form.Bytes, header: form.Messages) -> dict[str, int | None]:
+    """Addresses of what a group holds. One with links to other files has the newer form: the first of them is named."""
+    described = dict(reversed(header))
+    if form.LINKS in described:
+        links = b"".join(body for kind, body in header if kind == form.LINK) + _link_heap(data, described[form.LINKS])
+        if found := _EXTERNAL_LINK.search(links):
+            name = links[found.end() :][: found[1][0]].decode("utf-8", "replace")
+            raise form.Damaged(f"{name}: is a link to another file; links are not followed")
+        raise form.Damaged(form.NEWER)
+    if form.TABLE not in described:
+        raise form.Damaged("expected a group")
+    return form.members(data, header)
+
+
+def _link_heap(data: form.Bytes, described: bytes) -> bytes:
+    """The first links of a group that has too many for its header (III.G); nothing where they are not found."""
+    counted = 8 * (described[1:2] in (b"\1", b"\3"))
+    heap = int.from_bytes(described[2 + counted : 10 + counted], "little")
+    try:
+        (size,), (block,) = data.unpack("Q", heap + 112), data.unpack("Q", heap + 132)
+        return data.take(block, min(size, 4096))
+    except form.Damaged:
+        return b""

@@ -18,6 +18,7 @@ from snnkd.errors import FormatError
 from snnkd.fixedpoint import DELAY_MAX, THRESHOLD_LIMIT
 from snnkd.network import Conv, Dense, Input, IntNet, Layer, Neuron, Readout, Shape, conv_shape
 from snnkd.netx.hdf5 import Group, opened
+from snnkd.netx.hdf5_format import MAX_ELEMENTS
 from snnkd.netx.weights import convert
 
 _MAX_LAYERS = 1000
@@ -27,7 +28,7 @@ _REFUSED = {
     "unpool": "NetX cannot load unpooling",
     "concat": "NetX cannot load concatenations",
     "kwta": "NetX cannot load winner-take-all layers",
-    "average": "NetX cannot load averages; remove the layer and read the classes from groups of outputs",
+    "average": "only behind the last layer, where it is the readout: NetX cannot load averages",
     "dense_rec": "recurrent layers are not supported",
     "dense_comp": "complex-valued layers are not supported",
 }
@@ -43,13 +44,14 @@ def load(path: str | Path, input_shape: Shape | None = None) -> IntNet:
     with opened(Path(path)) as root:
         layer_groups = _layer_groups(root)
         shape = _input_shape(root, layer_groups, input_shape)
+        layers = tuple(_layers(layer_groups, shape))
         return IntNet(
             input_shape=shape,
-            layers=tuple(_layers(layer_groups, shape)),
+            layers=layers,
             steps=_number(root, "snnkd_steps", 1, 1 << 20),
             message_bits=_number(root, "snnkd_message_bits", 0, 24) or 0,
             encoding=_json(root, "snnkd_encoding"),
-            readout=_readout(root),
+            readout=_readout(root, layer_groups[-1], layers),
             provenance=_json(root, "snnkd_provenance"),
         )
 
@@ -74,7 +76,8 @@ def _input_shape(root: Group, groups: list[Group], given: Shape | None) -> Shape
     if first.text("type") == "input" and "shape" in first:
         shapes[f"{first.where}: shape"] = _shape(first)
     known = {where: tuple(int(extent) for extent in shape) for where, shape in shapes.items() if shape is not None}
-    if len({prod(shape) for shape in known.values()}) > 1:
+    grids = {shape for shape in known.values() if len(shape) == 3}
+    if len({prod(shape) for shape in known.values()}) > 1 or len(grids) > 1:
         raise root.error("", "input shapes differ: " + ", ".join(f"{where} {shape}" for where, shape in known.items()))
     if known:
         return next(iter(known.values()))
@@ -92,11 +95,12 @@ def _layers(groups: list[Group], shape: Shape) -> list[Layer]:
             if index:
                 raise group.error("type", "an input layer must be the first one")
             if "neuron" in group:
-                layers.append(Input(shape, _neuron(group, shape)))
+                layers.append(_input(group, shape))
         elif kind == "flatten":
             shape = (prod(shape),)
-        elif kind == "average" and index == len(groups) - 1 and prod(_shape(group)) == prod(shape):
-            continue  # one neuron per output: nothing is averaged
+        elif kind == "average" and layers and index == len(groups) - 1:  # the readout
+            if prod(shape) % prod(_shape(group)):
+                raise group.error("shape", f"{prod(_shape(group))} classes do not divide {prod(shape)} outputs evenly")
         elif kind in ("dense", "conv"):
             if kind == "dense" and len(shape) == 3 and layers:
                 raise group.error("", f"a dense layer behind neurons of shape {shape} needs a flatten layer in between")
@@ -108,10 +112,20 @@ def _layers(groups: list[Group], shape: Shape) -> list[Layer]:
 
 
 def _shape(group: Group) -> Shape:
-    shape = group.integers("shape").reshape(-1)
-    if shape.size not in (1, 3) or shape.min() < 1:
-        raise group.error("shape", f"expected one or three positive integers, found {shape.tolist()[:8]}")
-    return tuple(int(extent) for extent in shape)
+    shape = group.integers("shape")
+    extents = tuple(shape.reshape(-1).tolist())
+    if shape.shape not in ((1,), (3,)) or min(extents) < 1 or prod(extents) > MAX_ELEMENTS:
+        raise group.error("shape", f"expected [n] or [C, H, W], at most {MAX_ELEMENTS} in all, found {extents[:8]}")
+    return extents
+
+
+def _input(group: Group, shape: Shape) -> Input:
+    if _shape(group) != shape:
+        raise group.error("shape", f"expected {shape}, found {_shape(group)}")
+    for name in ("weight", "bias"):  # of a transform of the image: NetX ignores it, but reads it
+        if name in group and group.numbers(name).size != 1:
+            raise group.error(name, "expected one number")
+    return Input(shape, _neuron(group, shape))
 
 
 def _dense_weight(group: Group) -> np.ndarray:
@@ -165,7 +179,7 @@ def _conv(group: Group, shape: Shape) -> Conv:
     if weight.ndim != 4 or not weight.size:
         raise group.error("weight", f"expected (O, C / groups, kH, kW), found {weight.shape}")
     groups = group.integers("groups")
-    if groups.size != 1:
+    if groups.ndim:
         raise group.error("groups", f"expected one number, found {groups.shape}")
     output = _shape(group)
     layer = Conv(
@@ -175,7 +189,7 @@ def _conv(group: Group, shape: Shape) -> Conv:
         _pair(group, "stride", 1),
         _pair(group, "padding", 0),
         _pair(group, "dilation", 1),
-        int(groups.reshape(())),
+        int(groups),
     )
     if len(shape) == 3 and conv_shape(shape, layer) != output:
         raise group.error("shape", f"expected {conv_shape(shape, layer)} from {shape}, found {output}")
@@ -183,10 +197,10 @@ def _conv(group: Group, shape: Shape) -> Conv:
 
 
 def _pair(group: Group, name: str, low: int) -> tuple[int, int]:
-    values = group.integers(name).reshape(-1)
-    if values.size not in (1, 2) or values.min() < low or values.max() > 1 << 15:
-        raise group.error(name, f"expected one or two small numbers, found {values.tolist()[:8]}")
-    return int(values[0]), int(values[-1])
+    values = group.integers(name)
+    if values.shape not in ((), (2,)) or values.min() < low or values.max() > 1 << 15:
+        raise group.error(name, f"expected one or two small numbers, found {values.reshape(-1).tolist()[:8]}")
+    return int(values.flat[0]), int(values.flat[-1])
 
 
 def _neuron(layer: Group, shape: Shape) -> Neuron:
@@ -205,6 +219,8 @@ def _neuron(layer: Group, shape: Shape) -> Neuron:
     threshold = np.minimum(values["vThMant"], THRESHOLD_LIMIT + 1)
     is_input = layer.text("type") == "input"  # there, bias belongs to a transform of the image that NetX ignores
     bias = None if is_input or "bias" not in layer else _per_neuron(layer, "bias", layer.numbers("bias"), shape)
+    if bias is not None and len(shape) == 3 and layer.numbers("bias").shape not in (shape[:1], shape[::-1]):
+        raise layer.error("bias", f"expected {shape[0]} values or (W, H, C) = {shape[::-1]}: NetX takes no other")
     wrapped = None if bias is None else bias.astype(np.int16).astype(np.int32)
     return Neuron(values["iDecay"], values["vDecay"], threshold, wrapped)
 
@@ -219,7 +235,7 @@ def _parameter(group: Group, name: str, shape: Shape) -> np.ndarray:
 
 def _per_neuron(group: Group, name: str, values: np.ndarray, shape: Shape) -> np.ndarray:
     """int32 of shape (), (C,) or `shape`. For each neuron of a convolution Lava wants (W, H, C)."""
-    if values.size == 1:
+    if values.size == 1 and values.ndim <= 1:
         return values.reshape(()).astype(np.int32)
     if values.shape == shape[:1]:
         return values.astype(np.int32)
@@ -238,12 +254,20 @@ def _number(root: Group, name: str, low: int, high: int) -> int | None:
     return int(value.reshape(()))
 
 
+def _finite(text: str) -> float:
+    value = float(text)
+    if not np.isfinite(value):
+        raise ValueError(f"{text[:20]} is no number")
+    return value
+
+
 def _json(root: Group, name: str) -> dict[str, Any] | None:
     text = root.attribute(name)
     if text is None:
         return None
     try:
-        data = json.loads(text) if isinstance(text, str) else 0
+        data = json.loads(text, parse_constant=_finite, parse_float=_finite) if isinstance(text, str) else 0
+        json.dumps(data, ensure_ascii=False).encode()  # not so where it has halves of characters
     except (ValueError, RecursionError) as error:
         raise root.error(f"attribute {name}", f"not valid JSON: {error}") from error
     if data is not None and not isinstance(data, dict):
@@ -251,10 +275,13 @@ def _json(root: Group, name: str) -> dict[str, Any] | None:
     return data
 
 
-def _readout(root: Group) -> Readout:
+def _readout(root: Group, last: Group, layers: tuple[Layer, ...]) -> Readout:
+    """What the attribute says; in a file without one, a trailing `average` tells the neurons of each class."""
     data = _json(root, "snnkd_readout")
     if data is None:
-        return Readout()
-    if not data.keys() <= {"kind", "ties"}:
-        raise root.error("attribute snnkd_readout", f"expected kind and ties, found {', '.join(map(str, data))[:80]}")
+        averaged = last.text("type") == "average"
+        return Readout(population=prod(layers[-1].shape) // prod(_shape(last)) if averaged else 1)
+    if not data.keys() <= {"kind", "ties", "population"}:
+        found = ", ".join(map(str, data))[:80]
+        raise root.error("attribute snnkd_readout", f"expected kind, ties and population, found {found}")
     return Readout(**data)
