@@ -30,8 +30,8 @@ ROW_LIMIT = 32767 // GROUP  # largest element of a row for which these 16 bits a
 # Eight bytes of 0 or 1, the first one lowest, times this have their bits side by side in the highest byte.
 _PACK = 0x0102040810204080
 _ACTIVE = [[k for k in range(8) if bits >> k & 1] for bits in range(256)]
-_COUNTS = np.array([len(places) for places in _ACTIVE], np.int64)
-_OFFSETS = np.array([(places + [0] * 8)[:8] for places in _ACTIVE], np.uint8).reshape(-1)
+ACTIVE_COUNTS = np.array([len(places) for places in _ACTIVE], np.int64)
+ACTIVE_OFFSETS = np.array([(places + [0] * 8)[:8] for places in _ACTIVE], np.uint8).reshape(-1)
 
 # Numba's cache on disk looks at a function's own file only, and a kernel calls functions of others.
 _SOURCES = b"".join(path.read_bytes() for path in sorted(Path(__file__).parent.glob("*.py")))
@@ -47,7 +47,7 @@ def jit(function: Callable[..., Any]) -> Callable[..., Any]:
         return numba.njit(function, nogil=True)
 
 
-def _vector_at(context, builder, array_type, array, index, lanes):
+def vector_at(context, builder, array_type, array, index, lanes):
     """Pointer to `lanes` elements of a contiguous array from a flat index on."""
     data = cgutils.create_struct_proxy(array_type)(context, builder, value=array).data
     element = context.get_data_type(array_type.dtype)
@@ -62,7 +62,8 @@ def _integer_at(context, builder, array_type, array, index, bits):
     return builder.bswap(value) if sys.byteorder == "big" else value
 
 
-def _splat(builder, value, vector):
+def splat(builder, value, vector):
+    """A vector that has `value` in each lane."""
     first = builder.insert_element(ir.Constant(vector, ir.Undefined), value, ir.Constant(ir.IntType(32), 0))
     return builder.shuffle_vector(first, first, ir.Constant(ir.VectorType(ir.IntType(32), vector.count), None))
 
@@ -79,8 +80,8 @@ def _add_vector(lanes):
 
     def add(typing_context, sums, at, weight, start):
         def generate(context, builder, signature, arguments):
-            target = _vector_at(context, builder, sums, arguments[0], arguments[1], lanes)
-            source = _vector_at(context, builder, weight, arguments[2], arguments[3], lanes)
+            target = vector_at(context, builder, sums, arguments[0], arguments[1], lanes)
+            source = vector_at(context, builder, weight, arguments[2], arguments[3], lanes)
             return _accumulate(context, builder, target, builder.load(source, align=2), lanes)
 
         return types.void(sums, at, weight, start), generate
@@ -100,12 +101,12 @@ def add_rows(typing_context, sums, at, weight, start, rows, position):
         total = None
         for k in range(GROUP):
             place = builder.add(arguments[5], ir.Constant(index_type, k))
-            row = builder.load(_vector_at(context, builder, rows, arguments[4], place, 1), align=4)
+            row = builder.load(vector_at(context, builder, rows, arguments[4], place, 1), align=4)
             row = builder.sext(builder.extract_element(row, ir.Constant(ir.IntType(32), 0)), index_type)
             offset = builder.add(arguments[3], row)
-            addend = builder.load(_vector_at(context, builder, weight, arguments[2], offset, TILE), align=2)
+            addend = builder.load(vector_at(context, builder, weight, arguments[2], offset, TILE), align=2)
             total = addend if total is None else builder.add(total, addend)
-        target = _vector_at(context, builder, sums, arguments[0], arguments[1], TILE)
+        target = vector_at(context, builder, sums, arguments[0], arguments[1], TILE)
         return _accumulate(context, builder, target, total, TILE)
 
     return types.void(sums, at, weight, start, rows, position), generate
@@ -136,16 +137,16 @@ def bits_at(typing_context, bits, at):
 
 
 @intrinsic
-def _store_active(typing_context, found, at, table, bits, base, scale):
+def store_active(typing_context, found, at, table, bits, base, scale):
     """found[at : at + 8] = (base + table[8 * bits :][:8]) << scale; int32, uint8."""
 
     def generate(context, builder, signature, arguments):
         wide = ir.VectorType(ir.IntType(32), 8)
         start = builder.mul(arguments[3], ir.Constant(arguments[3].type, 8))
-        offsets = builder.load(_vector_at(context, builder, table, arguments[2], start, 8), align=1)
-        first, shift = (_splat(builder, builder.trunc(x, ir.IntType(32)), wide) for x in arguments[4:])
+        offsets = builder.load(vector_at(context, builder, table, arguments[2], start, 8), align=1)
+        first, shift = (splat(builder, builder.trunc(x, ir.IntType(32)), wide) for x in arguments[4:])
         indices = builder.shl(builder.add(builder.zext(offsets, wide), first), shift)
-        builder.store(indices, _vector_at(context, builder, found, arguments[0], arguments[1], 8), align=4)
+        builder.store(indices, vector_at(context, builder, found, arguments[0], arguments[1], 8), align=4)
         return context.get_dummy_value()
 
     return types.void(found, at, table, bits, base, scale), generate
@@ -159,7 +160,7 @@ def put(typing_context, array, at, value):
     """array[at] = value, int32, without asking whether `at` is below 0."""
 
     def generate(context, builder, signature, arguments):
-        target = _vector_at(context, builder, array, arguments[0], arguments[1], 1)
+        target = vector_at(context, builder, array, arguments[0], arguments[1], 1)
         element = builder.bitcast(target, ir.IntType(32).as_pointer())
         builder.store(builder.trunc(arguments[2], ir.IntType(32)), element, align=4)
         return context.get_dummy_value()
@@ -172,7 +173,7 @@ def clear_group(typing_context, array, at):
     """array[at : at + GROUP] = 0, int32."""
 
     def generate(context, builder, signature, arguments):
-        target = _vector_at(context, builder, array, arguments[0], arguments[1], GROUP)
+        target = vector_at(context, builder, array, arguments[0], arguments[1], GROUP)
         builder.store(ir.Constant(target.type.pointee, None), target, align=4)
         return context.get_dummy_value()
 
@@ -187,8 +188,8 @@ def active(events, first, inputs, found, place, scale):
     whole = inputs & ~7
     for base in range(0, whole, 8):
         bits = packed(events, first + base)
-        _store_active(found, at, _OFFSETS, bits, base, scale)
-        at += _COUNTS[bits]
+        store_active(found, at, ACTIVE_OFFSETS, bits, base, scale)
+        at += ACTIVE_COUNTS[bits]
     for i in range(whole, inputs):
         found[at] = i << scale
         at += events[first + i]

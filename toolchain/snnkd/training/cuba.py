@@ -55,7 +55,7 @@ class _Cuba(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, a, steps, neurons, u, v, reuse):  # pyright: ignore
         ctx.set_materialize_grads(False)
-        ctx.neurons, ctx.distinct, ctx.voltage = neurons, len(a), None
+        ctx.neurons, ctx.distinct, ctx.voltage, ctx.reuse = neurons, len(a), None, reuse
         spikes = _over_steps(a, steps)
         if ctx.needs_input_grad[0]:
             ctx.voltage = a if reuse and len(a) == steps else _over_steps(a, steps)
@@ -67,10 +67,12 @@ class _Cuba(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad_spikes, grad_last, _):  # pyright: ignore
-        voltage = ctx.voltage
+        voltage, ctx.voltage = ctx.voltage, None if ctx.reuse else ctx.voltage
+        if voltage is None:
+            raise RuntimeError("a second backward pass, but `reuse` gave the memory away: run the neuron without it")
         given = torch.zeros_like(voltage) if grad_spikes is None else _like(grad_spikes, voltage)
         last = None if grad_last is None else _flat(_like(grad_last, voltage[0]), 0)
-        out = _over_steps(voltage, ctx.distinct)
+        out = voltage if ctx.reuse and ctx.distinct == len(voltage) else _over_steps(voltage, ctx.distinct)
         implementation(voltage.device).backward(_flat(given), last, _flat(voltage), ctx.neurons, _flat(out))
         return out, None, None, None, None, None
 

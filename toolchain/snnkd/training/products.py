@@ -16,10 +16,11 @@ from torch.autograd.function import once_differentiable
 
 from snnkd.simulation.threads import spread
 from snnkd.simulation.vectors import jit
-from snnkd.training import slayer
+from snnkd.training import slayer, sparse
 
 Block = slayer.block.cuba.Conv | slayer.block.cuba.Dense
 
+_PART = 64  # images at a time
 _FEW = 24  # input channels below which the matrix product is quicker, measured with kernels of 3 x 3
 
 
@@ -34,11 +35,12 @@ def sums(block: Block, x: torch.Tensor) -> torch.Tensor:
 
 
 def _dense(x: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
-    if x.ndim < 5:
-        return F.linear(x, weight.flatten(1))
-    # Weights are brought into the order that x has in memory, not x into that of the weights.
-    weight = weight.reshape(len(weight), *x.shape[2:]).movedim(1, -1)
-    return F.linear(x.movedim(2, -1).flatten(2), weight.flatten(1))
+    if x.ndim == 5:  # weights are brought into the order that x has in memory, not x into that of the weights
+        weight = weight.reshape(len(weight), *x.shape[2:]).movedim(1, -1)
+        x = x.movedim(2, -1).flatten(2)
+    rows, weight = x.flatten(0, 1), weight.flatten(1)
+    a = sparse.Product.apply(rows, weight) if sparse.pays(rows, len(weight)) else F.linear(rows, weight)
+    return a.unflatten(0, x.shape[:2])  # pyright: ignore[reportAttributeAccessIssue]
 
 
 def _conv(synapse: Any, x: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
@@ -79,10 +81,14 @@ def _input_gradient(
     """(M, C, H, W) from grad (M, O, H', W'), channels last."""
     count, channels, high, wide = shape
     kernel_h, kernel_w = weight.shape[2:]
-    columns = grad.movedim(1, -1).flatten(0, 2) @ weight.movedim(1, -1).flatten(1)
-    columns = columns.view(count, *grad.shape[2:], kernel_h, kernel_w * channels)
+    rows, kernels = grad.movedim(1, -1), weight.movedim(1, -1).flatten(1)
     padded = torch.empty(count, high + 2 * padding[0], (wide + 2 * padding[1]) * channels)
-    spread(_add_up, count, (columns.numpy(), padded.numpy(), stride[0], stride[1] * channels), torch.get_num_threads())
+    columns = torch.empty(_PART, *rows.shape[1:3], kernel_h, kernel_w * channels)  # stays in the cache
+    for start in range(0, count, _PART):
+        part = rows[start : start + _PART]
+        torch.mm(part.flatten(0, 2), kernels, out=columns[: len(part)].view(-1, kernels.shape[1]))
+        target = padded[start : start + _PART].numpy()
+        spread(_add_up, len(part), (columns.numpy(), target, stride[0], stride[1] * channels), torch.get_num_threads())
     images = padded.view(count, padded.shape[1], -1, channels).movedim(-1, 1)
     return images[:, :, padding[0] : padding[0] + high, padding[1] : padding[1] + wide]
 

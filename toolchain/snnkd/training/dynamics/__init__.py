@@ -43,7 +43,8 @@ def implementation(device: torch.device) -> ModuleType:
     the same at all steps, in SLAYER's units and exact (the integer below 2^25); u, v (M,) int32, the integer states,
     are read and written; spikes (T, M) float32 and, unless None, voltage (T, M) float32, the integer v before the
     reset, are written; voltage may be the memory of a. Returns int64 (2,): wraps of u and clips of v. `backward(grad,
-    grad_last, voltage, neurons, out)`: gradients (T, M) of the spikes and (M,) of the last v to out (D, M) of a.
+    grad_last, voltage, neurons, out)`: gradients (T, M) of the spikes and (M,) of the last v to out (D, M) of a, which
+    may be the memory of voltage.
     """
     if device.type == "cpu":
         from snnkd.training.dynamics import compiled

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from math import factorial, log
 
 import numpy as np
@@ -20,6 +21,7 @@ from snnkd.simulation.vectors import jit
 from snnkd.training.dynamics import S_SCALE, Cuba
 
 _BLOCK = 2048  # neurons whose states stay in the nearest cache over all steps
+_ALONE = 256  # blocks times steps below which to wake another thread takes longer than it saves
 _FLAT = 80.0  # 2^-80 of a gradient is 0: no product becomes a denormal number, which are slow
 
 _i32, _f32 = np.int32, np.float32
@@ -52,7 +54,7 @@ def _forward(a, keep_current, keep_voltage, level, u, v, spikes, voltage, first,
     """Blocks `first` to `last` of neurons; voltage is (0, 0) where it is not wanted. Returns the counts."""
     overflows = saturations = 0
     repeat = spikes.shape[0] // a.shape[0]
-    every = np.empty(_BLOCK, np.float32)  # voltage may be the memory of a: written at once, it would forbid vectors
+    every = np.empty(_BLOCK, np.float32)  # what may be in the memory of an input forbids vectors
     for block in range(first, last):
         part = slice(block * _BLOCK, (block + 1) * _BLOCK)
         current, membrane = u[part], v[part]
@@ -83,7 +85,7 @@ def _forward(a, keep_current, keep_voltage, level, u, v, spikes, voltage, first,
 def _backward(grad, grad_last, voltage, level, rate, height, keep_current, keep_voltage, out, first, last):
     """Blocks `first` to `last` of neurons; all that is in it is float32, grad_last (0,) where there is none."""
     repeat = grad.shape[0] // out.shape[0]
-    into_v, into_u = np.empty(_BLOCK, np.float32), np.empty(_BLOCK, np.float32)
+    into_v, into_u, every = np.empty(_BLOCK, np.float32), np.empty(_BLOCK, np.float32), np.empty(_BLOCK, np.float32)
     for block in range(first, last):
         part = slice(block * _BLOCK, (block + 1) * _BLOCK)
         into_u[:] = into_v[:] = _f32(0)
@@ -100,7 +102,9 @@ def _backward(grad, grad_last, voltage, level, rate, height, keep_current, keep_
                 of_u = of_v + into_u[i]
                 into_v[i] = keep_voltage * of_v
                 into_u[i] = keep_current * of_u
-                made[i] = of_u if fresh else made[i] + of_u
+                every[i] = of_u
+            for i in range(given.shape[0]):
+                made[i] = every[i] if fresh else made[i] + every[i]
     return 0, 0
 
 
@@ -116,9 +120,13 @@ def forward(
     wanted = np.empty((0, 0), np.float32) if voltage is None else voltage.numpy()
     keeps = (_i32((1 << DECAY_BITS) - decay) for decay in (neurons.current_decay, neurons.voltage_decay))
     arrays = u.numpy(), v.numpy(), spikes.numpy(), wanted
-    blocks = -(-u.numel() // _BLOCK)
-    counts = spread(_forward, blocks, (a.numpy(), *keeps, _i32(neurons.level), *arrays), torch.get_num_threads())
-    return torch.tensor(counts)
+    return torch.tensor(_run(_forward, (a.numpy(), *keeps, _i32(neurons.level), *arrays), spikes))
+
+
+def _run(kernel: Callable, arguments: tuple, spikes: torch.Tensor) -> tuple[int, int]:
+    steps, blocks = len(spikes), -(-spikes.shape[1] // _BLOCK)
+    threads = min(torch.get_num_threads(), max(1, blocks * steps // _ALONE))
+    return spread(kernel, blocks, arguments, threads)
 
 
 def backward(
@@ -131,4 +139,4 @@ def backward(
     arguments = (
         grad.numpy(), last, voltage.numpy(), _f32(neurons.level), rate, height, *map(_f32, neurons.keeps), out.numpy()
     )  # fmt: skip
-    spread(_backward, -(-voltage.shape[1] // _BLOCK), arguments, torch.get_num_threads())
+    _run(_backward, arguments, voltage)
