@@ -132,12 +132,20 @@ def test_a_file_that_is_silent_about_its_input(folder, call):
             if file["layer"][group]["type"][()] in (b"input", [b"input"]):
                 file["layer"][group].pop("shape", None)
     status, output, errors = call("inspect", "x.net")
-    assert (status, output) == (2, "") and "does not tell the shape of its input" in errors
+    assert (status, output) == (2, "") and "shape of its input; give it with --input-shape C,H,W" in errors
     shape = ("--input-shape", "2,4,5")
     status, output, _ = call("inspect", "x.net", *shape, "--json")
     assert status == 0 and json.loads(output)["input_shape"] == [2, 4, 5]
     assert call("verify", "x.net", *shape, "--input", "events.npy", "--against", "fast")[0] == 0
     assert call("simulate", "x.net", *shape, "--input", "events.npy", "--out", "trace.npz")[0] == 0
+    assert (call("profile", "x.net")[0], call("profile", "x.net", "--input-shape", "2x4x5")[0]) == (2, 2)
+    status, output, _ = call("profile", "x.net", *shape, "--input", "events.npy", "--json")
+    assert status == 0 and [row["neurons"] for row in json.loads(output)["layers"]][:2] == [40, 18]
+
+
+def test_a_run_takes_no_input_shape(folder, call):
+    status, _, errors = call("profile", "some-run", "--input-shape", "2,4,5")
+    assert status == 2 and "--input-shape: a run tells the shape of its input" in errors
 
 
 @pytest.mark.parametrize("text", ["2,4", "0,4,5", "2x4x5", "", "2,4,-5"])

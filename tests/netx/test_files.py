@@ -227,7 +227,7 @@ def test_input_shape_from_the_first_dense_layer_or_given(path, tmp_path, edited,
         del file.attrs["snnkd_input_shape"], file["layer/0/shape"]
 
     edited(path, strip)
-    refused(path, "pass input_shape=(C, H, W)")
+    refused(path, "input_shape=(C, H, W)")
     assert netx.load(path, (1, 4, 5)).input_shape == (1, 4, 5)
     with pytest.raises(FormatError, match=r"layer/1: shape: expected"):
         netx.load(path, (1, 5, 5))

@@ -211,6 +211,16 @@ def test_a_text_that_claims_three_gigabytes(path, edited, refused, change, place
     refused(path, place, "damaged")
 
 
+def test_a_heap_whose_gap_does_not_fit(path, edited, refused):
+    """The HDF5 library opens no text of such a heap, also where the text itself is whole."""
+    raw = bytearray(edited(path, type_in_a_heap).read_bytes())
+    gap = raw.index(b"GCOL") + 16 + 16 + 8  # behind the one text, of up to 8 characters
+    assert raw[gap : gap + 2] == b"\0\0"
+    raw[gap + 9] ^= 0x10
+    path.write_bytes(raw)
+    refused(path, "layer/3/neuron: type", "damaged: the texts of a heap overlap")
+
+
 def test_quotations_are_plain_and_short(path, edited):
     def change(file):
         put(file, "layer/2/type", np.bytes_("\x1b[31m\n"))
@@ -223,10 +233,25 @@ def test_quotations_are_plain_and_short(path, edited):
     assert len(str(error.value)) < len(str(path)) + 500
 
 
-def test_a_newer_form_of_the_format(path, tmp_path, refused):
-    with h5py.File(path) as file, h5py.File(tmp_path / "newer.net", "w", libver="latest") as newer:
-        file.copy("layer", newer)
-    refused(tmp_path / "newer.net", "newer form of HDF5")
+@pytest.mark.parametrize(
+    ("how", "reason"), [({"libver": "latest"}, "newer form of HDF5"), ({}, "layer/1: weight: is stored in chunks")]
+)
+def test_other_forms_of_the_format_and_the_remedy(path, tmp_path, refused, same_net, how, reason):
+    """What the message says makes a file of it that loads."""
+    with h5py.File(path) as file, h5py.File(tmp_path / "other.net", "w", **how) as other:
+        file.copy("layer", other)
+        other.attrs.update(file.attrs)
+        weight = other["layer/1"].pop("weight")[()]
+        other["layer/1"].create_dataset("weight", data=weight, chunks=True, compression="gzip")
+    refused(tmp_path / "other.net", reason, "new[name] = old[name][()]")
+    with h5py.File(tmp_path / "other.net") as old, h5py.File(tmp_path / "plain.net", "w") as new:
+        new.attrs.update(old.attrs)
+        names = []
+        old.visit(names.append)
+        for name in names:
+            if isinstance(old[name], h5py.Dataset):
+                new[name] = old[name][()]
+    same_net(netx.load(tmp_path / "plain.net"), netx.load(path))
 
 
 def test_not_a_file(tmp_path, refused):

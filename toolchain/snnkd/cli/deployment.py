@@ -12,11 +12,13 @@ from snnkd.cli.options import (
     DEFAULT_RUNS,
     DataRoot,
     InputFile,
+    InputShape,
     Json,
     RunName,
     Runs,
     is_net,
     read_events,
+    shape_of,
 )
 from snnkd.errors import LimitError
 
@@ -60,6 +62,7 @@ def profile(
         int | None, typer.Option(min=1, help="How many: test images, 1000; random samples of a .net, 16.")
     ] = None,
     inputs: InputFile = None,
+    input_shape: InputShape = None,
     data_root: DataRoot = None,
     runs: Runs = DEFAULT_RUNS,
     as_json: Json = False,
@@ -68,7 +71,9 @@ def profile(
 
     Example: snnkd profile --energy --target loihi2
     """
-    results = [_profile(name, tuple(target or ()), samples, inputs, data_root, runs) for name in names or [None]]
+    results = [
+        _profile(name, tuple(target or ()), samples, inputs, input_shape, data_root, runs) for name in names or [None]
+    ]
     for one in results:
         if not (energy or sources or target):
             one["energy"] = {}
@@ -81,13 +86,14 @@ def _profile(
     targets: tuple[str, ...],
     samples: int | None,
     inputs: Path | None,
+    input_shape: str | None,
     data_root: Path | None,
     runs: Path,
 ) -> dict[str, Any]:
     if name is not None and is_net(name):
         from snnkd import evaluation, netx
 
-        net = netx.load(Path(name))
+        net = netx.load(Path(name), shape_of(input_shape))
         events, data = given_events(net, inputs, samples or 16)
         return {"name": name, **evaluation.profile(net, events, targets, data)}
     from snnkd import pipeline
@@ -95,6 +101,8 @@ def _profile(
 
     if inputs is not None:
         raise LimitError("--input: a run is profiled on its own test images; give its student.net to use other events")
+    if input_shape is not None:
+        raise LimitError("--input-shape: a run tells the shape of its input; this option is for a FILE.net")
     context = pipeline.Context(find(name, runs), data_root, targets=targets, samples=samples)
     return pipeline.walk(context, "profile")["profile"]
 

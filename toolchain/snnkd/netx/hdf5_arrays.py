@@ -20,6 +20,7 @@ from snnkd.netx.hdf5_format import (
     LINKS,
     MAX_ELEMENTS,
     NEWER,
+    REMEDY,
     SPACE,
     STRUCTURE,
     TABLE,
@@ -67,7 +68,7 @@ def array(data: Bytes, header: Messages) -> Array:
     found = _described(described[TYPE], described[SPACE])
     _check_unused(described)
     if version != 3 or layout > 1 or FILTERS in described:
-        raise Damaged("is stored in chunks or compressed; expected a plain array, as lava-dl writes")
+        raise Damaged(f"is stored in chunks or compressed, which lava-dl does not write; {REMEDY}")
     expected = prod(found.shape) * found.size
     data.spend(max(prod(found.shape), expected // 8))
     if layout:
@@ -124,18 +125,23 @@ def string(data: Bytes, found: Array, longest: int) -> bytes:
     if not length:
         return b""
     signature, size = data.unpack("8sQ", heap)
-    if signature != b"GCOL\x01\0\0\0":
+    if signature != b"GCOL\x01\0\0\0" or heap + size > data.end:
         raise Damaged("damaged: its text is missing")
-    at, end = heap + 16, heap + size
+    at, end, text = heap + 16, heap + size, None
     while at + 16 <= end:
         data.spend(STRUCTURE)
         index, size = data.unpack("HxxxxxxQ", at)
+        step = 16 + -(-size // 8) * 8 if index else size  # that of the gap, 0, counts its own header
+        if not 16 <= step <= end - at:
+            raise Damaged("damaged: the texts of a heap overlap")
         if index == wanted and index:
             if size != length:
                 raise Damaged("damaged: its text has another length than it says")
-            return data.take(at + 16, size).split(b"\0")[0]
-        at += 16 + -(-size // 8) * 8
-    raise Damaged("damaged: its text is missing")
+            text = data.take(at + 16, size).split(b"\0")[0]
+        at += step
+    if text is None:
+        raise Damaged("damaged: its text is missing")
+    return text
 
 
 def _described(kind: bytes, space: bytes) -> Array:

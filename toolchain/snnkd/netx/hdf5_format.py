@@ -16,7 +16,8 @@ STRUCTURE = 64  # reading one entry of the structure takes as long as so many el
 _MAX_NAME = 256
 _LEAF, _NODE = 8, 32  # members of a leaf, children of a node, at most: HDF5's default, which h5py does not change
 _NOWHERE = (1 << 64) - 1  # an address that says: nothing here
-NEWER = "is in a newer form of HDF5 than lava-dl writes; write it with h5py's defaults"
+REMEDY = "copy every array to a file of h5py's defaults: new[name] = old[name][()]"
+NEWER = f"is in a newer form of HDF5 than lava-dl writes; {REMEDY}"
 
 # Messages of an object header (IV.A.2), as far as they matter here
 SPACE, LINKS, TYPE, FILL, LINK, EXTERNAL, LAYOUT, FILTERS = 0x01, 0x02, 0x03, 0x05, 0x06, 0x07, 0x08, 0x0B

@@ -84,7 +84,8 @@ def _input_shape(root: Group, groups: list[Group], given: Shape | None) -> Shape
     reading = next((group for group in groups if group.text("type") not in ("input", "flatten")), first)
     if reading.text("type") == "dense":
         return (_dense_weight(reading).shape[1],)
-    raise root.error("", "does not tell the shape of its input; pass input_shape=(C, H, W)")
+    how = "give it with --input-shape C,H,W (in Python: input_shape=(C, H, W))"
+    raise root.error("", f"does not tell the shape of its input; {how}")
 
 
 def _layers(groups: list[Group], shape: Shape) -> list[Layer]:

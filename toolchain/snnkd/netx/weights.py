@@ -83,7 +83,8 @@ def _fit(weight: np.ndarray) -> tuple[np.ndarray, int, int]:
     above, below = (127, -128) if mixed else (255, -256)
     scale = min(above / high if high > 0 else np.inf, below / low if low < 0 else np.inf)
     scale_bits = int(np.floor(np.log2(scale))) + mixed
-    precision = next((n for n in range(8, 0, -1) if not (weight & ((1 << n) - 1)).any()), 0) - mixed
+    used = int(np.bitwise_or.reduce(weight, axis=None)) | 1 << 8
+    precision = (used & -used).bit_length() - 1 - mixed  # low bits that no weight uses, at most 8
     shifted = weight << scale_bits if scale_bits >= 0 else np.zeros_like(weight)  # numpy: x << -1 is 0
     return shifted, 8 - scale_bits - precision, scale_bits
 
