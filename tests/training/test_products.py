@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 
 from snnkd.training import slayer, sparse
-from snnkd.training.products import _Conv, sums
+from snnkd.training.products import _Conv, sums, weight_of
 
 
 @pytest.mark.parametrize(("rows", "inputs", "outputs"), [(1, 1, 1), (5, 8, 32), (33, 19, 70), (300, 100, 10)])
@@ -42,11 +42,11 @@ def test_a_dense_block_behind_a_convolution_reads_its_channels_in_order(share):
     random = torch.Generator().manual_seed(0)
     block = slayer.block.cuba.Dense({"threshold": 1, "current_decay": 1, "voltage_decay": 1}, 8 * 6 * 5, 300)
     x = (torch.rand(16, 20, 8, 6, 5, generator=random) < share).float()
-    weight = block.synapse.pre_hook_fx(block.synapse.weight).flatten(1)
-    expected = x.flatten(2).double() @ weight.double().T
+    weight = weight_of(block)
+    expected = x.flatten(2).double() @ weight.flatten(1).double().T
     last = x.movedim(2, -1).contiguous().movedim(-1, 2)
     for same in (x, last):
-        torch.testing.assert_close(sums(block, same).double(), expected, rtol=1e-6, atol=1e-5)
+        torch.testing.assert_close(sums(block, same, weight).double(), expected, rtol=1e-6, atol=1e-5)
 
 
 @pytest.mark.parametrize(

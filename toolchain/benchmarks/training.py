@@ -180,6 +180,7 @@ def _snnkd(work: Work) -> Step:
     from snnkd import architecture
     from snnkd.recipe_tables import Neuron
     from snnkd.training.blocks import Network
+    from snnkd.training.step import backward
 
     layers = []
     for layer in work.layers:
@@ -198,8 +199,17 @@ def _snnkd(work: Work) -> Step:
             block.synapse.weight.copy_(layer.weight.view(block.synapse.weight.shape))
             block.neuron.set_threshold(round(layer.threshold * 64))
     events = work.events.movedim(2, -1).contiguous().movedim(-1, 2).transpose(0, 1)  # as snnkd's Feed lays them out
-    weights = [block.synapse.weight for block in network.layers]
-    return _training_step(weights, lambda: network(events).sat.sum(dim=0).T, work)
+    optimizer = torch.optim.Adam([block.synapse.weight for block in network.layers], lr=_RATE, fused=True)
+    threads = torch.get_num_threads()
+
+    def step() -> None:
+        torch.set_num_threads(1)  # as in training: a batch is cut into parts instead
+        optimizer.zero_grad(set_to_none=True)
+        backward(network, events, lambda sat: {"label": F.cross_entropy(sat.sum(dim=0).T, work.labels)}, threads)
+        optimizer.step()
+        torch.set_num_threads(threads)
+
+    return step
 
 
 def _lava_dl(work: Work) -> Step:

@@ -1,37 +1,55 @@
-"""All cores for kernels that run without the GIL."""
+"""All cores for work that runs without the GIL."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from itertools import pairwise
+from typing import Any, TypeVar
 
 import numpy as np
+
+Item = TypeVar("Item")
+Made = TypeVar("Made")
 
 _PARTS = 2  # of the items per thread, so that none waits long for a slow one
 
 
-def spread(kernel: Callable, items: int, arguments: tuple, threads: int | None = None) -> tuple[int, int]:
-    """Runs `kernel(*arguments, first, last)` on parts of the range of `items`, on all cores or so many `threads`.
+def each(work: Callable[[Item], Made], items: Sequence[Item], threads: int | None = None) -> list[Made]:
+    """[work(item) for item in items] on all cores, or on so many `threads`.
 
-    The calling thread takes part at once, since others are slow to wake. Returns the totals of the two counts that
-    the kernel returns.
+    The calling thread takes part at once, since others are slow to wake.
     """
+    threads = min(threads or cores(), len(items))
+    if threads <= 1:
+        return [work(item) for item in items]
+    made: list[Any] = [None] * len(items)
+    queue = enumerate(items)
+
+    def take() -> None:
+        for place, item in queue:
+            made[place] = work(item)
+
+    pool = _pool(os.getpid())
+    others = [pool.submit(take) for _ in range(threads - 1)]
+    take()
+    for other in others:
+        if not other.cancel():
+            other.result()
+    return made
+
+
+def spread(kernel: Callable, items: int, arguments: tuple, threads: int | None = None) -> tuple[int, int]:
+    """Runs `kernel(*arguments, first, last)` on parts of the range of `items`; the totals of the two counts that it
+    returns."""
     threads = threads or cores()
     parts = min(items, _PARTS * threads)
     if parts == 1 or threads == 1:
         return kernel(*arguments, 0, items)
-    spans = pairwise(np.linspace(0, items, parts + 1).astype(int).tolist())
-
-    def work() -> tuple[int, int]:
-        made = [kernel(*arguments, *span) for span in spans]
-        return sum(one[0] for one in made), sum(one[1] for one in made)
-
-    pool = _pool(os.getpid(), threads)
-    others = [pool.submit(work) for _ in range(threads - 1)]
-    totals = [work(), *(other.result() for other in others if not other.cancel())]
+    spans = list(pairwise(np.linspace(0, items, parts + 1).astype(int).tolist()))
+    totals = each(lambda span: kernel(*arguments, *span), spans, threads)
     return sum(one[0] for one in totals), sum(one[1] for one in totals)
 
 
@@ -41,6 +59,6 @@ def cores() -> int:
 
 
 @lru_cache(maxsize=1)
-def _pool(process: int, threads: int) -> ThreadPoolExecutor:
+def _pool(process: int) -> ThreadPoolExecutor:
     """Kept, since threads take longer to start than a batch to run; another one after a fork, which leaves none."""
-    return ThreadPoolExecutor(threads, thread_name_prefix="snnkd")
+    return ThreadPoolExecutor(max(cores(), 2), thread_name_prefix="snnkd")

@@ -20,7 +20,7 @@ from snnkd.trace import LayerTrace, SpikeTrace
 from snnkd.training import slayer
 from snnkd.training.cuba import Neuron
 from snnkd.training.dynamics import S_SCALE, W_SCALE
-from snnkd.training.products import Block, sums
+from snnkd.training.products import Block, sums, weight_of
 
 # float32 holds integers up to 2^24; the weights are even, which gives one bit more. Lava wraps convolutions at 2^23.
 INIT_STD = 0.25
@@ -63,12 +63,17 @@ class Network(torch.nn.Module):
         """The blocks that own neurons (`Block`), in order."""
         return [block for block in self.blocks if isinstance(block, Block)]
 
-    def forward(self, events: torch.Tensor) -> Output:
-        """events: (N, T, C, H, W), integers as float32; a time axis of stride 0 is multiplied once."""
+    def weights(self) -> list[torch.Tensor]:
+        """Quantized weights of each layer, see `products.weight_of`."""
+        return [weight_of(block) for block in self.layers]
+
+    def forward(self, events: torch.Tensor, weights: list[torch.Tensor] | None = None) -> Output:
+        """events: (N, T, C, H, W), integers as float32; a time axis of stride 0 is multiplied once. weights: those of
+        `weights()`, where they are at hand."""
         x = v_last = events.transpose(0, 1)
         steps, layers = len(x), []
-        for block in self.layers:
-            x, v_last = block.neuron.run(sums(block, x), steps, reuse=True)
+        for block, weight in zip(self.layers, weights or self.weights(), strict=True):
+            x, v_last = block.neuron.run(sums(block, x, weight), steps, reuse=True)
             layers.append(x)
         return Output(layers, v_last)
 
@@ -82,8 +87,8 @@ class Network(torch.nn.Module):
         if self.threshold_gain is None:
             return
         x = events.transpose(0, 1)
-        for block in self.layers:
-            a = sums(block, x)
+        for block, weight in zip(self.layers, self.weights(), strict=True):
+            a = sums(block, x, weight)
             block.neuron.set_threshold(round(self.threshold_gain * float(a.std()) * W_SCALE))
             x, _ = block.neuron.run(a, len(x))
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from math import prod
 from pathlib import Path
 
 import torch
@@ -21,7 +20,6 @@ from snnkd.training.quantization import to_intnet
 from snnkd.training.teachers import Teacher
 from snnkd.training.trainer import OnBatch, OnEpoch, Training
 
-SMALL = 200_000_000  # multiply-accumulates of a batch over all steps
 _THREADS = torch.get_num_threads()
 
 
@@ -42,8 +40,11 @@ class Chain:
         for name in names:
             training = self._training(name, networks)
             training.on_batch, training.on_epoch = on_batch, on_epoch
-            torch.set_num_threads(self._threads(name))
-            networks[name] = training.run(resume)
+            torch.set_num_threads(1)  # a batch is cut into parts instead
+            try:
+                networks[name] = training.run(resume)
+            finally:
+                torch.set_num_threads(_THREADS)
 
     def plan(self, name: str) -> Architecture:
         """The network description of a stage."""
@@ -66,12 +67,6 @@ class Chain:
 
     def _stage_name(self, name: str) -> str:
         return name if name in self.recipe.chain else self.recipe.student
-
-    def _threads(self, name: str) -> int:
-        """One for a small network: to wake others for each of its many small products costs more than they save."""
-        per_step = sum(layer.fan_in(shape) * prod(layer.output(shape)) for layer, shape in self.plan(name).inputs())
-        work = per_step * self.recipe.encoding.steps * self._stage(name).batch
-        return _THREADS if work > SMALL else 1
 
     def _seed(self, name: str) -> int:
         """The baseline starts where the student does, so that both differ by the teacher alone."""
@@ -107,6 +102,7 @@ class Chain:
             key=self._key(name, stage),
             path=self.folder / f"{name}.safetensors",
             teacher=teacher,
+            threads=_THREADS,
         )
 
     def _key(self, name: str, stage: Stage) -> str:

@@ -20,28 +20,33 @@ _lava = slayer.neuron.cuba
 
 
 class _Quantize(torch.autograd.Function):
-    """Rounds weight x gain and clips it; the gradient passes straight through (Bengio et al. 2013), but not, as with
-    torch's clamp, where the result is `low` or `high`."""
+    """Multiplies by `gain`, rounds, clips to [low, high] and multiplies by `step`; the gradient passes straight through
+    (Bengio et al. 2013), but not, as with torch's clamp, where the result is `low` or `high`."""
 
     @staticmethod
-    def forward(ctx, weight, gain, low, high):  # pyright: ignore
-        rounded = torch.mul(weight, gain).round_().clamp_(low, high)
-        ctx.save_for_backward((rounded > low) & (rounded < high))
-        return rounded.div_(gain)
+    def forward(ctx, weight, gain, low, high, step):  # pyright: ignore
+        made = torch.mul(weight, gain).round_().clamp_(low, high).mul_(step)
+        ctx.save_for_backward(made)
+        ctx.scale, ctx.bounds = gain * step, (low * step, high * step)
+        return made
 
     @staticmethod
     def backward(ctx, grad):  # pyright: ignore
-        return grad * ctx.saved_tensors[0], None, None, None
+        (made,) = ctx.saved_tensors
+        passed = torch.ops.aten.hardtanh_backward(grad.contiguous(), made, *ctx.bounds)
+        return passed if ctx.scale == 1 else passed.mul_(ctx.scale), None, None, None, None
 
 
-def quantize(weight: torch.Tensor, bits: int = 8) -> torch.Tensor:
-    """Integer weights of `bits` bits: multiples of 2^(9 - bits) in [-256, 254], as Loihi's mixed sign mode has them.
+def quantize(weight: torch.Tensor, bits: int = 8, scale: int = 1, descale: bool = True) -> torch.Tensor:
+    """Integers of `bits` bits of weight x `scale`: multiples of 2^(9 - bits) in [-256, 254], as Loihi's mixed sign mode
+    has them; divided by `scale` again unless `descale`.
 
-    With 8 bits this is lava-dl's `quantize_8bit(descale=True)`. Gradients pass straight through inside the range and
-    are zero outside of it.
+    With 8 bits and a scale of 64 this is lava-dl's `quantize_8bit`. Gradients pass straight through inside the range
+    and are zero at its ends and outside.
     """
     step = 1 << (9 - bits)
-    return _Quantize.apply(weight, 1 / step, WEIGHT_MIN // step, (WEIGHT_MAX + 2) // step - 1)  # pyright: ignore
+    low, high = WEIGHT_MIN // step, (WEIGHT_MAX + 2) // step - 1
+    return _Quantize.apply(weight, scale / step, low, high, step if descale else step / scale)  # pyright: ignore
 
 
 class _Cuba(torch.autograd.Function):
@@ -144,7 +149,7 @@ class Neuron(_lava.Neuron):
 
     def quantize_8bit(self, weight: torch.Tensor, descale: bool = False) -> torch.Tensor:
         """Weights rounded to `weight_bits` bits in SLAYER's units, or as integers with `descale`."""
-        return quantize(weight * W_SCALE, self.weight_bits) / (1 if descale else W_SCALE)
+        return quantize(weight, self.weight_bits, W_SCALE, descale)
 
     def run(self, a: torch.Tensor, steps: int | None = None, reuse: bool = False) -> tuple[torch.Tensor, torch.Tensor]:
         """Time-first forward pass: a (T, N, ...) -> spikes (T, N, ...) and v after the last reset (N, ...).

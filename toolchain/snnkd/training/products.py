@@ -24,11 +24,16 @@ _PART = 64  # images at a time
 _FEW = 24  # input channels below which the matrix product is quicker, measured with kernels of 3 x 3
 
 
-def sums(block: Block, x: torch.Tensor) -> torch.Tensor:
-    """Synaptic sums of x (T, N, ...): (T, N, ...), or (1, N, ...) where the time axis of x has stride 0."""
+def weight_of(block: Block) -> torch.Tensor:
+    """Quantized weights in SLAYER's units, (O, I, 1, 1) of a dense block or (O, C / groups, kH, kW)."""
+    return block.synapse.pre_hook_fx(block.synapse.weight)[..., 0]
+
+
+def sums(block: Block, x: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+    """Synaptic sums of x (T, N, ...): (T, N, ...), or (1, N, ...) where the time axis of x has stride 0. weight: as
+    `weight_of` gives it."""
     if x.stride(0) == 0:
         x = x[:1]
-    weight = block.synapse.pre_hook_fx(block.synapse.weight)[..., 0]
     if isinstance(block, slayer.block.cuba.Dense):
         return _dense(x, weight)
     return _conv(block.synapse, x, weight)

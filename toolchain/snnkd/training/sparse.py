@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from llvmlite import ir
 from numba.core import cgutils, types
 from numba.extending import intrinsic
@@ -51,7 +52,7 @@ class Product(torch.autograd.Function):
     def backward(ctx: Any, grad):  # pyright: ignore
         (weight,) = ctx.saved_tensors
         of_x = grad @ weight if ctx.needs_input_grad[0] else None
-        return of_x, ctx.lists.transposed(ctx.inputs).products(grad).t().contiguous()
+        return of_x, ctx.lists.transposed(ctx.inputs).products(grad).t()
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,11 +85,9 @@ class _Lists:
 
     def products(self, matrix: torch.Tensor) -> torch.Tensor:
         """(lists, O): for each list the sum of value * matrix[index], matrix (rows, O)."""
-        rows, outputs = matrix.shape
+        outputs = matrix.shape[1]
         tiles = -(-outputs // _WIDE)
-        tiled = torch.zeros(tiles, rows, _WIDE)
-        for tile, part in zip(tiled, matrix.split(_WIDE, dim=1), strict=True):
-            tile[:, : part.shape[1]] = part
+        tiled = F.pad(matrix, (0, -outputs % _WIDE)).unflatten(1, (tiles, _WIDE)).transpose(0, 1).contiguous()
         out = torch.empty(len(self.begins), tiles * _WIDE)
         arguments = (self.begins, self.ends, self.indices, self.values, tiled.numpy(), out.numpy())
         spread(_multiply, len(self.begins), arguments, torch.get_num_threads())

@@ -21,6 +21,7 @@ from snnkd.training.feed import Feed
 from snnkd.training.measuring import Measured, measure
 from snnkd.training.objective import Objective
 from snnkd.training.quantization import to_intnet_so_far
+from snnkd.training.step import backward
 from snnkd.training.teachers import Teacher
 
 CALIBRATION = 256  # images of the first batch that thresholds are calibrated on
@@ -35,7 +36,7 @@ class Training:
     """One stage: what it is called, what the recipe says of it, and everything that it needs.
 
     key: digest of all that determines the result, held in its checkpoint. seed: of the initial weights and the order
-    of the images.
+    of the images. threads: cores that a batch may use; torch itself is set to one thread.
     """
 
     name: str
@@ -48,6 +49,7 @@ class Training:
     key: str
     path: Path
     teacher: Teacher | None = None
+    threads: int = 1
     on_batch: OnBatch = lambda *_: None
     on_epoch: OnEpoch = lambda *_: None
     progress: checkpoint.Progress = field(init=False)
@@ -137,14 +139,11 @@ class Training:
     ) -> tuple[dict[str, float], int]:
         events, labels = self.train.batch(indices, variant)
         teacher = self.teacher.sat(indices, variant) if self.teacher is not None else None
-        output = self.network(events)
-        terms = objective.terms(output.sat, labels, teacher)
-        loss = torch.stack(list(terms.values())).sum()
         optimizer.zero_grad(set_to_none=True)
-        loss.backward()
+        sat, terms = backward(self.network, events, lambda sat: objective.terms(sat, labels, teacher), self.threads)
         optimizer.step()
-        right = int((output.sat.sum(dim=0).argmax(dim=0) == labels).sum())
-        return {name: float(value.detach()) for name, value in terms.items()}, right
+        right = int((sat.sum(dim=0).argmax(dim=0) == labels).sum())
+        return {name: float(value) for name, value in terms.items()}, right
 
 
 def learning_rate(optimizer: Optimizer, done: float) -> float:

@@ -1,0 +1,69 @@
+"""A batch in parts: the same loss and gradients as in one piece, and the same bits on any number of cores."""
+
+import pytest
+import torch
+
+from snnkd.architecture import Architecture, Conv, Dense
+from snnkd.recipe_tables import Neuron
+from snnkd.training import step
+from snnkd.training.blocks import Network
+from snnkd.training.losses import SatSettings, cross_entropy, full_l2
+
+
+@pytest.fixture
+def case(monkeypatch):
+    """(network, events, loss) of 21 samples, in parts of 5 or 6."""
+    monkeypatch.setattr(step, "PART", 6)
+    torch.manual_seed(0)
+    layers = (Conv(channels=4, kernel=(3, 3), stride=(2, 2)), Conv(channels=6, kernel=(2, 2)), Dense(neurons=5))
+    network = Network(Architecture(name="tiny", input=(2, 9, 9), layers=layers), Neuron(voltage_decay=0.1), event_max=1)
+    events = (torch.rand(21, 7, 2, 9, 9) < 0.3).float()
+    network.calibrate(events)
+    labels = torch.randint(0, 5, (21,))
+    teacher = (torch.rand(7, 5, 21) < 0.4).float()
+
+    def loss(sat):
+        settings = SatSettings("norm", 2, 1.0, "counts")  # a norm over the whole batch: no sum over samples
+        return {"label": cross_entropy(sat, labels), "l2": 0.5 * full_l2(sat, teacher, settings)}
+
+    return network, events, loss
+
+
+def gradients(network):
+    found = [block.synapse.weight.grad.clone() for block in network.layers]
+    network.zero_grad()
+    return found
+
+
+def test_parts_add_up_to_the_batch(case):
+    network, events, loss = case
+    sat, terms = step.backward(network, events, loss)
+    in_parts = gradients(network)
+    output = network(events)
+    expected = loss(output.sat)
+    sum(expected.values()).backward()
+    assert torch.equal(sat, output.sat)
+    assert not sat.requires_grad
+    assert all(torch.equal(terms[name], value.detach()) for name, value in expected.items())
+    for one, other in zip(in_parts, gradients(network), strict=True):
+        assert other.abs().max() > 0
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-6)
+
+
+def test_every_bit_is_the_same_on_any_number_of_cores(case):
+    network, events, loss = case
+    found = []
+    for threads in (1, 2, 3):
+        step.backward(network, events, loss, threads)
+        found.append(gradients(network))
+    for other in found[1:]:
+        assert all(map(torch.equal, found[0], other))
+
+
+def test_gradients_are_added_to_those_that_are_there(case):
+    network, events, loss = case
+    step.backward(network, events, loss)
+    once = [block.synapse.weight.grad.clone() for block in network.layers]
+    step.backward(network, events, loss)
+    for one, block in zip(once, network.layers, strict=True):
+        assert torch.equal(2 * one, block.synapse.weight.grad)

@@ -1,0 +1,41 @@
+"""Gradients of a batch on all cores: the batch is cut into parts, each on one core from end to end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import reduce
+
+import torch
+
+from snnkd.simulation.threads import each
+from snnkd.training.blocks import Network
+
+PART = 32  # samples; fixed, so that the order of all sums, and with it every bit, is the same on any number of cores
+
+Terms = dict[str, torch.Tensor]
+
+
+def backward(
+    network: Network, events: torch.Tensor, loss: Callable[[torch.Tensor], Terms], threads: int = 1
+) -> tuple[torch.Tensor, Terms]:
+    """Adds the gradients of the sum of `loss`'s terms to the weights of `network`.
+
+    events: (N, T, C, H, W); loss: of the output's spiking activation tensor (T, classes, N). On a CPU it needs torch
+    to be set to one thread. Returns the SAT and the terms, without gradients.
+    """
+    weights = network.weights()
+    leaves = [weight.detach().requires_grad_() for weight in weights]
+    parts = events.tensor_split(-(-len(events) // PART)) if events.device.type == "cpu" else (events,)
+    sats = each(lambda part: network(part, leaves).sat, parts, threads)
+    whole = torch.cat([sat.detach() for sat in sats], dim=2).requires_grad_()
+    terms = loss(whole)
+    torch.stack(list(terms.values())).sum().backward()
+    assert whole.grad is not None
+    of_parts = whole.grad.split([sat.shape[2] for sat in sats], dim=2)
+
+    def of_weights(pair: tuple[torch.Tensor, torch.Tensor]) -> tuple[torch.Tensor, ...]:
+        return torch.autograd.grad(pair[0], leaves, pair[1])
+
+    found = each(of_weights, list(zip(sats, of_parts, strict=True)), threads)
+    torch.autograd.backward(weights, [reduce(torch.add, grads) for grads in zip(*found, strict=True)])
+    return whole.detach(), {name: value.detach() for name, value in terms.items()}
