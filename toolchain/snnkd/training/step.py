@@ -10,7 +10,9 @@ import torch
 from snnkd.simulation.threads import each
 from snnkd.training.blocks import Network
 
-PART = 32  # samples; fixed, so that the order of all sums, and with it every bit, is the same on any number of cores
+# Parts do not depend on the number of cores, so that the order of all sums, and with it every bit, is the same on any.
+LEAST = 32  # samples of a part
+MOST = 4  # parts of a batch: each costs some time of its own
 
 Terms = dict[str, torch.Tensor]
 
@@ -25,7 +27,8 @@ def backward(
     """
     weights = network.weights()
     leaves = [weight.detach().requires_grad_() for weight in weights]
-    parts = events.tensor_split(-(-len(events) // PART)) if events.device.type == "cpu" else (events,)
+    count = min(MOST, -(-len(events) // LEAST)) if events.device.type == "cpu" else 1
+    parts = events.tensor_split(count)
     sats = each(lambda part: network(part, leaves).sat, parts, threads)
     whole = torch.cat([sat.detach() for sat in sats], dim=2).requires_grad_()
     terms = loss(whole)
