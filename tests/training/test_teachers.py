@@ -83,7 +83,23 @@ def test_what_was_computed_once_is_read_from_the_store(feed, monkeypatch):
     assert torch.equal(teacher.sat(half[::-1].copy(), 1), expected.flip(2))
     teacher.sat(np.arange(IMAGES), 1)
     teacher.sat(half, 2)
-    assert asked == [len(half), IMAGES - len(half), len(half)]
+    assert asked == [IMAGES, IMAGES]
+
+
+def test_what_an_epoch_needs_is_computed_in_blocks(monkeypatch):
+    monkeypatch.setattr("snnkd.training.store._AHEAD", 8)
+    asked = []
+
+    def make(indices, variant):
+        asked.append(indices)
+        return np.repeat(indices[:, None, None] % 2, 3, axis=1).astype(np.uint8)
+
+    store = SpikeStore(21, 1, make)
+    for batch in np.array_split(np.random.default_rng(0).permutation(21), 5):
+        np.testing.assert_array_equal(store.read(batch, 0)[0, :, 0].numpy(), batch % 2)
+    store.read(np.arange(21), 0)
+    assert sorted(np.concatenate(asked)) == list(range(21)), "each once"
+    assert len(asked) == 3
 
 
 @pytest.mark.parametrize("count", [1, 8, 15, 24, 33])

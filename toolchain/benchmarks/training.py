@@ -359,7 +359,7 @@ def _dense_ways(weight: torch.Tensor, x: torch.Tensor, grad: torch.Tensor) -> li
 
 def _conv_ways(layer: Layer, x: torch.Tensor, grad: torch.Tensor, steps: int) -> list[list[Step]]:
     """As `_dense_ways`, each with all time steps at once and with one at a time, which takes less memory."""
-    from snnkd.training.products import _input_gradient
+    from snnkd.training.products import input_gradient
 
     weight, stride, kernel = layer.weight, [layer.stride] * 2, layer.weight.shape[-1]
     rows = weight.permute(0, 2, 3, 1).flatten(1)  # (O, k k C)
@@ -383,7 +383,7 @@ def _conv_ways(layer: Layer, x: torch.Tensor, grad: torch.Tensor, steps: int) ->
     products = [
         lambda g, x: patches(x) @ rows.T,
         lambda g, x: g.permute(0, 2, 3, 1).reshape(-1, len(rows)).T @ patches(x),
-        lambda g, x: _input_gradient(g, weight, x.shape, stride, [0, 0]),  # snnkd's: a product, added up by Numba
+        lambda g, x: input_gradient(g, weight, x.shape, stride, [0, 0]),  # snnkd's: a product, added up by Numba
     ]
     x_last, g_last = (a.contiguous(memory_format=torch.channels_last) for a in (x, grad))
     if x.shape[1] == 1:  # both orders are the same, but torch goes by the strides

@@ -77,10 +77,10 @@ class _Conv(torch.autograd.Function):
         grad = grad.contiguous(memory_format=torch.channels_last)
         arguments = (None, ctx.stride, ctx.padding, [1, 1], False, [0, 0], 1, [False, True, False])
         of_weight = torch.ops.aten.convolution_backward(grad, images, weight, *arguments)[1]
-        return _input_gradient(grad, weight, images.shape, ctx.stride, ctx.padding), of_weight, None, None
+        return input_gradient(grad, weight, images.shape, ctx.stride, ctx.padding), of_weight, None, None
 
 
-def _input_gradient(
+def input_gradient(
     grad: torch.Tensor, weight: torch.Tensor, shape: torch.Size, stride: list[int], padding: list[int]
 ) -> torch.Tensor:
     """(M, C, H, W) from grad (M, O, H', W'), channels last."""

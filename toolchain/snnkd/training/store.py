@@ -10,6 +10,7 @@ import torch
 from snnkd.simulation.threads import spread
 from snnkd.simulation.vectors import jit
 
+_AHEAD = 256  # images computed together, more than were asked for: an epoch needs all of them
 _BITS = (np.arange(256)[:, None] >> np.arange(8) & 1).astype(np.float32)  # of each byte, the lowest first
 
 
@@ -29,7 +30,8 @@ class SpikeStore:
         """(T, N, count) float32 of the images `indices`."""
         missing = indices[~self._known[variant, indices]]
         if len(missing):
-            self._add(missing, variant)
+            others = np.setdiff1d(np.flatnonzero(~self._known[variant]), missing)
+            self._add(np.concatenate([missing, others[: max(0, _AHEAD - len(missing))]]), variant)
         bits = self._bits[variant]
         assert bits is not None
         spikes = torch.empty(bits.shape[1], len(indices), self._count)
