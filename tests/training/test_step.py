@@ -37,6 +37,7 @@ def gradients(network):
 
 def test_parts_add_up_to_the_batch(case):
     network, events, loss = case
+    before = torch.get_num_threads()
     sat, terms = step.backward(network, events, loss)
     in_parts = gradients(network)
     output = network(events)
@@ -44,6 +45,7 @@ def test_parts_add_up_to_the_batch(case):
     sum(expected.values()).backward()
     assert torch.equal(sat, output.sat)
     assert not sat.requires_grad
+    assert torch.get_num_threads() == before
     assert all(torch.equal(terms[name], value.detach()) for name, value in expected.items())
     for one, other in zip(in_parts, gradients(network), strict=True):
         assert other.abs().max() > 0

@@ -22,14 +22,30 @@ def backward(
 ) -> tuple[torch.Tensor, Terms]:
     """Adds the gradients of the sum of `loss`'s terms to the weights of `network`.
 
-    events: (N, T, C, H, W); loss: of the output's spiking activation tensor (T, classes, N). On a CPU it needs torch
-    to be set to one thread. Returns the SAT and the terms, without gradients.
+    events: (N, T, C, H, W); loss: of the output's spiking activation tensor (T, classes, N). Returns the SAT and the
+    terms, without gradients. On a CPU torch has one thread meanwhile.
     """
+    before = torch.get_num_threads()
+    try:
+        return _backward(network, events, loss, threads)
+    finally:
+        torch.set_num_threads(before)
+
+
+def _backward(
+    network: Network, events: torch.Tensor, loss: Callable[[torch.Tensor], Terms], threads: int
+) -> tuple[torch.Tensor, Terms]:
+    torch.set_num_threads(1)
     weights = network.weights()
     leaves = [weight.detach().requires_grad_() for weight in weights]
     count = min(MOST, -(-len(events) // LEAST)) if events.device.type == "cpu" else 1
     parts = events.tensor_split(count)
-    sats = each(lambda part: network(part, leaves).sat, parts, threads)
+
+    def sat_of(part: torch.Tensor) -> torch.Tensor:
+        torch.set_num_threads(1)  # each thread has a number of its own
+        return network(part, leaves).sat
+
+    sats = each(sat_of, parts, threads)
     whole = torch.cat([sat.detach() for sat in sats], dim=2).requires_grad_()
     terms = loss(whole)
     torch.stack(list(terms.values())).sum().backward()
