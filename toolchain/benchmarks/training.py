@@ -18,6 +18,9 @@ Systems take turns, and medians are shown; the first step of a turn is not timed
 makes two steps of one system, interpreter and imports included; of the floor, once its ways are chosen.
 """
 
+# Peers are a dependency group of their own, and need not be installed.
+# pyright: reportMissingImports=false
+
 from __future__ import annotations
 
 import argparse
