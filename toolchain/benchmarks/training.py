@@ -18,42 +18,29 @@ Systems take turns, and medians are shown; the first step of a turn is not timed
 makes two steps of one system, interpreter and imports included; of the floor, once its ways are chosen.
 """
 
-# Peers are a dependency group of their own, and need not be installed.
-# pyright: reportMissingImports=false
-
 from __future__ import annotations
 
 import argparse
 import contextlib
 import importlib
 import importlib.metadata
-import io
 import json
-import logging
 import os
 import platform
 import statistics
 import subprocess
 import sys
 import time
-import warnings
-from collections.abc import Callable
-from dataclasses import dataclass
 from itertools import product
-from math import sqrt
 from pathlib import Path
-from typing import Any
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as snnkd.training sets it; read when torch is loaded
 
 import torch
-import torch.nn.functional as F
+
+from training_systems import NETWORKS, Step, Work, make, work_of
 
 STEPS, BATCHES = (16, 32), (64, 256)
-ACTIVITY, CLASSES = 0.1, 10
-CURRENT_DECAY, VOLTAGE_DECAY = 0.25, 0.1
-_GAIN = 3.0  # thresholds in standard deviations of a synaptic sum: 3 to 17 % of the neurons of a layer are active
-_RATE = 1e-4
 _TURN, _LEAST = 0.5, 3  # seconds and steps of a turn
 
 SYSTEMS = ("snnkd", "lava-dl", "snntorch", "norse", "spikingjelly", "floor")
@@ -66,12 +53,6 @@ GOALS = {  # snnkd's rate over others'
     ("conv", "floor"): 0.8,
     ("mlp", "floor"): 0.8,
 }
-NETWORKS: dict[str, tuple[tuple[int, ...], list[tuple[int, ...]]]] = {
-    "mlp 784-256-10": ((1, 28, 28), [(256,), (10,)]),
-    "conv 8c5s2-16c3s2-10": ((1, 28, 28), [(8, 5, 2), (16, 3, 2), (10,)]),
-}
-
-Step = Callable[[], object]
 
 
 def main() -> None:
@@ -121,317 +102,12 @@ def _versions() -> dict[str, str]:
     return found
 
 
-# Networks
-
-
-@dataclass(frozen=True)
-class Layer:
-    """weight (O, I) or (O, C, k, k), input shape (C, H, W) or (I,), threshold in units of the weights; whether it is
-    dense behind a convolution."""
-
-    weight: torch.Tensor
-    shape: tuple[int, ...]
-    stride: int
-    threshold: float
-    flattens: bool
-
-
-@dataclass(frozen=True)
-class Work:
-    """A network and its batch: events (T, N, C, H, W) float32, labels (N,)."""
-
-    name: str
-    layers: list[Layer]
-    events: torch.Tensor
-    labels: torch.Tensor
-
-
-def work_of(name: str, steps: int, batch: int) -> Work:
-    """The same for every system and process."""
-    random = torch.Generator().manual_seed(0)
-    shape, plan = NETWORKS[name]
-    events = (torch.rand(steps, batch, *shape, generator=random) < ACTIVITY).float()
-    labels = torch.randint(CLASSES, (batch,), generator=random)
-    layers = []
-    for outputs, *size in plan:
-        inputs = shape if size else (torch.Size(shape).numel(),)
-        weight = torch.randn(outputs, inputs[0], *size[:1] * 2, generator=random) / 4
-        threshold = round(64 * _GAIN / 4 * sqrt(weight[0].numel() * ACTIVITY)) / 64  # as snnkd and lava-dl hold it
-        flattens = not size and bool(layers) and layers[-1].weight.ndim == 4
-        layers.append(Layer(weight, inputs, size[1] if size else 1, threshold, flattens))
-        shape = (outputs, *((n - size[0]) // size[1] + 1 for n in inputs[1:])) if size else (outputs,)
-    return Work(name, layers, events, labels)
-
-
-# Systems: each gives a function that makes one training step
-
-
-def _training_step(weights: Any, counts: Callable[[], torch.Tensor], work: Work) -> Step:
-    """counts: the forward pass, to spike counts (N, classes)."""
-    optimizer = torch.optim.Adam(weights, lr=_RATE, fused=True)
-
-    def step() -> None:
-        loss = F.cross_entropy(counts(), work.labels)
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        optimizer.step()
-
-    return step
-
-
-def _snnkd(work: Work) -> Step:
-    from snnkd import architecture
-    from snnkd.recipe_tables import Neuron
-    from snnkd.training.blocks import Network
-    from snnkd.training.step import backward
-
-    layers = []
-    for layer in work.layers:
-        outputs, *_ = layer.weight.shape
-        if layer.weight.ndim == 2:
-            layers.append(architecture.Dense(neurons=outputs))
-        else:
-            kernel, stride = layer.weight.shape[2], layer.stride
-            conv = architecture.Conv(channels=outputs, kernel=(kernel, kernel), stride=(stride, stride))
-            layers.append(conv)
-    shape = work.events.shape[2:]
-    plan = architecture.Architecture(name=work.name, input=(shape[0], shape[1], shape[2]), layers=tuple(layers))
-    network = Network(plan, Neuron(current_decay=CURRENT_DECAY, voltage_decay=VOLTAGE_DECAY))
-    with torch.no_grad():
-        for block, layer in zip(network.layers, work.layers, strict=True):
-            block.synapse.weight.copy_(layer.weight.view(block.synapse.weight.shape))
-            block.neuron.set_threshold(round(layer.threshold * 64))
-    events = work.events.movedim(2, -1).contiguous().movedim(-1, 2).transpose(0, 1)  # as snnkd's Feed lays them out
-    optimizer = torch.optim.Adam([block.synapse.weight for block in network.layers], lr=_RATE, fused=True)
-    threads = torch.get_num_threads()
-
-    def step() -> None:
-        torch.set_num_threads(1)  # as in training: a batch is cut into parts instead
-        optimizer.zero_grad(set_to_none=True)
-        backward(network, events, lambda sat: {"label": F.cross_entropy(sat.sum(dim=0).T, work.labels)}, threads)
-        optimizer.step()
-        torch.set_num_threads(threads)
-
-    return step
-
-
-def _lava_dl(work: Work) -> Step:
-    from snnkd.training import slayer
-
-    blocks = torch.nn.Sequential()
-    for layer in work.layers:
-        neuron = {
-            "threshold": layer.threshold,
-            "current_decay": CURRENT_DECAY,
-            "voltage_decay": VOLTAGE_DECAY,
-            "tau_grad": 0.01,
-            "scale_grad": 10.0,
-        }
-        if layer.flattens:
-            blocks.append(slayer.block.cuba.Flatten())
-        outputs, inputs, *kernel = layer.weight.shape
-        if kernel:
-            how = {"stride": layer.stride, "delay_shift": False}
-            block = slayer.block.cuba.Conv(neuron, inputs, outputs, kernel[0], **how)
-        else:
-            block = slayer.block.cuba.Dense(neuron, inputs, outputs, delay_shift=False)
-        with torch.no_grad():
-            block.synapse.weight.copy_(layer.weight.view(block.synapse.weight.shape))
-        blocks.append(block)
-    events = work.events.movedim(0, -1)
-    events = (events.flatten(1, 3) if work.layers[0].weight.ndim == 2 else events).contiguous()
-    weights = [parameter for parameter in blocks.parameters() if parameter.requires_grad]
-    return _training_step(weights, lambda: blocks(events).sum(dim=-1).flatten(1), work)
-
-
-def _synapses(work: Work, gain: float = 1.0) -> list[torch.nn.Module]:
-    """Linear and Conv2d modules with weights for a threshold of 1."""
-    modules = []
-    for layer in work.layers:
-        outputs, inputs, *kernel = layer.weight.shape
-        if kernel:
-            module = torch.nn.Conv2d(inputs, outputs, kernel[0], layer.stride, bias=False)
-        else:
-            module = torch.nn.Linear(inputs, outputs, bias=False)
-        module.weight = torch.nn.Parameter(layer.weight * (gain / layer.threshold))
-        modules.append(torch.nn.Sequential(torch.nn.Flatten(), module) if layer.weight.ndim == 2 else module)
-    return modules
-
-
-class _AllSteps(torch.nn.Module):
-    """A synapse on (T, N, ...)."""
-
-    def __init__(self, synapse: torch.nn.Module):
-        super().__init__()
-        self.synapse = synapse
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self.synapse(x.flatten(0, 1)).unflatten(0, x.shape[:2])
-
-
-def _snntorch(work: Work) -> Step:
-    import snntorch
-
-    synapses = torch.nn.ModuleList(map(_AllSteps, _synapses(work)))
-    neurons = [snntorch.Synaptic(alpha=1 - CURRENT_DECAY, beta=1 - VOLTAGE_DECAY) for _ in work.layers]
-
-    def counts() -> torch.Tensor:
-        x = work.events
-        for synapse, neuron in zip(synapses, neurons, strict=True):
-            syn, mem = neuron.reset_mem()
-            spikes = []
-            for a in synapse(x):
-                spike, syn, mem = neuron(a, syn, mem)
-                spikes.append(spike)
-            x = torch.stack(spikes)
-        return x.sum(dim=0)
-
-    return _training_step(synapses.parameters(), counts, work)
-
-
-def _norse(work: Work) -> Step:
-    import norse.torch as norse
-
-    leaks = {"tau_syn_inv": CURRENT_DECAY * 1000, "tau_mem_inv": VOLTAGE_DECAY * 1000}  # its step is 1 ms
-    neuron = norse.LIFParameters(**{name: torch.tensor(leak) for name, leak in leaks.items()})
-    modules = []
-    for synapse in _synapses(work, 1 / VOLTAGE_DECAY):  # its v takes up that part of its current
-        modules += [_AllSteps(synapse), norse.LIF(neuron)]
-    network = norse.SequentialState(*modules)
-    return _training_step(network.parameters(), lambda: network(work.events)[0].sum(dim=0), work)
-
-
-def _spikingjelly(work: Work) -> Step:
-    from spikingjelly.activation_based import functional, layer, neuron
-
-    modules = []
-    for synapse in _synapses(work, 1 / CURRENT_DECAY):  # as much as a current that decays adds up to
-        lif = neuron.LIFNode(1 / VOLTAGE_DECAY, decay_input=False, step_mode="m", backend="torch")
-        modules += [layer.SeqToANNContainer(synapse), lif]
-    network = torch.nn.Sequential(*modules)
-
-    def counts() -> torch.Tensor:
-        functional.reset_net(network)
-        return network(work.events).sum(dim=0)
-
-    return _training_step(network.parameters(), counts, work)
-
-
-# The floor
-
-
-def _floor(work: Work) -> Step:
-    random = torch.Generator().manual_seed(1)
-    steps, batch = work.events.shape[:2]
-    chosen: list[Step] = []
-    for number, layer in enumerate(work.layers):
-        source = (torch.rand(steps * batch, *layer.shape, generator=random) < ACTIVITY).float()
-        size = [(n - layer.weight.shape[-1]) // layer.stride + 1 for n in layer.shape[1:]]
-        grad = torch.randn(steps * batch, len(layer.weight), *size, generator=random)
-        ways = _conv_ways(layer, source, grad, steps) if size else _dense_ways(layer.weight, source, grad)
-        chosen += [min(direction, key=_seconds) for direction in (ways if number else ways[:2])]
-
-    def step() -> None:
-        for call in chosen:
-            call()
-
-    return torch.inference_mode()(step)
-
-
-@torch.inference_mode()
-def _seconds(way: Step) -> float:
-    """The least of three runs, one before them left out."""
-    way()
-    found = []
-    for _ in range(3):
-        start = time.perf_counter()
-        way()
-        found.append(time.perf_counter() - start)
-    return min(found)
-
-
-def _dense_ways(weight: torch.Tensor, x: torch.Tensor, grad: torch.Tensor) -> list[list[Step]]:
-    """Ways to the output, the gradient of the weights, and that of the input."""
-    turned, features, grad_features = (a.T.contiguous() for a in (weight, x, grad))
-    return [
-        [lambda: x @ weight.T, lambda: x @ turned, lambda: weight @ features],
-        [lambda: grad.T @ x, lambda: x.T @ grad, lambda: grad_features @ features.T],
-        [lambda: grad @ weight, lambda: grad @ turned.T, lambda: turned @ grad_features],
-    ]
-
-
-def _conv_ways(layer: Layer, x: torch.Tensor, grad: torch.Tensor, steps: int) -> list[list[Step]]:
-    """As `_dense_ways`, each with all time steps at once and with one at a time, which takes less memory."""
-    from snnkd.training.products import input_gradient
-
-    weight, stride, kernel = layer.weight, [layer.stride] * 2, layer.weight.shape[-1]
-    rows = weight.permute(0, 2, 3, 1).flatten(1)  # (O, k k C)
-
-    def patches(x: torch.Tensor) -> torch.Tensor:
-        """(M H' W', k k C) from channels last."""
-        sample, _, down, right = x.stride()
-        strides = (sample, layer.stride * down, layer.stride * right, down, 1)
-        shape = (len(x), *grad.shape[2:], kernel, rows.shape[1] // kernel)
-        return x.as_strided(shape, strides).reshape(-1, rows.shape[1])
-
-    def gradient(which: int, g: torch.Tensor, x: torch.Tensor) -> object:
-        wanted = [which == 0, which == 1, False]
-        return torch.ops.aten.convolution_backward(g, x, weight, None, stride, [0, 0], [1, 1], False, [0, 0], 1, wanted)
-
-    torchs = [
-        lambda g, x: F.conv2d(x, weight, None, stride),
-        lambda g, x: gradient(1, g, x),
-        lambda g, x: gradient(0, g, x),
-    ]
-    products = [
-        lambda g, x: patches(x) @ rows.T,
-        lambda g, x: g.permute(0, 2, 3, 1).reshape(-1, len(rows)).T @ patches(x),
-        lambda g, x: input_gradient(g, weight, x.shape, stride, [0, 0]),  # snnkd's: a product, added up by Numba
-    ]
-    x_last, g_last = (a.contiguous(memory_format=torch.channels_last) for a in (x, grad))
-    if x.shape[1] == 1:  # both orders are the same, but torch goes by the strides
-        x_last = x_last.as_strided(x.shape, (x[0].numel(), 1, x.shape[3], 1))
-    kinds = ((torchs, grad, x), (torchs, g_last, x_last), (products, g_last, x_last))
-    return [
-        [_in_parts(ways[direction], count, g, x) for ways, g, x in kinds for count in (1, steps)]
-        for direction in range(3)
-    ]
-
-
-def _in_parts(way: Callable[..., object], count: int, *tensors: torch.Tensor) -> Step:
-    parts = list(zip(*(x.chunk(count) for x in tensors), strict=True))
-    return lambda: [way(*part) for part in parts]
-
-
 # Measuring
-
-MAKERS: dict[str, Callable[[Work], Step]] = {
-    "snnkd": _snnkd,
-    "lava-dl": _lava_dl,
-    "snntorch": _snntorch,
-    "norse": _norse,
-    "spikingjelly": _spikingjelly,
-    "floor": _floor,
-}
-
-
-def _make(system: str, work: Work) -> Step | None:
-    """None, and a line that says why, where a peer is not installed."""
-    try:
-        with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of what peers import
-            logging.disable(logging.WARNING)
-            return MAKERS[system](work)
-    except ImportError as error:
-        print(f"{system}: skipped, {error}; the peers come with `uv run --group peers`", file=sys.stderr)
-        return None
-    finally:
-        logging.disable(logging.NOTSET)
 
 
 def _measure(name: str, steps: int, batch: int, options: argparse.Namespace) -> list[dict]:
     work = work_of(name, steps, batch)
-    made = {system: step for system in options.systems if (step := _make(system, work)) is not None}
+    made = {system: step for system in options.systems if (step := make(system, work)) is not None}
     rates: dict[str, list[float]] = {system: [] for system in made}
     for _ in range(1 if options.quick else 5):
         for system, step in made.items():
@@ -468,7 +144,7 @@ def _peak(system: str, work: Work, threads: int) -> float:
 
 def _own_peak(system: str, work: Work) -> float:
     """Makes two steps and gives the peak memory, MB, of this process; getrusage would begin with its parent's."""
-    step = _make(system, work)
+    step = make(system, work)
     assert step is not None, "measured before, so it is installed"
     if system == "floor":
         Path("/proc/self/clear_refs").write_text("5")  # what choosing took is not its own
