@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from snnkd import fixedpoint, reference, replay
 from snnkd.network import Conv, Dense, Input, IntNet, Neuron
-from snnkd.reference import DEFINITION, run_layer, simulate
+from snnkd.reference import DEFINITION, run, simulate
 from snnkd.trace import SpikeTrace
 from snnkd.verification import compare
 
@@ -23,11 +23,7 @@ def neuron(current=1024, voltage=128, threshold=1 << 17, bias=None):
 
 def wrong(net, events, limits=DEFINITION):
     """A trace by other limits than the definition's."""
-    traces, source = [], events
-    for name, layer in zip(net.names, net.layers, strict=True):
-        traces.append(run_layer(name, layer, source, states=True, limits=limits))
-        source = traces[-1].spikes
-    return SpikeTrace("wrong", events, tuple(traces))
+    return replace(run(net, events, [limits] * len(net.layers), states=True), engine="wrong")
 
 
 def causes(net, expected, actual):

@@ -1,4 +1,4 @@
-"""Runs an integer network over any number of samples, in blocks: traces, comparisons, accuracy and profiles."""
+"""Runs an integer network over any number of samples, in blocks: traces, comparisons and profiles."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 
 from snnkd import energy, engines, targets, trace, verification
-from snnkd.encoding import Encoding
 from snnkd.errors import LimitError
 from snnkd.network import IntNet
 from snnkd.trace import LayerCount, SpikeTrace
@@ -59,13 +58,3 @@ def profile(
     names = [target] if isinstance(target, str | Path) else target
     chosen = [targets.load(name) for name in names] or [one for one in targets.available() if one.costs]
     return energy.profile(net, totals, samples=len(spikes), steps=spikes.shape[1], data=data, targets=chosen)
-
-
-def accuracy(net: IntNet, images: np.ndarray, labels: np.ndarray, encoder: Encoding) -> float:
-    """Accuracy, as a fraction, of `net` on uint8 images (N, C, H, W) with labels (N,), encoded block by block."""
-    right = 0
-    for start in range(0, len(labels), BLOCK):
-        indices = np.arange(start, min(start + BLOCK, len(labels)))
-        found = simulate(net, encoder.encode(images[indices], indices))
-        right += int((found.classes(net) == labels[indices]).sum())
-    return right / len(labels)

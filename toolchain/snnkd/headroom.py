@@ -11,8 +11,7 @@ import numpy as np
 
 from snnkd.fixedpoint import STATE_LIMIT, STATE_SHIFT, shift
 from snnkd.network import Conv, Dense, IntNet, Layer
-from snnkd.reference import DEFINITION, Limit, Limits, check_input, run_layer
-from snnkd.trace import LayerTrace, SpikeTrace
+from snnkd.reference import DEFINITION, Limit, Limits, check_input, run
 
 NEAR = 0.9  # of a limit: other input may pass it
 _BLOCK = 1 << 26  # spikes of a layer that a block of samples may hold: 64 MB
@@ -108,26 +107,17 @@ def _measure_block(net: IntNet, events: np.ndarray, found: Headroom) -> None:
         _Watch(row, layer, len(events), events.shape[1], k == 0 and events.strides[1] == 0)
         for k, (row, layer) in enumerate(zip(found.layers, net.layers, strict=True))
     ]
-    limited = _run(net, events, [watch.limits for watch in watches])
+    limited = run(net, events, [watch.limits for watch in watches])
     for row, trace in zip(found.layers, limited.layers, strict=True):
         row.spikes += int(np.count_nonzero(trace.spikes))
     for watch in watches:
         watch.count_samples()
     if all(use.beyond == count for use, count in before):
         return
-    free = _run(net, events, [_FREE] * len(net.layers))
+    free = run(net, events, [_FREE] * len(net.layers))
     for row, one, other in zip(found.layers, limited.layers, free.layers, strict=True):
         row.spikes_differing += int(np.count_nonzero(one.spikes != other.spikes))
     found.classes_differing += int((limited.classes(net) != free.classes(net)).sum())
-
-
-def _run(net: IntNet, events: np.ndarray, limits: list[Limits]) -> SpikeTrace:
-    traces: list[LayerTrace] = []
-    source = events
-    for name, layer, own in zip(net.names, net.layers, limits, strict=True):
-        traces.append(run_layer(name, layer, source, limits=own))
-        source = traces[-1].spikes
-    return SpikeTrace("reference", events, tuple(traces))
 
 
 class _Watch:

@@ -19,7 +19,7 @@ PyDelayDenseModelBitAcc), `proc/conv/models.py` (PyConvModelFixed), without the 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from math import prod
 
@@ -127,17 +127,19 @@ def simulate(net: IntNet, spikes: np.ndarray, states: bool = False) -> SpikeTrac
     changed a value: the 24 bit wrap of a convolution's sum, the 32 bit wrap of a << 6, that of the current, and the
     current's correction by 2^24; `saturations` counts the clips of v. Raises FormatError for unusable input.
     """
-    events = source = check_input(net, spikes)
-    traces = []
-    for name, layer in zip(net.names, net.layers, strict=True):
-        traces.append(run_layer(name, layer, source, states))
+    return run(net, check_input(net, spikes), [DEFINITION] * len(net.layers), states)
+
+
+def run(net: IntNet, events: np.ndarray, limits: Sequence[Limits], states: bool = False) -> SpikeTrace:
+    """`simulate` with the limits of each layer, on events as `check_input` gives them."""
+    source, traces = events, []
+    for name, layer, own in zip(net.names, net.layers, limits, strict=True):
+        traces.append(_run_layer(name, layer, source, own, states))
         source = traces[-1].spikes
     return SpikeTrace("reference", events, tuple(traces))
 
 
-def run_layer(
-    name: str, layer: Layer, events: np.ndarray, states: bool = False, limits: Limits = DEFINITION
-) -> LayerTrace:
+def _run_layer(name: str, layer: Layer, events: np.ndarray, limits: Limits, states: bool) -> LayerTrace:
     """One layer on the events (N, T, *shape) that it reads."""
     samples, steps = events.shape[:2]
     shape = (samples, *layer.shape)

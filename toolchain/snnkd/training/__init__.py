@@ -15,7 +15,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 
 def _keep_freed_memory() -> None:
-    """Tells glibc to keep what a step frees for the next one: page by page from the system it takes a third longer."""
+    """Tells glibc to keep what a step frees for the next one: from the system it comes page by page."""
     with contextlib.suppress(OSError, AttributeError, TypeError):  # there is no glibc
         mallopt = ctypes.CDLL(None).mallopt
         mallopt(_M_MMAP_THRESHOLD, 1 << 30)
