@@ -42,7 +42,7 @@ from snnkd.training.blocks import Network
 from snnkd.training.chain import Chain
 from snnkd.training.feed import Feed
 from snnkd.training.losses import cross_entropy
-from snnkd.training.trainer import learning_rate
+from snnkd.training.optimizer import learning_rate
 
 GOAL = 1.15  # seconds of an epoch with a teacher over those of one without
 _EXACT = 64  # from this threshold on lava-dl's neuron fires where v equals it
@@ -204,6 +204,8 @@ def _check_alike(seed: int, network: Network, events: torch.Tensor, ours: Forwar
 
 def _train(plan: Recipe, train: Feed, test: Feed, network: torch.nn.Module, forward: Forward) -> list[float]:
     stage = plan.chain["student"]
+    scale = stage.label.scale
+    assert scale != "learned", "the shipped recipe has a number"
     weights = [weight for weight in network.parameters() if weight.requires_grad]
     optimizer = torch.optim.Adam(weights, lr=stage.optimizer.lr, weight_decay=stage.optimizer.weight_decay, fused=True)
     curve = []
@@ -214,7 +216,7 @@ def _train(plan: Recipe, train: Feed, test: Feed, network: torch.nn.Module, forw
             done = (epoch + number / len(batches)) / stage.epochs
             optimizer.param_groups[0]["lr"] = learning_rate(stage.optimizer, done)
             events, labels = train.batch(indices)
-            loss = cross_entropy(forward(events)[-1].transpose(1, 2), labels, stage.label.scale)
+            loss = cross_entropy(forward(events)[-1].transpose(1, 2), labels, scale)
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
             optimizer.step()

@@ -91,9 +91,9 @@ def _training_step(weights: Any, counts: Callable[[], torch.Tensor], work: Work)
 
 
 def _snnkd(work: Work) -> Step:
-    from snnkd import architecture
-    from snnkd.recipe_tables import Neuron
+    from snnkd import architecture, recipe_tables
     from snnkd.training.blocks import Network
+    from snnkd.training.optimizer import Optimizer
     from snnkd.training.step import backward
 
     layers = []
@@ -107,20 +107,20 @@ def _snnkd(work: Work) -> Step:
             layers.append(conv)
     shape = work.events.shape[2:]
     plan = architecture.Architecture(name=work.name, input=(shape[0], shape[1], shape[2]), layers=tuple(layers))
-    network = Network(plan, Neuron(current_decay=CURRENT_DECAY, voltage_decay=VOLTAGE_DECAY))
+    network = Network(plan, recipe_tables.Neuron(current_decay=CURRENT_DECAY, voltage_decay=VOLTAGE_DECAY))
     with torch.no_grad():
         for block, layer in zip(network.layers, work.layers, strict=True):
             block.synapse.weight.copy_(layer.weight.view(block.synapse.weight.shape))
             block.neuron.set_threshold(round(layer.threshold * 64))
     events = work.events.movedim(2, -1).contiguous().movedim(-1, 2).transpose(0, 1)  # as snnkd's Feed lays them out
-    optimizer = torch.optim.Adam([block.synapse.weight for block in network.layers], lr=_RATE, fused=True)
+    settings = recipe_tables.Optimizer(lr=_RATE, schedule="constant")
+    optimizer = Optimizer(settings, [block.synapse.weight for block in network.layers])
     threads = torch.get_num_threads()
 
     def step() -> None:
         torch.set_num_threads(1)  # as in training: a batch is cut into parts instead
-        optimizer.zero_grad(set_to_none=True)
         backward(network, events, lambda sat: {"label": F.cross_entropy(sat.sum(dim=0).T, work.labels)}, threads)
-        optimizer.step()
+        optimizer.step(0.0)
         torch.set_num_threads(threads)
 
     return step
@@ -273,7 +273,7 @@ def _dense_ways(weight: torch.Tensor, x: torch.Tensor, grad: torch.Tensor) -> li
 
 def _conv_ways(layer: Layer, x: torch.Tensor, grad: torch.Tensor, steps: int) -> list[list[Step]]:
     """As `_dense_ways`, each with all time steps at once and with one at a time, which takes less memory."""
-    from snnkd.training.products import input_gradient
+    from snnkd.training.convolution import input_gradient
 
     weight, stride, kernel = layer.weight, [layer.stride] * 2, layer.weight.shape[-1]
     rows = weight.permute(0, 2, 3, 1).flatten(1)  # (O, k k C)

@@ -1,0 +1,267 @@
+"""2-D convolutions of few input channels on the CPU, time first and channels last, and both gradients.
+
+All three are one contraction of other elements, whose sums stay in registers: see `_tile`. The gradient of the weights
+is made in parts that do not depend on the number of threads, so that every bit is the same on any.
+"""
+
+# An intrinsic is called without its first parameter, the typing context.
+# pyright: reportCallIssue=false
+
+from __future__ import annotations
+
+import itertools
+from functools import lru_cache
+from math import prod
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from llvmlite import ir
+from numba.core import cgutils, types
+from numba.extending import intrinsic
+from torch.autograd.function import once_differentiable
+
+from snnkd.simulation.threads import spread
+from snnkd.simulation.vectors import jit, splat, vector_at
+
+_LANES = 8  # float32 in a vector of 256 bits
+_CHUNK = 64  # images of a part of the weights' gradient
+
+
+class Conv(torch.autograd.Function):
+    """F.conv2d of x (T, N, C, H, W) with weight (O, C, kH, kW), float32 on a CPU: (T, N, O, H', W'), channels last.
+    stride, padding: [down, right]."""
+
+    @staticmethod
+    def forward(ctx: Any, x, weight, stride, padding):  # pyright: ignore
+        images = _channels_last(x.detach(), padding)
+        ctx.save_for_backward(images, weight)
+        ctx.shape, ctx.stride, ctx.padding = x.shape, stride, padding
+        return _forward(images, weight.detach(), stride)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad):  # pyright: ignore
+        images, weight = ctx.saved_tensors
+        grad = grad.movedim(2, -1).flatten(0, 1).contiguous()
+        of_weight = _weight_gradient(images, grad, weight.shape, ctx.stride)
+        if not ctx.needs_input_grad[0]:
+            return None, of_weight, None, None
+        shape = torch.Size((len(grad), *ctx.shape[2:]))
+        of_x = input_gradient(grad.movedim(-1, 1), weight, shape, ctx.stride, ctx.padding)
+        return of_x.unflatten(0, ctx.shape[:2]), of_weight, None, None
+
+
+def _channels_last(x: torch.Tensor, padding: list[int]) -> torch.Tensor:
+    """(T, N, H, W, C), padded, each image without gaps."""
+    x = x.movedim(2, -1)
+    if any(padding):
+        down, right = padding
+        return F.pad(x, (0, 0, right, right, down, down)).contiguous()
+    return x if x[0, 0].is_contiguous() else x.contiguous()
+
+
+def _memory(images: torch.Tensor) -> tuple[np.ndarray, np.ndarray]:
+    """The memory from the first image on, and where in it each image (t, n) begins."""
+    (steps, samples, *size), (step, sample, *_) = images.shape, images.stride()
+    length = (steps - 1) * step + (samples - 1) * sample + prod(size)
+    return images.as_strided((length,), (1,)).numpy(), _places((steps, step), (samples, sample))
+
+
+def _in_lanes(a: torch.Tensor) -> torch.Tensor:
+    """Contiguous, its last axis filled up with zeros to whole vectors."""
+    return F.pad(a, (0, -a.shape[-1] % _LANES)).contiguous() if a.shape[-1] % _LANES else a.contiguous()
+
+
+@lru_cache(maxsize=64)
+def _places(*axes: tuple[int, int]) -> np.ndarray:
+    """Where the elements of an array are in memory, its axes given as (length, distance); not to be written to."""
+    places = np.zeros(1, np.int64)
+    for length, distance in axes:
+        places = np.add.outer(places, np.arange(length) * distance).reshape(-1)
+    return places
+
+
+def _forward(images: torch.Tensor, weight: torch.Tensor, stride: list[int]) -> torch.Tensor:
+    outputs, channels, kernel_h, kernel_w = weight.shape
+    (steps, samples, high, wide), row = images.shape[:4], images.shape[3] * channels
+    kernels = _in_lanes(weight.permute(2, 3, 1, 0).flatten(0, 2))
+    size = (high - kernel_h) // stride[0] + 1, (wide - kernel_w) // stride[1] + 1
+    made = torch.empty(steps * samples, *size, kernels.shape[1])
+    pixels = _places((size[0], stride[0] * row), (size[1], stride[1] * channels))
+    taps = _places((kernel_h, row), (kernel_w * channels, 1))
+    arguments = (*_memory(images), pixels, taps, kernels.numpy(), made.flatten(1, 2).numpy())
+    spread(_convolve, len(made), arguments, torch.get_num_threads())
+    made = made if outputs == made.shape[-1] else made[..., :outputs].contiguous()
+    return made.unflatten(0, (steps, samples)).movedim(-1, 2)
+
+
+def _weight_gradient(images: torch.Tensor, grad: torch.Tensor, shape: torch.Size, stride: list[int]) -> torch.Tensor:
+    """(O, C, kH, kW) = `shape` from grad (M, H', W', O)."""
+    outputs, channels, kernel_h, kernel_w = shape
+    (_, high, wide, _), row = grad.shape, images.shape[3] * channels
+    grad = _in_lanes(grad)
+    pixels = _places((high, stride[0] * row), (wide, stride[1] * channels))
+    taps = _places((kernel_h, row), (kernel_w * channels, 1))
+    parts = np.empty((-(-len(grad) // _CHUNK), len(taps), grad.shape[-1]), np.float32)
+    arguments = (*_memory(images), pixels, taps, grad.flatten(1, 2).numpy(), parts)
+    spread(_correlate, len(parts), arguments, torch.get_num_threads())
+    whole = torch.from_numpy(parts.sum(axis=0)).view(kernel_h, kernel_w, channels, -1)
+    return whole[..., :outputs].permute(3, 2, 0, 1)
+
+
+def input_gradient(
+    grad: torch.Tensor, weight: torch.Tensor, shape: torch.Size, stride: list[int], padding: list[int]
+) -> torch.Tensor:
+    """`shape` (M, C, H, W) from grad (M, O, H', W'), both channels last."""
+    (_, channels, high, wide), (top, left) = shape, padding
+    row = (wide + 2 * left) * channels
+    kernels = _in_lanes(weight.detach().permute(2, 0, 3, 1).flatten(2))  # (kH, O, kW C)
+    made = torch.empty(len(grad), high, wide, channels)
+    pixels = _places((grad.shape[2], stride[0] * row), (grad.shape[3], stride[1] * channels))
+    image = (top, left * channels, row, (high + 2 * top) * row)
+    arguments = (grad.movedim(1, -1).contiguous().flatten(1, 2).numpy(), kernels.numpy(), pixels, image)
+    spread(_transpose, len(made), (*arguments, made.flatten(2).numpy()), torch.get_num_threads())
+    return made.movedim(-1, 1)
+
+
+def _tile(rows, vectors):
+    """The intrinsic that adds, for so many rows r from `first` on, the sum of a[at + a_rows[r] + terms[k]] *
+    b[start + k width :][:vectors * _LANES] over k < len(terms) to out[to + to_rows[r] :][:vectors * _LANES].
+
+    Arrays are flat, to_rows, a_rows and terms int64, the others float32.
+    """
+
+    def tile(typing_context, out, to, to_rows, a, at, a_rows, terms, count, b, start, width, first):
+        def generate(context, builder, signature, arguments):
+            out_, to_, to_rows_, a_, at_, a_rows_, terms_, count_, b_, start_, width_, first_ = arguments
+            number, vector = to_.type, ir.VectorType(ir.FloatType(), _LANES)
+
+            def plus(index, other):
+                return builder.add(index, ir.Constant(number, other) if isinstance(other, int) else other)
+
+            def element(kind, array, index, size):
+                one = builder.load(vector_at(context, builder, kind, array, index, 1), align=size)
+                return builder.extract_element(one, ir.Constant(ir.IntType(32), 0))
+
+            sums = [[cgutils.alloca_once(builder, vector) for _ in range(vectors)] for _ in range(rows)]
+            for total in itertools.chain(*sums):
+                builder.store(ir.Constant(vector, [0.0] * _LANES), total)
+            places = [plus(at_, element(a_rows, a_rows_, plus(first_, row), 8)) for row in range(rows)]
+            with cgutils.for_range(builder, count_) as loop:
+                term = element(terms, terms_, loop.index, 8)
+                here = plus(start_, builder.mul(loop.index, width_))
+                indices = [plus(here, v * _LANES) for v in range(vectors)]
+                values = [builder.load(vector_at(context, builder, b, b_, k, _LANES), align=4) for k in indices]
+                for totals, place in zip(sums, places, strict=True):
+                    factor = splat(builder, element(a, a_, plus(place, term), 4), vector)
+                    for total, value in zip(totals, values, strict=True):
+                        product = builder.fmul(value, factor, flags=("contract",))
+                        builder.store(builder.fadd(builder.load(total), product, flags=("contract",)), total)
+            for row, totals in enumerate(sums):
+                place = plus(to_, element(to_rows, to_rows_, plus(first_, row), 8))
+                for v, total in enumerate(totals):
+                    target = vector_at(context, builder, out, out_, plus(place, v * _LANES), _LANES)
+                    builder.store(builder.fadd(builder.load(target, align=4), builder.load(total)), target, align=4)
+            return context.get_dummy_value()
+
+        return types.void(out, to, to_rows, a, at, a_rows, terms, count, b, start, width, first), generate
+
+    return intrinsic(tile)
+
+
+# As many sums as there are registers for, and fewer for the rows that are left.
+_tile_8x1, _tile_4x1, _tile_1x1 = _tile(8, 1), _tile(4, 1), _tile(1, 1)
+_tile_6x2, _tile_3x2, _tile_1x2 = _tile(6, 2), _tile(3, 2), _tile(1, 2)
+_tile_4x3, _tile_2x3, _tile_1x3 = _tile(4, 3), _tile(2, 3), _tile(1, 3)
+
+
+@jit
+def _contract(out, to, to_rows, a, at, a_rows, terms, b, start, width):
+    """`_tile` for any number of rows, and for a width of any number of vectors."""
+    rows, count = a_rows.shape[0], terms.shape[0]
+    done = 0
+    while done < width:
+        o, s, left = to + done, start + done, width - done
+        first = 0
+        if left == 3 * _LANES:
+            done += 3 * _LANES
+            while first + 4 <= rows:
+                _tile_4x3(out, o, to_rows, a, at, a_rows, terms, count, b, s, width, first)
+                first += 4
+            if first + 2 <= rows:
+                _tile_2x3(out, o, to_rows, a, at, a_rows, terms, count, b, s, width, first)
+                first += 2
+            if first < rows:
+                _tile_1x3(out, o, to_rows, a, at, a_rows, terms, count, b, s, width, first)
+        elif left >= 2 * _LANES:
+            done += 2 * _LANES
+            while first + 6 <= rows:
+                _tile_6x2(out, o, to_rows, a, at, a_rows, terms, count, b, s, width, first)
+                first += 6
+            if first + 3 <= rows:
+                _tile_3x2(out, o, to_rows, a, at, a_rows, terms, count, b, s, width, first)
+                first += 3
+            while first < rows:
+                _tile_1x2(out, o, to_rows, a, at, a_rows, terms, count, b, s, width, first)
+                first += 1
+        else:
+            done += _LANES
+            while first + 8 <= rows:
+                _tile_8x1(out, o, to_rows, a, at, a_rows, terms, count, b, s, width, first)
+                first += 8
+            if first + 4 <= rows:
+                _tile_4x1(out, o, to_rows, a, at, a_rows, terms, count, b, s, width, first)
+                first += 4
+            while first < rows:
+                _tile_1x1(out, o, to_rows, a, at, a_rows, terms, count, b, s, width, first)
+                first += 1
+
+
+@jit
+def _convolve(images, starts, pixels, taps, kernels, made, first, last):
+    """Images `first` to `last` with kernels (taps, O) to made (M, pixels, O)."""
+    count, width = made.shape[1:]
+    flat, out, to = kernels.reshape(-1), made.reshape(-1), np.arange(count) * width
+    for m in range(first, last):
+        made[m] = np.float32(0)
+        _contract(out, m * count * width, to, images, starts[m], pixels, taps, flat, 0, width)
+    return 0, 0
+
+
+@jit
+def _correlate(images, starts, pixels, taps, grad, parts, first, last):
+    """Chunks `first` to `last` of images with grad (M, pixels, O) to parts (chunks, taps, O)."""
+    number, count, width = grad.shape
+    flat, out, to = grad.reshape(-1), parts.reshape(-1), np.arange(taps.shape[0]) * width
+    for chunk in range(first, last):
+        parts[chunk] = np.float32(0)
+        at = chunk * taps.shape[0] * width
+        for m in range(chunk * _CHUNK, min((chunk + 1) * _CHUNK, number)):
+            _contract(out, at, to, images, starts[m], taps, pixels, flat, m * count * width, width)
+    return 0, 0
+
+
+@jit
+def _transpose(grad, kernels, pixels, image, made, first, last):
+    """grad (M, pixels, O), kernels (kH, O, kW C filled up) to images `first` to `last` of made (M, H, W C).
+
+    image: rows above, elements to the left, elements of a row and of all rows of a padded one.
+    """
+    count, outputs = grad.shape[1:]
+    high, _, width = kernels.shape
+    top, left, row, size = image
+    flat, grads, rows, terms = kernels.reshape(-1), grad.reshape(-1), np.arange(count) * outputs, np.arange(outputs)
+    padded = np.empty(size + _LANES, np.float32)  # whole vectors are added, at its end as well
+    for m in range(first, last):
+        padded[:] = np.float32(0)
+        for k in range(high):
+            _contract(
+                padded, k * row, pixels, grads, m * count * outputs, rows, terms, flat, k * outputs * width, width
+            )
+        for y in range(made.shape[1]):
+            start = np.uint64((top + y) * row + left)  # unsigned, since an index that may be negative is no vector's
+            for i in range(np.uint64(made.shape[2])):
+                made[m, y, i] = padded[start + i]
+    return 0, 0
