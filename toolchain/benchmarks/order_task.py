@@ -1,0 +1,196 @@
+"""What a student learns of a class that is in the timing of spikes alone, by loss.
+
+    python toolchain/benchmarks/order_task.py [--seeds 3] [--plot FILE.svg] [--json]
+
+The task and its teacher are those of `order_patterns.py`: equal spike counts at every input and at every output of the
+teacher in every class. No label is used. Students differ by nothing but the loss; of each one four are trained, by the
+four teachers that name the classes differently, and the answer is the output that fires first. A network that knows
+nothing of the teacher's names is right for one of them in four, so that the mean over the four teachers is then 25 %
+exactly, whereas one student by itself may be lucky. Shown are mean and range over the seeds of that mean, the range of
+single students, whether the four teachers made different networks at all, and spikes of an output (the teacher's: 5).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as snnkd.training sets it; read when torch is loaded
+
+import numpy as np
+import torch
+
+from order_patterns import CHANCE, CLASSES, ENCODING, SHAPE, STEPS, renamed, samples, score, teacher
+from snnkd import evaluation
+from snnkd.architecture import Architecture, Dense
+from snnkd.network import IntNet, Readout
+from snnkd.recipe_tables import Distil, Label, Neuron, Optimizer, Stage
+from snnkd.training.blocks import Network
+from snnkd.training.feed import Feed
+from snnkd.training.quantization import to_intnet
+from snnkd.training.teachers import Teacher
+from snnkd.training.trainer import Training
+
+_NETWORK = Architecture(name="order", input=SHAPE, layers=(Dense(neurons=32), Dense(neurons=CLASSES)))
+_NEURON = Neuron(voltage_decay=0.5, tau_grad=0.005, scale_grad=5.0)
+_WINDOW, _TEMPERATURE = 4, 0.5
+
+
+def _loss(reading: str, window: int = _WINDOW, kl_axis: str = "counts", normalize: bool = False, **weights) -> Distil:
+    options = {"reading": reading, "window": window, "temperature": _TEMPERATURE, "kl_axis": kl_axis}
+    return Distil.model_validate({"losses": weights, **options, "normalize": normalize})
+
+
+# What compares whole counts, then what compares in time, from wide windows to single steps.
+LOSSES = {
+    "l1 of counts": _loss("count", l1=1.0),
+    "l2 of counts": _loss("count", l2=1.0),
+    "kl of counts": _loss("count", kl=1.0),
+    "kl + 0.05 l2 of counts": _loss("count", kl=1.0, l2=0.05),
+    "temporal_kl": _loss("count", temporal_kl=1.0),
+    "sliding_l2 of counts, window 20 = T": _loss("count", STEPS, sliding_l2=1.0),
+    "sliding_l2 of counts, window 16": _loss("count", 16, sliding_l2=1.0),
+    "sliding_l2 of counts, window 8": _loss("count", 8, sliding_l2=1.0),
+    "sliding_l2 of counts, window 4": _loss("count", sliding_l2=1.0),
+    "sliding_l1 of counts, window 4": _loss("count", sliding_l1=1.0),
+    "sliding_l2, window 4": _loss("literal", sliding_l2=1.0),
+    "l2 of psp": _loss("psp", l2=1.0),
+    "l1": _loss("literal", l1=1.0),
+    "l2": _loss("literal", l2=1.0),
+    "kl over time": _loss("literal", kl_axis="time", kl=1.0),
+    "kl at each step": _loss("literal", kl_axis="step", kl=1.0),
+    "all five, equal shares": _loss("literal", normalize=True, l1=1.0, l2=1.0, kl=1.0, sliding_l1=1.0, sliding_l2=1.0),
+}
+
+
+@dataclass(frozen=True)
+class Budget:
+    """What one student is trained with; the test set is the same for all."""
+
+    images: int = 512
+    epochs: int = 12
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("--seeds", type=int, default=3, help="how many, from 1 on")
+    parser.add_argument("--plot", type=Path, help="writes the accuracies as SVG")
+    parser.add_argument("--json", action="store_true")
+    options = parser.parse_args()
+    torch.set_num_threads(1)  # the products are small
+    if not options.json:
+        print(f"the teacher itself: {teacher_accuracy(1):.3f}; chance: {CHANCE:.3f}\n\n{_HEAD}")
+    rows = []
+    for name, distil in LOSSES.items():
+        rows.append(measured(name, distil, range(1, options.seeds + 1)))
+        if not options.json:
+            print(_line(rows[-1]), flush=True)
+    if options.json:
+        print(json.dumps({"rows": rows, "chance": CHANCE, "teacher": teacher_accuracy(1)}))
+    if options.plot:
+        plot(rows, options.plot)
+
+
+_HEAD = f"{'loss':38} {'mean':>6} {'seeds':>14} {'students':>14}  {'networks':9} spikes"
+
+
+def _line(row: dict[str, Any]) -> str:
+    spans = [f"{min(row[key]):.3f} to {max(row[key]):.3f}" for key in ("by_seed", "by_student")]
+    kind = "differ" if row["differ"] else "the same"
+    return f"{row['loss']:38} {row['mean']:6.3f} {spans[0]:>14} {spans[1]:>14}  {kind:9} {row['spikes']:6.2f}"
+
+
+def measured(name: str, distil: Distil, seeds: range, budget: Budget | None = None) -> dict[str, Any]:
+    """A row of the table: the students of the four teachers, for each seed."""
+    accuracies, spikes, differ = [], [], False
+    for seed in seeds:
+        outputs = [answers(distil, seed, by, budget or Budget()) for by in range(CLASSES)]
+        accuracies.append([accuracy(output, by) for by, output in enumerate(outputs)])
+        spikes += [output.sum(axis=1).mean() for output in outputs]
+        differ |= any(not np.array_equal(output, outputs[0]) for output in outputs)
+    by_seed = [statistics.mean(four) for four in accuracies]
+    by_student = [value for four in accuracies for value in four]
+    found = {"mean": statistics.mean(by_seed), "by_seed": by_seed, "by_student": by_student}
+    return {"loss": name, **found, "differ": differ, "spikes": float(np.mean(spikes))}
+
+
+def answers(distil: Distil, seed: int, by: int, budget: Budget) -> np.ndarray:
+    """Output spikes (N, T, classes) on the test set of the student, as an integer network, of the teacher that names
+    class c (c + by) % 4. Initial weights, data and the order of the samples depend on `seed` alone."""
+    train, none = samples(budget.images, seed), samples(0, seed)
+    feeds = [Feed(split, ENCODING, torch.device("cpu")) for split in (train, none)]
+    torch.manual_seed(seed)
+    with tempfile.TemporaryDirectory() as folder:
+        network = Training(
+            name="student",
+            stage=Stage(
+                network=_NETWORK.name,
+                epochs=budget.epochs,
+                batch=32,
+                optimizer=Optimizer(lr=0.01),
+                label=Label(weight=0),
+                distil=distil,
+            ),
+            network=Network(_NETWORK, _NEURON),
+            train=feeds[0],
+            validation=feeds[1],  # none: labels do not choose the epoch either
+            readout=Readout(),
+            seed=seed,
+            key="order",
+            path=Path(folder) / "student.safetensors",
+            teacher=Teacher(renamed(teacher(), by), feeds[0]),
+        ).run()
+    return _spikes(to_intnet(network.blocks, network.input_shape))
+
+
+def accuracy(spikes: np.ndarray, by: int) -> float:
+    """Of output spikes on the test set, where class c has the name (c + by) % 4."""
+    return score(spikes, (_TEST.labels + by) % CLASSES)
+
+
+def teacher_accuracy(by: int) -> float:
+    """Of a teacher itself, in its own names."""
+    return accuracy(_spikes(renamed(teacher(), by)), by)
+
+
+_TEST = samples(1000, seed=0)
+
+
+def _spikes(net: IntNet) -> np.ndarray:
+    events = ENCODING.encode(_TEST.images, np.arange(len(_TEST)))
+    return np.concatenate([trace.layers[-1].spikes for trace in evaluation.blocks(net, events)])
+
+
+def plot(rows: list[dict[str, Any]], path: Path) -> None:
+    """Accuracy by loss as SVG: bars are means, dots single students; the same bytes for the same rows."""
+    try:
+        import matplotlib
+    except ImportError:
+        raise SystemExit("--plot needs matplotlib: uv run --group plots python ...") from None
+    matplotlib.use("svg")
+    import matplotlib.pyplot as plt
+
+    with plt.rc_context({"svg.hashsalt": "order", "svg.fonttype": "none", "font.size": 9}):
+        figure, axes = plt.subplots(figsize=(8, 0.32 * len(rows) + 1.1), layout="constrained")
+        for place, row in enumerate(rows):
+            axes.barh(place, row["mean"], color="tab:blue" if row["differ"] else "tab:gray", height=0.7)
+            axes.plot(row["by_student"], [place] * len(row["by_student"]), ".", color="black", markersize=3)
+        axes.axvline(CHANCE, color="tab:red", linestyle="--", label="chance")
+        axes.axvline(teacher_accuracy(0), color="tab:green", linestyle=":", label="the teacher")
+        axes.set(xlim=(0, 1.02), xlabel="accuracy by the first spike: mean, and single students as dots")
+        axes.set_yticks(range(len(rows)), [row["loss"] for row in rows])
+        axes.invert_yaxis()
+        axes.set_title("Equal counts, other order: what a student learns without labels")
+        figure.legend(loc="outside lower right", ncols=2, frameon=False)
+        figure.savefig(path, metadata={"Date": None})
+        plt.close(figure)
+
+
+if __name__ == "__main__":
+    main()
