@@ -1,0 +1,158 @@
+"""The cells of the benchmark `distillation`: which recipes are trained, what each is compared with, and with whose
+figure."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+
+from snnkd import provenance, recipe
+from snnkd.recipe import Recipe
+
+# "Distilling Spikes" (Kushawaha et al. 2020), Tables I to III: accuracy on the test set in percent, by cell and set.
+SETS = ("mnist", "fashion-mnist", "cifar10")
+PAPER = {
+    "t": (98.35, 89.72, 45.43),
+    "ta": (98.17, 89.4, 45.98),
+    "s": (98.00, 88.64, 42.9),
+    "t-s-l1": (96.20, 86.99, 37.90),
+    "t-s-l2": (96.80, 87.50, 38.70),
+    "t-s-kl": (97.36, 88.15, 39.21),
+    "t-s-sl1": (96.09, 87.28, 38.31),
+    "t-s-sl2": (96.29, 87.08, 38.89),
+    "t-s": (97.46, 88.30, 41.28),
+    "t-ta": (98.36, 89.82, 45.33),
+    "t-ta-s": (97.56, 88.74, 42.38),
+}
+TABLES = {
+    "Table I: each trained alone": ("t", "ta", "s"),
+    "Table II: one loss, teacher to student": ("t-s-l1", "t-s-l2", "t-s-kl", "t-s-sl1", "t-s-sl2", "t-s"),
+    "Table III: one or several steps": ("t-ta", "t-s", "t-ta-s"),
+}
+SHOWN = {
+    "t": "teacher alone",
+    "ta": "assistant alone",
+    "s": "student alone",
+    "t-s-l1": "Full L1",
+    "t-s-l2": "Full L2",
+    "t-s-kl": "Full KL",
+    "t-s-sl1": "Sliding L1",
+    "t-s-sl2": "Sliding L2",
+    "t-s": "T -> S, proposed",
+    "t-ta": "T -> TA",
+    "t-ta-s": "T -> TA -> S",
+}
+# What else the papers' text allows, as further cells: imitation without labels, and the formulas as they are written.
+VARIANTS = {"faithful": "label.weight=0", "literal": "distil.reading=literal"}
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One network to be trained with several seeds.
+
+    recipe: a shipped one's name; overrides: as of `--set`; undistilled: train its last stage alone, from the labels.
+    alone: the cell that does so with the same network, so that both differ by the teacher alone; None where there is
+    nothing to compare. paper: accuracy in percent. group: the heading that it is listed under; label: in its row.
+    """
+
+    name: str
+    recipe: str
+    group: str
+    label: str
+    overrides: tuple[str, ...] = ()
+    undistilled: bool = False
+    alone: str | None = None
+    paper: float | None = None
+
+
+def _distilling_spikes() -> Iterator[Cell]:
+    for number, images in enumerate(SETS):
+        for key, figures in PAPER.items():
+            name, shipped = f"{images}-{key}", f"distilling-spikes/{images}-{key}"
+            distilled = key.startswith("t-")
+            alone = f"{images}-{'ta' if key.endswith('ta') else 's'}" if distilled else None
+            stages = [stage for stage in recipe.load(shipped).chain if stage != "teacher"] if distilled else []
+            yield Cell(name, shipped, images, SHOWN[key], alone=alone, paper=figures[number])
+            for variant, change in VARIANTS.items():
+                if distilled and (key, variant) != ("t-s-kl", "literal"):  # kl has no readings
+                    overrides = tuple(f"chain.{stage}.{change}" for stage in stages)
+                    label = f"{SHOWN[key]}, {variant}"
+                    yield Cell(
+                        f"{name}-{variant}", shipped, images, label, overrides, alone=alone, paper=figures[number]
+                    )
+
+
+def _shipped(folder: str, known: dict[str, str]) -> Iterator[Cell]:
+    """Each recipe of a folder, and its student alone unless `known`, names of cells by digest, has the same."""
+    for name in recipe.names():
+        if name.startswith(f"{folder}/"):
+            label = name.removeprefix(f"{folder}/")
+            alone = Cell(f"{name}-alone", name, folder, f"{label}, alone", undistilled=True)
+            first = known.setdefault(digest(plan(alone, 1)), alone.name)
+            if first == alone.name:
+                yield alone
+            yield Cell(name, name, folder, label, alone=first)
+
+
+@lru_cache(maxsize=1)
+def every() -> dict[str, Cell]:
+    """All cells by name, in the order of the page."""
+    found = list(_distilling_spikes())
+    known = {digest(plan(cell, 1)): cell.name for cell in found if cell.alone is None}
+    for folder in ("lee2022", "best"):
+        found += _shipped(folder, known)
+    return {cell.name: cell for cell in found}
+
+
+def quick() -> dict[str, Cell]:
+    """Three cells on data that is always there."""
+    short = tuple(f"chain.{stage}.epochs=2" for stage in recipe.load("digits").chain)
+    direct = (*short, "chain.student.distil.teacher=teacher")
+    found = (
+        Cell("digits-s", "digits", "quick", SHOWN["s"], short, undistilled=True),
+        Cell("digits-t-s", "digits", "quick", SHOWN["t-s"], direct, alone="digits-s"),
+        Cell("digits-t-ta-s", "digits", "quick", SHOWN["t-ta-s"], short, alone="digits-s"),
+    )
+    return {cell.name: cell for cell in found}
+
+
+def chosen(cells: dict[str, Cell], names: list[str]) -> list[Cell]:
+    """Those of the given names, and where a name is no cell's, those that begin with it; all for no names.
+
+    Exits where nothing begins with a name.
+    """
+    found: dict[str, Cell] = {} if names else cells
+    for name in names:
+        some = (
+            {name: cells[name]} if name in cells else {key: cell for key, cell in cells.items() if key.startswith(name)}
+        )
+        if not some:
+            sys.exit(f"no cell is called '{name}' or begins with it; there are: {', '.join(cells)}")
+        found |= some
+    return [cell for key, cell in cells.items() if key in found]
+
+
+def plan(cell: Cell, seed: int, images: str | None = None) -> Recipe:
+    """The recipe that is trained for a cell, on the data set `images` instead of the recipe's own where given."""
+    name = f"{cell.name.replace('/', '-')}-seed{seed}"
+    changes = [*cell.overrides, f'name="{name}"', f"seed={seed}"]
+    if images is not None:
+        changes.append(f"data.set={images!r}")
+    loaded = recipe.load(cell.recipe, changes)
+    if not cell.undistilled:
+        return loaded
+    data = loaded.to_dict()
+    stage = {key: value for key, value in data["chain"][loaded.student].items() if key != "distil"}
+    stage["label"]["weight"] = stage["label"]["weight"] or 1.0  # as of `snnkd train --baseline`
+    return recipe.parse({**data, "chain": {loaded.student: stage}})
+
+
+def digest(plan: Recipe) -> str:
+    """Of all in a recipe that its result depends on, but for the images; fields at their defaults do not count, so
+    that rows stay valid when recipes get further fields."""
+    data = plan.model_dump(mode="json", exclude_defaults=True, exclude={"name", "description", "target", "networks"})
+    data.get("data", {}).pop("set", None)
+    networks = {name: one.model_dump(mode="json", include={"input", "layers"}) for name, one in plan.networks.items()}
+    return provenance.digest({**data, "networks": networks})[:16]

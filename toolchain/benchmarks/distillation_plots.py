@@ -1,0 +1,60 @@
+"""Plots of the benchmark `distillation`: accuracy against spikes, and against the steps after which inference stops."""
+
+from __future__ import annotations
+
+import statistics
+from pathlib import Path
+
+import matplotlib
+
+matplotlib.use("svg")
+
+import matplotlib.pyplot as plt
+from matplotlib.axes import Axes
+
+from distillation_cells import VARIANTS, Cell
+from distillation_results import Row, interval
+
+SPIKES, STEPS = "results_spikes.svg", "results_steps.svg"
+_STYLE = {"svg.hashsalt": "snnkd", "svg.fonttype": "none", "font.size": 8, "axes.grid": True, "grid.alpha": 0.3}
+
+
+def draw(cells: dict[str, Cell], rows: list[Row], folder: Path) -> list[str]:
+    """Writes both plots, one panel for each data set; their names. The same rows give the same files."""
+    shown = [row for row in rows if not row.cell.endswith(tuple(VARIANTS))]
+    by_set: dict[str, dict[str, list[Row]]] = {}
+    for row in shown:
+        by_set.setdefault(row.set, {}).setdefault(row.cell, []).append(row)
+    if not by_set:
+        return []
+    for name, panel in ((SPIKES, _spikes), (STEPS, _steps)):
+        with matplotlib.rc_context(_STYLE):
+            figure, axes = plt.subplots(1, len(by_set), figsize=(6 * len(by_set), 4), squeeze=False)
+            for place, (images, found) in zip(axes[0], by_set.items(), strict=True):
+                panel(place, {name: found[name] for name in cells if name in found}, cells)
+                place.set_title(images)
+                place.set_ylabel("accuracy of the integer network, %")
+                place.legend(fontsize=6, loc="upper left", bbox_to_anchor=(1, 1))
+            figure.tight_layout()
+            figure.savefig(folder / name, metadata={"Date": None})
+            plt.close(figure)
+    return [SPIKES, STEPS]
+
+
+def _spikes(axes: Axes, found: dict[str, list[Row]], cells: dict[str, Cell]) -> None:
+    """A point for each cell, means over its seeds with 95 % intervals."""
+    for number, (name, rows) in enumerate(found.items()):
+        x, y = interval([row.spikes for row in rows]), interval([100 * row.accuracy for row in rows])
+        options = {"fmt": "osD^v"[number // 10 % 5], "color": f"C{number % 10}", "markersize": 4, "linewidth": 0.8}
+        axes.errorbar(x.mean, y.mean, yerr=y.half, xerr=x.half, label=cells[name].label, **options)  # pyright: ignore
+    axes.set_xscale("log")
+    axes.set_xlabel("spikes per inference")
+
+
+def _steps(axes: Axes, found: dict[str, list[Row]], cells: dict[str, Cell]) -> None:
+    """A line for each cell, means over its seeds."""
+    for number, (name, rows) in enumerate(found.items()):
+        means = [100 * statistics.fmean(step) for step in zip(*(row.by_step for row in rows), strict=True)]
+        style = ("-", "--", ":", "-.")[number // 10 % 4]
+        axes.plot(range(1, len(means) + 1), means, style, color=f"C{number % 10}", label=cells[name].label)
+    axes.set_xlabel("steps after which inference stops")
