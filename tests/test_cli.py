@@ -154,7 +154,8 @@ def test_run_has_what_the_three_commands_print(folder: Path) -> None:
     assert printed["train"]["run"] == "runs/digits-001", "resumed, not trained again"
     assert not (folder / "runs/digits-002").exists()
     summary = json.loads((folder / "runs/digits-001/summary.json").read_text())
-    assert printed["train"] == {"epochs": 6, "parameters": 74 * HIDDEN, "neurons": HIDDEN + 10, **summary}
+    trained = {"epochs": 6, "reused": {}, "parameters": 74 * HIDDEN, "neurons": HIDDEN + 10}
+    assert printed["train"] == {**trained, **summary}
     assert set(summary["accuracy"]) == {"float", "integer"} and list(summary["networks"]) == STAGES
     assert printed["export"] == json.loads((folder / "runs/digits-001/verification.json").read_text())
     written = json.loads((folder / "runs/digits-001/profile.json").read_text())

@@ -162,6 +162,24 @@ def test_classes_break_ties_as_the_readout_says():
         without.classes(membrane)
 
 
+def test_classes_of_the_highest_membrane():
+    """Whatever spikes there are; the first of equals; of populations, the highest sum."""
+    v = np.array([[5, 9, 9, -20], [0, -4, -2, -1], [-9, -3, -8, -1], [1 << 23, 0, 1 << 23, 1]], np.int32)
+    spikes = np.zeros((4, 2, 4), np.uint8)
+    spikes[:, 0, 3] = 1
+    trace = SpikeTrace("made", np.ones((4, 2, 1), np.uint8), (LayerTrace("layer0", spikes, v),))
+    net = IntNet((1,), (Dense(np.ones((4, 1), np.int32), NEURON),), readout=Readout("membrane"))
+    assert trace.classes(net).tolist() == [1, 0, 3, 0]
+    paired = IntNet((1,), net.layers, readout=Readout("membrane", population=2))
+    assert trace.classes(paired).tolist() == [0, 1, 1, 1]
+    assert net.describe()["readout"] == {"kind": "membrane", "ties": "first", "population": 1}
+    with pytest.raises(FormatError, match="readout kind = 'membrane' needs the output neurons' v"):
+        SpikeTrace("made", trace.input, (LayerTrace("layer0", spikes),)).classes(net)
+    for wrong in (("membrane", "membrane"), ("volts", "first"), ("count", "last"), (["count"], "first")):
+        with pytest.raises(FormatError, match="expected kind 'count' and ties"):
+            Readout(*wrong)
+
+
 def test_classes_of_populations():
     """Spikes, and v where they tie, are summed over the neurons of a class, which lie side by side."""
     random = np.random.default_rng(5)

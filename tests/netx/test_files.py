@@ -47,7 +47,8 @@ def test_round_trip(build, same_net, tmp_path_factory, seed, data):
     extras = {"steps": int(random.integers(1, 99)), "encoding": data, "provenance": {"of": data}}
     net = build.net(seed)
     population = int(random.choice([k for k in range(1, 5) if net.layers[-1].shape[0] % k == 0]))
-    net = replace(net, readout=Readout(ties="membrane", population=population), **extras)
+    readout = [Readout(ties="membrane", population=population), Readout("membrane", population=population)][seed % 2]
+    net = replace(net, readout=readout, **extras)
     path = tmp_path_factory.mktemp("net") / "x.net"
     netx.save(net, path)
     found = netx.load(path)
@@ -130,7 +131,9 @@ def test_readouts_of_files(path, edited, refused):
         return edited(path, lambda file: file.attrs.__setitem__("snnkd_readout", text))
 
     assert netx.load(readout('{"kind": "count", "ties": "membrane"}')).readout == Readout(ties="membrane")
+    assert netx.load(readout('{"kind": "membrane"}')).readout == Readout("membrane")
     assert netx.load(readout('{"population": 3}')).readout.population == 3
+    refused(readout('{"kind": "membrane", "ties": "membrane"}'), "kind 'membrane' and ties 'first'")
     refused(readout('{"population": 2}'), "readout: 3 outputs", "classes of 2")
     for wrong in ("0", "1.0", "true", '"2"', "[1]"):
         refused(readout(f'{{"population": {wrong}}}'), "readout population", "at least 1")

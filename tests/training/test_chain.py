@@ -1,16 +1,19 @@
 """A chain of stages on a tiny problem: teachers, the baseline, and which checkpoints belong to it."""
 
 import dataclasses
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from snnkd import recipe
+from snnkd import evaluation, netx, recipe
 from snnkd.datasets import DataSet, Split
 from snnkd.errors import LimitError, MismatchError
+from snnkd.network import IntNet
 from snnkd.training.blocks import Network
 from snnkd.training.chain import Chain, pick_device
+from snnkd.training.quantization import to_intnet
 
 CLASSES = 3
 SIZES = [("large", 12), ("middle", 8), ("small", 5)]
@@ -105,3 +108,113 @@ def test_a_device_that_is_not_there_is_named():
     assert pick_device("auto") == torch.device("cpu")
     with pytest.raises(LimitError, match="--device cuda"):
         pick_device("cuda")
+
+
+NET = {
+    "encoding": {"kind": "direct", "steps": 5},
+    "networks": {
+        "dense": {"input": [1, 6, 6], "layers": [{"kind": "dense", "neurons": n} for n in (8, CLASSES)]},
+        "conv": {
+            "input": [1, 6, 6],
+            "layers": [
+                {"kind": "conv", "channels": 3, "kernel": 3, "stride": 2},
+                {"kind": "dense", "neurons": CLASSES},
+            ],
+        },
+    },
+}
+
+
+def stages(**chain: dict) -> recipe.Recipe:
+    return recipe.parse({"name": "tiny", "data": {"set": "bars", "shift": 1, "variants": 2}, **NET, "chain": chain})
+
+
+def saved(path: Path, network: str, **metadata: object) -> IntNet:
+    """A trained network of another recipe, in the file `path`."""
+    chain = Chain(stages(other={"network": network, "epochs": 2, "batch": 16}), DATA, path.parent / "other")
+    chain.train(["other"], resume=False)
+    trained = chain.load("other")
+    options = {"message_bits": 8, "encoding": chain.recipe.encoder().to_json(), **metadata}
+    netx.save(to_intnet(trained.blocks, trained.input_shape, **options), path)
+    return netx.load(path)
+
+
+def test_an_ann_teaches_with_its_logits_of_the_best_epoch(tmp_path):
+    taught = {"network": "dense", "epochs": 2, "batch": 16, "distil": {"losses": {"kl": 1.0}}}
+    made = stages(teacher={"network": "conv", "neuron": "relu", "epochs": 3, "batch": 16}, student=taught)
+    chain, rows = Chain(made, DATA, tmp_path), []
+    chain.train(["teacher", "student", "baseline"], resume=False, on_epoch=rows.append)
+    assert [row["stage"] for row in rows] == ["teacher"] * 3 + ["student"] * 2 + ["baseline"] * 2
+    assert "validation.float" in rows[0] and "validation.integer" not in rows[0]
+    assert "loss.kl" in rows[3] and "validation.integer" in rows[3] and "loss.kl" not in rows[-1]
+    ann = chain.ann("teacher")
+    teacher = chain._training("student", {"teacher": ann}).teacher  # pyright: ignore
+    indices = np.arange(10)
+    torch.testing.assert_close(teacher.sat(indices, 0).sum(dim=0).T, ann.logits(chain.feed(DATA.train))[:10])
+    assert ann.accuracy(chain.feed(DATA.validation)) == max(row["validation.float"] for row in rows[:3])
+    before = weights(chain.load("student"))
+    again: list[dict] = []
+    chain.train(["teacher", "student"], resume=True, on_epoch=again.append)
+    assert again == rows[:5] and equal(weights(chain.load("student")), before)
+
+
+def test_a_network_of_a_file_teaches_and_is_not_trained(tmp_path):
+    path = tmp_path / "old.net"
+    net = saved(path, "conv")
+    taught = {"network": "dense", "epochs": 1, "batch": 16, "distil": {"losses": {"kl": 1.0}}}
+    chain, rows = Chain(stages(teacher={"net": str(path)}, student=taught), DATA, tmp_path / "run"), []
+    chain.train(["teacher", "student"], resume=False, on_epoch=rows.append)
+    assert [row["stage"] for row in rows] == ["student"]
+    assert [file.name for file in (tmp_path / "run").iterdir()] == ["student.safetensors"]
+    feed = chain._training("student", None).train
+    sat = chain._training("student", {"teacher": chain.net("teacher")}).teacher.sat(np.arange(20), 1)  # pyright: ignore
+    spikes = evaluation.simulate(net, feed.events(np.arange(20), 1)).layers[-1].spikes
+    assert sat.shape == (5, CLASSES, 20) and sat.any()
+    np.testing.assert_array_equal(sat.numpy(), spikes.transpose(1, 2, 0))
+
+
+@pytest.mark.parametrize("network", ["dense", "conv"])
+@pytest.mark.parametrize("bits", [8, 4])
+def test_a_stage_starts_from_the_network_of_a_file(tmp_path, same_net, network, bits):
+    path = tmp_path / "old.net"
+    net = saved(path, network)
+    made = stages(student={"network": network, "start": str(path), "epochs": 1, "batch": 16})
+    table = made.to_dict() | {"neuron": {"voltage_decay": 0.5, "threshold": 3.0}, "quantization": {"weight_bits": bits}}
+    chain = Chain(recipe.parse(table), DATA, tmp_path / "run")
+    initial = chain.network("student")
+    initial.calibrate(chain.feed(DATA.train).batch(np.arange(10))[0])  # changes nothing: the thresholds are the file's
+    options = {"message_bits": 8, "encoding": net.encoding}
+    started = to_intnet(initial.blocks, initial.input_shape, **options)
+    step = 1 << (9 - bits)
+    for one, layer in zip(started.layers, net.layers, strict=True):
+        nearest = np.clip(np.rint(layer.weight / step) * step, -256, 256 - step)
+        np.testing.assert_array_equal(one.weight, nearest)
+        for name in ("threshold", "current_decay", "voltage_decay"):
+            assert getattr(one.neuron, name).item() == getattr(layer.neuron, name).item()
+    if bits == 8:
+        same_net(started, net)
+    assert equal(weights(chain.network("baseline")), weights(initial))
+    chain.train(["student"], resume=False)
+    path.unlink()
+    trained = chain.load("student")  # needs the file no longer
+    assert not equal(weights(trained), weights(initial))
+    for block, layer in zip(trained.layers, net.layers, strict=True):
+        assert int(block.neuron.v_th_mantissa) == layer.neuron.threshold
+    with pytest.raises(MismatchError, match=r"old\.net: no such file"):
+        chain.train(["student"], resume=False)
+
+
+def test_a_file_that_changed_is_not_taken_for_the_one_that_the_recipe_means(tmp_path):
+    path = tmp_path / "old.net"
+    saved(path, "conv")
+    taught = {"network": "dense", "epochs": 1, "batch": 16, "distil": {"losses": {"kl": 1.0}}}
+    made = stages(teacher={"net": str(path)}, student=taught)
+    chain = Chain(made, DATA, tmp_path / "run")
+    chain.train(["teacher", "student"], resume=False)
+    path.write_bytes(path.read_bytes() + b" ")
+    with pytest.raises(MismatchError, match=r"old\.net: not the file that the recipe means"):
+        chain.train(["teacher", "student"], resume=True)
+    assert chain.load("student"), "what was trained stays usable"
+    renewed = Chain(stages(teacher={"net": str(path)}, student=taught), DATA, tmp_path / "run")
+    with pytest.raises(MismatchError, match=r"student\.safetensors: belongs to another recipe"):
+        renewed.load("student")

@@ -112,7 +112,7 @@ def test_spikes_are_kept_as_bits(count):
         read = store.read(indices, variant)
         assert read.dtype == torch.float32
         np.testing.assert_array_equal(read.numpy(), spikes[variant, indices].transpose(1, 0, 2))
-    held = [bits.nbytes for bits in store._bits if bits is not None]
+    held = [bits.nbytes for bits in store._rows if bits is not None]
     assert held == [50 * 6 * -(-count // 8)] * 2
 
 

@@ -11,17 +11,20 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from snnkd import datasets
 from snnkd.architecture import Architecture, Dense
 from snnkd.datasets import Split
 from snnkd.encoding import Encoding
 from snnkd.errors import FormatError, MismatchError, QuantizationError, SnnkdError
 from snnkd.network import Readout
-from snnkd.recipe_tables import Label, Neuron, Optimizer, Stage
+from snnkd.recipe_tables import Distil, Label, Neuron, Optimizer, Prune, Rate, Stage
 from snnkd.training import checkpoint
 from snnkd.training.blocks import Network
 from snnkd.training.feed import Feed
 from snnkd.training.measuring import float_accuracy
-from snnkd.training.trainer import Training, learning_rate
+from snnkd.training.memory import flat
+from snnkd.training.quantization import to_intnet
+from snnkd.training.trainer import Training
 
 CLASSES, SEED = 3, 5
 
@@ -189,7 +192,8 @@ def test_the_same_seed_gives_the_same_network(tmp_path):
 @pytest.mark.parametrize("kind", ["adam", "sgd"])
 @pytest.mark.parametrize("stop", [(1, 2), (3, 1), (4, 4)], ids=lambda place: f"epoch {place[0]} batch {place[1]}")
 def test_resumed_training_ends_bit_identical(tmp_path, kind, stop):
-    options = {"epochs": 5, "optimizer": Optimizer(kind=kind, lr=0.03, schedule="one-cycle")}
+    prune = Prune(share=0.5, until=0.8)
+    options = {"epochs": 5, "optimizer": Optimizer(kind=kind, lr=0.03, schedule="one-cycle"), "prune": prune}
     whole = training(tmp_path / "whole", **options)
     expected = weights(whole.run())
 
@@ -213,6 +217,15 @@ def test_resumed_training_ends_bit_identical(tmp_path, kind, stop):
     assert without_seconds(rows) == without_seconds(whole.progress.history)
     left, right = (load_file(run.path) for run in (whole, resumed))
     assert equal(left, right)
+
+
+def test_the_network_that_is_kept_is_a_pruned_one(tmp_path):
+    run = training(tmp_path, epochs=6, prune=Prune(share=0.6, until=0.7))
+    trained = to_intnet(run.run().blocks, (1, 6, 6))
+    assert run.progress.best_epoch >= 5  # the first one that ends after 0.7 of all
+    pruned = 1 - sum(np.count_nonzero(layer.weight) for layer in trained.layers) / trained.parameters
+    assert 0.59 < pruned < 0.7
+    assert run.progress.best_accuracy > 0.7
 
 
 def test_a_finished_stage_is_not_trained_again(tmp_path):
@@ -242,7 +255,7 @@ def test_a_checkpoint_holds_optimizer_and_random_state(tmp_path):
     assert {"optimizer.0.exp_avg", "optimizer.1.exp_avg_sq", "optimizer.0.step"} <= tensors.keys()
     assert tensors["optimizer.0.step"] == 8
     torch.rand(3)
-    optimizer = torch.optim.Adam([block.synapse.weight for block in run.network.layers])
+    optimizer = torch.optim.Adam([flat(block.synapse.weight.detach(), 0) for block in run.network.layers])
     progress, best = checkpoint.load(run.path, "key", run.network, optimizer)
     assert torch.equal(torch.get_rng_state(), tensors["rng"])
     assert torch.equal(optimizer.state_dict()["state"][1]["exp_avg"], tensors["optimizer.1.exp_avg"])
@@ -330,18 +343,60 @@ def test_a_checkpoint_that_cannot_be_written_leaves_the_earlier_one(tmp_path):
     assert list(tmp_path.iterdir()) == [run.path]
 
 
-def test_learning_rates_follow_their_schedules():
-    done = np.linspace(0, 1, 101)[:-1]
-    rates = {
-        kind: np.array([learning_rate(Optimizer(lr=0.4, schedule=kind), part) for part in done])
-        for kind in ("constant", "cosine", "one-cycle")
-    }
-    assert (rates["constant"] == 0.4).all()
-    np.testing.assert_allclose(rates["cosine"], 0.2 * (1 + np.cos(math.pi * done)))
-    rising, falling = rates["one-cycle"][:31], rates["one-cycle"][30:]
-    np.testing.assert_allclose(np.diff(rising), np.diff(rising)[0])  # a straight line up to the peak
-    assert rising[0] == pytest.approx(0.016) and rising[-1] == pytest.approx(0.4)
-    assert (np.diff(falling) < 0).all() and falling[-1] < 0.001
+LEARNED = Label(scale="learned", loss="temporal-cross-entropy")
+
+
+def of_itself() -> dict:
+    """A stage without a teacher that has all that a stage's objective may hold."""
+    table = Distil(losses={"self_ensemble": 0.5, "strong_to_weak": 0.5}, window=2, scale="learned", normalize=True)
+    return {"label": LEARNED, "distil": table, "rate": Rate(max_rate=0.1, weight=5.0)}
+
+
+@pytest.mark.parametrize("kind", ["adam", "sgd"])
+def test_a_learned_scale_moves_and_resumes_bit_identical(tmp_path, kind):
+    options = {"epochs": 5, "optimizer": Optimizer(kind=kind, lr=0.03, weight_decay=0.01), **of_itself()}
+    whole = training(tmp_path / "whole", **options)
+    expected = weights(whole.run())
+    rows = whole.progress.history
+    assert list(rows[0])[2:7] == ["loss", "loss.label", "loss.self_ensemble", "loss.strong_to_weak", "loss.rate"]
+    assert len({1.0, *(row["scale"] for row in rows)}) == 6
+    assert whole.progress.objective["log_scale"] == pytest.approx(math.log(rows[-1]["scale"]), abs=1e-6)
+    assert whole.progress.objective["norms"].keys() == {"self_ensemble", "strong_to_weak"}
+
+    class Killed(Exception):
+        pass
+
+    def kill(_stage: str, epoch: int, _epochs: int, batch: int, _batches: int) -> None:
+        if (epoch, batch) == (4, 2):
+            raise Killed
+
+    broken = training(tmp_path / "broken", **options)
+    broken.on_batch = kill
+    with pytest.raises(Killed):
+        broken.run()
+    resumed = training(tmp_path / "broken", **options)
+    assert equal(weights(resumed.run(resume=True)), expected)
+    assert without_seconds(resumed.progress.history) == without_seconds(rows)
+    assert resumed.progress.objective == whole.progress.objective
+    assert equal(*(load_file(run.path) for run in (whole, resumed)))
+
+
+def test_what_spikes_cost_lowers_them_on_digits(tmp_path):
+    digits = datasets.load("digits").train.take(np.arange(300))
+    plan = Architecture(name="tiny", input=(1, 8, 8), layers=(Dense(neurons=24), Dense(neurons=10)))
+    rates, right = [], []
+    for number, rate in enumerate((None, Rate(max_rate=0.05, weight=3.0))):
+        run = training(tmp_path / str(number), epochs=6, rate=rate, batch=32)
+        torch.manual_seed(SEED)
+        run.network = Network(plan, Neuron(tau_grad=0.01, scale_grad=10), event_max=15)
+        run.train = run.validation = dataclasses.replace(run.train, split=digits)
+        run.run()
+        last = run.progress.history[-1]
+        rates.append(last["rate.layer0"])
+        right.append(last["validation.integer"])
+        assert ("loss.rate" in last) == (rate is not None)
+    assert rates[0] > 0.2 and rates[1] < 0.7 * rates[0]
+    assert min(right) > 0.8
 
 
 def test_the_schedule_is_what_the_optimizer_gets(tmp_path):

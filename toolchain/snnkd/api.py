@@ -19,8 +19,9 @@ def train(recipe: str | Path | Recipe = "digits", **options: Any) -> dict[str, A
     """Trains a recipe (a name, a path or one from `snnkd.recipe.load`) into a new run folder.
 
     options: folder, of the run folders; data_root; download; resume, to go on with the newest run of the same recipe;
-    and fields of `pipeline.Context`: device, baseline, on_batch, on_epoch. Returns what `snnkd train --json` prints;
-    `run` is the folder and `net` the student's file. Raises SnnkdError for unusable input, before anything is trained.
+    and fields of `pipeline.Context`: device, baseline, on_batch, on_epoch, and reuse, to take over stages that another
+    run in the folder has trained alike. Returns what `snnkd train --json` prints; `run` is the folder and `net` the
+    student's file. Raises SnnkdError for unusable input, before anything is trained.
     """
     return _train(_walk(recipe, _TRAIN, **options))
 

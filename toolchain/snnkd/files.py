@@ -33,7 +33,8 @@ def data_root(kind: str) -> Path:
 def names(kind: str, pattern: str) -> dict[str, Path]:
     """All shipped files of `kind` that match the glob `pattern`, by name.
 
-    The name is the path below the pattern's fixed part without its suffix: 'recipes/*.toml' gives 'digits'.
+    The name is the path below the pattern's fixed part without its suffix, 'recipes/**/*.toml' gives 'digits' and
+    'best/mnist'; without the file where its name is fixed, '*/target.toml' gives 'loihi2-sim'.
     """
     root = data_root(kind)
     fixed = Path(pattern).parent
@@ -42,7 +43,7 @@ def names(kind: str, pattern: str) -> dict[str, Path]:
     found = {}
     for path in sorted(root.glob(pattern)):
         relative = path.relative_to(root / fixed)
-        name = relative.parent if pattern.count("*") and "*" in str(Path(pattern).parent) else relative.with_suffix("")
+        name = relative.with_suffix("") if "*" in Path(pattern).name else relative.parent
         found[name.as_posix()] = path
     return found
 

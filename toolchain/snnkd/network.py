@@ -80,9 +80,11 @@ Layer = Input | Dense | Conv
 class Readout:
     """How a class comes out of the last layer, (C, H, W) flattened in that order.
 
-    Each class has `population` neurons, side by side, as SLAYER's `block.cuba.Average` groups them. The class is the
-    one whose neurons spike most over all steps; where spike counts tie, with `ties` = 'membrane' the one with the
-    higher sum of v after the last step, else, or where that ties too, the one with the lower index.
+    Each class has `population` neurons, side by side, as SLAYER's `block.cuba.Average` groups them. With `kind` =
+    'count' the class is the one whose neurons spike most over all steps; where spike counts tie, with `ties` =
+    'membrane' the one with the higher sum of v after the last step. With `kind` = 'membrane' it is the one with the
+    highest sum of v after the last step, whatever they spike, and `ties` is 'first'. Where nothing else decides, it is
+    the one with the lower index.
     """
 
     kind: str = "count"
@@ -90,21 +92,25 @@ class Readout:
     population: int = 1
 
     def __post_init__(self) -> None:
-        if self.kind != "count" or self.ties not in ("first", "membrane"):
+        if (self.kind, self.ties) not in (("count", "first"), ("count", "membrane"), ("membrane", "first")):
             raise FormatError(
-                f"readout {{kind: {self.kind!r}, ties: {self.ties!r}}}: expected kind 'count' and ties 'first' or "
-                "'membrane'"
+                f"readout {{kind: {self.kind!r:.80}, ties: {self.ties!r:.80}}}: expected kind 'count' and ties 'first' "
+                "or 'membrane', or kind 'membrane' and ties 'first'"
             )
         if type(self.population) is not int or self.population < 1:
             raise FormatError(f"readout population: expected an integer of at least 1, found {self.population!r:.80}")
 
     def classify(self, counts: np.ndarray, v: np.ndarray | None) -> np.ndarray:
-        """Classes (N,) int64 from the outputs' spike counts (N, O) and, for ties = 'membrane', final v (N, O)."""
+        """Classes (N,) int64 from the outputs' spike counts (N, O) and, where kind or ties is 'membrane', their v
+        after the last step (N, O)."""
         counts = self._by_class(counts)
-        if self.ties == "first":
+        if (self.kind, self.ties) == ("count", "first"):
             return counts.argmax(axis=1)
         if v is None:
-            raise FormatError("readout ties = 'membrane' needs the output neurons' v after the last step")
+            field = "kind" if self.kind == "membrane" else "ties"
+            raise FormatError(f"readout {field} = 'membrane' needs the output neurons' v after the last step")
+        if self.kind == "membrane":
+            return self._by_class(v).argmax(axis=1)
         most = counts == counts.max(axis=1, keepdims=True)
         return np.where(most, self._by_class(v), np.iinfo(np.int64).min).argmax(axis=1)
 

@@ -14,16 +14,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from snnkd import datasets, evaluation, netx, provenance, runs, targets, verification
+from snnkd import datasets, evaluation, netx, provenance, recipe_stages, runs, targets, verification
 from snnkd.errors import FormatError, LimitError, MismatchError, RecipeError
 from snnkd.files import write_json
-from snnkd.network import IntNet, Readout
+from snnkd.network import IntNet
 from snnkd.recipe import Recipe
 from snnkd.runs import Run
 
 if TYPE_CHECKING:
     from snnkd.training.blocks import Network
     from snnkd.training.chain import Chain
+    from snnkd.training.feed import Feed
     from snnkd.training.trainer import OnBatch, OnEpoch
 
 BASELINE = "baseline"  # the student's network, seed and settings, trained without its teacher
@@ -33,7 +34,8 @@ BASELINE = "baseline"  # the student's network, seed and settings, trained witho
 class Context:
     """What the stages work on: the run, where its data is, and what the user asked for.
 
-    data_root: where data sets are, that of the training where None. device: 'auto', 'cpu' or 'cuda'. target, out: of
+    data_root: where data sets are, that of the training where None. device: 'auto', 'cpu' or 'cuda'. reuse: take over
+    what another run in the same folder has trained. target, out: of
     the export. targets: of the profile. samples: how many test images export and profile use.
     """
 
@@ -42,6 +44,7 @@ class Context:
     device: str = "auto"
     baseline: bool = False
     resume: bool = False
+    reuse: bool = False
     target: str | None = None
     out: Path | None = None
     targets: tuple[str, ...] = ()
@@ -96,8 +99,8 @@ def start(
 ) -> Context:
     """A context for training `recipe`: in a new run folder, or with `resume` in the newest one of the same recipe.
 
-    options: further fields of Context. Raises RecipeError where the recipe's target cannot take its encoding: before
-    anything is trained.
+    options: further fields of Context. Raises RecipeError where the recipe's target cannot take its encoding, and
+    MismatchError where a file that it names is gone or has changed: before anything is trained.
     """
     target, events = targets.load(recipe.target.name), "graded" if recipe.encoder().message_bits else "binary"
     if events not in target.takes:
@@ -105,6 +108,9 @@ def start(
             f"encoding.kind '{recipe.encoding.kind}' sends {events} events, which target '{target.name}' does not "
             "take; use rate, poisson or latency"
         )
+    for stage in recipe.chain.values():
+        if stage.net or stage.start:
+            recipe_stages.opened(stage, recipe.images[0])
     found = runs.resumable(recipe, folder) if resume else None
     if found is not None:
         return Context(found, data_root, resume=True, **options)
@@ -117,10 +123,15 @@ def start(
 
 
 def train(context: Context) -> dict[str, Any]:
-    """Trains every stage of the chain, resumable; writes checkpoints/, metrics.csv and TensorBoard events."""
+    """Trains every stage of the chain, resumable; writes checkpoints/, metrics.csv and TensorBoard events.
+
+    Stages that were taken over from other runs are in reused.json, by name.
+    """
     from snnkd.training.journal import Journal
 
     rows: list[dict[str, Any]] = []
+    if context.reuse:
+        runs.note_reused(context.run, context.chain.take_over(context.trained, context.run.folder.parent))
     with Journal(context.run.folder) as journal:
 
         def on_epoch(row: dict[str, Any]) -> None:
@@ -129,8 +140,8 @@ def train(context: Context) -> dict[str, Any]:
             journal.add(row)
             context.on_epoch(row)
 
-        context.chain.train(context.trained, context.resume, context.on_batch, on_epoch)
-    return {"run": str(context.run.folder), "epochs": len(rows)}
+        context.chain.train(context.trained, context.resume or context.reuse, context.on_batch, on_epoch)
+    return {"run": str(context.run.folder), "epochs": len(rows), "reused": context.run.reused}
 
 
 def quantize(context: Context) -> dict[str, Any]:
@@ -142,25 +153,14 @@ def quantize(context: Context) -> dict[str, Any]:
 
 
 def evaluate(context: Context) -> dict[str, Any]:
-    """Accuracy of each network on the whole test set, `float` (training network) and `integer` (deployed network)."""
-    from snnkd.training import measuring
+    """Accuracy of each network on the whole test set, `float` (training network) and `integer` (deployed network).
 
+    An ANN has no integer network, the network of a file no other.
+    """
     test, rows, warnings = context.chain.feed(context.data.test), {}, []
     for name in context.trained:
-        network = context.chain.load(name)
-        net = integer_network(context, name, network)
-        integer = measuring.measure(net, test)
-        told = measuring.warnings(integer.activity, "the test images")
-        warnings += [f"{name}: {text}" for _, text in told]
-        rows[name] = {
-            "network": context.chain.plan(name).name,
-            "parameters": net.parameters,
-            "neurons": net.neurons,
-            "accuracy": {
-                "float": measuring.float_accuracy(network, test, net.readout),
-                "integer": integer.accuracy,
-            },
-        }
+        rows[name], told = _evaluated(context, name, test)
+        warnings += [f"{name}: {text}" for text in told]
     summary = {
         "run": str(context.run.folder),
         "net": str(context.run.student),
@@ -174,6 +174,27 @@ def evaluate(context: Context) -> dict[str, Any]:
     }
     write_json(context.run.summary, summary)
     return summary
+
+
+def _evaluated(context: Context, name: str, test: Feed) -> tuple[dict[str, Any], list[str]]:
+    """A stage's row of the summary, and what is wrong with its network; None for an accuracy that it does not have."""
+    from snnkd.training import measuring
+
+    stage = context.run.recipe.chain.get(name)
+    if stage is not None and stage.neuron == "relu":
+        ann, plan = context.chain.ann(name), context.chain.plan(name)
+        row = {"network": plan.name, "kind": "ann", "parameters": ann.size, "neurons": plan.neurons}
+        return {**row, "accuracy": {"float": ann.accuracy(test), "integer": None}}, []
+    if stage is not None and stage.net is not None:
+        net = context.chain.net(name)
+        row = {"network": Path(stage.net).name, "kind": "net", "parameters": net.parameters, "neurons": net.neurons}
+        return {**row, "accuracy": {"float": None, "integer": measuring.measure(net, test).accuracy}}, []
+    network = context.chain.load(name)
+    net = integer_network(context, name, network)
+    integer, trained = measuring.measure(net, test), measuring.float_accuracy(network, test, net.readout)
+    row = {"network": context.chain.plan(name).name, "kind": "snn", "parameters": net.parameters}
+    told = [text for _, text in measuring.warnings(integer.activity, "the test images")]
+    return {**row, "neurons": net.neurons, "accuracy": {"float": trained, "integer": integer.accuracy}}, told
 
 
 def export(context: Context) -> dict[str, Any]:
@@ -227,7 +248,7 @@ def integer_network(context: Context, name: str, network: Network) -> IntNet:
         steps=recipe.encoding.steps,
         message_bits=recipe.encoder().message_bits,
         encoding=recipe.encoder().to_json(),
-        readout=Readout(recipe.readout.kind, recipe.readout.ties),
+        readout=recipe.readout.rule(),
         provenance={**facts, "recipe_name": recipe.name, "stage": name},
     )
 
@@ -253,8 +274,8 @@ def _has(name: str, *keys: str) -> Callable[[Run], None]:
 
 
 def _has_checkpoints(run: Run) -> None:
-    for name in run.recipe.chain:
-        if not (run.checkpoints / f"{name}.safetensors").is_file():
+    for name, stage in run.recipe.chain.items():
+        if stage.net is None and not (run.checkpoints / f"{name}.safetensors").is_file():
             raise MismatchError(f"{run.checkpoints}: no checkpoint of stage '{name}'; train it again")
 
 

@@ -13,10 +13,10 @@ from typing import Any
 import tomli_w
 from pydantic import Field
 
-from snnkd import architecture, encoding, files, schema
+from snnkd import architecture, encoding, files, recipe_stages, schema
 from snnkd.architecture import Architecture
 from snnkd.errors import RecipeError, SnnkdError
-from snnkd.overrides import apply, note
+from snnkd.overrides import apply, extended, note
 from snnkd.recipe_tables import (
     Data,
     Distil,
@@ -86,6 +86,12 @@ class Recipe(Table):
         """The network of `stage`."""
         return self.networks[self.chain[stage].network]
 
+    @property
+    def images(self) -> tuple[tuple[int, int, int], int]:
+        """Shape (C, H, W) and classes of the data set; of one that is not known here, those of the first network."""
+        first = next(self.architecture(name) for name, stage in self.chain.items() if stage.network)
+        return DATA_SETS.get(self.data.set, (first.input, first.outputs))
+
     def encoder(self) -> encoding.Encoding:
         """The encoder of training, evaluation, simulation and hand-off; Poisson spikes are seeded by the recipe."""
         return encoding.Encoding(self.encoding.kind, self.encoding.steps, self.encoding.bits, self.seed)
@@ -105,7 +111,7 @@ class Recipe(Table):
 
 def names() -> dict[str, Path]:
     """The shipped recipes by name."""
-    return files.names("models", "recipes/*.toml")
+    return files.names("models", "recipes/**/*.toml")
 
 
 def load(name_or_path: str | Path, overrides: list[str] | None = None) -> Recipe:
@@ -118,6 +124,7 @@ def load(name_or_path: str | Path, overrides: list[str] | None = None) -> Recipe
         data = files.read_toml(path)
     except SnnkdError as error:
         raise RecipeError(str(error)) from error
+    data = extended(data, path, names())
     return parse({"name": path.stem, **data}, overrides, source=path)
 
 
@@ -132,10 +139,11 @@ def parse(data: dict[str, Any], overrides: list[str] | None = None, source: str 
     chain = data.get("chain")
     tables = chain if isinstance(chain, dict) else {}
     networks, found = _networks(tables, data.get("networks", {}), Path(source).parent)
-    problems += found + _untaught(tables)
+    problems += found + recipe_stages.unfit(tables) + _untaught(tables)
     if recipe is not None and not problems:
-        recipe = recipe.model_copy(update={"networks": networks, "chain": _resolved(recipe)})
-        problems = _misfits(recipe)
+        stages, problems = recipe_stages.located(_resolved(recipe), Path(source).parent)
+        recipe = recipe.model_copy(update={"networks": networks, "chain": stages})
+        problems = problems or _misfits(recipe)
     if recipe is None or problems:
         raise RecipeError(schema.report(source, [note(problem, changes) for problem in problems]))
     return recipe
@@ -152,7 +160,10 @@ def warnings(recipe: Recipe) -> list[str]:
     for name, stage in recipe.chain.items():
         if stage.distil and not any(stage.distil.losses.values()):
             found.append(f"chain.{name}.distil.losses are all 0: '{name}' learns from the labels alone")
-        if encoding.kind == "direct":
+        if stage.rate and stage.network and len(recipe.architecture(name).layers) == 1:
+            found.append(f"chain.{name}.rate has no effect: '{stage.network}' has no hidden layer")
+        found += recipe_stages.warnings(name, stage, recipe.chain, recipe.encoder(), recipe.images[0])
+        if encoding.kind == "direct" and stage.net is None and stage.neuron == "cuba":
             found += _range_warnings(recipe, name)
     return found
 
@@ -191,8 +202,13 @@ def _untaught_stage(stage: Stage, place: Place, before: list[str]) -> list[Probl
         return [Problem(place, f"{where}: label.weight and all weights of distil.losses are 0: it would learn nothing")]
     if distil is None:
         return []
+    if not stage.label.weight and not distil.taught:
+        return [Problem(place, f"{where}: label.weight is 0 and no loss has a teacher: it would learn from itself")]
     place = (*place, "distil")
-    if not before:
+    if distil.scale == "learned" and not stage.learns_scale:
+        text = "no loss learns it; use kl or temporal_kl, label.scale = 'learned' or a number"
+        return [Problem((*place, "scale"), f"{where}.distil.scale: {text}")]
+    if distil.taught and not before:
         advice = "leave it out, or put the stage of a teacher in front"
         return [Problem(place, f"{where}.distil: the first stage has no teacher before it; {advice}")]
     if distil.teacher is not None and distil.teacher not in before:
@@ -240,7 +256,8 @@ def _resolved(recipe: Recipe) -> dict[str, Stage]:
     for name, stage in recipe.chain.items():
         if stage.distil is not None:
             window = stage.distil.window or min(steps, max(2, steps // 5))
-            filled = {"teacher": stage.distil.teacher or previous, "window": window}
+            teacher = (stage.distil.teacher or previous) if stage.distil.taught else None
+            filled = {"teacher": teacher, "window": window}
             stage = stage.model_copy(update={"distil": stage.distil.model_copy(update=filled)})
         chain[name], previous = stage, name
     return chain
@@ -249,11 +266,16 @@ def _resolved(recipe: Recipe) -> dict[str, Stage]:
 def _misfits(recipe: Recipe) -> list[Problem]:
     """What does not fit between data, encoding and the networks of the stages."""
     problems: list[Problem] = []
-    first = recipe.architecture(next(iter(recipe.chain)))
-    shape, classes = DATA_SETS.get(recipe.data.set, (first.input, first.outputs))
+    shape, classes = recipe.images
     whose = f"the data set '{recipe.data.set}'" if recipe.data.set in DATA_SETS else "the first stage"
     for name, stage in recipe.chain.items():
-        network, place = recipe.architecture(name), ("chain", name, "network")
+        network = recipe.architecture(name) if stage.network else None
+        if stage.net or stage.start:
+            rules = (recipe.encoder(), recipe.readout.kind, shape, classes)
+            problems += recipe_stages.misfits(name, stage, network, *rules)
+        if network is None:
+            continue
+        place = ("chain", name, "network")
         what = f"{schema.dotted(place)}: '{stage.network}'"
         if network.input != shape:
             problems.append(Problem(place, f"{what} reads {network.input}, expected {shape} as {whose} has"))

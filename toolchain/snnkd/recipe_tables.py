@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+import math
+from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from snnkd import schema
+from snnkd.network import Readout
 from snnkd.schema import Table
 
-LossName = Literal["l1", "l2", "kl", "sliding_l1", "sliding_l2"]
+TaughtLoss = Literal["l1", "l2", "kl", "sliding_l1", "sliding_l2", "temporal_kl"]
+SelfLoss = Literal["self_ensemble", "strong_to_weak"]  # needs no teacher
+LossName = Literal[TaughtLoss, SelfLoss]
 Weight = Annotated[float, Field(ge=0)]
 Identifier = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
 
@@ -19,6 +23,16 @@ def _share(value: Any) -> int | float:
     if not number or not (0 <= value < 1 or (isinstance(value, int) and value >= 1)):
         raise ValueError(f"expected a fraction in [0, 1) or a number of images, found {schema.shown(value)}")
     return value
+
+
+def _scale(value: Any) -> Any:
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if value != "learned" and not (number and 0 < value < math.inf):
+        raise ValueError(f"expected a number greater than 0 or 'learned', found {schema.shown(value)}")
+    return float(value) if number else value
+
+
+Scale = Annotated[float | Literal["learned"], BeforeValidator(_scale)]
 
 
 class Data(Table):
@@ -62,10 +76,14 @@ class Quantization(Table):
 
 
 class ReadoutRule(Table):
-    """How a class comes out of the last layer, as `snnkd.network.Readout` has it."""
+    """How a class comes out of the last layer, as `snnkd.network.Readout` has it; `ties` is for kind 'count' only."""
 
-    kind: Literal["count"] = "count"
+    kind: Literal["count", "membrane"] = "count"
     ties: Literal["membrane", "first"] = "membrane"
+
+    def rule(self) -> Readout:
+        """The readout of the recipe's networks."""
+        return Readout(self.kind, self.ties if self.kind == "count" else "first")
 
 
 class TargetName(Table):
@@ -84,11 +102,12 @@ class Optimizer(Table):
 
 
 class Label(Table):
-    """The loss against the labels; scale: logit per output spike (cross-entropy); rates: spikes per step."""
+    """The loss against the labels; scale: logit per output spike (cross-entropy), "learned" is the stage's own; rates:
+    spikes per step."""
 
-    loss: Literal["cross-entropy", "spike-rate"] = "cross-entropy"
+    loss: Literal["cross-entropy", "temporal-cross-entropy", "spike-rate"] = "cross-entropy"
     weight: Weight = 1.0
-    scale: float = Field(default=1.0, gt=0)
+    scale: Scale = 1.0
     true_rate: float = Field(default=0.9, ge=0, le=1)
     false_rate: float = Field(default=0.02, ge=0, le=1)
 
@@ -98,11 +117,18 @@ class Label(Table):
             raise ValueError(f"expected true_rate above false_rate, found {self.true_rate} and {self.false_rate}")
         return self
 
+    @property
+    def learns_scale(self) -> bool:
+        """Whether this loss trains the logit scale of its stage."""
+        return self.scale == "learned" and self.weight > 0 and self.loss != "spike-rate"
+
 
 class Distil(Table):
-    """The losses against a teacher's output spikes; teacher None is the stage before, window None max(2, steps // 5).
+    """The losses against a teacher's output, and those of a student's output against itself.
 
-    All five losses together are the "Proposed" one of "Distilling Spikes"; reading says how its formulas are read.
+    teacher None is the stage before, where there is a loss that needs one; window None max(2, steps // 5);
+    teacher_temperature None is temperature. scale: logit per unit of the student's output. The first five losses
+    together are the "Proposed" one of "Distilling Spikes"; reading says how its formulas are read.
     """
 
     teacher: str | None = None
@@ -110,16 +136,65 @@ class Distil(Table):
     reading: Literal["literal", "norm", "count", "psp"] = "literal"
     window: int | None = Field(default=None, ge=1)
     temperature: float = Field(default=2.0, gt=0)
+    teacher_temperature: float | None = Field(default=None, gt=0)
+    scale: Scale = 1.0
     kl_axis: Literal["counts", "step", "time"] = "counts"
     normalize: bool = False
 
+    @property
+    def taught(self) -> bool:
+        """Whether a loss with a weight needs a teacher."""
+        return any(self.losses.get(name) for name in get_args(TaughtLoss))
+
+    @property
+    def learns_scale(self) -> bool:
+        """Whether these losses train the logit scale of their stage."""
+        return self.scale == "learned" and any(self.losses.get(name) for name in ("kl", "temporal_kl"))
+
+
+class Rate(Table):
+    """weight x the sum over hidden layers of relu(rate - max_rate)^2, rates in spikes per neuron and step."""
+
+    max_rate: float = Field(default=0.01, ge=0, le=1)
+    weight: Weight = Field(description="the weight of the term in the loss")
+
+
+class Prune(Table):
+    """Magnitude pruning: of all weights together, the `share` that is smallest is 0 from the fraction `until` of the
+    epochs on; before, the share rises from 0."""
+
+    share: float = Field(gt=0, lt=1, description="the share of the weights that become 0")
+    until: float = Field(default=0.6, gt=0, le=1)
+
 
 class Stage(Table):
-    """One training of the chain: alone, or with `distil` by the network of an earlier stage."""
+    """One training of the chain: alone, or with `distil` by the network of an earlier stage; or, with `net`, a frozen
+    integer network from a file, of which network is '' and epochs 0.
 
-    network: str = Field(min_length=1, description="a network's name or the path of your own .toml")
-    epochs: int = Field(ge=1, description="the number of epochs")
+    neuron 'relu' makes it an ANN, a teacher only. start: a .net file whose weights, thresholds and decays the training
+    starts from. sha256: of the file in net or start. What goes with what is checked in `snnkd.recipe_stages`.
+    """
+
+    network: str = Field(default="", min_length=1, description="a network's name or the path of your own .toml")
+    net: str | None = Field(default=None, min_length=1)
+    epochs: int = Field(default=0, ge=1, description="the number of epochs")
+    neuron: Literal["cuba", "relu"] = "cuba"
+    start: str | None = Field(default=None, min_length=1)
+    sha256: str | None = Field(default=None, pattern=r"^[0-9a-f]{64}$")
     batch: int = Field(default=128, ge=1)
     optimizer: Optimizer = Optimizer()
     label: Label = Label()
     distil: Distil | None = None
+    rate: Rate | None = None
+    prune: Prune | None = None
+
+    @property
+    def learns_scale(self) -> bool:
+        """Whether a loss with a weight trains the logit scale."""
+        return self.label.learns_scale or (self.distil is not None and self.distil.learns_scale)
+
+    @model_serializer(mode="wrap")
+    def _what_applies(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Of a file, nothing that only a training has."""
+        table = dump(self)
+        return table if self.net is None else {key: table[key] for key in ("net", "sha256") if key in table}

@@ -41,6 +41,12 @@ class Run:
         return self.folder / "summary.json"
 
     @property
+    def reused(self) -> dict[str, str]:
+        """Of the stages that were not trained here: the folder of the run that they were taken over from."""
+        path = self.folder / "reused.json"
+        return read_json(path) if path.exists() else {}
+
+    @property
     def provenance(self) -> dict[str, Any]:
         return read_json(self.folder / "provenance.json")
 
@@ -80,6 +86,12 @@ def find(name: str | Path | None, runs: Path) -> Run:
     if not finished:
         raise SnnkdError(f"no finished run in {runs.absolute()}: run `snnkd train` first, or name a run or a .net file")
     return find(finished[-1].parent, runs)
+
+
+def note_reused(run: Run, found: dict[str, Path]) -> None:
+    """reused.json: adds stages that were taken over, each with the folder of the run that it is from."""
+    if found:
+        write_json(run.folder / "reused.json", run.reused | {name: str(folder) for name, folder in found.items()})
 
 
 def write_metrics(run: Run, rows: list[dict[str, Any]]) -> None:

@@ -46,7 +46,8 @@ class TrainingProgress:
 
         stage = row["stage"]
         if stage in self._tasks:
-            text = f"epoch {row['epoch']}  loss {row['loss']:.3f}  validation {row['validation.integer']:.2%}"
+            accuracy = row["validation.integer" if "validation.integer" in row else "validation.float"]  # an ANN's
+            text = f"epoch {row['epoch']}  loss {row['loss']:.3f}  validation {accuracy:.2%}"
             self._bars.update(self._tasks[stage], metrics=text)
         for column, text in warnings(row, "validation data"):
             if (stage, column) not in self._warned:

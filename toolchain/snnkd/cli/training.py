@@ -13,6 +13,7 @@ from snnkd.cli.options import DEFAULT_RUNS, DataRoot, Json, RecipeName, Runs
 Set = Annotated[list[str] | None, typer.Option("--set", metavar="A.B=VALUE", help="Override a field; repeatable.")]
 Seed = Annotated[int | None, typer.Option(help="Seed of the run, instead of the recipe's.", show_default=False)]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on with the newest run of this recipe.")]
+Reuse = Annotated[bool, typer.Option("--reuse", help="Take over stages that another run has trained alike.")]
 Baseline = Annotated[bool, typer.Option("--baseline", help="Also train the student without its teacher.")]
 Download = Annotated[bool, typer.Option("--download", help="Fetch a missing data set with torchvision.")]
 Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
@@ -23,6 +24,7 @@ def run(
     overrides: Set = None,
     seed: Seed = None,
     resume: Resume = False,
+    reuse: Reuse = False,
     baseline: Baseline = False,
     data_root: DataRoot = None,
     download: Download = False,
@@ -34,7 +36,7 @@ def run(
 
     Example: snnkd run mnist --data-root ~/data --baseline
     """
-    result = _call("run", recipe, overrides, seed, resume, baseline, data_root, download, device, runs)
+    result = _call("run", recipe, overrides, seed, resume, reuse, baseline, data_root, download, device, runs)
     output.result(result, as_json, _everything)
     if result["export"]["differences"]:
         raise typer.Exit(1)
@@ -45,6 +47,7 @@ def train(
     overrides: Set = None,
     seed: Seed = None,
     resume: Resume = False,
+    reuse: Reuse = False,
     baseline: Baseline = False,
     data_root: DataRoot = None,
     download: Download = False,
@@ -56,7 +59,7 @@ def train(
 
     Example: snnkd train mnist --data-root ~/data --set chain.student.epochs=3
     """
-    result = _call("train", recipe, overrides, seed, resume, baseline, data_root, download, device, runs)
+    result = _call("train", recipe, overrides, seed, resume, reuse, baseline, data_root, download, device, runs)
     output.result(result, as_json, summary)
 
 
@@ -66,6 +69,7 @@ def _call(
     overrides: list[str] | None,
     seed: int | None,
     resume: bool,
+    reuse: bool,
     baseline: bool,
     data_root: Path | None,
     download: bool,
@@ -87,6 +91,7 @@ def _call(
             data_root=data_root,
             download=download,
             resume=resume,
+            reuse=reuse,
             device=device,
             baseline=baseline,
             on_batch=progress.on_batch,
@@ -94,23 +99,26 @@ def _call(
         )
 
 
+_KINDS = {"snn": "", "ann": " (ANN)", "net": " (frozen)"}
+
+
 def summary(data: dict[str, Any]) -> Any:
     """The table at the end of a training, and what is wrong with the networks in it."""
     rows = [
         [
             name,
-            row["network"],
+            row["network"] + _KINDS[row["kind"]],
             f"{row['parameters']:,}",
             f"{row['neurons']:,}",
-            f"{row['accuracy']['float']:.2%}",
-            f"{row['accuracy']['integer']:.2%}",
+            *("-" if value is None else f"{value:.2%}" for value in map(row["accuracy"].get, ("float", "integer"))),
         ]
         for name, row in data["networks"].items()
     ]
     title = f"{data['data_set']}: accuracy on all {data['test_images']:,} test images, {data['steps']} steps"
     columns = ["stage", "network", "parameters", "neurons", "float", "integer"]
+    reused = [f"{name}: not trained, taken over from {folder}" for name, folder in data["reused"].items()]
     warnings = [f"warning: {text}" for text in data["warnings"]]
-    return output.group(output.table(title, columns, rows, left=2), f"student: {data['net']}", *warnings)
+    return output.group(output.table(title, columns, rows, left=2), *reused, f"student: {data['net']}", *warnings)
 
 
 def _everything(data: dict[str, Any]) -> Any:

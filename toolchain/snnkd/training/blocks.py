@@ -15,6 +15,8 @@ import torch
 
 from snnkd import architecture
 from snnkd.errors import QuantizationError
+from snnkd.fixedpoint import THRESHOLD_LIMIT
+from snnkd.network import Readout
 from snnkd.recipe_tables import Neuron as NeuronSettings
 from snnkd.trace import LayerTrace, SpikeTrace
 from snnkd.training import slayer
@@ -30,26 +32,38 @@ _EXACT = {"dense": 1 << 25, "conv": 1 << 23}
 @dataclass(frozen=True)
 class Output:
     """layers: spikes of each layer, (T, N, *shape) float32 of 0 and 1; v_last: (N, classes) v of the last layer after
-    the last step, in SLAYER's units."""
+    the last step, in SLAYER's units; sat: (T, classes, N) the activation tensor of the output layer, whose sum over the
+    first t steps is what a class is read from after these: its spikes, or with a membrane readout what each step adds
+    to v, in units of `Network.readout_unit`."""
 
     layers: list[torch.Tensor]
     v_last: torch.Tensor
-
-    @property
-    def sat(self) -> torch.Tensor:
-        """The spiking activation tensor of the output layer, (T, classes, N)."""
-        return self.layers[-1].transpose(1, 2)
+    sat: torch.Tensor
 
 
 class Network(torch.nn.Module):
-    """A chain of SLAYER CUBA blocks for an `Architecture`; `event_max` is the largest value of an input event."""
+    """A chain of SLAYER CUBA blocks for an `Architecture`; `event_max` is the largest value of an input event.
+
+    With a membrane `readout` the threshold of the last layer is the largest that there is: it only fires where v
+    saturates. readout_unit, a positive float32, then is the threshold that the layer would have otherwise. started:
+    thresholds are those of a file, and stay.
+    """
+
+    readout_unit: torch.Tensor
 
     def __init__(
-        self, plan: architecture.Architecture, settings: NeuronSettings, weight_bits: int = 8, event_max: int = 1
+        self,
+        plan: architecture.Architecture,
+        settings: NeuronSettings,
+        weight_bits: int = 8,
+        event_max: int = 1,
+        readout: Readout | None = None,
     ):
         super().__init__()
         self.input_shape = tuple(plan.input)
         self.threshold_gain = None if settings.threshold is not None else settings.threshold_gain
+        self.started = False
+        self.membrane = readout is not None and readout.kind == "membrane"
         self.blocks = torch.nn.ModuleList()
         for index, (layer, shape) in enumerate(plan.inputs()):
             if isinstance(layer, architecture.Dense) and len(shape) == 3:
@@ -57,6 +71,9 @@ class Network(torch.nn.Module):
             block = _block(layer, shape, settings, weight_bits)
             _check_exact(f"{plan.name}, layers.{index}", block, event_max if index == 0 else 1)
             self.blocks.append(block)
+        if self.membrane:
+            self.register_buffer("readout_unit", torch.tensor(settings.threshold or 1.0))
+            self.layers[-1].neuron.set_threshold(THRESHOLD_LIMIT)
 
     @property
     def layers(self) -> list[Any]:
@@ -70,26 +87,35 @@ class Network(torch.nn.Module):
     def forward(self, events: torch.Tensor, weights: list[torch.Tensor] | None = None) -> Output:
         """events: (N, T, C, H, W), integers as float32; a time axis of stride 0 is multiplied once. weights: those of
         `weights()`, where they are at hand."""
-        x = v_last = events.transpose(0, 1)
-        steps, layers = len(x), []
-        for block, weight in zip(self.layers, weights or self.weights(), strict=True):
-            x, v_last = block.neuron.run(sums(block, x, weight), steps, reuse=True)
+        x = v = events.transpose(0, 1)
+        steps, layers, blocks = len(x), [], self.layers
+        for block, weight in zip(blocks, weights or self.weights(), strict=True):
+            wanted = "none" if block is not blocks[-1] else "every" if self.membrane else "last"
+            x, v = block.neuron.run(sums(block, x, weight), steps, reuse=True, wanted=wanted)
             layers.append(x)
-        return Output(layers, v_last)
+        if not self.membrane:
+            return Output(layers, v, x.transpose(1, 2))
+        increments = torch.diff(v, dim=0, prepend=torch.zeros_like(v[:1]))
+        return Output(layers, v[-1], increments.transpose(1, 2) / self.readout_unit)
 
     @torch.no_grad()
     def calibrate(self, events: torch.Tensor) -> None:
-        """Sets each layer's threshold to `threshold_gain` standard deviations of its synaptic sums on `events`.
+        """Sets each layer's threshold, or the unit of a membrane readout, to `threshold_gain` standard deviations of
+        its synaptic sums on `events`.
 
-        Called once, on the first batch, where the recipe fixes no threshold: 8 bit weights then use their range
-        whatever the encoding and the fan-in are.
+        Called once, on the first batch; what the recipe or the file of a start fixes stays. 8 bit weights then use
+        their range whatever the encoding and the fan-in are.
         """
-        if self.threshold_gain is None:
+        if self.threshold_gain is None or (self.started and not self.membrane):
             return
-        x = events.transpose(0, 1)
-        for block, weight in zip(self.layers, self.weights(), strict=True):
+        x, blocks = events.transpose(0, 1), self.layers
+        for block, weight in zip(blocks, self.weights(), strict=True):
             a = sums(block, x, weight)
-            block.neuron.set_threshold(round(self.threshold_gain * float(a.std()) * W_SCALE))
+            mantissa = round(self.threshold_gain * float(a.std()) * W_SCALE)
+            if self.membrane and block is blocks[-1]:
+                self.readout_unit.fill_(max(mantissa, 1) / W_SCALE)
+            elif not self.started:
+                block.neuron.set_threshold(mantissa)
             x, _ = block.neuron.run(a, len(x))
 
     @torch.no_grad()
@@ -133,6 +159,8 @@ def _block(layer: architecture.Layer, shape: tuple[int, ...], settings: NeuronSe
     step = 2 ** (9 - weight_bits) / W_SCALE
     with torch.no_grad():
         torch.nn.init.normal_(block.synapse.weight, std=max(INIT_STD, step / 2))
+    if isinstance(layer, architecture.Dense):  # all outputs of one input side by side, as sparse products read them
+        block.synapse.weight.data = block.synapse.weight.data.transpose(0, 1).contiguous().transpose(0, 1)
     return block
 
 

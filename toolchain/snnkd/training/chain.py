@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 
-from snnkd import provenance
+from snnkd import provenance, recipe_stages
 from snnkd.architecture import Architecture
 from snnkd.datasets import DataSet, Split, stratified
 from snnkd.errors import LimitError
-from snnkd.network import Readout
+from snnkd.network import IntNet
 from snnkd.recipe import Recipe
+from snnkd.recipe_lineage import lineage
 from snnkd.recipe_tables import Stage
+from snnkd.training.ann import Ann, AnnTeacher, AnnTraining
 from snnkd.training.blocks import Network
 from snnkd.training.feed import Feed
 from snnkd.training.quantization import to_intnet
+from snnkd.training.reuse import take_over
+from snnkd.training.start import start_from
 from snnkd.training.teachers import Teacher
 from snnkd.training.trainer import OnBatch, OnEpoch, Training
 
@@ -36,41 +41,74 @@ class Chain:
         self, names: list[str], resume: bool, on_batch: OnBatch = lambda *_: None, on_epoch: OnEpoch = lambda _: None
     ) -> None:
         """Trains the named stages in order; a name that is no stage is the student's, trained without its teacher."""
-        networks: dict[str, Network] = {}
+        learned: dict[str, Network | Ann | IntNet] = {}
         for name in names:
-            training = self._training(name, networks)
+            if self._stage(name).net:
+                learned[name] = self.net(name)
+                continue
+            training = self._training(name, learned)
             training.on_batch, training.on_epoch = on_batch, on_epoch
             torch.set_num_threads(1)  # a batch is cut into parts instead
             try:
-                networks[name] = training.run(resume)
+                learned[name] = training.run(resume)
             finally:
                 torch.set_num_threads(_THREADS)
+
+    def take_over(self, names: list[str], runs: Path) -> dict[str, Path]:
+        """Copies the checkpoints of those stages that a run in the folder `runs` has trained; its folder, by stage."""
+        found: dict[str, Path] = {}
+        for name in names:
+            stage, path = self._stage(name), self.folder / f"{name}.safetensors"
+            if stage.net is None and not path.exists():
+                run = take_over(path, self._key(name, stage), stage.epochs, runs)
+                found |= {name: run} if run is not None else {}
+        return found
 
     def plan(self, name: str) -> Architecture:
         """The network description of a stage."""
         return self.recipe.architecture(self._stage_name(name))
 
     def load(self, name: str) -> Network:
-        """The trained network of a stage (or of the baseline), from its checkpoint."""
-        return self._training(name, None).restore()
+        """The trained spiking network of a stage (or of the baseline), from its checkpoint."""
+        network = self._training(name, None).restore()
+        assert isinstance(network, Network), f"{name} is an ANN"
+        return network
+
+    def ann(self, name: str) -> Ann:
+        """The trained ANN of a stage, from its checkpoint."""
+        network = self._training(name, None).restore()
+        assert isinstance(network, Ann), f"{name} is no ANN"
+        return network
+
+    def net(self, name: str) -> IntNet:
+        """The integer network in the file that a stage names. Raises as `recipe_stages.opened` does."""
+        return recipe_stages.opened(self._stage(name), self.data.train.images.shape[1:])
 
     def feed(self, split: Split) -> Feed:
         """A split as the networks of this recipe read it, without augmentation."""
         return Feed(split, self.recipe.encoder(), pick_device(self.device))
 
     def network(self, name: str) -> Network:
-        """An untrained network of a stage, with its initial weights."""
+        """An untrained spiking network of a stage, with its initial weights: drawn, or those of its `start`."""
+        network = self._drawn(name)
+        if self._stage(name).start:
+            start_from(network, self.net(name))
+        return network
+
+    def _drawn(self, name: str) -> Network:
         torch.manual_seed(self._seed(name))
         event_max = (1 << self.recipe.encoding.bits) - 1 if self.recipe.encoding.kind == "direct" else 1
-        network = Network(self.plan(name), self.recipe.neuron, self.recipe.quantization.weight_bits, event_max)
+        bits, readout = self.recipe.quantization.weight_bits, self.recipe.readout.rule()
+        network = Network(self.plan(name), self.recipe.neuron, bits, event_max, readout)
         return network.to(pick_device(self.device))
 
     def _stage_name(self, name: str) -> str:
         return name if name in self.recipe.chain else self.recipe.student
 
     def _seed(self, name: str) -> int:
-        """The baseline starts where the student does, so that both differ by the teacher alone."""
-        return self.recipe.seed * 1000 + list(self.recipe.chain).index(self._stage_name(name))
+        """By the stage's name, so that it starts the same in every chain; the baseline starts where the student does.
+        Two trainings of a stage then differ by its teacher alone."""
+        return int(provenance.digest([self.recipe.seed, self._stage_name(name)])[:8], 16)
 
     def _stage(self, name: str) -> Stage:
         stage = self.recipe.chain[self._stage_name(name)]
@@ -79,40 +117,49 @@ class Chain:
         label = stage.label if stage.label.weight else stage.label.model_copy(update={"weight": 1.0})
         return stage.model_copy(update={"distil": None, "label": label})
 
-    def _training(self, name: str, networks: dict[str, Network] | None) -> Training:
+    def _training(self, name: str, learned: Mapping[str, Network | Ann | IntNet] | None) -> Training | AnnTraining:
+        """learned: the networks of the stages before; None where only a checkpoint is read."""
         recipe, stage = self.recipe, self._stage(name)
         split = self.data.train
         if recipe.data.train_limit is not None and recipe.data.train_limit < len(split):
             split = split.take(stratified(split.labels, recipe.data.train_limit, recipe.seed))
         augmented = replace(self.feed(split), augment=recipe.data, seed=recipe.seed)
-        teacher = None
-        if stage.distil is not None and networks is not None:
-            assert stage.distil.teacher is not None, "a loaded recipe has its teachers filled in"
-            network = networks[stage.distil.teacher]
-            bits = augmented.encoding.message_bits
-            teacher = Teacher(to_intnet(network.blocks, network.input_shape, message_bits=bits), augmented)
+        shared = {
+            "name": name,
+            "stage": stage,
+            "train": augmented,
+            "validation": self.feed(self.data.validation),
+            "seed": self._seed(name),
+            "key": self._key(name, stage),
+            "path": self.folder / f"{name}.safetensors",
+            "threads": _THREADS,
+        }
+        if stage.neuron == "relu":
+            torch.manual_seed(self._seed(name))
+            return AnnTraining(network=Ann(self.plan(name)).to(augmented.device), **shared)
         return Training(
-            name=name,
-            stage=stage,
-            network=self.network(name),
-            train=augmented,
-            validation=self.feed(self.data.validation),
-            readout=Readout(recipe.readout.kind, recipe.readout.ties),
-            seed=self._seed(name),
-            key=self._key(name, stage),
-            path=self.folder / f"{name}.safetensors",
-            teacher=teacher,
-            threads=_THREADS,
+            network=self.network(name) if learned is not None else self._drawn(name),
+            readout=recipe.readout.rule(),
+            teacher=self._teacher(stage, augmented, learned) if learned is not None else None,
+            **shared,
         )
+
+    def _teacher(self, stage: Stage, feed: Feed, learned: Mapping[str, Network | Ann | IntNet]) -> Teacher | None:
+        if stage.distil is None or stage.distil.teacher is None:  # its losses need none
+            return None
+        network = learned[stage.distil.teacher]
+        if isinstance(network, Ann):
+            return AnnTeacher(network, feed, _THREADS)
+        if isinstance(network, Network):
+            metadata = {"message_bits": feed.encoding.message_bits, "readout": self.recipe.readout.rule()}
+            unit = float(network.readout_unit) if network.membrane else None
+            return Teacher(to_intnet(network.blocks, network.input_shape, **metadata), feed, unit)
+        return Teacher(network, feed)
 
     def _key(self, name: str, stage: Stage) -> str:
         """Digest of all that determines a stage's result: a checkpoint with another one is refused."""
-        whole = self.recipe.to_dict()
-        stages = list(self.recipe.chain)
-        before = {key: whole["chain"][key] for key in stages[: stages.index(self._stage_name(name))]}
-        shared = {key: whole[key] for key in ("seed", "data", "encoding", "neuron", "quantization", "networks")}
-        own = stage.model_dump(mode="json")
-        return provenance.digest({**shared, "before": before, name: own, "digest": self.data.digest})
+        known = lineage(self.recipe, name, stage)
+        return provenance.digest({**known, "seed": self._seed(name), "digest": self.data.digest})
 
 
 def pick_device(name: str) -> torch.device:

@@ -17,13 +17,14 @@ from snnkd.files import atomic
 
 @dataclass
 class Progress:
-    """How far a stage has come. key: digest of all that determines it; history: one row of metrics per epoch."""
+    """How far a stage has come. key: digest of all that determines it; objective: state of what is minimized; history:
+    one row of metrics per epoch."""
 
     key: str
     epoch: int = 0
     best_epoch: int = 0
     best_accuracy: float = -1.0
-    norms: dict[str, float] = field(default_factory=dict)
+    objective: dict[str, Any] = field(default_factory=dict)
     history: list[dict[str, Any]] = field(default_factory=list)
 
 
@@ -46,6 +47,15 @@ def save(
             save_file(contiguous, temporary, metadata={"progress": json.dumps(vars(progress))})
         except SafetensorError as error:  # what a full disk is to this library
             raise SnnkdError(f"{path}: cannot be written: {error}; an earlier file is intact") from error
+
+
+def peek(path: Path) -> Progress | None:
+    """The progress in a checkpoint, of which only the header is read; None where it is damaged."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            return Progress(**json.loads((file.metadata() or {})["progress"]))
+    except (SafetensorError, OSError, KeyError, TypeError, ValueError):
+        return None
 
 
 def load(
@@ -87,6 +97,10 @@ def _restore(optimizer: torch.optim.Optimizer, tensors: dict[str, torch.Tensor])
     if missing:
         raise ValueError(f"no optimizer state of parameter {min(missing)}")
     optimizer.load_state_dict({"state": states, "param_groups": groups})
+    for parameter, state in optimizer.state.items():  # a fused step goes through memory
+        for name, value in state.items():
+            if value.shape == parameter.shape:
+                state[name] = torch.empty_like(parameter).copy_(value)
 
 
 def _damaged(path: Path, error: Exception) -> FormatError:

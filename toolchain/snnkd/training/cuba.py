@@ -7,7 +7,7 @@ below a threshold of 64 and without overflow.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch.autograd.function import once_differentiable
@@ -15,8 +15,11 @@ from torch.autograd.function import once_differentiable
 from snnkd.fixedpoint import STATE_SHIFT, THRESHOLD_LIMIT, WEIGHT_MAX, WEIGHT_MIN
 from snnkd.training import slayer
 from snnkd.training.dynamics import S_SCALE, W_SCALE, Cuba, implementation
+from snnkd.training.memory import dense, flat, like, over_steps
 
 _lava = slayer.neuron.cuba
+
+Voltage = Literal["last", "every", "none"]
 
 
 class _Quantize(torch.autograd.Function):
@@ -33,7 +36,7 @@ class _Quantize(torch.autograd.Function):
     @staticmethod
     def backward(ctx, grad):  # pyright: ignore
         (made,) = ctx.saved_tensors
-        passed = torch.ops.aten.hardtanh_backward(grad.contiguous(), made, *ctx.bounds)
+        passed = torch.ops.aten.hardtanh_backward(like(grad, made), made, *ctx.bounds)
         return passed if ctx.scale == 1 else passed.mul_(ctx.scale), None, None, None, None
 
 
@@ -54,54 +57,40 @@ class _Cuba(torch.autograd.Function):
     the surrogate of the spike, and the leaks backwards through time; wraps, clips and resets pass nothing.
 
     a: (D, N, ...), dense in memory behind D = `steps` or 1; u, v: int32 (N, ...) in the same order, changed in place.
-    reuse: nobody else needs a, its memory may hold what the backward pass needs.
+    reuse: nobody else needs a, its memory may hold what the backward pass needs. wanted: see `Neuron.run`. counts: a
+    list to which wraps of u and clips of v are added as a pair.
     """
 
     @staticmethod
-    def forward(ctx: Any, a, steps, neurons, u, v, reuse):  # pyright: ignore
+    def forward(ctx: Any, a, steps, neurons, u, v, reuse, wanted, counts):  # pyright: ignore
         ctx.set_materialize_grads(False)
-        ctx.neurons, ctx.distinct, ctx.voltage, ctx.reuse = neurons, len(a), None, reuse
-        spikes = _over_steps(a, steps)
-        if ctx.needs_input_grad[0]:
-            ctx.voltage = a if reuse and len(a) == steps else _over_steps(a, steps)
-        voltage = None if ctx.voltage is None else _flat(ctx.voltage)
-        counts = implementation(a.device).forward(_flat(a), neurons, _flat(u, 0), _flat(v, 0), _flat(spikes), voltage)
-        ctx.mark_non_differentiable(counts)
-        return spikes, v.float().div_(S_SCALE), counts
+        ctx.neurons, ctx.distinct, ctx.reuse, ctx.wanted = neurons, len(a), reuse, wanted
+        spikes, voltage = over_steps(a, steps), None
+        if wanted == "every" or ctx.needs_input_grad[0]:
+            voltage = a if reuse and len(a) == steps else over_steps(a, steps)
+        ctx.voltage = voltage if ctx.needs_input_grad[0] else None
+        kept = None if voltage is None else flat(voltage)
+        counts.append(implementation(a.device).forward(flat(a), neurons, flat(u, 0), flat(v, 0), flat(spikes), kept))
+        if wanted == "every":
+            assert voltage is not None
+            return spikes, (voltage / S_SCALE).masked_fill_(spikes > 0, 0)
+        return spikes, v.float().div_(S_SCALE) if wanted == "last" else None
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, grad_spikes, grad_last, _):  # pyright: ignore
+    def backward(ctx: Any, grad_spikes, grad_v):  # pyright: ignore
         voltage, ctx.voltage = ctx.voltage, None if ctx.reuse else ctx.voltage
         if voltage is None:
             raise RuntimeError("a second backward pass, but `reuse` gave the memory away: run the neuron without it")
-        given = torch.zeros_like(voltage) if grad_spikes is None else _like(grad_spikes, voltage)
-        last = None if grad_last is None else _flat(_like(grad_last, voltage[0]), 0)
-        out = voltage if ctx.reuse and ctx.distinct == len(voltage) else _over_steps(voltage, ctx.distinct)
-        implementation(voltage.device).backward(_flat(given), last, _flat(voltage), ctx.neurons, _flat(out))
-        return out, None, None, None, None, None
-
-
-def _over_steps(a: torch.Tensor, steps: int) -> torch.Tensor:
-    """An empty float32 (steps, N, ...), each step of it in the memory order of a step of a."""
-    return torch.empty_strided((steps, *a.shape[1:]), (a[0].numel(), *a.stride()[1:]), device=a.device)
-
-
-def _dense(a: torch.Tensor) -> torch.Tensor:
-    """a (D, N, ...), copied unless it is contiguous, or would be with its channels (dimension 2) last."""
-    kept = a.ndim > 3 and a.movedim(2, -1).is_contiguous()
-    return a if kept else a.contiguous()
-
-
-def _like(values: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
-    """`values` in the memory order of `other`."""
-    return values if values.stride() == other.stride() else torch.empty_like(other).copy_(values)
-
-
-def _flat(a: torch.Tensor, leading: int = 1) -> torch.Tensor:
-    """(D, M) view of a dense tensor (D, N, ...), (M,) with leading = 0, in the order of memory."""
-    count = a.shape[leading:].numel()
-    return a.as_strided((*a.shape[:leading], count), (*(count,) * leading, 1))
+        given = torch.zeros_like(voltage) if grad_spikes is None else like(grad_spikes, voltage)
+        into_v = None
+        if grad_v is not None:
+            into_v = torch.zeros_like(voltage)
+            into_v[slice(None) if ctx.wanted == "every" else -1] = grad_v
+            into_v = flat(into_v.masked_fill_(voltage > ctx.neurons.level, 0))
+        out = voltage if ctx.reuse and ctx.distinct == len(voltage) else over_steps(voltage, ctx.distinct)
+        implementation(voltage.device).backward(flat(given), into_v, flat(voltage), ctx.neurons, flat(out))
+        return out, *(None,) * 7
 
 
 class Neuron(_lava.Neuron):
@@ -134,7 +123,7 @@ class Neuron(_lava.Neuron):
         super().__init__(threshold, current_decay, voltage_decay, **options)
         self.weight_bits = weight_bits
         self.tau_grad = options.get("tau_grad", 1)
-        self._counts = torch.zeros(2, dtype=torch.int64)
+        self._counts: Any = (0, 0)
         self.register_buffer("v_th_mantissa", torch.tensor(0, dtype=torch.int32))
         self.set_threshold(int(threshold * W_SCALE))  # cut off, as SLAYER does
 
@@ -151,8 +140,12 @@ class Neuron(_lava.Neuron):
         """Weights rounded to `weight_bits` bits in SLAYER's units, or as integers with `descale`."""
         return quantize(weight, self.weight_bits, W_SCALE, descale)
 
-    def run(self, a: torch.Tensor, steps: int | None = None, reuse: bool = False) -> tuple[torch.Tensor, torch.Tensor]:
-        """Time-first forward pass: a (T, N, ...) -> spikes (T, N, ...) and v after the last reset (N, ...).
+    def run(
+        self, a: torch.Tensor, steps: int | None = None, reuse: bool = False, wanted: Voltage = "last"
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Time-first forward pass: a (T, N, ...) -> spikes (T, N, ...) and v after the last reset (N, ...), or `wanted`
+        = "every" v at the end of every step, after its reset (T, N, ...), or "none". All are differentiable; v where it
+        was not reset.
 
         With `steps`, a is (1, N, ...): the same at all of so many steps. With `reuse`, nobody else may need the
         values of a, as is so behind a product: its memory then keeps what the backward pass needs.
@@ -160,11 +153,13 @@ class Neuron(_lava.Neuron):
         if self.shape is None:
             self.shape = a.shape[2:]
             self.num_neurons = self.shape.numel()
-        a = _dense(a)
+        a = dense(a)
         u, v = self._states(a)
-        spikes, v_last, self._counts = _Cuba.apply(a, steps or len(a), self._cuba(), u, v, reuse)  # pyright: ignore
+        counts: list[Any] = []
+        spikes, voltage = _Cuba.apply(a, steps or len(a), self._cuba(), u, v, reuse, wanted, counts)  # pyright: ignore
+        (self._counts,) = counts
         self._remember(u, v)
-        return (spikes if self.drop is None else self.drop(spikes)), v_last
+        return (spikes if self.drop is None else self.drop(spikes)), voltage
 
     @property
     def overflows(self) -> int:
@@ -188,7 +183,7 @@ class Neuron(_lava.Neuron):
             current, voltage, fired = torch.empty_like(a), torch.empty_like(a), torch.empty_like(a[:1])
             for t in range(len(a)):
                 step = slice(t, t + 1)
-                kernels.forward(_flat(a[step]), parameters, u.view(-1), v.view(-1), _flat(fired), _flat(voltage[step]))
+                kernels.forward(flat(a[step]), parameters, u.view(-1), v.view(-1), flat(fired), flat(voltage[step]))
                 current[t] = u
         return (current / S_SCALE).movedim(0, -1), (voltage / S_SCALE).movedim(0, -1)
 
@@ -200,7 +195,10 @@ class Neuron(_lava.Neuron):
 
     def _states(self, a: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """int32 u and v (N, ...), in the order of a, to start from: zero, or with `persistent_state` the last ones."""
-        u, v = (torch.empty_like(a[0], dtype=torch.int32).zero_() for _ in range(2))
+        both = torch.empty_strided(
+            (2, *a.shape[1:]), (a.numel() // len(a), *a.stride()[1:]), dtype=torch.int32, device=a.device
+        )
+        u, v = both.zero_().unbind()
         if self.persistent_state and self.current_state.shape == a.shape[1:]:
             u.copy_(self.current_state * S_SCALE)
             v.copy_(self.voltage_state * S_SCALE)

@@ -20,8 +20,9 @@ from snnkd.training.feed import Feed
 @dataclass(frozen=True)
 class Measured:
     """An integer network on a split. accuracy: a fraction; by layer: spikes per neuron and step, the fractions of
-    neurons that never and that always fire, and the number of wraps and clips of the states. Of an empty split the
-    accuracy is 0 and nothing is known by layer."""
+    neurons that never and that always fire, but for the output layer of a membrane readout, which is not meant to fire,
+    and the number of wraps and clips of the states. Of an empty split the accuracy is 0 and nothing is known by layer.
+    """
 
     accuracy: float
     rate: list[float]
@@ -50,11 +51,12 @@ def measure(net: IntNet, feed: Feed) -> Measured:
             spikes += per_sample.sum(axis=0, dtype=np.int64).reshape(-1)
         overflows += [layer.overflows + layer.saturations for layer in trace.layers]
     opportunities = len(feed) * feed.encoding.steps
+    meant = fired[:-1] if net.readout.kind == "membrane" else fired
     return Measured(
         correct / len(feed),
         [float(spikes.mean()) / opportunities for spikes in fired],
-        [float((spikes == 0).mean()) for spikes in fired],
-        [float((spikes == opportunities).mean()) for spikes in fired],
+        [float((spikes == 0).mean()) for spikes in meant],
+        [float((spikes == opportunities).mean()) for spikes in meant],
         overflows.tolist(),
     )
 
@@ -67,7 +69,7 @@ def float_accuracy(network: Network, feed: Feed, readout: Readout) -> float:
     for indices in feed.blocks():
         events, labels = feed.batch(indices)
         output = network(events)
-        counts = output.sat.sum(dim=0).T.long().cpu().numpy()
+        counts = output.layers[-1].sum(dim=0).long().cpu().numpy()
         v = (output.v_last * S_SCALE).long().cpu().numpy()
         correct += int((readout.classify(counts, v) == labels.cpu().numpy()).sum())
     return correct / max(len(feed), 1)

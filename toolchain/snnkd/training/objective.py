@@ -2,44 +2,100 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any
+
 import torch
 
 from snnkd.recipe_tables import Label, Stage
-from snnkd.training.losses import SAT_LOSSES, SatSettings, cross_entropy, spike_rate
+from snnkd.training.losses import (
+    SAT_LOSSES,
+    SELF_LOSSES,
+    SatSettings,
+    Scale,
+    cross_entropy,
+    rate_excess,
+    spike_rate,
+    temporal_cross_entropy,
+)
 
 
 class Objective:
-    """label.weight * label loss + sum of weight * distillation loss, each term divided by its `norms` entry.
+    """label.weight * label loss + sum of weight * distillation loss, each term divided by its `norms` entry, and
+    rate.weight * what the rates of the hidden layers exceed.
 
     With `distil.normalize` the norms are the values of the terms on the first batch, so that equal weights mean equal
-    shares at the start (our reading of the paper's unnamed weights); else they are 1.
+    shares at the start (our reading of the paper's unnamed weights); else they are 1. Where a logit scale is "learned"
+    its logarithm is a parameter on `device` that starts at 0, the same for all losses of the stage.
     """
 
-    def __init__(self, stage: Stage):
+    def __init__(self, stage: Stage, device: torch.device | None = None):
         self.label, self.distil = stage.label, stage.distil
+        self.rate = stage.rate if stage.rate and stage.rate.weight else None
         self.norms: dict[str, float] = {}
+        self._log_scale = torch.zeros((), device=device, requires_grad=True) if stage.learns_scale else None
         if self.distil is not None:
             assert self.distil.window is not None, "a loaded recipe has its windows filled in"
             self._settings = SatSettings(
-                self.distil.reading, self.distil.window, self.distil.temperature, self.distil.kl_axis
+                self.distil.reading,
+                self.distil.window,
+                self.distil.temperature,
+                self.distil.kl_axis,
+                self.distil.teacher_temperature,
             )
 
+    @property
+    def scale(self) -> float | None:
+        """The learned logit scale, None where there is none."""
+        return None if self._log_scale is None else self._log_scale.detach().exp().item()
+
+    def parameters(self) -> list[torch.Tensor]:
+        """What is trained here: the logarithm of the learned logit scale, if there is one."""
+        return [] if self._log_scale is None else [self._log_scale]
+
+    def state_dict(self) -> dict[str, Any]:
+        """All that training changes here, as JSON can hold it without loss."""
+        return {"norms": dict(self.norms), "log_scale": None if self._log_scale is None else self._log_scale.item()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Goes on from a `state_dict`."""
+        self.norms = dict(state["norms"])
+        if self._log_scale is not None:
+            self._log_scale.data.fill_(state["log_scale"])
+
     def terms(self, sat: torch.Tensor, labels: torch.Tensor, teacher: torch.Tensor | None) -> dict[str, torch.Tensor]:
-        """The weighted terms by name; their sum is the loss. sat, teacher: (T, classes, B); labels: (B,)."""
+        """The weighted terms by name; their sum is the loss. sat, teacher: (T, classes, B); labels: (B,).
+
+        teacher may be None where no loss needs one. The term of the rates is apart, see `rate_term`.
+        """
+        learned = 1.0 if self._log_scale is None else self._log_scale.exp()
         terms = {}
         if self.label.weight:
-            terms["label"] = self.label.weight * _label_loss(self.label, sat, labels)
-        if self.distil is None or teacher is None:
+            scale = learned if self.label.scale == "learned" else self.label.scale
+            terms["label"] = self.label.weight * _label_loss(self.label, sat, labels, scale)
+        if self.distil is None:
             return terms
+        settings = replace(self._settings, scale=learned if self.distil.scale == "learned" else self.distil.scale)
         for name, weight in self.distil.losses.items():
-            if weight:
-                value = SAT_LOSSES[name](sat, teacher, self._settings)
-                norm = self.norms.setdefault(name, max(value.item(), 1e-6) if self.distil.normalize else 1.0)
-                terms[name] = weight / norm * value
+            if not weight:
+                continue
+            if name in SELF_LOSSES:
+                value = SELF_LOSSES[name](sat, labels, settings)
+            else:
+                assert teacher is not None, f"{name} needs a teacher"
+                value = SAT_LOSSES[name](sat, teacher, settings)
+            norm = self.norms.setdefault(name, max(value.item(), 1e-6) if self.distil.normalize else 1.0)
+            terms[name] = weight / norm * value
         return terms
 
+    def rate_term(self, rates: torch.Tensor) -> torch.Tensor:
+        """The weighted term of the spikes per neuron and step of each hidden layer, (layers,), where `rate` is set."""
+        assert self.rate is not None
+        return self.rate.weight * rate_excess(rates, self.rate.max_rate)
 
-def _label_loss(label: Label, sat: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-    if label.loss == "cross-entropy":
-        return cross_entropy(sat, labels, label.scale)
-    return spike_rate(sat, labels, label.true_rate, label.false_rate)
+
+def _label_loss(label: Label, sat: torch.Tensor, labels: torch.Tensor, scale: Scale) -> torch.Tensor:
+    if label.loss == "spike-rate":
+        return spike_rate(sat, labels, label.true_rate, label.false_rate)
+    loss = cross_entropy if label.loss == "cross-entropy" else temporal_cross_entropy
+    return loss(sat, labels, scale)

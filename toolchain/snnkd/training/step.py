@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import reduce
 
 import torch
@@ -18,22 +18,31 @@ Terms = dict[str, torch.Tensor]
 
 
 def backward(
-    network: Network, events: torch.Tensor, loss: Callable[[torch.Tensor], Terms], threads: int = 1
+    network: Network,
+    events: torch.Tensor,
+    loss: Callable[[torch.Tensor], Terms],
+    threads: int = 1,
+    rate: Callable[[torch.Tensor], torch.Tensor] | None = None,
 ) -> tuple[torch.Tensor, Terms]:
     """Adds the gradients of the sum of `loss`'s terms to the weights of `network`.
 
-    events: (N, T, C, H, W); loss: of the output's spiking activation tensor (T, classes, N). Returns the SAT and the
-    terms, without gradients. On a CPU torch has one thread meanwhile.
+    events: (N, T, C, H, W); loss: of the output's spiking activation tensor (T, classes, N); rate: of the spikes per
+    neuron and step of each hidden layer, (layers,), one more term. Returns the SAT and the terms, without gradients.
+    On a CPU torch has one thread meanwhile.
     """
     before = torch.get_num_threads()
     try:
-        return _backward(network, events, loss, threads)
+        return _backward(network, events, loss, threads, rate)
     finally:
         torch.set_num_threads(before)
 
 
 def _backward(
-    network: Network, events: torch.Tensor, loss: Callable[[torch.Tensor], Terms], threads: int
+    network: Network,
+    events: torch.Tensor,
+    loss: Callable[[torch.Tensor], Terms],
+    threads: int,
+    rate: Callable[[torch.Tensor], torch.Tensor] | None,
 ) -> tuple[torch.Tensor, Terms]:
     torch.set_num_threads(1)
     weights = network.weights()
@@ -41,20 +50,38 @@ def _backward(
     count = min(MOST, -(-len(events) // LEAST)) if events.device.type == "cpu" else 1
     parts = events.tensor_split(count)
 
-    def sat_of(part: torch.Tensor) -> torch.Tensor:
+    def run(part: torch.Tensor) -> tuple[torch.Tensor, list[torch.Tensor]]:
         torch.set_num_threads(1)  # each thread has a number of its own
-        return network(part, leaves).sat
+        output = network(part, leaves)
+        return output.sat, output.layers[:-1] if rate else []
 
-    sats = each(sat_of, parts, threads)
+    sats, hidden = zip(*each(run, parts, threads), strict=True)
     whole = torch.cat([sat.detach() for sat in sats], dim=2).requires_grad_()
     terms = loss(whole)
+    rates, cells = _rates(hidden)
+    if rate is not None:
+        terms = {**terms, "rate": rate(rates)}
     torch.stack(list(terms.values())).sum().backward()
     assert whole.grad is not None
     of_parts = whole.grad.split([sat.shape[2] for sat in sats], dim=2)
 
-    def of_weights(pair: tuple[torch.Tensor, torch.Tensor]) -> tuple[torch.Tensor, ...]:
-        return torch.autograd.grad(pair[0], leaves, pair[1])
+    # The term of a rate has the same gradient for every spike that the rate is a mean of.
+    of_spikes = [] if rates.grad is None else [grad / size for grad, size in zip(rates.grad, cells, strict=True)]
 
-    found = each(of_weights, list(zip(sats, of_parts, strict=True)), threads)
+    def of_weights(number: int) -> tuple[torch.Tensor, ...]:
+        layers = hidden[number]
+        grads = [grad.expand_as(spikes) for grad, spikes in zip(of_spikes, layers, strict=True)]
+        return torch.autograd.grad([sats[number], *layers], leaves, [of_parts[number], *grads])
+
+    found = each(of_weights, list(range(count)), threads)
     torch.autograd.backward(weights, [reduce(torch.add, grads) for grads in zip(*found, strict=True)])
     return whole.detach(), {name: value.detach() for name, value in terms.items()}
+
+
+def _rates(hidden: Sequence[list[torch.Tensor]]) -> tuple[torch.Tensor, list[int]]:
+    """Spikes per neuron and step of each hidden layer, (layers,), and how many spikes that is the mean of."""
+    layers = list(zip(*hidden, strict=True))  # each in its parts
+    cells = [sum(spikes.numel() for spikes in layer) for layer in layers]
+    totals = [sum(float(spikes.detach().sum()) for spikes in layer) for layer in layers]
+    device = layers[0][0].device if layers else None
+    return torch.tensor(totals, device=device).div_(torch.tensor(cells, device=device)).requires_grad_(), cells

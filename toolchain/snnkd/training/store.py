@@ -1,4 +1,4 @@
-"""Spikes that are needed in every epoch, computed once and kept as bits."""
+"""What is needed of each image in every epoch, computed once and kept: spikes as bits, other values as float32."""
 
 from __future__ import annotations
 
@@ -14,39 +14,57 @@ _AHEAD = 256  # images computed together, more than were asked for: an epoch nee
 _BITS = (np.arange(256)[:, None] >> np.arange(8) & 1).astype(np.float32)  # of each byte, the lowest first
 
 
-class SpikeStore:
-    """Spikes (T, count) of each image in each of its variants, one bit each, T rows of whole bytes.
+class ValueStore:
+    """Values (T, count) of each image in each of its variants.
 
-    A variant's memory is taken when the first of its images comes. make: what computes spikes (N, T, count), uint8 of
-    0 and 1, of the images `indices` in a variant; it is asked once for each.
+    A variant's memory is taken when the first of its images comes. make: what computes the values (N, T, count),
+    float32, of the images `indices` in a variant; it is asked once for each.
     """
 
     def __init__(self, images: int, variants: int, make: Callable[[np.ndarray, int], np.ndarray]):
         self._images, self._make = images, make
-        self._bits: list[np.ndarray | None] = [None] * variants
+        self._rows: list[np.ndarray | None] = [None] * variants
         self._known = np.zeros((variants, images), dtype=bool)
 
     def read(self, indices: np.ndarray, variant: int) -> torch.Tensor:
         """(T, N, count) float32 of the images `indices`."""
+        return torch.from_numpy(self._of(variant, indices)[indices]).transpose(0, 1)
+
+    def _of(self, variant: int, indices: np.ndarray) -> np.ndarray:
+        """What is kept of all images of a variant, that of `indices` complete."""
         missing = indices[~self._known[variant, indices]]
         if len(missing):
             others = np.setdiff1d(np.flatnonzero(~self._known[variant]), missing)
             self._add(np.concatenate([missing, others[: max(0, _AHEAD - len(missing))]]), variant)
-        bits = self._bits[variant]
-        assert bits is not None
+        rows = self._rows[variant]
+        assert rows is not None
+        return rows
+
+    def _add(self, indices: np.ndarray, variant: int) -> None:
+        made = self._packed(self._make(indices, variant))
+        rows = self._rows[variant]
+        if rows is None:
+            rows = self._rows[variant] = np.empty((self._images, *made.shape[1:]), dtype=made.dtype)
+        rows[indices] = made
+        self._known[variant, indices] = True
+
+    def _packed(self, values: np.ndarray) -> np.ndarray:
+        return values
+
+
+class SpikeStore(ValueStore):
+    """Spikes, uint8 of 0 and 1 when they are made, kept in one bit each, T rows of whole bytes."""
+
+    def read(self, indices: np.ndarray, variant: int) -> torch.Tensor:
+        """(T, N, count) float32 of the images `indices`."""
+        bits = self._of(variant, indices)
         spikes = torch.empty(bits.shape[1], len(indices), self._count)
         spread(_unpack, len(indices), (bits, indices.astype(np.int64), _BITS, spikes.numpy()), torch.get_num_threads())
         return spikes
 
-    def _add(self, indices: np.ndarray, variant: int) -> None:
-        spikes = self._make(indices, variant)
-        packed = np.packbits(spikes, axis=2, bitorder="little")
-        bits = self._bits[variant]
-        if bits is None:
-            bits = self._bits[variant] = np.empty((self._images, *packed.shape[1:]), dtype=np.uint8)
-            self._count = spikes.shape[2]
-        bits[indices] = packed
-        self._known[variant, indices] = True
+    def _packed(self, values: np.ndarray) -> np.ndarray:
+        self._count = values.shape[2]
+        return np.packbits(values, axis=2, bitorder="little")
 
 
 @jit

@@ -7,25 +7,51 @@ import torch
 
 from snnkd import evaluation
 from snnkd.network import IntNet
+from snnkd.training.dynamics import S_SCALE
 from snnkd.training.feed import Feed
-from snnkd.training.store import SpikeStore
+from snnkd.training.store import SpikeStore, ValueStore
+
+_UNIT_IMAGES = 256  # images that the unit of a file's membrane readout is measured on
+_BLOCK = 32  # images at a time whose states are held, of all layers
 
 
 class Teacher:
-    """A trained network whose output spikes on `feed` others imitate.
+    """A trained network whose output spikes, or with a membrane readout the increments of v, others imitate on `feed`.
 
-    What an image makes it spike depends on the image, its variant and (Poisson) its index only, so each SAT is
-    computed the first time that it is needed, and T x classes bits of it are kept.
+    What an image makes it do depends on the image, its variant and (Poisson) its index only, so each SAT is computed
+    the first time that it is needed, and T x classes bits of it are kept, or as many float32.
+
+    unit: that of a membrane readout, see `blocks.Network`; unless given, as with the network of a file, the standard
+    deviation of the output neurons' u on the first images.
     """
 
-    def __init__(self, net: IntNet, feed: Feed):
-        self._net, self._feed = net, feed
-        self._store = SpikeStore(len(feed), feed.variants, self._spikes)
+    def __init__(self, net: IntNet, feed: Feed, unit: float | None = None):
+        self._net, self._feed, self._unit = net, feed, unit
+        if net.readout.kind == "membrane":
+            self._store = ValueStore(len(feed), feed.variants, self._increments)
+        else:
+            self._store = SpikeStore(len(feed), feed.variants, self._spikes)
 
     def sat(self, indices: np.ndarray, variant: int) -> torch.Tensor:
-        """Output spikes (T, classes, B) float32 on the images `indices` in a variant."""
+        """The output's activation tensor (T, classes, B) float32 on the images `indices` in a variant."""
         return self._store.read(indices, variant).transpose(1, 2).to(self._feed.device)
 
     def _spikes(self, indices: np.ndarray, variant: int) -> np.ndarray:
         trace = evaluation.simulate(self._net, self._feed.events(indices, variant))
         return trace.layers[-1].spikes.reshape(len(indices), trace.steps, -1)
+
+    def _increments(self, indices: np.ndarray, variant: int) -> np.ndarray:
+        if self._unit is None:
+            first = self._states("u", np.arange(min(_UNIT_IMAGES, len(self._feed))), 0)
+            self._unit = float(first.std()) / S_SCALE or 1.0
+        v = self._states("v", indices, variant)
+        return np.diff(v / np.float32(S_SCALE), axis=1, prepend=np.float32(0)) / np.float32(self._unit)
+
+    def _states(self, name: str, indices: np.ndarray, variant: int) -> np.ndarray:
+        """u or v of the output neurons, (N, T, classes) float32 of integers."""
+        parts = []
+        for start in range(0, len(indices), _BLOCK):
+            events = self._feed.events(indices[start : start + _BLOCK], variant)
+            last = evaluation.simulate(self._net, events, states=True).layers[-1]
+            parts.append(getattr(last, name).reshape(*last.spikes.shape[:2], -1).astype(np.float32))
+        return np.concatenate(parts)

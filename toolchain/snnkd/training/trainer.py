@@ -6,20 +6,22 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from snnkd.errors import QuantizationError
 from snnkd.network import Readout
-from snnkd.recipe_tables import Optimizer, Stage
+from snnkd.recipe_tables import Stage
 from snnkd.training import checkpoint
 from snnkd.training.blocks import Network
 from snnkd.training.feed import Feed
 from snnkd.training.measuring import Measured, measure
 from snnkd.training.objective import Objective
+from snnkd.training.optimizer import Optimizer
+from snnkd.training.pruning import Pruning
 from snnkd.training.quantization import to_intnet_so_far
 from snnkd.training.step import backward
 from snnkd.training.teachers import Teacher
@@ -61,26 +63,29 @@ class Training:
         With `resume` it goes on from the checkpoint, if there is one; the end is the same, bit for bit. Raises
         QuantizationError, naming stage and epoch, where the weights are no longer finite.
         """
-        objective = Objective(self.stage)
-        optimizer = _optimizer(self.network, self.stage.optimizer)
+        objective = Objective(self.stage, self.train.device)
+        weights = [block.synapse.weight for block in self.network.layers]
+        pruning = Pruning(self.stage.prune, weights) if self.stage.prune else None
+        optimizer = Optimizer(self.stage.optimizer, weights, objective.parameters())
         self.progress = checkpoint.Progress(self.key)
         best = self.network.state_dict()
         if resume and self.path.exists():
-            self.progress, best = checkpoint.load(self.path, self.key, self.network, optimizer)
-            objective.norms = self.progress.norms
+            self.progress, best = checkpoint.load(self.path, self.key, self.network, optimizer.torch)
+            objective.load_state_dict(self.progress.objective)
             for row in self.progress.history:
                 self.on_epoch(row)
         else:
             self._calibrate()
         while self.progress.epoch < self.stage.epochs:
-            row = self._epoch(objective, optimizer)
+            row = self._epoch(objective, optimizer, pruning)
             accuracy = row["validation.integer"]
-            if accuracy >= self.progress.best_accuracy:  # the last of equals, as without validation data
+            may_stay = pruning is None or pruning.complete(row["epoch"] / self.stage.epochs)
+            if may_stay and accuracy >= self.progress.best_accuracy:  # the last of equals, as without validation data
                 self.progress.best_epoch, self.progress.best_accuracy = row["epoch"], accuracy
                 best = {name: value.clone() for name, value in self.network.state_dict().items()}
-            self.progress.epoch, self.progress.norms = row["epoch"], objective.norms
+            self.progress.epoch, self.progress.objective = row["epoch"], objective.state_dict()
             self.progress.history.append(row)
-            checkpoint.save(self.path, self.progress, self.network, best, optimizer)
+            checkpoint.save(self.path, self.progress, self.network, best, optimizer.torch)
             self.on_epoch(row)
         self.network.load_state_dict(best)
         return self.network.eval()
@@ -95,7 +100,7 @@ class Training:
         order = np.random.default_rng([self.seed, 0]).permutation(len(self.train))
         self.network.calibrate(self.train.batch(order[:CALIBRATION])[0])
 
-    def _epoch(self, objective: Objective, optimizer: torch.optim.Optimizer) -> dict[str, Any]:
+    def _epoch(self, objective: Objective, optimizer: Optimizer, pruning: Pruning | None) -> dict[str, Any]:
         epoch, started = self.progress.epoch + 1, time.perf_counter()
         order = np.random.default_rng([self.seed, epoch]).permutation(len(self.train))
         variant = (epoch - 1) % self.train.variants
@@ -103,11 +108,13 @@ class Training:
         sums: dict[str, float] = {}
         correct = 0
         self.network.train()
+        if pruning is not None:
+            pruning.start(epoch / self.stage.epochs)
         for number, indices in enumerate(batches):
-            done = (epoch - 1 + number / len(batches)) / self.stage.epochs
-            for group in optimizer.param_groups:
-                group["lr"] = learning_rate(self.stage.optimizer, done)
-            terms, right = self._step(objective, optimizer, indices, variant)
+            terms, right = self._step(objective, indices, variant)
+            optimizer.step((epoch - 1 + number / len(batches)) / self.stage.epochs)
+            if pruning is not None:
+                pruning.apply()
             correct += right
             for name, value in terms.items():
                 sums[name] = sums.get(name, 0.0) + value * len(indices)
@@ -119,6 +126,7 @@ class Training:
             "epoch": epoch,
             "loss": sum(losses.values()),
             **losses,
+            **({} if objective.scale is None else {"scale": objective.scale}),
             "train.float": correct / len(order),
             "validation.integer": measured.accuracy,
             **measured.activity,
@@ -134,34 +142,11 @@ class Training:
             raise QuantizationError(f"{self.name}, epoch {epoch}: {error}") from error
         return measure(net, self.validation)
 
-    def _step(
-        self, objective: Objective, optimizer: torch.optim.Optimizer, indices: np.ndarray, variant: int
-    ) -> tuple[dict[str, float], int]:
+    def _step(self, objective: Objective, indices: np.ndarray, variant: int) -> tuple[dict[str, float], int]:
         events, labels = self.train.batch(indices, variant)
         teacher = self.teacher.sat(indices, variant) if self.teacher is not None else None
-        optimizer.zero_grad(set_to_none=True)
-        sat, terms = backward(self.network, events, lambda sat: objective.terms(sat, labels, teacher), self.threads)
-        optimizer.step()
+        rate = objective.rate_term if objective.rate else None
+        loss = partial(objective.terms, labels=labels, teacher=teacher)
+        sat, terms = backward(self.network, events, loss, self.threads, rate)
         right = int((sat.sum(dim=0).argmax(dim=0) == labels).sum())
         return {name: float(value) for name, value in terms.items()}, right
-
-
-def learning_rate(optimizer: Optimizer, done: float) -> float:
-    """Learning rate after the fraction `done` in [0, 1) of all batches.
-
-    'cosine' falls from lr to 0; 'one-cycle' rises linearly to lr over the first 30 %, then falls as a cosine.
-    """
-    if optimizer.schedule == "constant":
-        return optimizer.lr
-    if optimizer.schedule == "one-cycle":
-        if done < 0.3:
-            return optimizer.lr * (0.04 + 0.96 * done / 0.3)
-        done = (done - 0.3) / 0.7
-    return optimizer.lr * 0.5 * (1 + math.cos(math.pi * done))
-
-
-def _optimizer(network: Network, settings: Optimizer) -> torch.optim.Optimizer:
-    weights = [block.synapse.weight for block in network.layers]
-    if settings.kind == "sgd":
-        return torch.optim.SGD(weights, lr=settings.lr, momentum=0.9, weight_decay=settings.weight_decay, fused=True)
-    return torch.optim.Adam(weights, lr=settings.lr, weight_decay=settings.weight_decay, fused=True)

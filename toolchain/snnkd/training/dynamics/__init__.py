@@ -42,9 +42,9 @@ def implementation(device: torch.device) -> ModuleType:
     It has two functions. `forward(a, neurons, u, v, spikes, voltage)`: a (D, M) float32, D = T, or 1 where the sum is
     the same at all steps, in SLAYER's units and exact (the integer below 2^25); u, v (M,) int32, the integer states,
     are read and written; spikes (T, M) float32 and, unless None, voltage (T, M) float32, the integer v before the
-    reset, are written; voltage may be the memory of a. Returns int64 (2,): wraps of u and clips of v. `backward(grad,
-    grad_last, voltage, neurons, out)`: gradients (T, M) of the spikes and (M,) of the last v to out (D, M) of a, which
-    may be the memory of voltage.
+    reset, are written; voltage may be the memory of a. Returns wraps of u and clips of v, two integers or an int64
+    tensor. `backward(grad, grad_voltage, voltage, neurons, out)`: gradients (T, M) of the spikes and, unless None,
+    (T, M) of voltage in SLAYER's units to out (D, M) of a, which may be the memory of voltage.
     """
     if device.type == "cpu":
         from snnkd.training.dynamics import compiled

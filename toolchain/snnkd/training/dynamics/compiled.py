@@ -82,21 +82,21 @@ def _forward(a, keep_current, keep_voltage, level, u, v, spikes, voltage, first,
 
 
 @jit
-def _backward(grad, grad_last, voltage, level, rate, height, keep_current, keep_voltage, out, first, last):
-    """Blocks `first` to `last` of neurons; all that is in it is float32, grad_last (0,) where there is none."""
+def _backward(grad, grad_voltage, voltage, level, rate, height, keep_current, keep_voltage, out, first, last):
+    """Blocks `first` to `last` of neurons; all that is in it is float32, grad_voltage (0, 0) where there is none."""
     repeat = grad.shape[0] // out.shape[0]
     into_v, into_u, every = np.empty(_BLOCK, np.float32), np.empty(_BLOCK, np.float32), np.empty(_BLOCK, np.float32)
     for block in range(first, last):
         part = slice(block * _BLOCK, (block + 1) * _BLOCK)
         into_u[:] = into_v[:] = _f32(0)
-        if grad_last.shape[0]:
-            ends = voltage[-1, part]
-            for i in range(ends.shape[0]):
-                into_v[i] = grad_last[block * _BLOCK + i] if ends[i] <= level else _f32(0)
         for back in range(grad.shape[0]):
             t = grad.shape[0] - 1 - back
             given, before, made = grad[t, part], voltage[t, part], out[t // repeat, part]
             fresh = repeat == 1 or back == 0
+            if grad_voltage.shape[0]:
+                more = grad_voltage[t, part]
+                for i in range(more.shape[0]):
+                    into_v[i] += more[i]
             for i in range(given.shape[0]):
                 of_v = given[i] * (height * _power(abs(before[i] - level) * rate)) + into_v[i]
                 of_u = of_v + into_u[i]
@@ -115,12 +115,12 @@ def forward(
     v: torch.Tensor,
     spikes: torch.Tensor,
     voltage: torch.Tensor | None,
-) -> torch.Tensor:
+) -> tuple[int, int]:
     """See `implementation`."""
     wanted = np.empty((0, 0), np.float32) if voltage is None else voltage.numpy()
     keeps = (_i32((1 << DECAY_BITS) - decay) for decay in (neurons.current_decay, neurons.voltage_decay))
     arrays = u.numpy(), v.numpy(), spikes.numpy(), wanted
-    return torch.tensor(_run(_forward, (a.numpy(), *keeps, _i32(neurons.level), *arrays), spikes))
+    return _run(_forward, (a.numpy(), *keeps, _i32(neurons.level), *arrays), spikes)
 
 
 def _run(kernel: Callable, arguments: tuple, spikes: torch.Tensor) -> tuple[int, int]:
@@ -130,13 +130,13 @@ def _run(kernel: Callable, arguments: tuple, spikes: torch.Tensor) -> tuple[int,
 
 
 def backward(
-    grad: torch.Tensor, grad_last: torch.Tensor | None, voltage: torch.Tensor, neurons: Cuba, out: torch.Tensor
+    grad: torch.Tensor, grad_voltage: torch.Tensor | None, voltage: torch.Tensor, neurons: Cuba, out: torch.Tensor
 ) -> None:
     """See `implementation`."""
-    last = np.empty(0, np.float32) if grad_last is None else grad_last.numpy()
+    more = np.empty((0, 0), np.float32) if grad_voltage is None else grad_voltage.numpy()
     rate = _f32(1 / (neurons.tau * S_SCALE * np.log(2)))
     height = _f32(neurons.scale / (2 * neurons.tau))
     arguments = (
-        grad.numpy(), last, voltage.numpy(), _f32(neurons.level), rate, height, *map(_f32, neurons.keeps), out.numpy()
+        grad.numpy(), more, voltage.numpy(), _f32(neurons.level), rate, height, *map(_f32, neurons.keeps), out.numpy()
     )  # fmt: skip
     _run(_backward, arguments, voltage)

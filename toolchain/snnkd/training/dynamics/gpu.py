@@ -59,18 +59,17 @@ def _forward(
 
 @triton.jit
 def _backward(
-    grad, grad_last, voltage, out, size, steps, repeat, keep_current, keep_voltage, level, rate, height,
-    LAST: tl.constexpr, BLOCK: tl.constexpr,
+    grad, grad_voltage, voltage, out, size, steps, repeat, keep_current, keep_voltage, level, rate, height,
+    MORE: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
     at = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
     inside = at < size
     into_u, gathered = tl.zeros((BLOCK,), tl.float32), tl.zeros((BLOCK,), tl.float32)
     into_v = tl.zeros((BLOCK,), tl.float32)
-    if LAST:
-        silent = tl.load(voltage + (steps - 1) * size + at, inside, 0.0) <= level
-        into_v = tl.where(silent, tl.load(grad_last + at, inside, 0.0), 0.0)
     for back in range(steps):
         t = steps - 1 - back
+        if MORE:
+            into_v += tl.load(grad_voltage + t * size + at, inside, 0.0)
         distance = tl.abs(tl.load(voltage + t * size + at, inside, 0.0) - level)
         of_v = tl.load(grad + t * size + at, inside, 0.0) * (height * tl.exp(-distance * rate)) + into_v
         of_u = of_v + into_u
@@ -100,12 +99,12 @@ def forward(
 
 
 def backward(
-    grad: torch.Tensor, grad_last: torch.Tensor | None, voltage: torch.Tensor, neurons: Cuba, out: torch.Tensor
+    grad: torch.Tensor, grad_voltage: torch.Tensor | None, voltage: torch.Tensor, neurons: Cuba, out: torch.Tensor
 ) -> None:
     """See `implementation`."""
     steps, size = voltage.shape
     _backward[(triton.cdiv(size, _BLOCK),)](
-        grad, grad if grad_last is None else grad_last, voltage, out, size, steps, steps // len(out),
+        grad, grad if grad_voltage is None else grad_voltage, voltage, out, size, steps, steps // len(out),
         *neurons.keeps, float(neurons.level), 1 / (neurons.tau * S_SCALE), neurons.scale / (2 * neurons.tau),
-        LAST=grad_last is not None, BLOCK=_BLOCK,
+        MORE=grad_voltage is not None, BLOCK=_BLOCK,
     )  # fmt: skip

@@ -60,13 +60,13 @@ def _saturate(v: torch.Tensor) -> tuple[torch.Tensor, int]:
 
 
 def backward(
-    grad: torch.Tensor, grad_last: torch.Tensor | None, voltage: torch.Tensor, neurons: Cuba, out: torch.Tensor
+    grad: torch.Tensor, grad_voltage: torch.Tensor | None, voltage: torch.Tensor, neurons: Cuba, out: torch.Tensor
 ) -> None:
     """The surrogate, then the leaks of v and u backwards through time; wraps, clips and resets pass nothing."""
     tau = neurons.tau * S_SCALE
     made = (voltage - neurons.level).abs_().div_(-tau).exp_().mul_(neurons.scale / (2 * neurons.tau)).mul_(grad)
-    if grad_last is not None:
-        made[-1] += grad_last * (voltage[-1] <= neurons.level)
+    if grad_voltage is not None:
+        made += grad_voltage
     for keep in reversed(neurons.keeps):
         for t in range(len(made) - 2, -1, -1):
             made[t].addcmul_(made[t + 1], torch.tensor(keep, dtype=made.dtype, device=made.device))

@@ -1,0 +1,156 @@
+"""The benchmark `distillation`: its cells, its statistics, its rows, and a short run that is broken off."""
+
+import math
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parents[2] / "toolchain/benchmarks"))
+
+import distillation
+import distillation_cells as catalogue
+import distillation_results as results
+from distillation_cells import Cell
+from distillation_results import Row
+from snnkd.errors import FormatError
+
+ROW = Row("mnist-s", "mnist", 1, 2, 100, 0.5, 0.5, 12.5, 99.0, [0.25, 0.5], 3, 1.5, "abc", "2020-01-01", "0" * 16)
+
+
+def test_statistics_against_known_numbers() -> None:
+    one = results.interval([1.0, 2.0, 3.0, 4.0, 5.0])
+    assert one.mean == 3 and one.n == 5
+    assert one.half == pytest.approx(2.776445 * math.sqrt(2.5 / 5), rel=1e-6)  # t(0.975, 4)
+    two = results.interval([0.0, 1.0]).half
+    assert two is not None and two == pytest.approx(12.706205 * 0.5, rel=1e-6)  # t(0.975, 1)
+    assert results.interval([4.0]) == (4.0, None, 1)
+
+
+def test_differences_are_paired_by_seed() -> None:
+    ours = [replace(ROW, seed=seed, accuracy=0.9 + 0.01 * seed) for seed in (1, 2, 3, 4)]
+    alone = [replace(ROW, seed=seed, accuracy=0.8 + 0.01 * seed) for seed in (3, 1, 2)]
+    found = results.paired(ours, alone)
+    assert found is not None and found.n == 3
+    assert found.mean == pytest.approx(0.1) and found.half == pytest.approx(0, abs=1e-12)
+    assert results.paired(ours, [replace(one, set="other") for one in alone]) is None
+
+
+def test_rows_are_replaced_and_come_back(tmp_path: Path) -> None:
+    path = tmp_path / "results.csv"
+    assert results.read(path) == []
+    other, better = replace(ROW, seed=2), replace(ROW, accuracy=0.75, recipe="1" * 16)
+    for row in (ROW, other, better):
+        results.add(path, row)
+    assert results.read(path) == [other, better]
+    path.write_text(path.read_text().replace("0.75", "much"))
+    with pytest.raises(FormatError, match=r"results\.csv, line 3"):
+        results.read(path)
+
+
+def test_every_figure_of_the_paper_has_its_cell() -> None:
+    cells = catalogue.every()
+    main = [name for name, cell in cells.items() if cell.recipe == f"distilling-spikes/{name}"]
+    assert len(main) == 3 * len(catalogue.PAPER) == 33
+    assert cells["fashion-mnist-t-s-sl1"].paper == 87.28 and cells["cifar10-t-ta-s"].paper == 42.38
+    tables = {key for keys in catalogue.TABLES.values() for key in keys}
+    assert tables == set(catalogue.PAPER) == set(catalogue.SHOWN)
+
+
+def test_a_cell_and_the_one_alone_differ_by_the_teacher_only() -> None:
+    cells = catalogue.every()
+    compared = [cell for cell in cells.values() if cell.alone]
+    assert len(compared) > 50 and {cell.recipe.split("/")[0] for cell in compared} > {"best", "lee2022"}
+    for cell in compared:
+        alone = catalogue.plan(replace(cell, undistilled=True), 3)
+        assert cell.alone and catalogue.digest(alone) == catalogue.digest(catalogue.plan(cells[cell.alone], 3)), cell
+        assert alone.chain[alone.student].distil is None and catalogue.plan(cell, 3).student == alone.student
+
+
+def test_further_readings_change_what_they_say() -> None:
+    cells = catalogue.every()
+    for stage in ("ta", "student"):
+        assert catalogue.plan(cells["mnist-t-ta-s-faithful"], 1).chain[stage].label.weight == 0
+        distil = catalogue.plan(cells["mnist-t-ta-s-literal"], 1).chain[stage].distil
+        assert distil is not None and distil.reading == "literal"
+
+
+def test_a_row_counts_while_its_recipe_is_the_same() -> None:
+    cell = catalogue.every()["mnist-t-s-l1"]
+    same = catalogue.digest(catalogue.plan(cell, 1))
+    assert same == catalogue.digest(catalogue.plan(replace(cell, name="else"), 1, "folder/mnist.npz"))
+    assert same != catalogue.digest(catalogue.plan(cell, 2))
+    changed = replace(cell, overrides=("chain.teacher.epochs=1",))
+    assert same != catalogue.digest(catalogue.plan(changed, 1))
+
+
+def test_cells_are_chosen_by_name_and_by_beginning() -> None:
+    cells = catalogue.every()
+    assert [cell.name for cell in catalogue.chosen(cells, ["mnist-t-s-kl"])] == ["mnist-t-s-kl"]
+    assert len(catalogue.chosen(cells, ["mnist-t-s-", "mnist-s"])) == 1 + (5 * 3 - 1) + 2  # kl has no literal reading
+    assert catalogue.chosen(cells, []) == list(cells.values())
+    with pytest.raises(SystemExit, match="no cell is called 'minst'"):
+        catalogue.chosen(cells, ["minst"])
+
+
+def test_the_page_has_means_differences_and_what_is_missing() -> None:
+    rows = [
+        replace(ROW, cell=cell, seed=seed, accuracy=accuracy + 0.001 * seed)
+        for cell, accuracy in (("mnist-s", 0.97), ("mnist-t-s", 0.98))
+        for seed in (1, 2, 3)
+    ]
+    page = results.page(catalogue.every(), rows)
+    (line,) = {line for line in page.splitlines() if "`mnist-t-s`" in line}
+    assert line.startswith("| T -> S, proposed | 97.46 | 98.20 ± 0.25 | 50.00 ± 0.00 | +1.00 ± 0.00 | 3 | 100 | 2 |")
+    assert "| Full L1 | 96.20 | - |" in page and "Fashion" not in page and "faithful*" not in page
+    with pytest.raises(FormatError, match="mnist-s: has rows of several data sets"):
+        results.page(catalogue.every(), [*rows, replace(ROW, set="mine")])
+
+
+def test_no_two_jobs_train_the_same_teacher_at_once() -> None:
+    cells = catalogue.every()
+    one, two, alone, other = (
+        distillation.Job(cells[name], seed)
+        for name, seed in (("mnist-t-s-l1", 1), ("mnist-t-s-l2", 1), ("mnist-s", 1), ("mnist-t-s-l2", 2))
+    )
+    assert distillation._next([two], [one], set()) is None
+    assert distillation._next([two, alone], [one], set()) is alone
+    assert distillation._next([two, other], [one], set()) is other
+    teacher = distillation.Job(cells["mnist-t"], 1)
+    assert distillation._next([two], [one], teacher.stages) is two
+
+
+def test_a_run_that_is_broken_off_goes_on(tmp_path: Path) -> None:
+    """A row is the same when it is lost after the training, and the accuracies are those of the integer network."""
+    short = tuple(f"chain.{stage}.epochs=1" for stage in ("teacher", "ta", "student"))
+    cell = Cell("digits-s", "digits", "quick", "", (*short, "data.train_limit=200"), undistilled=True)
+    job = distillation.Job(cell, 1)
+    first = distillation.work(job, tmp_path, None)
+    assert distillation.work(job, tmp_path, None) == first
+    assert first.by_step[-1] == pytest.approx(first.accuracy, abs=1e-6) and len(first.by_step) == first.steps == 8
+    assert (first.cell, first.set, first.seed, first.epochs, first.parameters) == ("digits-s", "digits", 1, 1, 3784)
+    assert first.spikes > 0 and first.synops > first.spikes
+    assert job.done == (first.cell, first.set, first.seed, first.recipe)
+
+
+def test_a_short_run(tmp_path: Path) -> None:
+    """A row from a process of its own, and no further one where it is there; the page is written each time."""
+    pytest.importorskip("matplotlib", reason="of the dependency group plots")
+    script = str(Path(distillation.__file__))
+    command = [sys.executable, script, "--quick", "--cells", "digits-s", "--seeds", "2"]
+    command += ["--out", str(tmp_path)]
+
+    def run() -> str:
+        done = subprocess.run(command, capture_output=True, text=True)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    assert "1 trainings, 0 of them are in" in run()
+    rows = results.read(tmp_path / "results.csv")
+    assert [(row.cell, row.seed) for row in rows] == [("digits-s", 2)]
+    files = {name: (tmp_path / name).read_bytes() for name in ("results.md", "results_spikes.svg", "results_steps.svg")}
+    assert "1 trainings, 1 of them are in" in run()
+    assert results.read(tmp_path / "results.csv") == rows
+    assert files == {name: (tmp_path / name).read_bytes() for name in files}

@@ -1,0 +1,45 @@
+"""Magnitude pruning: what goes, when, and that it stays away."""
+
+import numpy as np
+import pytest
+import torch
+
+from snnkd.recipe_tables import Prune
+from snnkd.training.pruning import Pruning, masks, share
+
+
+def test_the_smallest_of_all_weights_go():
+    weights = [torch.tensor([[0.1, -3.0], [0.2, 1.0]]), torch.tensor([-0.3, 4.0, 0.0, -0.25])]
+    first, second = masks(weights, 0.5)
+    assert first.tolist() == [[False, True], [False, True]]
+    assert second.tolist() == [True, True, False, False]
+    assert all(mask.all() for mask in masks(weights, 0.0))
+
+
+def test_the_share_rises_to_its_end_and_stays():
+    found = np.array([share(Prune(share=0.8, until=0.5), done) for done in np.linspace(0, 1, 21)])
+    assert found[0] == 0 and (np.diff(found[:11]) > 0).all()
+    assert found[5] == pytest.approx(0.8 * (1 - 0.5**3))
+    assert (found[10:] == 0.8).all()
+
+
+def test_what_was_pruned_stays_so_and_needs_no_memory():
+    torch.manual_seed(0)
+    weights = [torch.randn(20, 30), torch.randn(50)]
+    settings = Prune(share=0.7, until=0.5)
+    pruning = Pruning(settings, weights)
+    gone = [torch.zeros_like(weight, dtype=torch.bool) for weight in weights]
+    for epoch in range(1, 11):
+        if epoch == 4:
+            pruning = Pruning(settings, weights)  # as a resumed training has it
+        pruning.start(epoch / 10)
+        for _ in range(3):
+            for weight in weights:
+                weight.add_(torch.randn(weight.shape) * 0.01)
+            pruning.apply()
+        now = [weight == 0 for weight in weights]
+        assert all((one <= other).all() for one, other in zip(gone, now, strict=True))
+        gone = now
+        zeros = sum(int(mask.sum()) for mask in gone)
+        assert zeros == int(share(settings, epoch / 10) * 650)
+        assert pruning.complete(epoch / 10) == (epoch >= 5)

@@ -1,0 +1,32 @@
+"""Training that starts from the integer network of a file, so that it can be compressed or trained further."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from snnkd.errors import QuantizationError
+from snnkd.network import Input, IntNet
+from snnkd.training.blocks import Network
+from snnkd.training.cuba import quantize
+from snnkd.training.dynamics import W_SCALE
+
+
+@torch.no_grad()
+def start_from(network: Network, net: IntNet) -> None:
+    """Gives `network` the weights, thresholds and decays of `net`, whose layers fit it (`recipe_stages.misfits`).
+
+    With 8 bit weights it is then that very integer network; with fewer bits, one with the nearest weights. These
+    thresholds stay when it is calibrated. Raises QuantizationError where the weights do not come back from their
+    quantization.
+    """
+    for name, block, layer in zip(net.names, network.layers, net.layers, strict=True):
+        assert not isinstance(layer, Input), "refused by `recipe_stages.misfits`"
+        weight = torch.from_numpy(layer.weight.astype(np.float32)).to(block.synapse.weight.device)
+        if not torch.equal(quantize(weight / W_SCALE, 8, W_SCALE), weight):
+            raise QuantizationError(f"{name}.weight: its integers cannot be trained; expected even ones of 8 bits")
+        block.synapse.weight.copy_((weight / W_SCALE).view_as(block.synapse.weight))
+        block.neuron.current_decay.fill_(int(layer.neuron.current_decay.max()))
+        block.neuron.voltage_decay.fill_(int(layer.neuron.voltage_decay.max()))
+        block.neuron.set_threshold(int(layer.neuron.threshold.max()))
+    network.started = True
