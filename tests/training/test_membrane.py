@@ -148,6 +148,7 @@ def test_the_unit_is_the_threshold_that_the_layer_would_have():
 
 def test_a_batch_in_parts(monkeypatch):
     monkeypatch.setattr(step, "LEAST", 20)
+    monkeypatch.setattr(step, "WORTH", 1)
     on = feed()
     made = network(on)
     events, labels = on.batch(np.arange(IMAGES))

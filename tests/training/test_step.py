@@ -14,6 +14,7 @@ from snnkd.training.losses import SatSettings, cross_entropy, full_l2
 def case(monkeypatch):
     """(network, events, loss) of 21 samples, in parts of 5 or 6."""
     monkeypatch.setattr(step, "LEAST", 6)
+    monkeypatch.setattr(step, "WORTH", 1)
     torch.manual_seed(0)
     layers = (Conv(channels=4, kernel=(3, 3), stride=(2, 2)), Conv(channels=6, kernel=(2, 2)), Dense(neurons=5))
     network = Network(Architecture(name="tiny", input=(2, 9, 9), layers=layers), Neuron(voltage_decay=0.1), event_max=1)

@@ -8,6 +8,7 @@ steps are one 2-D convolution or matrix product, and steps that are all the same
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -64,6 +65,7 @@ class Network(torch.nn.Module):
         self.threshold_gain = None if settings.threshold is not None else settings.threshold_gain
         self.started = False
         self.membrane = readout is not None and readout.kind == "membrane"
+        self._products: list[int] = []
         self.blocks = torch.nn.ModuleList()
         for index, (layer, shape) in enumerate(plan.inputs()):
             if isinstance(layer, architecture.Dense) and len(shape) == 3:
@@ -71,6 +73,7 @@ class Network(torch.nn.Module):
             block = _block(layer, shape, settings, weight_bits)
             _check_exact(f"{plan.name}, layers.{index}", block, event_max if index == 0 else 1)
             self.blocks.append(block)
+            self._products.append(layer.fan_in(shape) * prod(layer.output(shape)))
         if self.membrane:
             self.register_buffer("readout_unit", torch.tensor(settings.threshold or 1.0))
             self.layers[-1].neuron.set_threshold(THRESHOLD_LIMIT)
@@ -79,6 +82,10 @@ class Network(torch.nn.Module):
     def layers(self) -> list[Any]:
         """The blocks that own neurons (`Block`), in order."""
         return [block for block in self.blocks if isinstance(block, Block)]
+
+    def products(self, steps: int, distinct: int) -> int:
+        """Multiplications of a forward pass of one sample, of whose `steps` so many are `distinct`."""
+        return distinct * self._products[0] + steps * sum(self._products[1:])
 
     def weights(self) -> list[torch.Tensor]:
         """Quantized weights of each layer, see `products.weight_of`."""

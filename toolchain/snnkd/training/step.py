@@ -12,7 +12,8 @@ from snnkd.training.blocks import Network
 
 # Parts do not depend on the number of cores, so that the order of all sums, and with it every bit, is the same on any.
 LEAST = 32  # samples of a part
-MOST = 4  # parts of a batch: each costs some time of its own
+WORTH = 1 << 23  # multiplications of a part, below which another one costs more time than it saves
+MOST = 4  # parts of a batch
 
 Terms = dict[str, torch.Tensor]
 
@@ -47,8 +48,7 @@ def _backward(
     torch.set_num_threads(1)
     weights = network.weights()
     leaves = [weight.detach().requires_grad_() for weight in weights]
-    count = min(MOST, -(-len(events) // LEAST)) if events.device.type == "cpu" else 1
-    parts = events.tensor_split(count)
+    parts = events.tensor_split(_parts(network, events))
 
     def run(part: torch.Tensor) -> tuple[torch.Tensor, list[torch.Tensor]]:
         torch.set_num_threads(1)  # each thread has a number of its own
@@ -73,9 +73,18 @@ def _backward(
         grads = [grad.expand_as(spikes) for grad, spikes in zip(of_spikes, layers, strict=True)]
         return torch.autograd.grad([sats[number], *layers], leaves, [of_parts[number], *grads])
 
-    found = each(of_weights, list(range(count)), threads)
+    found = each(of_weights, list(range(len(parts))), threads)
     torch.autograd.backward(weights, [reduce(torch.add, grads) for grads in zip(*found, strict=True)])
     return whole.detach(), {name: value.detach() for name, value in terms.items()}
+
+
+def _parts(network: Network, events: torch.Tensor) -> int:
+    """Into how many parts a batch is cut."""
+    if events.device.type != "cpu":
+        return 1
+    samples, steps = events.shape[:2]
+    products = samples * network.products(steps, 1 if events.stride(1) == 0 else steps)
+    return max(1, min(MOST, -(-samples // LEAST), products // WORTH))
 
 
 def _rates(hidden: Sequence[list[torch.Tensor]]) -> tuple[torch.Tensor, list[int]]:
