@@ -35,7 +35,8 @@ def same_net():
     """Asserts that two networks are the same: structure, weights, parameters of each neuron and what is attached."""
 
     def check(left, right):
-        for name in ("input_shape", "steps", "message_bits", "encoding", "readout", "provenance", "names"):
+        attached = ("encoding", "readout", "early_exit", "provenance")
+        for name in ("input_shape", "steps", "message_bits", *attached, "names"):
             assert getattr(left, name) == getattr(right, name), name
         for one, other in zip(left.layers, right.layers, strict=True):
             assert type(one) is type(other)

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from snnkd import headroom, replay
 from snnkd.errors import FormatError
-from snnkd.network import Dense, IntNet, Neuron, Readout
+from snnkd.network import Dense, IntNet, Neuron
+from snnkd.readout import Readout
 from snnkd.reference import simulate
 from snnkd.replay import Rules
 

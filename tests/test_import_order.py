@@ -10,9 +10,9 @@ PACKAGE = Path(__file__).resolve().parent.parent / "toolchain" / "snnkd"
 # A room may import from rooms in lines above its own, and from its own line. Names are modules or packages.
 ROOMS = [
     {"errors", "files", "hashing", "provenance", "schema"},
-    {"network", "trace", "fixedpoint"},
+    {"network", "readout", "trace", "fixedpoint"},
     {"reference", "netx", "simulation"},
-    {"conformance", "quantities", "targets", "energy", "explanation", "replay", "verification"},
+    {"conformance", "early_exit", "quantities", "targets", "energy", "explanation", "replay", "verification"},
     {"engines"},
     {
         "architecture",

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from snnkd import netx, overrides, provenance, recipe, schema
 from snnkd.errors import RecipeError
-from snnkd.network import Conv, Dense, IntNet, Neuron, Readout
+from snnkd.network import Conv, Dense, IntNet, Neuron
+from snnkd.readout import Readout
 from snnkd.recipe import Recipe
 from snnkd.recipe_tables import Rate
 

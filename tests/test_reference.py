@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 import snnkd.reference
 from snnkd.errors import FormatError
-from snnkd.network import Conv, Dense, Input, IntNet, Neuron, Readout, per_neuron
+from snnkd.network import Conv, Dense, Input, IntNet, Neuron, per_neuron
+from snnkd.readout import Readout
 from snnkd.reference import check_input, simulate
 
 TOP = 1 << 23

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from snnkd import netx
 from snnkd.errors import FormatError, QuantizationError
-from snnkd.network import Dense, Input, IntNet, Neuron, Readout
+from snnkd.network import Dense, Input, IntNet, Neuron
+from snnkd.readout import EarlyExit, Readout
 
 SITE = Path(next(path for path in sys.path if path.endswith("site-packages")))
 SHIPPED = SITE / "tests/lava/lib/dl/netx"
@@ -48,7 +49,8 @@ def test_round_trip(build, same_net, tmp_path_factory, seed, data):
     net = build.net(seed)
     population = int(random.choice([k for k in range(1, 5) if net.layers[-1].shape[0] % k == 0]))
     readout = [Readout(ties="membrane", population=population), Readout("membrane", population=population)][seed % 2]
-    net = replace(net, readout=readout, **extras)
+    rule = [None, EarlyExit(int(random.integers(0, 1 << 25)), int(random.integers(1, 99)))][seed // 2 % 2]
+    net = replace(net, readout=readout, early_exit=rule, **extras)
     path = tmp_path_factory.mktemp("net") / "x.net"
     netx.save(net, path)
     found = netx.load(path)
@@ -64,7 +66,7 @@ def test_attributes_are_optional(path, edited):
 
     net = netx.load(edited(path, strip))
     assert (net.input_shape, net.steps, net.message_bits, net.encoding) == ((1, 4, 5), None, 0, None)
-    assert net.readout == Readout()
+    assert net.readout == Readout() and net.early_exit is None
 
 
 def test_a_weight_exponent_survives(tmp_path, same_net):
@@ -137,6 +139,20 @@ def test_readouts_of_files(path, edited, refused):
     refused(readout('{"population": 2}'), "readout: 3 outputs", "classes of 2")
     for wrong in ("0", "1.0", "true", '"2"', "[1]"):
         refused(readout(f'{{"population": {wrong}}}'), "readout population", "at least 1")
+
+
+def test_early_exit_of_files(path, edited, refused):
+    def rule(text):
+        return edited(path, lambda file: file.attrs.__setitem__("snnkd_early_exit", text))
+
+    assert netx.load(rule('{"margin": 0, "first": 3}')).early_exit == EarlyExit(0, 3)
+    assert netx.load(rule("null")).early_exit is None
+    for wrong in ("{}", '{"margin": 1}', '{"margin": 1, "first": 1, "last": 2}'):
+        refused(rule(wrong), "snnkd_early_exit", "expected margin and first")
+    for wrong in ("-1", "1.0", "true", '"2"', "[1]", "null", str(1 << 70)):
+        refused(rule(f'{{"margin": {wrong}, "first": 1}}'), "early exit margin", "at least 0")
+    for wrong in ("0", "2.5", "false"):
+        refused(rule(f'{{"margin": 1, "first": {wrong}}}'), "early exit first", "at least 1")
 
 
 @needs_lava

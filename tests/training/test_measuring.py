@@ -11,7 +11,8 @@ from snnkd import cli, evaluation, recipe_tables
 from snnkd.architecture import Architecture, Conv, Dense
 from snnkd.datasets import Split
 from snnkd.encoding import Encoding
-from snnkd.network import IntNet, Readout
+from snnkd.network import IntNet
+from snnkd.readout import Readout
 from snnkd.training.blocks import Network
 from snnkd.training.feed import Feed
 from snnkd.training.measuring import float_accuracy, measure, warnings

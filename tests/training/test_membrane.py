@@ -14,7 +14,8 @@ from snnkd.architecture import Architecture, Conv, Dense
 from snnkd.datasets import Split
 from snnkd.encoding import Encoding
 from snnkd.fixedpoint import THRESHOLD_LIMIT
-from snnkd.network import IntNet, Readout
+from snnkd.network import IntNet
+from snnkd.readout import Readout
 from snnkd.training import step
 from snnkd.training.blocks import Network
 from snnkd.training.chain import Chain

@@ -16,7 +16,7 @@ from snnkd.architecture import Architecture, Dense
 from snnkd.datasets import Split
 from snnkd.encoding import Encoding
 from snnkd.errors import FormatError, MismatchError, QuantizationError, SnnkdError
-from snnkd.network import Readout
+from snnkd.readout import Readout
 from snnkd.recipe_tables import Distil, Label, Neuron, Optimizer, Prune, Rate, Stage
 from snnkd.training import checkpoint
 from snnkd.training.blocks import Network

@@ -152,22 +152,17 @@ def work(job: Job, runs: Path, data_root: Path | None) -> Row:
 
 
 def measure(net: IntNet, plan: Recipe, data_root: Path | None) -> dict[str, Any]:
-    """spikes, synops and by_step of a `Row`: by one run over the test set, of which each step sees what has come."""
+    """spikes, synops and by_step of a `Row`."""
     test, encoder = pipeline.load_data(plan, data_root).test, plan.encoder()
     spikes = synops = 0
     right = np.zeros(encoder.steps, dtype=np.int64)
     for start in range(0, len(test), evaluation.BLOCK):
         indices = np.arange(start, min(start + evaluation.BLOCK, len(test)))
-        run = evaluation.simulate(net, encoder.encode(test.images[indices], indices), states=True)
+        run = evaluation.simulate(net, encoder.encode(test.images[indices], indices))
         counts = [one for one in trace.count(net, run) if one.name != "input"]
         spikes += sum(one.spikes for one in counts)
         synops += sum(one.synops for one in counts)
-        last = run.layers[-1]
-        assert last.v is not None, "states were asked for"
-        so_far = last.spikes.reshape(len(indices), encoder.steps, -1).cumsum(axis=1, dtype=np.int64)
-        v = last.v.reshape(so_far.shape)
-        for step in range(encoder.steps):
-            right[step] += (net.readout.classify(so_far[:, step], v[:, step]) == test.labels[indices]).sum()
+        right += (evaluation.course(net, run).classes == test.labels[indices, None]).sum(axis=0)
     by_step = [round(float(count) / len(test), 6) for count in right]
     return {"spikes": spikes / len(test), "synops": synops / len(test), "by_step": by_step}
 

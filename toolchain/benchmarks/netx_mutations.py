@@ -19,7 +19,8 @@ import numpy as np
 
 from snnkd import netx
 from snnkd.conformance import networks, random_dense
-from snnkd.network import IntNet, Readout
+from snnkd.network import IntNet
+from snnkd.readout import EarlyExit, Readout
 
 Random = np.random.Generator
 
@@ -38,11 +39,12 @@ TYPES = ("i1", "u1", "i2", "u2", ">i4", "i4", "i8", ">i8", "u8", "f2", "f4", ">f
 ODD_TYPES = (np.dtype([("a", "i4"), ("b", "f8")]), h5py.vlen_dtype("i4"), h5py.enum_dtype({"a": 1}), h5py.ref_dtype)
 ODD_TYPES += (np.dtype("V8"), np.dtype(("i4", (2, 2))), h5py.string_dtype(), h5py.opaque_dtype(np.dtype("M8[s]")))
 SHAPES = ((), (0,), (1,), (2,), (3,), (1, 1), (0, 3), (2, 2), (3, 1, 1), (1, 1, 1, 1), (1,) * 32, (1000,), (0, 1 << 40))
-ATTRIBUTES = ("input_shape", "steps", "message_bits", "readout", "encoding", "provenance")
+ATTRIBUTES = ("input_shape", "steps", "message_bits", "readout", "early_exit", "encoding", "provenance")
 ATTRIBUTE_VALUES = (np.float32(2.5), np.nan, "text", "{", "[" * 50000, "[]", "null", "{}", b"\xff", "1" * 5000)
 ATTRIBUTE_VALUES += ('{"kind": "count"}', '{"ties": 3}', '{"kind": ["a"]}', '{"ties": "membrane"}', '{"a": {}}', '"x"')
 ATTRIBUTE_VALUES += ('{"a": NaN}', '{"a": 1e999}', '{"\\ud800": 1}', '{"kind": "average", "group": 0}')
 ATTRIBUTE_VALUES += ('{"kind": "average", "window": -1}', '{"kind": "count", "population": 2}', '{"population": 0}')
+ATTRIBUTE_VALUES += ('{"margin": 2, "first": 1}', '{"margin": -1, "first": true}', '{"margin": 1e30, "first": 1}')
 ATTRIBUTE_VALUES += tuple(map(np.array, ([], [6], [[6]], [2, 6, 5], [0, 0, 0], [5, 6, 2], [-1], [1 << 62], [60])))
 ATTRIBUTE_VALUES += (np.array([1, 6]), 0, 1, -1, 4, 25, 1 << 40, np.uint8(4), np.bool_(True))
 ATTRIBUTE_VALUES += (np.array([b"{}"], object), np.array(["a", "b"], "S4"), np.array("{}", "S9000"), h5py.Empty("f4"))
@@ -61,7 +63,7 @@ def valid_files(folder: Path) -> list[Path]:
     nets = {name: net for name, (net, _) in networks().items()}
     plain = IntNet((6,), (random_dense(random, (6,), 4), random_dense(random, (4,), 3)))
     attached = {"steps": 16, "encoding": {"kind": "rate"}, "provenance": {"seed": 1}}
-    nets["attached"] = replace(plain, readout=Readout(ties="membrane"), **attached)
+    nets["attached"] = replace(plain, readout=Readout(ties="membrane"), early_exit=EarlyExit(2, 1), **attached)
     long = {"text": "provenance " * 8000}  # in a heap, as it fits no header
     nets["long"] = replace(plain, encoding=long, provenance=long)
     paths = [folder / f"{name.replace(' ', '_')}.net" for name in nets]

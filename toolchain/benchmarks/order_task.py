@@ -29,7 +29,8 @@ import torch
 from order_patterns import CHANCE, CLASSES, ENCODING, SHAPE, STEPS, renamed, samples, score, teacher
 from snnkd import evaluation
 from snnkd.architecture import Architecture, Dense
-from snnkd.network import IntNet, Readout
+from snnkd.network import IntNet
+from snnkd.readout import Readout
 from snnkd.recipe_tables import Distil, Label, Neuron, Optimizer, Stage
 from snnkd.training.blocks import Network
 from snnkd.training.feed import Feed

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from snnkd import energy, engines, targets, trace, verification
+from snnkd import early_exit, energy, engines, targets, trace, verification
+from snnkd.early_exit import Course
 from snnkd.errors import LimitError
 from snnkd.network import IntNet
 from snnkd.trace import LayerCount, SpikeTrace
@@ -44,17 +45,51 @@ def blocks(net: IntNet, spikes: np.ndarray) -> Iterator[SpikeTrace]:
         yield simulate(net, spikes[start : start + BLOCK])
 
 
+def course(net: IntNet, run: SpikeTrace) -> Course:
+    """What the network's readout says after each step of `run`, a trace of the network with or without states."""
+    last = run.layers[-1]
+    v = last.v
+    if v is None and net.readout.reads_v:
+        # The states of one layer instead of all: the last one runs once more, alone, on what it has read.
+        events = run.input if len(net.layers) == 1 else run.layers[-2].spikes
+        bits = net.message_bits if len(net.layers) == 1 else 0
+        v = simulate(IntNet(events.shape[2:], net.layers[-1:], message_bits=bits), events, states=True).layers[-1].v
+    return early_exit.course(net.readout, last.spikes, v)
+
+
+def courses(net: IntNet, events: Iterable[np.ndarray]) -> Course:
+    """That of all samples of several blocks of events (N, T, ...), at least one."""
+    found = [course(net, simulate(net, block)) for block in events]
+    return Course(np.concatenate([one.classes for one in found]), np.concatenate([one.lead for one in found]))
+
+
 def profile(
     net: IntNet, spikes: np.ndarray, target: str | Path | Sequence[str | Path] = (), data: str = "the given samples"
 ) -> dict[str, Any]:
-    """Spikes, synaptic operations, updates and energy of `net` on events (N, T, ...), as `snnkd profile --json` has it.
+    """Spikes, synaptic operations, updates and energy of `net` on events (N, T, ...), as `snnkd profile --json` has it:
+    of all steps, and of a network with a rule for early exit also what is left of steps, spikes and synops with it.
 
     target: name, file or several of them; all shipped targets with costs unless given. data: what the events are.
     """
     totals: list[LayerCount] = []
+    shorter: list[LayerCount] = []
+    steps = 0
     for part in blocks(net, spikes):
-        counts = trace.count(net, part)
-        totals = counts if not totals else [a + b for a, b in zip(totals, counts, strict=True)]
+        totals = _added(totals, trace.count(net, part))
+        if net.early_exit is not None:
+            _, ends = early_exit.stops(course(net, part), net.early_exit)
+            shorter, steps = _added(shorter, trace.count(net, early_exit.cut(part, ends))), steps + int(ends.sum())
     names = [target] if isinstance(target, str | Path) else target
     chosen = [targets.load(name) for name in names] or [one for one in targets.available() if one.costs]
-    return energy.profile(net, totals, samples=len(spikes), steps=spikes.shape[1], data=data, targets=chosen)
+    found = energy.profile(net, totals, samples=len(spikes), steps=spikes.shape[1], data=data, targets=chosen)
+    return found if net.early_exit is None else {**found, "early_exit": _per_inference(shorter, steps, len(spikes))}
+
+
+def _added(totals: list[LayerCount], counts: list[LayerCount]) -> list[LayerCount]:
+    return [a + b for a, b in zip(totals, counts, strict=True)] if totals else counts
+
+
+def _per_inference(counts: list[LayerCount], steps: int, samples: int) -> dict[str, float]:
+    network = [row for row in counts if row.name != "input"]
+    totals = {"steps": steps, **{key: sum(getattr(row, key) for row in network) for key in ("spikes", "synops")}}
+    return {key: total / samples for key, total in totals.items()}

@@ -15,6 +15,7 @@ import numpy as np
 
 from snnkd.errors import FormatError
 from snnkd.fixedpoint import DELAY_MAX, THRESHOLD_LIMIT
+from snnkd.readout import EarlyExit, Readout
 
 Shape = tuple[int, ...]
 
@@ -76,50 +77,6 @@ class Conv:
 Layer = Input | Dense | Conv
 
 
-@dataclass(frozen=True)
-class Readout:
-    """How a class comes out of the last layer, (C, H, W) flattened in that order.
-
-    Each class has `population` neurons, side by side, as SLAYER's `block.cuba.Average` groups them. With `kind` =
-    'count' the class is the one whose neurons spike most over all steps; where spike counts tie, with `ties` =
-    'membrane' the one with the higher sum of v after the last step. With `kind` = 'membrane' it is the one with the
-    highest sum of v after the last step, whatever they spike, and `ties` is 'first'. Where nothing else decides, it is
-    the one with the lower index.
-    """
-
-    kind: str = "count"
-    ties: str = "first"
-    population: int = 1
-
-    def __post_init__(self) -> None:
-        if (self.kind, self.ties) not in (("count", "first"), ("count", "membrane"), ("membrane", "first")):
-            raise FormatError(
-                f"readout {{kind: {self.kind!r:.80}, ties: {self.ties!r:.80}}}: expected kind 'count' and ties 'first' "
-                "or 'membrane', or kind 'membrane' and ties 'first'"
-            )
-        if type(self.population) is not int or self.population < 1:
-            raise FormatError(f"readout population: expected an integer of at least 1, found {self.population!r:.80}")
-
-    def classify(self, counts: np.ndarray, v: np.ndarray | None) -> np.ndarray:
-        """Classes (N,) int64 from the outputs' spike counts (N, O) and, where kind or ties is 'membrane', their v
-        after the last step (N, O)."""
-        counts = self._by_class(counts)
-        if (self.kind, self.ties) == ("count", "first"):
-            return counts.argmax(axis=1)
-        if v is None:
-            field = "kind" if self.kind == "membrane" else "ties"
-            raise FormatError(f"readout {field} = 'membrane' needs the output neurons' v after the last step")
-        if self.kind == "membrane":
-            return self._by_class(v).argmax(axis=1)
-        most = counts == counts.max(axis=1, keepdims=True)
-        return np.where(most, self._by_class(v), np.iinfo(np.int64).min).argmax(axis=1)
-
-    def _by_class(self, values: np.ndarray) -> np.ndarray:
-        """(N, classes) int64 sums over each class's neurons of (N, O)."""
-        grouped = values.reshape(len(values), values.shape[1] // self.population, self.population)
-        return grouped.sum(axis=2, dtype=np.int64)
-
-
 @dataclass(frozen=True, eq=False)
 class IntNet:
     """An integer network.
@@ -127,6 +84,7 @@ class IntNet:
     input_shape: (C, H, W) or (features,). layers: those that own neurons, in order. steps: time steps that it is
     meant to run for, None if unknown. message_bits: 0 where input events are 0 or 1, else the bits of a graded one.
     encoding: parameters of the encoder as plain JSON data, None if unknown. provenance: plain JSON data or None.
+    early_exit: the rule by which a run of one sample may end before its last step, None for all steps.
     """
 
     input_shape: Shape
@@ -136,6 +94,7 @@ class IntNet:
     encoding: dict[str, Any] | None = None
     readout: Readout = field(default_factory=Readout)
     provenance: dict[str, Any] | None = None
+    early_exit: EarlyExit | None = None
 
     def __post_init__(self) -> None:
         check(self)
@@ -173,6 +132,7 @@ class IntNet:
             "message_bits": self.message_bits,
             "encoding": self.encoding,
             "readout": asdict(self.readout),
+            "early_exit": None if self.early_exit is None else asdict(self.early_exit),
             "parameters": self.parameters,
             "neurons": self.neurons,
             "provenance": self.provenance,

@@ -7,7 +7,7 @@ stage or a few. torch and lava-dl are imported by the stages that train.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -145,18 +145,25 @@ def train(context: Context) -> dict[str, Any]:
 
 
 def quantize(context: Context) -> dict[str, Any]:
-    """Writes the student as student.net: the integer network that everything after this works on."""
-    student = context.run.recipe.student
-    net = integer_network(context, student, context.chain.load(student))
-    netx.save(net, context.run.student)
+    """Writes the student as student.net: the integer network that everything after this works on, with the rule for
+    early exit that the validation data choose."""
+    from snnkd.training import measuring
+
+    student, tolerance = context.run.recipe.student, context.run.recipe.early_exit.tolerance
+    net = _deployed(context, student, context.chain.load(student))
+    rule = measuring.chosen_exit(net, context.chain.feed(context.data.validation), tolerance)
+    netx.save(replace(net, early_exit=rule), context.run.student)
     return {"net": str(context.run.student), "parameters": net.parameters, "neurons": net.neurons}
 
 
 def evaluate(context: Context) -> dict[str, Any]:
-    """Accuracy of each network on the whole test set, `float` (training network) and `integer` (deployed network).
+    """Accuracy of each network on the whole test set, `float` (training network) and `integer` (deployed network); of
+    the student also after each step, and with early exit.
 
     An ANN has no integer network, the network of a file no other.
     """
+    from snnkd.training import measuring
+
     test, rows, warnings = context.chain.feed(context.data.test), {}, []
     for name in context.trained:
         rows[name], told = _evaluated(context, name, test)
@@ -166,6 +173,7 @@ def evaluate(context: Context) -> dict[str, Any]:
         "net": str(context.run.student),
         "accuracy": rows[context.run.recipe.student]["accuracy"],
         **({"baseline": rows[BASELINE]["accuracy"]} if context.baseline else {}),
+        **measuring.by_step(netx.load(context.run.student), test),
         "data_set": context.data.name,
         "test_images": len(test),
         "steps": context.run.recipe.encoding.steps,
@@ -190,7 +198,7 @@ def _evaluated(context: Context, name: str, test: Feed) -> tuple[dict[str, Any],
         row = {"network": Path(stage.net).name, "kind": "net", "parameters": net.parameters, "neurons": net.neurons}
         return {**row, "accuracy": {"float": None, "integer": measuring.measure(net, test).accuracy}}, []
     network = context.chain.load(name)
-    net = integer_network(context, name, network)
+    net = _deployed(context, name, network)
     integer, trained = measuring.measure(net, test), measuring.float_accuracy(network, test, net.readout)
     row = {"network": context.chain.plan(name).name, "kind": "snn", "parameters": net.parameters}
     told = [text for _, text in measuring.warnings(integer.activity, "the test images")]
@@ -236,21 +244,9 @@ def profile(context: Context) -> dict[str, Any]:
     return result
 
 
-def integer_network(context: Context, name: str, network: Network) -> IntNet:
-    """The integer network of a stage's trained `network`, with all that its file carries."""
-    from snnkd.training.quantization import to_intnet
-
-    recipe = context.run.recipe
+def _deployed(context: Context, name: str, network: Network) -> IntNet:
     facts = {key: value for key, value in context.run.provenance.items() if key != "data_root"}
-    return to_intnet(
-        network.blocks,
-        network.input_shape,
-        steps=recipe.encoding.steps,
-        message_bits=recipe.encoder().message_bits,
-        encoding=recipe.encoder().to_json(),
-        readout=recipe.readout.rule(),
-        provenance={**facts, "recipe_name": recipe.name, "stage": name},
-    )
+    return context.chain.deployed(name, network, facts)
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ from snnkd.overrides import apply, extended, note
 from snnkd.recipe_tables import (
     Data,
     Distil,
+    EarlyExitRule,
     Encoding,
     Identifier,
     Label,
@@ -36,6 +37,7 @@ __all__ = [
     "Architecture",
     "Data",
     "Distil",
+    "EarlyExitRule",
     "Encoding",
     "Label",
     "Neuron",
@@ -71,6 +73,7 @@ class Recipe(Table):
     neuron: Neuron = Neuron()
     quantization: Quantization = Quantization()
     readout: ReadoutRule = ReadoutRule()
+    early_exit: EarlyExitRule = EarlyExitRule()
     target: TargetName = TargetName()
     chain: dict[Identifier, Stage] = Field(
         min_length=1, description="the trainings in their order, each a table [chain.<stage>]"

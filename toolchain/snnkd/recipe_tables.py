@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, get_args
 from pydantic import BeforeValidator, Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from snnkd import schema
-from snnkd.network import Readout
+from snnkd.readout import Readout
 from snnkd.schema import Table
 
 TaughtLoss = Literal["l1", "l2", "kl", "sliding_l1", "sliding_l2", "temporal_kl"]
@@ -84,6 +84,12 @@ class ReadoutRule(Table):
     def rule(self) -> Readout:
         """The readout of the recipe's networks."""
         return Readout(self.kind, self.ties if self.kind == "count" else "first")
+
+
+class EarlyExitRule(Table):
+    """Early exit is chosen on the validation data; tolerance: the fraction that it may get wrong in addition."""
+
+    tolerance: float = Field(default=0.001, ge=0, le=1)
 
 
 class TargetName(Table):

@@ -22,6 +22,8 @@ def profile_table(profile: Mapping[str, Any], title: str = "", sources: bool = F
     known and how far off such estimates were; with `sources` also each constant with where it is from.
     """
     parts: list[RenderableType] = [layer_table(profile, title), measured_on(profile)]
+    if "early_exit" in profile:
+        parts.append(with_early_exit(profile["early_exit"]))
     if profile["energy"]:
         parts += [energy_table(profile), *_energy_notes(profile, sources)]
         if sources:
@@ -52,6 +54,14 @@ def measured_on(profile: Mapping[str, Any]) -> Text:
     return Text(
         f"Per inference of {profile['steps']} steps: {profile['fidelity']} network, {profile['samples']:,} samples, "
         f"{profile['data']}. ANN MACs: one forward pass of an ANN with the same layers."
+    )
+
+
+def with_early_exit(means: Mapping[str, float]) -> Text:
+    """The line that says what early exit leaves of steps, spikes and synops; all tables are of all steps."""
+    steps, spikes, synops = (number(means[key]) for key in ("steps", "spikes", "synops"))
+    return Text(
+        f"With early exit: {steps} steps, {spikes} spikes, {synops} synops; all other figures are of all steps."
     )
 
 

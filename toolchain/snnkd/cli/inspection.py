@@ -184,6 +184,7 @@ def _inspected(data: dict[str, Any]) -> Any:
             "message_bits",
             "encoding",
             "readout",
+            "early_exit",
             "parameters",
             "neurons",
             "provenance",

@@ -118,7 +118,23 @@ def summary(data: dict[str, Any]) -> Any:
     columns = ["stage", "network", "parameters", "neurons", "float", "integer"]
     reused = [f"{name}: not trained, taken over from {folder}" for name, folder in data["reused"].items()]
     warnings = [f"warning: {text}" for text in data["warnings"]]
-    return output.group(output.table(title, columns, rows, left=2), *reused, f"student: {data['net']}", *warnings)
+    student = [*_by_step(data["by_step"]), *_early_exit(data), f"student: {data['net']}"]
+    return output.group(output.table(title, columns, rows, left=2), *reused, *student, *warnings)
+
+
+def _by_step(accuracy: list[float]) -> list[str]:
+    """The student's accuracy after 1, 2, 4, ... and all steps."""
+    steps = {2**power for power in range(len(accuracy).bit_length())} | ({len(accuracy)} - {0})
+    listed = ", ".join(f"{step}: {accuracy[step - 1]:.2%}" for step in sorted(steps))
+    return [f"student by steps: {listed}"] if steps else []
+
+
+def _early_exit(data: dict[str, Any]) -> list[str]:
+    rule = data["early_exit"]
+    if rule is None:
+        return []
+    end = f"at a lead of {rule['margin']:,} from step {rule['first']} on"
+    return [f"student with early exit ({end}): {rule['accuracy']:.2%}, mean steps {rule['steps']:.2f}"]
 
 
 def _everything(data: dict[str, Any]) -> Any:

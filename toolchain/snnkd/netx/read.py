@@ -16,10 +16,11 @@ import numpy as np
 
 from snnkd.errors import FormatError
 from snnkd.fixedpoint import DELAY_MAX, THRESHOLD_LIMIT
-from snnkd.network import Conv, Dense, Input, IntNet, Layer, Neuron, Readout, Shape, conv_shape
+from snnkd.network import Conv, Dense, Input, IntNet, Layer, Neuron, Shape, conv_shape
 from snnkd.netx.hdf5 import Group, opened
 from snnkd.netx.hdf5_format import MAX_ELEMENTS
 from snnkd.netx.weights import convert
+from snnkd.readout import EarlyExit, Readout
 
 _MAX_LAYERS = 1000
 _REFUSED = {
@@ -53,6 +54,7 @@ def load(path: str | Path, input_shape: Shape | None = None) -> IntNet:
             encoding=_json(root, "snnkd_encoding"),
             readout=_readout(root, layer_groups[-1], layers),
             provenance=_json(root, "snnkd_provenance"),
+            early_exit=_early_exit(root),
         )
 
 
@@ -286,3 +288,11 @@ def _readout(root: Group, last: Group, layers: tuple[Layer, ...]) -> Readout:
         found = ", ".join(map(str, data))[:80]
         raise root.error("attribute snnkd_readout", f"expected kind, ties and population, found {found}")
     return Readout(**data)
+
+
+def _early_exit(root: Group) -> EarlyExit | None:
+    data = _json(root, "snnkd_early_exit")
+    if data is not None and data.keys() != {"margin", "first"}:
+        found = ", ".join(map(str, data))[:80]
+        raise root.error("attribute snnkd_early_exit", f"expected margin and first, found {found}")
+    return None if data is None else EarlyExit(**data)

@@ -38,7 +38,12 @@ def _write(file: h5py.File, net: IntNet) -> None:
     if net.steps is not None:
         file.attrs["snnkd_steps"] = net.steps
     file.attrs["snnkd_message_bits"] = net.message_bits
-    texts = {"readout": dataclasses.asdict(net.readout), "encoding": net.encoding, "provenance": net.provenance}
+    texts = {
+        "readout": dataclasses.asdict(net.readout),
+        "early_exit": None if net.early_exit is None else dataclasses.asdict(net.early_exit),
+        "encoding": net.encoding,
+        "provenance": net.provenance,
+    }
     for name, data in texts.items():
         if data is not None:
             text = json.dumps(data, sort_keys=True)  # plain ASCII; of a fixed length where that fits the header

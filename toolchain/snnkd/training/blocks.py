@@ -17,7 +17,7 @@ import torch
 from snnkd import architecture
 from snnkd.errors import QuantizationError
 from snnkd.fixedpoint import THRESHOLD_LIMIT
-from snnkd.network import Readout
+from snnkd.readout import Readout
 from snnkd.recipe_tables import Neuron as NeuronSettings
 from snnkd.trace import LayerTrace, SpikeTrace
 from snnkd.training import slayer

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -83,6 +84,19 @@ class Chain:
     def net(self, name: str) -> IntNet:
         """The integer network in the file that a stage names. Raises as `recipe_stages.opened` does."""
         return recipe_stages.opened(self._stage(name), self.data.train.images.shape[1:])
+
+    def deployed(self, name: str, network: Network, facts: dict[str, Any]) -> IntNet:
+        """The integer network of a stage's trained `network`, with all that its file carries but a rule for early
+        exit; facts: of its provenance, beside the recipe's name and the stage's."""
+        return to_intnet(
+            network.blocks,
+            network.input_shape,
+            steps=self.recipe.encoding.steps,
+            message_bits=self.recipe.encoder().message_bits,
+            encoding=self.recipe.encoder().to_json(),
+            readout=self.recipe.readout.rule(),
+            provenance={**facts, "recipe_name": self.recipe.name, "stage": name},
+        )
 
     def feed(self, split: Split) -> Feed:
         """A split as the networks of this recipe read it, without augmentation."""

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from math import prod
 from typing import Any
 
 import numpy as np
 import torch
 
-from snnkd import evaluation
-from snnkd.network import IntNet, Readout
+from snnkd import early_exit, evaluation
+from snnkd.early_exit import Course
+from snnkd.network import IntNet
+from snnkd.readout import EarlyExit, Readout
 from snnkd.training.blocks import Network
 from snnkd.training.dynamics import S_SCALE
 from snnkd.training.feed import Feed
@@ -59,6 +61,29 @@ def measure(net: IntNet, feed: Feed) -> Measured:
         [float((spikes == opportunities).mean()) for spikes in meant],
         overflows.tolist(),
     )
+
+
+def chosen_exit(net: IntNet, feed: Feed, tolerance: float) -> EarlyExit | None:
+    """The rule for early exit that `early_exit.choose` finds on a split; None of an empty one."""
+    return early_exit.choose(_course(net, feed), feed.split.labels, tolerance) if len(feed) else None
+
+
+def by_step(net: IntNet, feed: Feed) -> dict[str, Any]:
+    """Of an integer network on a split: `by_step`, its accuracy if all runs end after so many steps, and `early_exit`,
+    its rule with the accuracy and the mean steps with it, None where it has none; nothing of an empty split."""
+    if not len(feed):
+        return {"by_step": [], "early_exit": None}
+    course, labels = _course(net, feed), feed.split.labels
+    found: dict[str, Any] = {"by_step": course.accuracy(labels), "early_exit": None}
+    if net.early_exit is not None:
+        classes, steps = early_exit.stops(course, net.early_exit)
+        measured = {"accuracy": float((classes == labels).mean()), "steps": float(steps.mean())}
+        found["early_exit"] = {**asdict(net.early_exit), **measured}
+    return found
+
+
+def _course(net: IntNet, feed: Feed) -> Course:
+    return evaluation.courses(net, (feed.events(indices) for indices in feed.blocks(evaluation.BLOCK)))
 
 
 @torch.no_grad()

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from snnkd.errors import QuantizationError
-from snnkd.network import Readout
+from snnkd.readout import Readout
 from snnkd.recipe_tables import Stage
 from snnkd.training import checkpoint
 from snnkd.training.blocks import Network
