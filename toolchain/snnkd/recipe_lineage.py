@@ -15,7 +15,9 @@ def lineage(recipe: Recipe, name: str, stage: Stage | None = None) -> dict[str, 
         name = distil.teacher
         stages[name] = recipe.chain[name]
     plans = {one.network: recipe.networks[one.network] for one in stages.values() if one.network}
-    shared = {"seed", "data", "encoding", "neuron", "quantization", "readout"}
+    shared = {"seed", "data"}
+    if any(one.neuron == "cuba" for one in stages.values()):  # an ANN reads images and has no such neurons
+        shared |= {"encoding", "neuron", "quantization", "readout"}
     return {
         **recipe.model_dump(mode="json", include=shared),
         "networks": {key: plan.model_dump(mode="json", include={"input", "layers"}) for key, plan in plans.items()},
