@@ -16,7 +16,7 @@ import h5py
 import numpy as np
 import pytest
 
-from snnkd import api, architecture, cli, engines, netx, reference
+from snnkd import api, architecture, cli, engines, netx, recipe, reference
 from snnkd.engines import lava
 from snnkd.network import Dense, IntNet, Neuron
 
@@ -28,6 +28,7 @@ SHORT = [
     for stage in STAGES
     for word in ("--set", f"chain.{stage}.epochs=2", "--set", f"chain.{stage}.network=dense-8x8-{stage}")
 ]
+STEPS = recipe.load("digits").encoding.steps
 HIDDEN = architecture.load("dense-8x8-student").layers[0].output((1, 8, 8))[0]
 
 pytestmark = pytest.mark.skipif(lava.available() is not None, reason=f"Lava: {lava.available()}")
@@ -123,15 +124,15 @@ def test_export_after_a_failed_one_and_again_in_one_process(folder: Path, same_n
     code, output, errors = call("export", "--target", "loihi2-sim")
     assert (code, errors) == (0, "")
     assert "exported: runs/digits-001/student-loihi2-sim.net" in output
-    assert "compared: 16 samples of 8 steps" in output and "differences: 0" in output
+    assert f"compared: 16 samples of {STEPS} steps" in output and "differences: 0" in output
     first = netx.load("runs/digits-001/student-loihi2-sim.net")
 
     printed = data("export", "--samples", 4)
     assert printed["file"] == "runs/digits-001/student-loihi2-sim.net"
     assert (printed["target"], printed["differences"]) == ("loihi2-sim", 0)
     compared = printed["compared"]
-    assert (compared["samples"], compared["steps"]) == (4, 8)
-    assert compared["cells"] == 4 * 8 * (HIDDEN + 10) + compared["states"]
+    assert (compared["samples"], compared["steps"]) == (4, STEPS)
+    assert compared["cells"] == 4 * STEPS * (HIDDEN + 10) + compared["states"]
     assert set(printed["against"]) == {"lava", "slayer"}
     assert all(one["equal"] and one["compared"]["cells"] for one in printed["against"].values())
     assert json.loads(Path("runs/digits-001/verification.json").read_text()) == printed
@@ -164,7 +165,7 @@ def test_run_has_what_the_three_commands_print(folder: Path) -> None:
 
 def test_profile_json(folder: Path, net: Path, events: Path) -> None:
     printed = data("profile", "--energy", "--samples", 20)
-    assert (printed["fidelity"], printed["samples"], printed["steps"]) == ("integer", 20, 8)
+    assert (printed["fidelity"], printed["samples"], printed["steps"]) == ("integer", 20, STEPS)
     assert [row["name"] for row in printed["layers"]] == ["input", "layer0", "layer1"]
     assert all(row.keys() <= documented("profile") for row in printed["layers"])
     assert set(printed["energy"]) == {"loihi1", "loihi2"}
@@ -219,7 +220,7 @@ def test_inspect_shows_the_layers(net: Path) -> None:
         ("layer1", "dense", [10]),
     ]
     assert all(row.keys() <= documented("inspect") for row in printed["layers"])
-    assert (printed["input_shape"], printed["steps"], printed["message_bits"]) == ([1, 8, 8], 8, 8)
+    assert (printed["input_shape"], printed["steps"], printed["message_bits"]) == ([1, 8, 8], STEPS, 8)
     assert printed["encoding"]["kind"] == "direct" and printed["provenance"]["recipe_name"] == "digits"
     code, output, _ = call("inspect")
     assert code == 0 and "layer1" in output and "threshold" in output and "provenance" in output
