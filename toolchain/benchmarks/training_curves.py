@@ -134,6 +134,7 @@ def _curves(options: argparse.Namespace) -> dict[str, Any]:
     rows = []
     for seed in range(1, seeds + 1):
         changes = [f"seed={seed}", f"chain.student.network={_NETWORK}", f"chain.student.epochs={epochs}"]
+        changes += ["readout.kind=count", "encoding.steps=8"]
         changes += [f"neuron.{name}={value}" for name, value in _NEURON.items()]
         plan = recipe.load("digits", changes)
         data = datasets.load("digits", validation=plan.data.validation, seed=seed)

@@ -12,7 +12,7 @@ from snnkd import early_exit, energy, engines, targets, trace, verification
 from snnkd.early_exit import Course
 from snnkd.errors import LimitError
 from snnkd.network import IntNet
-from snnkd.trace import LayerCount, SpikeTrace
+from snnkd.trace import LayerCount, LayerTrace, SpikeTrace
 from snnkd.verification import Verification
 
 BLOCK = 256  # samples at a time, so that memory stays bounded for a test set of any size
@@ -47,14 +47,18 @@ def blocks(net: IntNet, spikes: np.ndarray) -> Iterator[SpikeTrace]:
 
 def course(net: IntNet, run: SpikeTrace) -> Course:
     """What the network's readout says after each step of `run`, a trace of the network with or without states."""
-    last = run.layers[-1]
-    v = last.v
-    if v is None and net.readout.reads_v:
-        # The states of one layer instead of all: the last one runs once more, alone, on what it has read.
-        events = run.input if len(net.layers) == 1 else run.layers[-2].spikes
-        bits = net.message_bits if len(net.layers) == 1 else 0
-        v = simulate(IntNet(events.shape[2:], net.layers[-1:], message_bits=bits), events, states=True).layers[-1].v
-    return early_exit.course(net.readout, last.spikes, v)
+    last = output(net, run) if net.readout.reads_v else run.layers[-1]
+    return early_exit.course(net.readout, last.spikes, last.v)
+
+
+def output(net: IntNet, run: SpikeTrace) -> LayerTrace:
+    """The last layer in `run`, a trace of the network, with its u and v: where the trace lacks them, that layer alone
+    runs once more on what it has read, so that the states of all the others are not held."""
+    if run.layers[-1].v is not None:
+        return run.layers[-1]
+    events = run.input if len(net.layers) == 1 else run.layers[-2].spikes
+    bits = net.message_bits if len(net.layers) == 1 else 0
+    return simulate(IntNet(events.shape[2:], net.layers[-1:], message_bits=bits), events, states=True).layers[-1]
 
 
 def courses(net: IntNet, events: Iterable[np.ndarray]) -> Course:

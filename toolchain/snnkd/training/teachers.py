@@ -12,7 +12,6 @@ from snnkd.training.feed import Feed
 from snnkd.training.store import SpikeStore, ValueStore
 
 _UNIT_IMAGES = 256  # images that the unit of a file's membrane readout is measured on
-_BLOCK = 32  # images at a time whose states are held, of all layers
 
 
 class Teacher:
@@ -49,9 +48,6 @@ class Teacher:
 
     def _states(self, name: str, indices: np.ndarray, variant: int) -> np.ndarray:
         """u or v of the output neurons, (N, T, classes) float32 of integers."""
-        parts = []
-        for start in range(0, len(indices), _BLOCK):
-            events = self._feed.events(indices[start : start + _BLOCK], variant)
-            last = evaluation.simulate(self._net, events, states=True).layers[-1]
-            parts.append(getattr(last, name).reshape(*last.spikes.shape[:2], -1).astype(np.float32))
-        return np.concatenate(parts)
+        trace = evaluation.simulate(self._net, self._feed.events(indices, variant))
+        last = evaluation.output(self._net, trace)
+        return getattr(last, name).reshape(len(indices), trace.steps, -1).astype(np.float32)
