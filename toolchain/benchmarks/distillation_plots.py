@@ -11,6 +11,7 @@ matplotlib.use("svg")
 
 import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
+from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from distillation_cells import VARIANTS, Cell
 from distillation_results import Row, interval
@@ -48,6 +49,9 @@ def _spikes(axes: Axes, found: dict[str, list[Row]], cells: dict[str, Cell]) -> 
         options = {"fmt": "osD^v"[number // 10 % 5], "color": f"C{number % 10}", "markersize": 4, "linewidth": 0.8}
         axes.errorbar(x.mean, y.mean, yerr=y.half, xerr=x.half, label=cells[name].label, **options)  # pyright: ignore
     axes.set_xscale("log")
+    for which in (axes.xaxis.set_major_formatter, axes.xaxis.set_minor_formatter):
+        which(FuncFormatter(lambda spikes, _: f"{spikes:g}"))
+    axes.tick_params(axis="x", which="both", labelrotation=45)
     axes.set_xlabel("spikes per inference")
 
 
@@ -57,4 +61,5 @@ def _steps(axes: Axes, found: dict[str, list[Row]], cells: dict[str, Cell]) -> N
         means = [100 * statistics.fmean(step) for step in zip(*(row.by_step for row in rows), strict=True)]
         style = ("-", "--", ":", "-.")[number // 10 % 4]
         axes.plot(range(1, len(means) + 1), means, style, color=f"C{number % 10}", label=cells[name].label)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_xlabel("steps after which inference stops")
