@@ -20,8 +20,9 @@ from snnkd.datasets import Split
 from snnkd.encoding import Encoding
 from snnkd.errors import MismatchError, SnnkdError
 from snnkd.recipe_tables import Label, Optimizer, Stage
-from snnkd.training.ann import Ann, AnnTeacher, AnnTraining, cores, images
+from snnkd.training.ann import Ann, AnnTeacher, AnnTraining, images
 from snnkd.training.feed import Feed
+from snnkd.training.step import torch_threads
 
 CLASSES, SEED, CPU = 3, 5, torch.device("cpu")
 CONV = Architecture(
@@ -31,12 +32,7 @@ CONV = Architecture(
 )
 
 
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def split(count: int, seed: int) -> Split:
@@ -223,7 +219,7 @@ def test_all_cores_are_used_inside_and_given_back(tmp_path):
     run.on_batch = lambda *_: inside.append(torch.get_num_threads())
     run.run()
     assert set(inside) == {2} and torch.get_num_threads() == 1
-    with pytest.raises(Stopped), cores(2):
+    with pytest.raises(Stopped), torch_threads(2):
         raise Stopped
     assert torch.get_num_threads() == 1
 

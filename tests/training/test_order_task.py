@@ -5,7 +5,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 
 from snnkd import evaluation
 from snnkd.recipe_tables import Distil
@@ -19,13 +18,7 @@ QUICK = Budget(images=512, epochs=7)
 SEEDS = range(1, 3)
 
 
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    """Networks this small are several times slower on two."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def test_counts_say_nothing_of_the_class_at_any_input_and_at_any_output_of_the_teacher():

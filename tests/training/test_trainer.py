@@ -29,13 +29,7 @@ from snnkd.training.trainer import Training
 CLASSES, SEED = 3, 5
 
 
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    """Networks this small are several times slower on two."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def split(count: int, seed: int, noise: float = 0.0) -> Split:
@@ -74,6 +68,22 @@ def weights(network: Network) -> dict[str, torch.Tensor]:
 
 def equal(left: dict[str, torch.Tensor], right: dict[str, torch.Tensor]) -> bool:
     return left.keys() == right.keys() and all(torch.equal(left[name], right[name]) for name in left)
+
+
+class Killed(Exception):
+    pass
+
+
+def kill(run: Training, stop: tuple[int, int]) -> None:
+    """Runs a training that ends with an exception after a batch: (epoch, batch)."""
+
+    def end(_stage: str, epoch: int, _epochs: int, batch: int, _batches: int) -> None:
+        if (epoch, batch) == stop:
+            raise Killed
+
+    run.on_batch = end
+    with pytest.raises(Killed):
+        run.run()
 
 
 def without_seconds(history: list[dict]) -> list[dict]:
@@ -196,18 +206,7 @@ def test_resumed_training_ends_bit_identical(tmp_path, kind, stop):
     options = {"epochs": 5, "optimizer": Optimizer(kind=kind, lr=0.03, schedule="one-cycle"), "prune": prune}
     whole = training(tmp_path / "whole", **options)
     expected = weights(whole.run())
-
-    class Killed(Exception):
-        pass
-
-    def kill(_stage: str, epoch: int, _epochs: int, batch: int, _batches: int) -> None:
-        if (epoch, batch) == stop:
-            raise Killed
-
-    broken = training(tmp_path / "broken", **options)
-    broken.on_batch = kill
-    with pytest.raises(Killed):
-        broken.run()
+    kill(training(tmp_path / "broken", **options), stop)
     resumed = training(tmp_path / "broken", **options)
     rows = []
     resumed.on_epoch = rows.append
@@ -362,18 +361,7 @@ def test_a_learned_scale_moves_and_resumes_bit_identical(tmp_path, kind):
     assert len({1.0, *(row["scale"] for row in rows)}) == 6
     assert whole.progress.objective["log_scale"] == pytest.approx(math.log(rows[-1]["scale"]), abs=1e-6)
     assert whole.progress.objective["norms"].keys() == {"self_ensemble", "strong_to_weak"}
-
-    class Killed(Exception):
-        pass
-
-    def kill(_stage: str, epoch: int, _epochs: int, batch: int, _batches: int) -> None:
-        if (epoch, batch) == (4, 2):
-            raise Killed
-
-    broken = training(tmp_path / "broken", **options)
-    broken.on_batch = kill
-    with pytest.raises(Killed):
-        broken.run()
+    kill(training(tmp_path / "broken", **options), (4, 2))
     resumed = training(tmp_path / "broken", **options)
     assert equal(weights(resumed.run(resume=True)), expected)
     assert without_seconds(resumed.progress.history) == without_seconds(rows)

@@ -7,10 +7,8 @@ images, not events, and is never deployed.
 
 from __future__ import annotations
 
-import contextlib
 import math
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from math import prod
 from pathlib import Path
@@ -21,12 +19,12 @@ import torch
 
 from snnkd.architecture import Architecture, Conv, Shape
 from snnkd.architecture import Layer as Plan
-from snnkd.augmentation import variant
 from snnkd.errors import SnnkdError
 from snnkd.recipe_tables import Stage
 from snnkd.training import checkpoint
 from snnkd.training.feed import Feed
-from snnkd.training.optimizer import learning_rate
+from snnkd.training.optimizer import Optimizer
+from snnkd.training.step import torch_threads
 from snnkd.training.teachers import Teacher
 from snnkd.training.trainer import OnBatch, OnEpoch
 
@@ -106,23 +104,8 @@ def _modules(layer: Plan, shape: Shape, last: bool) -> list[torch.nn.Module]:
 def images(feed: Feed, indices: np.ndarray, number: int = 0) -> torch.Tensor:
     """Images (B, C, H, W) float32 in [0, 1], channels last in memory: variant `number` of those at `indices`, which
     are the very images that a spiking network reads as events."""
-    chosen = feed.split.images[indices]
-    if feed.augment is not None and number:
-        options = {"shift": feed.augment.shift, "flip": feed.augment.flip, "seed": feed.seed}
-        chosen = variant(chosen, indices, number, **options)
-    made = torch.from_numpy(chosen).to(feed.device)
+    made = torch.from_numpy(feed.images(indices, number)).to(feed.device)
     return made.to(torch.float32, memory_format=torch.channels_last).div_(255)
-
-
-@contextlib.contextmanager
-def cores(threads: int) -> Iterator[None]:
-    """So many threads for torch within, as many as before behind: a chain gives it one, for spiking networks."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(threads)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 @dataclass
@@ -149,7 +132,7 @@ class AnnTraining:
         With `resume` it goes on from the checkpoint, if there is one; the end is the same, bit for bit. Raises
         SnnkdError, naming stage and epoch, where the loss is no longer finite.
         """
-        with cores(self.threads):
+        with torch_threads(self.threads):  # a chain gives it one, for spiking networks
             return self._run(resume)
 
     def restore(self) -> Ann:
@@ -159,11 +142,11 @@ class AnnTraining:
         return self.network.eval()
 
     def _run(self, resume: bool) -> Ann:
-        optimizer = self._optimizer()
+        optimizer = Optimizer(self.stage.optimizer, list(self.network.parameters()))
         self.progress = checkpoint.Progress(self.key)
         best = self.network.state_dict()
         if resume and self.path.exists():
-            self.progress, best = checkpoint.load(self.path, self.key, self.network, optimizer)
+            self.progress, best = checkpoint.load(self.path, self.key, self.network, optimizer.torch)
             for row in self.progress.history:
                 self.on_epoch(row)
         else:
@@ -175,12 +158,12 @@ class AnnTraining:
                 best = {name: value.clone() for name, value in self.network.state_dict().items()}
             self.progress.epoch = row["epoch"]
             self.progress.history.append(row)
-            checkpoint.save(self.path, self.progress, self.network, best, optimizer)
+            checkpoint.save(self.path, self.progress, self.network, best, optimizer.torch)
             self.on_epoch(row)
         self.network.load_state_dict(best)
         return self.network.eval()
 
-    def _epoch(self, optimizer: torch.optim.Optimizer) -> dict[str, Any]:
+    def _epoch(self, optimizer: Optimizer) -> dict[str, Any]:
         epoch, started = self.progress.epoch + 1, time.perf_counter()
         order = np.random.default_rng([self.seed, epoch]).permutation(len(self.train))
         variant_number = (epoch - 1) % self.train.variants
@@ -189,9 +172,8 @@ class AnnTraining:
         total, correct = 0.0, 0
         self.network.train()
         for number, indices in enumerate(np.array_split(order, count)):
-            for group in optimizer.param_groups:
-                group["lr"] = learning_rate(self.stage.optimizer, (epoch - 1 + number / count) / self.stage.epochs)
-            loss, right = self._step(optimizer, indices, variant_number)
+            loss, right = self._step(indices, variant_number)
+            optimizer.step((epoch - 1 + number / count) / self.stage.epochs)
             total, correct = total + loss * len(indices), correct + right
             self.on_batch(self.name, epoch, self.stage.epochs, number + 1, count)
         if not math.isfinite(total):
@@ -207,21 +189,12 @@ class AnnTraining:
             "seconds": round(time.perf_counter() - started, 3),
         }
 
-    def _step(self, optimizer: torch.optim.Optimizer, indices: np.ndarray, number: int) -> tuple[float, int]:
+    def _step(self, indices: np.ndarray, number: int) -> tuple[float, int]:
         labels = torch.from_numpy(self.train.split.labels[indices]).to(self.train.device)
-        optimizer.zero_grad(set_to_none=True)
         logits = self.network(images(self.train, indices, number))
         loss = self.stage.label.weight * torch.nn.functional.cross_entropy(logits, labels)
         loss.backward()
-        optimizer.step()
         return float(loss.detach()), int((logits.argmax(dim=1) == labels).sum())
-
-    def _optimizer(self) -> torch.optim.Optimizer:
-        settings, parameters = self.stage.optimizer, self.network.parameters()
-        options = {"lr": settings.lr, "weight_decay": settings.weight_decay, "fused": True}
-        if settings.kind == "sgd":
-            return torch.optim.SGD(parameters, momentum=0.9, **options)
-        return torch.optim.Adam(parameters, **options)
 
 
 class AnnTeacher(Teacher):
@@ -237,7 +210,7 @@ class AnnTeacher(Teacher):
     def sat(self, indices: np.ndarray, variant: int) -> torch.Tensor:
         """logits / T, (T, classes, B) float32, on the images `indices` in a variant."""
         if variant not in self._logits:
-            with cores(self._threads):
+            with torch_threads(self._threads):
                 self._logits[variant] = self._ann.logits(self._feed, variant)
         steps = self._feed.encoding.steps
         chosen = self._logits[variant][torch.from_numpy(indices).to(self._feed.device)]

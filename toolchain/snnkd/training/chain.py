@@ -23,6 +23,7 @@ from snnkd.training.feed import Feed
 from snnkd.training.quantization import to_intnet
 from snnkd.training.reuse import take_over
 from snnkd.training.start import start_from
+from snnkd.training.step import torch_threads
 from snnkd.training.teachers import Teacher
 from snnkd.training.trainer import OnBatch, OnEpoch, Training
 
@@ -49,11 +50,8 @@ class Chain:
                 continue
             training = self._training(name, learned)
             training.on_batch, training.on_epoch = on_batch, on_epoch
-            torch.set_num_threads(1)  # a batch is cut into parts instead
-            try:
+            with torch_threads(1):  # a batch is cut into parts instead
                 learned[name] = training.run(resume)
-            finally:
-                torch.set_num_threads(_THREADS)
 
     def take_over(self, names: list[str], runs: Path) -> dict[str, Path]:
         """Copies the checkpoints of those stages that a run in the folder `runs` has trained; its folder, by stage."""

@@ -97,10 +97,6 @@ def _restore(optimizer: torch.optim.Optimizer, tensors: dict[str, torch.Tensor])
     if missing:
         raise ValueError(f"no optimizer state of parameter {min(missing)}")
     optimizer.load_state_dict({"state": states, "param_groups": groups})
-    for parameter, state in optimizer.state.items():  # a fused step goes through memory
-        for name, value in state.items():
-            if value.shape == parameter.shape:
-                state[name] = torch.empty_like(parameter).copy_(value)
 
 
 def _damaged(path: Path, error: Exception) -> FormatError:

@@ -38,11 +38,15 @@ class Feed:
 
     def events(self, indices: np.ndarray, number: int = 0) -> np.ndarray:
         """Events (B, T, C, H, W) uint8 of variant `number` of the images at `indices`, as `encode` makes them."""
+        return self.encoding.encode(self.images(indices, number), indices)
+
+    def images(self, indices: np.ndarray, number: int = 0) -> np.ndarray:
+        """Variant `number` of the images (B, C, H, W) uint8 at `indices`."""
         images = self.split.images[indices]
-        if self.augment is not None and number:
-            options = {"shift": self.augment.shift, "flip": self.augment.flip, "seed": self.seed}
-            images = variant(images, indices, number, **options)
-        return self.encoding.encode(images, indices)
+        if self.augment is None or not number:
+            return images
+        options = {"shift": self.augment.shift, "flip": self.augment.flip, "seed": self.seed}
+        return variant(images, indices, number, **options)
 
     def batch(self, indices: np.ndarray, number: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
         """Events (B, T, C, H, W) float32 and labels (B,) int64 of variant `number` of the images at `indices`.

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
 from functools import reduce
 
 import torch
@@ -31,9 +32,17 @@ def backward(
     neuron and step of each hidden layer, (layers,), one more term. Returns the SAT and the terms, without gradients.
     On a CPU torch has one thread meanwhile.
     """
-    before = torch.get_num_threads()
-    try:
+    with torch_threads(1):
         return _backward(network, events, loss, threads, rate)
+
+
+@contextlib.contextmanager
+def torch_threads(count: int) -> Iterator[None]:
+    """So many threads for torch within, as many as before behind."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
     finally:
         torch.set_num_threads(before)
 
@@ -45,7 +54,6 @@ def _backward(
     threads: int,
     rate: Callable[[torch.Tensor], torch.Tensor] | None,
 ) -> tuple[torch.Tensor, Terms]:
-    torch.set_num_threads(1)
     weights = network.weights()
     leaves = [weight.detach().requires_grad_() for weight in weights]
     parts = events.tensor_split(_parts(network, events))
@@ -58,15 +66,19 @@ def _backward(
     sats, hidden = zip(*each(run, parts, threads), strict=True)
     whole = torch.cat([sat.detach() for sat in sats], dim=2).requires_grad_()
     terms = loss(whole)
-    rates, cells = _rates(hidden)
+    rates: torch.Tensor | None = None
+    cells: list[int] = []
     if rate is not None:
+        rates, cells = _rates(hidden)
         terms = {**terms, "rate": rate(rates)}
     torch.stack(list(terms.values())).sum().backward()
     assert whole.grad is not None
     of_parts = whole.grad.split([sat.shape[2] for sat in sats], dim=2)
 
     # The term of a rate has the same gradient for every spike that the rate is a mean of.
-    of_spikes = [] if rates.grad is None else [grad / size for grad, size in zip(rates.grad, cells, strict=True)]
+    of_spikes = []
+    if rates is not None and rates.grad is not None:
+        of_spikes = [grad / size for grad, size in zip(rates.grad, cells, strict=True)]
 
     def of_weights(number: int) -> tuple[torch.Tensor, ...]:
         layers = hidden[number]
