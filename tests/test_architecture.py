@@ -132,7 +132,7 @@ def test_unknown_name_gives_the_closest() -> None:
 @pytest.mark.parametrize("name", sorted(architecture.names()))
 def test_shipped_networks(name: str) -> None:
     net = architecture.load(name)
-    family, size, role = name.split("-")
+    family, size, *_, role = name.split("-")
     assert (net.name, net.role) == (name, role)
     assert net.input[1:] == tuple(map(int, size.split("x")))
     assert isinstance(net.layers[0], Conv if family == "conv" else Dense)
