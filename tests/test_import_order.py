@@ -12,7 +12,18 @@ ROOMS = [
     {"errors", "files", "hashing", "provenance", "schema"},
     {"network", "readout", "trace", "fixedpoint"},
     {"reference", "netx", "simulation"},
-    {"conformance", "early_exit", "quantities", "targets", "energy", "explanation", "replay", "verification"},
+    {
+        "c99",
+        "conformance",
+        "early_exit",
+        "energy",
+        "explanation",
+        "onnx_graph",
+        "quantities",
+        "replay",
+        "targets",
+        "verification",
+    },
     {"engines"},
     {
         "architecture",
@@ -27,7 +38,7 @@ ROOMS = [
     },
     {"evaluation", "headroom"},
     {"training"},
-    {"report", "runs"},
+    {"handoff", "report", "runs"},
     {"pipeline", "api"},
     {"cli"},
 ]
@@ -39,6 +50,8 @@ DOORS = {
     "torchvision": {"datasets"},
     "lava": {"training", "engines"},
     "h5py": {"netx"},
+    "onnx": {"onnx_graph"},
+    "onnxruntime": {"engines"},
     "typer": {"cli"},
     "rich": {"cli", "report"},
 }

@@ -14,7 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from snnkd import files
+from snnkd import c99, files
+from snnkd.c99.cross import Build
+from snnkd.c99.cross import build as read_build
 from snnkd.errors import FormatError
 from snnkd.network import Dense, Input, IntNet
 from snnkd.quantities import ErrorFactor, Quantity, check_keys, error_factor, quantities, text
@@ -27,6 +29,8 @@ LIMIT_UNITS = {
     "weight_bits": "bit",
     "delay": "step",
     "payload_bits": "bit",
+    "flash": "byte",
+    "ram": "byte",
 }
 COST_UNITS = {
     "synop": "pJ",
@@ -36,7 +40,7 @@ COST_UNITS = {
     "spike": "pJ",
     "static_power": "W",
 }
-_TARGET_KEYS = {"name", "description", "engine", "limits"}
+_TARGET_KEYS = {"name", "description", "engine", "limits", "build"}
 _COST_KEYS = {"costs", "error_factors"}
 _MAY_BE_ZERO = {"delay", "payload_bits"}
 
@@ -47,7 +51,8 @@ Limits = Mapping[str, Quantity]
 class Target:
     """A chip or a simulator of one. engine: name of the engine that runs networks on it, None where none here can.
 
-    limits and costs: by the names of LIMIT_UNITS and COST_UNITS; one that is missing is not known.
+    limits and costs: by the names of LIMIT_UNITS and COST_UNITS; one that is missing is not known. build: how firmware
+    for it is built and emulated, None where that is not known; such a target has the limits flash and ram.
     """
 
     name: str
@@ -56,6 +61,7 @@ class Target:
     limits: Limits = field(default_factory=dict)
     costs: Mapping[str, Quantity] = field(default_factory=dict)
     error_factors: tuple[ErrorFactor, ...] = ()
+    build: Build | None = None
 
     @property
     def takes(self) -> tuple[str, ...]:
@@ -207,6 +213,25 @@ def _check_cores(net: IntNet, limits: Limits) -> Iterator[Violation]:
         yield _violation("network", "cores", f"at least {fewest} cores", limits, fix)
 
 
+def _check_flash(net: IntNet, limits: Limits) -> Iterator[Violation]:
+    plan = c99.plan(net)
+    parts = {part.name: part.flash for part in plan.parts}
+    yield from _short("flash", plan.flash, parts, limits, "fewer weights, or fewer bits of them (4 bits take half)")
+
+
+def _check_ram(net: IntNet, limits: Limits) -> Iterator[Violation]:
+    plan = c99.plan(net)
+    parts = {part.name: prod(part.layer.shape) for part in plan.parts}
+    yield from _short("ram", plan.ram, parts, limits, "fewer neurons: larger strides, or fewer channels")
+
+
+def _short(name: str, needed: int, parts: Mapping[str, int], limits: Limits, fix: str) -> Iterator[Violation]:
+    short = needed - math.floor(limits[name].high)
+    if short > 0:
+        largest = max(parts, key=lambda part: parts[part])
+        yield _violation("network", name, f"{needed} byte, {short} too many", limits, f"give {largest} {fix}")
+
+
 def _violation(layer: str, name: str, actual: str, limits: Limits, fix: str) -> Violation:
     return Violation(layer, name, actual, f"{limits[name].high:g} {limits[name].unit}", fix, limits[name].source)
 
@@ -217,6 +242,8 @@ _CHECKS: dict[str, Callable[[IntNet, Limits], Iterator[Violation]]] = {
     "delay": _check_delay,
     "synapse_memory_per_core": _check_one_neuron,
     "cores": _check_cores,
+    "flash": _check_flash,
+    "ram": _check_ram,
 }
 
 
@@ -232,6 +259,8 @@ def _target(path: Path, data: dict[str, Any], costs_path: Path, costs: dict[str,
     for name, limit in limits.items():
         if limit.low == 0 and name not in _MAY_BE_ZERO:
             raise FormatError(f"{path}: limits.{name}: expected a number above 0, found 0")
+    if "build" in data and not {"flash", "ram"} <= limits.keys():
+        raise FormatError(f"{path}: build: expected the limits flash and ram too, which say how much memory there is")
     return Target(
         name=text(path, "name", data.get("name")),
         description=text(path, "description", data.get("description")),
@@ -239,4 +268,5 @@ def _target(path: Path, data: dict[str, Any], costs_path: Path, costs: dict[str,
         limits=limits,
         costs=quantities(costs_path, "costs", costs.get("costs", {}), COST_UNITS),
         error_factors=tuple(error_factor(costs_path, f"error_factors[{i}]", f) for i, f in enumerate(factors)),
+        build=read_build(path, data["build"]) if "build" in data else None,
     )

@@ -9,6 +9,7 @@ import typer
 
 from snnkd import __version__
 from snnkd.cli import catalogue, deployment, inspection, training
+from snnkd.cli.handoff import handoff
 from snnkd.cli.output import fail, warn
 from snnkd.errors import SnnkdError
 
@@ -24,7 +25,7 @@ app = typer.Typer(
 )
 
 _PANELS = {
-    "The chain": (training.run, training.train, deployment.export, deployment.profile),
+    "The chain": (training.run, training.train, deployment.export, deployment.profile, handoff),
     "A network": (inspection.simulate, inspection.verify, inspection.inspect, inspection.check),
     "What there is": (catalogue.models, catalogue.recipes, catalogue.datasets, catalogue.targets),
 }

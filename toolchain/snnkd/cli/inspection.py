@@ -33,7 +33,7 @@ def simulate(
     inputs: Annotated[Path, typer.Option("--input", help="Events: .npy (N, T, C, H, W) or (N, T, features).")],
     out: Annotated[Path, typer.Option(help="The .npz that the trace is written to.")],
     states: Annotated[bool, typer.Option("--states", help="Also write u and v of every step.")] = False,
-    engine: Annotated[str, typer.Option(help="What runs it: fast, reference or lava.")] = "fast",
+    engine: Annotated[str, typer.Option(help="What runs it: fast, reference, lava, onnx or c99.")] = "fast",
     input_shape: InputShape = None,
     as_json: Json = False,
 ) -> None:
@@ -63,7 +63,9 @@ def simulate(
 
 def verify(
     name: RunOrNet = None,
-    against: Annotated[str, typer.Option(help="The engine to compare with the definition: lava or fast.")] = "lava",
+    against: Annotated[
+        str, typer.Option(help="The engine to compare with the definition: lava, fast, onnx or c99.")
+    ] = "lava",
     inputs: InputFile = None,
     samples: Annotated[int, typer.Option(min=1, help="How many test images, or random samples of a .net.")] = 16,
     input_shape: InputShape = None,

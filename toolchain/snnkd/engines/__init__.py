@@ -15,6 +15,8 @@ ENGINES = {
     "fast": "snnkd.engines.fast",
     "reference": "snnkd.engines.reference",
     "lava": "snnkd.engines.lava",
+    "onnx": "snnkd.engines.onnx",
+    "c99": "snnkd.engines.c99",
 }
 
 

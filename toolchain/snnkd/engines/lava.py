@@ -16,6 +16,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -64,19 +65,25 @@ def run(net: IntNet, spikes: np.ndarray, states: bool = False, timeout: float = 
 
 def write_job(folder: Path, net: IntNet, events: np.ndarray, states: bool) -> None:
     """Writes the worker's input.npy and job.json for `net`, which `folder` holds as network.net."""
+    described = job(net, states)
+    flat = events.reshape(*events.shape[:2], -1)
+    np.save(folder / "input.npy", flat if described["flat"] else _reversed(events, 2))
+    (folder / "job.json").write_text(json.dumps(described))
+
+
+def job(net: IntNet, states: bool) -> dict[str, Any]:
+    """What the worker's job.json says of `net`; flat: whether its input.npy holds flat events."""
     owns_input = isinstance(net.layers[0], Input)
-    reads_flat = isinstance(net.layers[0], Dense)
-    lava_order = events.reshape(*events.shape[:2], -1) if reads_flat else _reversed(events, 2)
-    np.save(folder / "input.npy", lava_order)
-    job = {
-        "input_shape": None if reads_flat or owns_input else net.input_shape[::-1],
+    flat = isinstance(net.layers[0], Dense)
+    return {
+        "input_shape": None if flat or owns_input else net.input_shape[::-1],
+        "flat": flat,
         "message_bits": net.message_bits,
         "bias_input": owns_input,
         "together": not owns_input and not _delayed(net),
         "reset": net.has_bias,
         "states": states,
     }
-    (folder / "job.json").write_text(json.dumps(job))
 
 
 def run_worker(folder: Path, timeout: float) -> None:

@@ -25,12 +25,16 @@ def save(net: IntNet, path: str | Path) -> None:
     layer's weights, SnnkdError where the file cannot be written.
     """
     with atomic(Path(path)) as temporary:
-        # Built in memory: a full disk is then one plain error of the system, not a page of HDF5's internals.
-        with h5py.File(temporary, "w", driver="core", backing_store=False) as file:
-            _write(file, net)
-            file.flush()
-            image = file.id.get_file_image()
-        temporary.write_bytes(image)
+        temporary.write_bytes(to_bytes(net))
+
+
+def to_bytes(net: IntNet) -> bytes:
+    """What `save` writes: the same bytes for the same network. Raises QuantizationError as `save` does."""
+    # Built in memory: a full disk is then one plain error of the system, not a page of HDF5's internals.
+    with h5py.File("network.net", "w", driver="core", backing_store=False) as file:
+        _write(file, net)
+        file.flush()
+        return bytes(file.id.get_file_image())
 
 
 def _write(file: h5py.File, net: IntNet) -> None:

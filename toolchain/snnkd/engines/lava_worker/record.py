@@ -5,6 +5,7 @@
 FOLDER holds network.net, input.npy (N, T, ...) in the order of Lava (W, H, C) and job.json:
 
     input_shape     null, or the (W, H, C) that the first layer reads
+    flat            whether input.npy is flat, (N, T, features)
     message_bits    of an input event
     bias_input      whether the network begins with neurons that take the input as their bias
     together        whether all samples run in one go, with the neurons reset in between

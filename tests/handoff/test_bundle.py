@@ -1,0 +1,210 @@
+"""Bundles: made twice they are the same, they say what was measured, and a changed one is found out."""
+
+import json
+import shutil
+import subprocess
+import sys
+import textwrap
+import zipfile
+
+import numpy as np
+import pytest
+
+from snnkd import c99, early_exit, evaluation, handoff, netx
+from snnkd.errors import FormatError, LimitError
+from snnkd.handoff import archive, manifest
+
+
+def contents(bundle):
+    return archive.read(bundle)
+
+
+def rewritten(bundle, path, **changes):
+    """The bundle with other contents of some files ('/' and '.' of a name as '__' and '_'), and sums that fit them."""
+    files = {name: data for name, data in contents(bundle).items() if name != archive.SUMS}
+    for name in list(files):
+        key = name.replace("/", "__").replace(".", "_")
+        if key in changes:
+            files[name] = changes.pop(key)(files[name])
+    assert not changes
+    archive.write(path, files)
+    return path
+
+
+def outcomes(bundle):
+    return {check["name"]: (check["outcome"], check["detail"]) for check in handoff.verify(bundle)["checks"]}
+
+
+def test_made_twice_it_is_the_same_file(digits_net, evidence, bundle, tmp_path):
+    result = handoff.make(digits_net[0], "cortex-m4", evidence, tmp_path / bundle.name, "digits")
+    assert (tmp_path / bundle.name).read_bytes() == bundle.read_bytes()
+    assert result["sha256"] == archive.hashlib.sha256(bundle.read_bytes()).hexdigest()
+
+
+def test_the_manifest_says_what_was_measured(digits_net, evidence, bundle):
+    net, _ = digits_net
+    about = manifest.parse(contents(bundle)[manifest.NAME], "manifest")
+    trace = evaluation.simulate(net, evidence.events)
+    course = evaluation.course(net, trace)
+    assert about.accuracy.integer == (trace.classes(net) == evidence.labels).mean()
+    classes, steps = early_exit.stops(course, net.early_exit)
+    assert about.accuracy.early_exit == (classes == evidence.labels).mean()
+    assert about.work.early_exit_steps == pytest.approx(steps.mean())
+    assert about.work.spikes == pytest.approx(sum(layer.spikes.sum() for layer in trace.layers) / 40)
+    assert about.work.input_events == pytest.approx(np.count_nonzero(evidence.events) / 40)
+    hidden = trace.layers[0].spikes.sum() / 40
+    assert about.work.synops == pytest.approx(about.work.input_events * 12 + hidden * 10)
+    assert about.work.synops_most == 5 * (64 * 12 + 12 * 10)
+    assert about.memory.flash == c99.plan(net).flash
+    assert (about.encoder, about.readout["kind"], about.provenance) == (net.encoding, "membrane", {"seed": 5})
+
+
+def test_golden_samples_are_those_of_the_network(digits_net, evidence, bundle, tmp_path):
+    archive.unpack(contents(bundle), tmp_path)
+    net = netx.load(tmp_path / "model.net")
+    with np.load(tmp_path / "golden" / "golden.npz") as golden:
+        trace = evaluation.simulate(net, golden["input"])
+        np.testing.assert_array_equal(golden["layer0"], trace.layers[0].spikes)
+        np.testing.assert_array_equal(golden["classes"], trace.classes(net))
+        np.testing.assert_array_equal(golden["images"], evidence.images[:16])
+        np.testing.assert_array_equal(golden["labels"], evidence.labels[:16])
+
+
+def test_an_engineer_with_unzip_and_make_proves_it(bundle, tmp_path):
+    for program in ("make", "cc", "sha256sum"):
+        if not shutil.which(program):
+            pytest.skip(f"needs {program}")
+    with zipfile.ZipFile(bundle) as file:
+        file.extractall(tmp_path)
+    subprocess.run(["sha256sum", "--check", "--quiet", "SHA256SUMS"], cwd=tmp_path, check=True)
+    done = subprocess.run(["make", "-C", "c", "test"], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "ok 16 samples" in done.stdout
+
+
+def test_the_readmes_script_finds_the_same_spikes_in_onnx(bundle, tmp_path):
+    archive.unpack(contents(bundle), tmp_path)
+    text = (tmp_path / "README.md").read_text()
+    script = textwrap.dedent(text[text.index("    import numpy, onnxruntime") :].split("\n\nMade by")[0])
+    done = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, check=True)
+    lines = done.stdout.splitlines()
+    compared = {"layer0", "layer0_v", "layer1", "layer1_v", "counts", "classes"}
+    assert {line.split()[0] for line in lines if line.endswith(" equal")} == compared
+    assert "DIFFERENT" not in done.stdout
+
+
+def test_verify_proves_all_that_this_machine_can(bundle):
+    found = handoff.verify(bundle)
+    assert found["equal"]
+    by_name = {check["name"]: check for check in found["checks"]}
+    assert list(by_name)[:4] == ["hashes", "manifest", "generated", "golden"]
+    assert {name for name, check in by_name.items() if check["outcome"] == "different"} == set()
+    for name in ("hashes", "manifest", "generated", "golden", "onnx"):
+        assert by_name[name]["outcome"] == "equal", by_name[name]
+    assert by_name["qemu"]["outcome"] == ("skipped" if c99.qemu_missing() else "equal")
+    assert json.loads((bundle.parent / "measured.json").read_text())["sha256"] == found["sha256"]
+
+
+def test_a_changed_byte_in_any_file_is_found(bundle, tmp_path):
+    whole = contents(bundle)
+    for name in whole:
+        changed = bytearray(whole[name])
+        changed[len(changed) // 2] ^= 4
+        with zipfile.ZipFile(tmp_path / "changed.zip", "w") as file:
+            for other, data in whole.items():
+                file.writestr(other, bytes(changed) if other == name else data)
+        found = handoff.verify(tmp_path / "changed.zip")
+        assert not found["equal"]
+        assert [check["name"] for check in found["checks"]] == ["hashes"]
+        assert name in found["checks"][0]["detail"]
+
+
+def test_a_lie_with_fitting_hashes_is_found_too(bundle, tmp_path):
+    def changed(data):
+        return data.replace(b" 2,", b" 4,", 1)
+
+    other = rewritten(bundle, tmp_path / "a.zip", c__model_c=changed)
+    assert outcomes(other)["manifest"] == ("different", "c/model.c: not as manifest.json lists it")
+
+    def fitting(data):
+        entry = manifest.listed(changed(contents(bundle)["c/model.c"])).model_dump()
+        about = json.loads(data)
+        return json.dumps(about | {"files": about["files"] | {"c/model.c": entry}}).encode()
+
+    found = outcomes(rewritten(bundle, tmp_path / "c.zip", c__model_c=changed, manifest_json=fitting))
+    assert found["manifest"][0] == "equal"
+    assert found["generated"] == ("different", "not made of model.net: c/model.c")
+    assert "gcc" not in found
+
+    def lie(data):
+        return data.replace(b'"parameters": 888', b'"parameters": 887')
+
+    about = outcomes(rewritten(bundle, tmp_path / "b.zip", manifest_json=lie))
+    assert about["manifest"] == ("different", "parameters: not that of model.net")
+
+
+def test_the_self_test_fails_where_a_golden_spike_is_wrong(bundle, tmp_path):
+    if c99.missing("gcc"):
+        pytest.skip(c99.missing("gcc"))
+    archive.unpack(contents(bundle), tmp_path)
+    assert c99.self_test(tmp_path / "c", "gcc").passed
+    golden = tmp_path / "golden" / "golden.c"
+    text = golden.read_text()
+    start = text.index("golden_spikes[")
+    row = text.index("U", text.index("{", start))
+    golden.write_text(text[: row - 1] + str((int(text[row - 1]) + 1) % 10) + text[row:])
+    assert not c99.self_test(tmp_path / "c", "gcc").passed
+
+
+def test_what_does_not_fit_is_refused_with_the_bytes_missing(digits_net, evidence, tmp_path):
+    small = tmp_path / "small.toml"
+    small.write_text(
+        'name = "small"\ndescription = "a very small chip"\nengine = "c99"\n'
+        '[limits.flash]\nvalue = 500\nunit = "byte"\nkind = "assumed"\nsource = "the test"\n'
+        '[limits.ram]\nvalue = 100\nunit = "byte"\nkind = "assumed"\nsource = "the test"\n'
+    )
+    result = handoff.make(digits_net[0], small, evidence, tmp_path / "a.zip", "digits")
+    plan = c99.plan(digits_net[0])
+    assert [one["limit"] for one in result["violations"]] == ["flash", "ram"]
+    assert f"{plan.flash - 500} too many" in result["violations"][0]["actual"]
+    assert not (tmp_path / "a.zip").exists()
+    with pytest.raises(LimitError, match="targets that run C"):
+        handoff.make(digits_net[0], "loihi2", evidence, tmp_path / "a.zip", "digits")
+
+
+def test_events_without_labels_or_images(without, evidence, tmp_path):
+    plain = handoff.Evidence("events", np.ascontiguousarray(evidence.events))
+    result = handoff.make(without, "c99", plain, tmp_path / "a.zip", "digits")
+    assert result["accuracy"] is None
+    found = outcomes(tmp_path / "a.zip")
+    assert {outcome for outcome, _ in found.values()} <= {"equal", "skipped"}
+    assert found["qemu"][0] == "skipped"
+    with pytest.raises(FormatError, match=r"labels: expected \(40,\)"):
+        handoff.Evidence("events", evidence.events, np.zeros(3, np.int64))
+    with pytest.raises(LimitError, match="at least 16"):
+        handoff.make(without, "c99", handoff.Evidence("few", evidence.events[:15]), tmp_path / "b.zip")
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ({"bundle": 2}, "expected version 1, found 2"),
+        ({"neurons": "many"}, "neurons: expected"),
+        ({"surplus": 1}, "unknown key 'surplus'"),
+        ({"steps": None}, "steps: expected"),
+    ],
+)
+def test_other_manifests_are_refused_by_name(bundle, tmp_path, change, expected):
+    def edit(data):
+        return json.dumps(json.loads(data) | change).encode()
+
+    with pytest.raises(FormatError, match=expected):
+        handoff.verify(rewritten(bundle, tmp_path / "a.zip", manifest_json=edit))
+    with pytest.raises(FormatError, match="not valid JSON"):
+        handoff.verify(rewritten(bundle, tmp_path / "b.zip", manifest_json=lambda _: b"{"))
+
+
+def test_a_zip_that_is_no_bundle_is_one_clear_error(tmp_path):
+    archive.write(tmp_path / "a.zip", {"hello.txt": b"hello"})
+    with pytest.raises(FormatError, match="has no manifest"):
+        handoff.verify(tmp_path / "a.zip")

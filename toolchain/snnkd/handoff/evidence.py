@@ -1,0 +1,101 @@
+"""What a bundle's figures are measured on, and these figures: of the integer network, by the fast engine."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from snnkd import early_exit, evaluation, trace
+from snnkd.errors import FormatError
+from snnkd.handoff.manifest import Accuracy, Work
+from snnkd.network import IntNet
+from snnkd.trace import SpikeTrace
+
+GOLDEN_SAMPLES = 16
+
+
+@dataclass(frozen=True, eq=False)
+class Evidence:
+    """Events (N, T, *input_shape) that a network is measured on; `data` says what they are.
+
+    labels: (N,) integers, or None where nobody knows the classes: then there is no accuracy. images: (M, C, H, W)
+    uint8, what the first M events are encoded from, at least GOLDEN_SAMPLES of them, or None where events came as such.
+    """
+
+    data: str
+    events: np.ndarray
+    labels: np.ndarray | None = None
+    images: np.ndarray | None = None
+
+    def __post_init__(self) -> None:
+        if self.labels is None:
+            return
+        if self.labels.shape != (len(self.events),) or self.labels.dtype.kind not in "iu":
+            raise FormatError(
+                f"labels: expected ({len(self.events)},) integers, one for each sample, found {self.labels.dtype} "
+                f"{self.labels.shape}"
+            )
+
+
+def measure(net: IntNet, evidence: Evidence) -> tuple[Accuracy | None, Work]:
+    """Accuracy where there are labels, and the work of an inference, over all samples."""
+    samples, steps = evidence.events.shape[:2]
+    found = evaluation.profile(net, evidence.events, [], evidence.data)
+    rows = {row["name"]: row for row in found["layers"]}
+    layers = [row for name, row in rows.items() if name != "input"]
+    work = Work(
+        data=evidence.data,
+        samples=samples,
+        steps=steps,
+        input_events=rows["input"]["spikes"] / samples,
+        spikes=sum(row["spikes"] for row in layers) / samples,
+        synops=sum(row["synops"] for row in layers) / samples,
+        synops_most=_synops_most(net) * steps,
+        updates=net.neurons * steps,
+        early_exit_steps=found["early_exit"]["steps"] if "early_exit" in found else None,
+    )
+    return _accuracy(net, evidence), work
+
+
+def _accuracy(net: IntNet, evidence: Evidence) -> Accuracy | None:
+    if evidence.labels is None:
+        return None
+    block = evaluation.BLOCK
+    parts = (evidence.events[start : start + block] for start in range(0, len(evidence.events), block))
+    course = evaluation.courses(net, parts)
+    sooner = None if net.early_exit is None else early_exit.stops(course, net.early_exit)[0]
+    return Accuracy(
+        data=evidence.data,
+        samples=len(evidence.events),
+        integer=course.accuracy(evidence.labels)[-1],
+        early_exit=None if sooner is None else float((sooner == evidence.labels).mean()),
+    )
+
+
+def _synops_most(net: IntNet) -> int:
+    """Synops of one step in which every input and neuron sends an event."""
+    return sum(int(trace.fan_out(layer, shape)[0].sum()) for _, shape, layer in net.inputs())
+
+
+def golden(net: IntNet, evidence: Evidence) -> SpikeTrace:
+    """The trace, states included, of the first GOLDEN_SAMPLES samples, by the definition."""
+    return evaluation.simulate(net, evidence.events[:GOLDEN_SAMPLES], evaluation.DEFINITION, states=True)
+
+
+def golden_arrays(net: IntNet, evidence: Evidence, run: SpikeTrace) -> bytes:
+    """golden.npz: `input` (N, T, *input_shape); `layerK` (N, T, *shape) spikes; `layerK_v` (N, *shape) after the last
+    step; `counts` (N, outputs) and `classes` (N,); and where they are known `labels` (N,), `images` (N, C, H, W)."""
+    arrays: dict[str, Any] = {"input": np.ascontiguousarray(run.input)}
+    for layer in run.layers:
+        arrays |= {layer.name: layer.spikes, f"{layer.name}_v": layer.v_last}
+    arrays |= {"counts": run.counts, "classes": run.classes(net)}
+    if evidence.labels is not None:
+        arrays["labels"] = evidence.labels[:GOLDEN_SAMPLES]
+    if evidence.images is not None:
+        arrays["images"] = evidence.images[:GOLDEN_SAMPLES]
+    file = io.BytesIO()
+    np.savez_compressed(file, **arrays)
+    return file.getvalue()
