@@ -83,6 +83,22 @@ def test_on_a_chip(net: IntNet, ann: systems.Ann, ann_classes: np.ndarray) -> No
         chip.run(systems.pixels(IMAGES), ann_classes)
 
 
+def test_bare_products_are_those_of_the_weights(net: IntNet, tmp_path: Path) -> None:
+    """Of all steps and layers, on the host and with a Cortex-M4's instructions for pairs."""
+    if reason := builds.missing():
+        pytest.skip(reason)
+    bare = systems.products(net)
+    assert bare is not None
+    program = builds.as_events(bare, STEPS)
+    samples = embedded_sweep.random_events(net, 0.5, STEPS).reshape(embedded_sweep.SAMPLES, -1)
+    first, second = (part.stored.values.astype(np.int64) for part in c99.plan(net).parts if part.stored)
+    sums = samples.reshape(len(samples), STEPS, -1).sum(axis=1, dtype=np.int64) @ first
+    wanted = (sums @ np.resize([1, 3, 5, 7], 12) + STEPS * second[0] @ [1, 3, 5, 7]) % 2**32
+    np.testing.assert_array_equal(builds.Host(program, tmp_path / "host", "-O3").classes(samples), wanted)
+    with builds.chip(program, "cortex-m4") as chip:
+        assert chip.run(samples, wanted).instructions > STEPS * first.size
+
+
 def test_peers_on_the_host_compute_the_ann(ann: systems.Ann, ann_classes: np.ndarray, tmp_path: Path) -> None:
     assert len(set(ann_classes)) > 1
     model = systems.float_model(ann)

@@ -156,6 +156,20 @@ def test_the_self_test_fails_where_a_golden_spike_is_wrong(bundle, tmp_path):
     assert not c99.self_test(tmp_path / "c", "gcc").passed
 
 
+def test_the_self_test_fails_where_the_encoder_gives_other_events(bundle, tmp_path):
+    if c99.missing("gcc"):
+        pytest.skip(c99.missing("gcc"))
+    archive.unpack(contents(bundle), tmp_path)
+    assert "all encoded events" in c99.self_test(tmp_path / "c", "gcc").text
+    model = tmp_path / "c" / "model.c"
+    assert "SNNKD_INPUTS, 4U, events" in model.read_text()
+    model.write_text(model.read_text().replace("SNNKD_INPUTS, 4U, events", "SNNKD_INPUTS, 3U, events"))
+    done = c99.self_test(tmp_path / "c", "gcc")
+    assert not done.passed
+    assert "input, neuron" in done.text
+    assert ": event" in done.text
+
+
 def test_what_does_not_fit_is_refused_with_the_bytes_missing(digits_net, evidence, tmp_path):
     small = tmp_path / "small.toml"
     small.write_text(

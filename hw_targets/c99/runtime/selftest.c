@@ -1,14 +1,18 @@
 /* Runs the golden samples and compares every spike of every layer and step, the counts, the classes and the voltages
- * after the last step. Exit status 0 and "ok" where all are equal, else 1 and the first one that differs. */
+ * after the last step; where there are golden images, also what the encoder makes of them. Exit status 0 and "ok" where all are equal, else 1 and the first one that differs. */
 #include "golden.h"
 #include "port.h"
 #include "snnkd.h"
+#include "snnkd_encoder.h"
 
 #include <stddef.h>
 
 static snnkd_state state;
 #if GOLDEN_INPUT_PACKED
 static snnkd_input events[SNNKD_INPUTS];
+#endif
+#if GOLDEN_HAS_IMAGES
+static uint8_t encoded[SNNKD_INPUTS];
 #endif
 
 static void print_number(int32_t number)
@@ -53,20 +57,53 @@ static bool same(const char *what, uint32_t neuron, int32_t expected, int32_t fo
     return false;
 }
 
+#if GOLDEN_INPUT_PACKED || GOLDEN_HAS_IMAGES
+/* One golden event. */
+static snnkd_input event_of(uint32_t sample, uint32_t step, uint32_t i)
+{
+    const uint32_t at = (sample * GOLDEN_INPUT_STEPS) + ((GOLDEN_INPUT_STEPS == 1U) ? 0U : step);
+#if GOLDEN_INPUT_PACKED
+    const uint32_t byte = golden_input[(at * GOLDEN_INPUT_ROW) + (i / 8U)];
+
+    return (snnkd_input)((byte >> (i % 8U)) & 1U);
+#else
+    return golden_input[(at * GOLDEN_INPUT_ROW) + i];
+#endif
+}
+#endif
+
+#if GOLDEN_HAS_IMAGES
+static bool same_events(uint32_t sample, uint32_t step)
+{
+    uint32_t i;
+
+    snnkd_encode(&golden_images[sample * SNNKD_INPUTS], sample, step, encoded);
+    for (i = 0U; i < SNNKD_INPUTS; i++) {
+        const int32_t expected = (int32_t)event_of(sample, step, i);
+
+        if (expected != (int32_t)encoded[i]) {
+            print_with("DIFFERENT: sample ", sample);
+            print_with(", step ", step);
+            port_print(", input");
+            return same("event", i, expected, (int32_t)encoded[i]);
+        }
+    }
+    return true;
+}
+#endif
+
 /* The input of a step, in the form that the runtime takes; NULL for the same as at the step before. */
 static const snnkd_input *input_of(uint32_t sample, uint32_t step)
 {
-    const uint32_t at = (sample * GOLDEN_INPUT_STEPS) + ((GOLDEN_INPUT_STEPS == 1U) ? 0U : step);
 #if GOLDEN_INPUT_PACKED
     uint32_t i;
 
     for (i = 0U; i < SNNKD_INPUTS; i++) {
-        const uint32_t byte = golden_input[(at * GOLDEN_INPUT_ROW) + (i / 8U)];
-
-        events[i] = (snnkd_input)((byte >> (i % 8U)) & 1U);
+        events[i] = event_of(sample, step, i);
     }
     return events;
 #else
+    const uint32_t at = (sample * GOLDEN_INPUT_STEPS) + ((GOLDEN_INPUT_STEPS == 1U) ? 0U : step);
     const bool repeated = (SNNKD_KEEPS_INPUT != 0) && (GOLDEN_INPUT_STEPS == 1U) && (step != 0U);
 
     return repeated ? NULL : &golden_input[at * GOLDEN_INPUT_ROW];
@@ -154,6 +191,11 @@ static bool run(uint32_t sample)
     for (step = 0U; step < GOLDEN_STEPS; step++) {
         const snnkd_input *input = input_of(sample, step);
 
+#if GOLDEN_HAS_IMAGES
+        if (!same_events(sample, step)) {
+            return false;
+        }
+#endif
         port_begin();
         snnkd_step(&state, input);
         port_end();
@@ -180,7 +222,8 @@ int main(void)
     print_with("ok ", GOLDEN_SAMPLES);
     print_with(" samples, ", GOLDEN_STEPS);
     print_with(" steps, ", SNNKD_LAYERS);
-    port_print(" layers: all spikes, counts, classes and voltages are equal\n");
+    port_print((GOLDEN_HAS_IMAGES != 0) ? " layers: all encoded events, " : " layers: all ");
+    port_print("spikes, counts, classes and voltages are equal\n");
     port_report(GOLDEN_SAMPLES);
     return 0;
 }

@@ -14,12 +14,15 @@ from snnkd.network import IntNet
 from snnkd.trace import SpikeTrace
 
 _WORD_BITS = 32
+_FLAGS = ("INPUT_PACKED", "HAS_IMAGES")
 
 
-def golden_files(net: IntNet, trace: SpikeTrace) -> dict[str, bytes]:
+def golden_files(net: IntNet, trace: SpikeTrace, images: np.ndarray | None = None) -> dict[str, bytes]:
     """golden.h and golden.c of all samples of `trace`, a run of `net`.
 
-    Raises FormatError where `trace` has no v after the last step, or events that the runtime's input cannot hold.
+    images: (N, C, H, W) uint8, what the network's encoder has made the events of, image n with the index n; they then
+    prove the encoder too. Raises FormatError where `trace` has no v after the last step, or events that the runtime's
+    input cannot hold.
     """
     memory = plan(net)
     events = channels_last(trace.input, 2).reshape(*trace.input.shape[:2], -1)
@@ -39,12 +42,16 @@ def golden_files(net: IntNet, trace: SpikeTrace) -> dict[str, bytes]:
         "golden_classes": ("uint32_t", trace.classes(net)),
         "golden_voltages": ("int32_t", _voltages(trace)),
     }
+    shown = images if memory.encoder and not memory.wide_input else None
+    if shown is not None:
+        arrays["golden_images"] = ("uint8_t", channels_last(shown, 1))
     sizes = {
         "SAMPLES": trace.samples,
         "STEPS": trace.steps,
         "INPUT_STEPS": events.shape[1],
         "INPUT_PACKED": int(packed),
         "INPUT_ROW": rows.shape[2],
+        "HAS_IMAGES": int(shown is not None),
         "NEURONS": net.neurons,
     }
     return {"golden.h": _header(sizes, arrays).encode(), "golden.c": _source(arrays).encode()}
@@ -55,15 +62,15 @@ def _header(sizes: dict[str, int], arrays: dict[str, tuple[str, np.ndarray]]) ->
         "/* Golden samples, from the definition of the integer network. Generated.",
         " *",
         " * All arrays are by sample, then by step. Inputs are channels last; where GOLDEN_INPUT_STEPS is 1, all steps",
-        " * have the same; where GOLDEN_INPUT_PACKED is 1, an element is a bit, the lowest first. Spikes lie as in",
-        " * snnkd_state.spikes. Counts are in the order of the classes. Voltages are those after the last step, of all",
-        " * layers in order, channels last. */",
+        " * have the same; where GOLDEN_INPUT_PACKED is 1, an element is a bit, the lowest first. The encoder makes them",
+        " * of golden_images, where GOLDEN_HAS_IMAGES is 1. Spikes lie as in snnkd_state.spikes. Counts are in the order",
+        " * of the classes. Voltages are those after the last step, of all layers in order, channels last. */",
         "#ifndef GOLDEN_H",
         "#define GOLDEN_H",
         "",
         '#include "snnkd.h"',
         "",
-        *(f"#define GOLDEN_{name} {value}" + ("" if "PACKED" in name else "U") for name, value in sizes.items()),
+        *(f"#define GOLDEN_{name} {value}" + ("" if name in _FLAGS else "U") for name, value in sizes.items()),
         "",
         *(f"extern const {kind} {name}[{values.size}];" for name, (kind, values) in arrays.items()),
         "",

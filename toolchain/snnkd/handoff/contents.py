@@ -6,12 +6,14 @@ import json
 from dataclasses import asdict, replace
 from pathlib import Path
 
+import numpy as np
+
 from snnkd import __version__, c99, engines, files, netx, onnx_graph
 from snnkd.engines import lava
 from snnkd.errors import LimitError
 from snnkd.handoff import evidence as measured
 from snnkd.handoff import manifest as manifests
-from snnkd.handoff import readme
+from snnkd.handoff import readme, samples
 from snnkd.handoff.evidence import Evidence
 from snnkd.handoff.manifest import Manifest
 from snnkd.network import IntNet
@@ -34,10 +36,11 @@ def assemble(
     if target.engine != c99.ENGINE:
         raise LimitError(f"target '{target.name}': a bundle is made for targets that run C, see `snnkd targets`")
     net = replace(net, steps=evidence.events.shape[1])
-    run = measured.golden(net, evidence)
-    found = generated(net, target, run)
+    run = samples.golden(net, evidence)
+    images = None if evidence.images is None else evidence.images[: run.samples]
+    found = generated(net, target, run, images)
     found |= {
-        GOLDEN: measured.golden_arrays(net, evidence, run),
+        GOLDEN: samples.to_bytes(net, evidence, run),
         "LICENSE": (files.data_root("hw_targets") / "c99" / "LICENSE").read_bytes(),
     }
     about = _manifest(net, target, evidence, run)
@@ -47,9 +50,10 @@ def assemble(
     return {**found, manifests.NAME: about.to_bytes()}, about
 
 
-def generated(net: IntNet, target: Target, run: SpikeTrace) -> dict[str, bytes]:
-    """The files that follow from the network, the target and the golden samples alone; `run`: their trace."""
-    golden = {f"golden/{path}": data for path, data in c99.golden_files(net, run).items()}
+def generated(net: IntNet, target: Target, run: SpikeTrace, images: np.ndarray | None) -> dict[str, bytes]:
+    """The files that follow from the network, the target and the golden samples alone; `run`: their trace; images:
+    (N, C, H, W) uint8, what they are encoded from, or None."""
+    golden = {f"golden/{path}": data for path, data in c99.golden_files(net, run, images).items()}
     sources = {**c99.runtime_files(target), **c99.model_files(net, target)}
     return {
         MODEL: netx.to_bytes(net),

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import io
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -12,7 +10,6 @@ from snnkd import early_exit, evaluation, trace
 from snnkd.errors import FormatError
 from snnkd.handoff.manifest import Accuracy, Work
 from snnkd.network import IntNet
-from snnkd.trace import SpikeTrace
 
 GOLDEN_SAMPLES = 16
 
@@ -78,24 +75,3 @@ def _accuracy(net: IntNet, evidence: Evidence) -> Accuracy | None:
 def _synops_most(net: IntNet) -> int:
     """Synops of one step in which every input and neuron sends an event."""
     return sum(int(trace.fan_out(layer, shape)[0].sum()) for _, shape, layer in net.inputs())
-
-
-def golden(net: IntNet, evidence: Evidence) -> SpikeTrace:
-    """The trace, states included, of the first GOLDEN_SAMPLES samples, by the definition."""
-    return evaluation.simulate(net, evidence.events[:GOLDEN_SAMPLES], evaluation.DEFINITION, states=True)
-
-
-def golden_arrays(net: IntNet, evidence: Evidence, run: SpikeTrace) -> bytes:
-    """golden.npz: `input` (N, T, *input_shape); `layerK` (N, T, *shape) spikes; `layerK_v` (N, *shape) after the last
-    step; `counts` (N, outputs) and `classes` (N,); and where they are known `labels` (N,), `images` (N, C, H, W)."""
-    arrays: dict[str, Any] = {"input": np.ascontiguousarray(run.input)}
-    for layer in run.layers:
-        arrays |= {layer.name: layer.spikes, f"{layer.name}_v": layer.v_last}
-    arrays |= {"counts": run.counts, "classes": run.classes(net)}
-    if evidence.labels is not None:
-        arrays["labels"] = evidence.labels[:GOLDEN_SAMPLES]
-    if evidence.images is not None:
-        arrays["images"] = evidence.images[:GOLDEN_SAMPLES]
-    file = io.BytesIO()
-    np.savez_compressed(file, **arrays)
-    return file.getvalue()

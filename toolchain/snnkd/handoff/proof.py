@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import subprocess
 import sys
@@ -17,11 +16,11 @@ import numpy as np
 from snnkd import __version__, c99, engines, evaluation, netx, targets, verification
 from snnkd.engines import onnx
 from snnkd.errors import FormatError, SnnkdError
-from snnkd.handoff import archive, contents
+from snnkd.handoff import archive, contents, samples
 from snnkd.handoff import manifest as manifests
 from snnkd.handoff.manifest import Manifest
 from snnkd.network import IntNet
-from snnkd.trace import LayerTrace, SpikeTrace
+from snnkd.trace import SpikeTrace
 
 RANDOM_SAMPLES = 1000
 EQUAL, DIFFERENT, SKIPPED = "equal", "different", "skipped"
@@ -39,13 +38,15 @@ class Check:
 
 @dataclass(frozen=True, eq=False)
 class Unpacked:
-    """A bundle in `folder`: its manifest, its network, and its golden samples as a trace of the network."""
+    """A bundle in `folder`: its manifest, its network, and its golden samples: a trace of the network, and the images
+    (N, C, H, W) where it has them."""
 
     folder: Path
     files: dict[str, bytes]
     manifest: Manifest
     net: IntNet
     golden: SpikeTrace
+    images: np.ndarray | None
 
 
 def prove(path: Path) -> Iterator[Check]:
@@ -76,28 +77,8 @@ def _opened(path: Path, folder: Path, files: dict[str, bytes]) -> Unpacked:
             raise FormatError(f"{path}: has no {name}: not a bundle of snnkd")
     manifest = manifests.parse(files[manifests.NAME], f"{path}: {manifests.NAME}")
     net = netx.load(folder / contents.MODEL)
-    return Unpacked(folder, files, manifest, net, _read_golden(path, net, files[contents.GOLDEN]))
-
-
-def _read_golden(path: Path, net: IntNet, data: bytes) -> SpikeTrace:
-    where = f"{path}: {contents.GOLDEN}"
-    try:
-        with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
-            found = {name: arrays[name] for name in arrays.files}
-    except (OSError, ValueError, EOFError) as error:
-        raise FormatError(f"{where}: not an .npz file ({error})") from error
-    samples, steps = found["input"].shape[:2] if "input" in found else (0, 0)
-    layers = []
-    for name, layer in zip(net.names, net.layers, strict=True):
-        for key, shape in ((name, (samples, steps, *layer.shape)), (f"{name}_v", (samples, *layer.shape))):
-            if key not in found or found[key].shape != shape:
-                raise FormatError(f"{where}: {key}: expected an array {shape}, found {_shape(found, key)}")
-        layers.append(LayerTrace(name, found[name], found[f"{name}_v"]))
-    return SpikeTrace("golden", found["input"], tuple(layers))
-
-
-def _shape(arrays: dict[str, np.ndarray], key: str) -> str:
-    return str(arrays[key].shape) if key in arrays else "none"
+    golden, images = samples.read(files[contents.GOLDEN], net, f"{path}: {contents.GOLDEN}")
+    return Unpacked(folder, files, manifest, net, golden, images)
 
 
 def _reported(check: Callable[[Unpacked], Check], bundle: Unpacked) -> Check:
@@ -143,7 +124,7 @@ def _generated(bundle: Unpacked) -> Check:
     known = {target.name: target for target in targets.available()}
     if about.target.name not in known:
         return Check("generated", SKIPPED, f"the target '{about.target.name}' is not one that snnkd ships")
-    expected = contents.generated(bundle.net, known[about.target.name], bundle.golden)
+    expected = contents.generated(bundle.net, known[about.target.name], bundle.golden, bundle.images)
     wrong = [name for name, data in expected.items() if bundle.files.get(name) != data]
     if wrong:
         return Check("generated", DIFFERENT, f"not made of {contents.MODEL}: {', '.join(wrong)}")

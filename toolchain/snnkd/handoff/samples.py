@@ -1,0 +1,54 @@
+"""golden.npz: some samples, and every spike that a network answers them with."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+import numpy as np
+
+from snnkd import evaluation
+from snnkd.errors import FormatError
+from snnkd.handoff.evidence import GOLDEN_SAMPLES, Evidence
+from snnkd.network import IntNet
+from snnkd.trace import LayerTrace, SpikeTrace
+
+
+def golden(net: IntNet, evidence: Evidence) -> SpikeTrace:
+    """The trace, states included, of the first GOLDEN_SAMPLES samples, by the definition."""
+    return evaluation.simulate(net, evidence.events[:GOLDEN_SAMPLES], evaluation.DEFINITION, states=True)
+
+
+def to_bytes(net: IntNet, evidence: Evidence, run: SpikeTrace) -> bytes:
+    """golden.npz of `golden`'s trace: `input` (N, T, *input_shape); `layerK` (N, T, *shape) spikes; `layerK_v`
+    (N, *shape) after the last step; `counts` (N, outputs) and `classes` (N,); and where they are known `labels` (N,),
+    `images` (N, C, H, W)."""
+    arrays: dict[str, Any] = {"input": np.ascontiguousarray(run.input)}
+    for layer in run.layers:
+        arrays |= {layer.name: layer.spikes, f"{layer.name}_v": layer.v_last}
+    arrays |= {"counts": run.counts, "classes": run.classes(net)}
+    if evidence.labels is not None:
+        arrays["labels"] = evidence.labels[:GOLDEN_SAMPLES]
+    if evidence.images is not None:
+        arrays["images"] = evidence.images[:GOLDEN_SAMPLES]
+    file = io.BytesIO()
+    np.savez_compressed(file, **arrays)
+    return file.getvalue()
+
+
+def read(data: bytes, net: IntNet, source: str) -> tuple[SpikeTrace, np.ndarray | None]:
+    """The trace and the images in a golden.npz of `net`. Raises FormatError that names `source` and the array."""
+    try:
+        with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
+            found = {name: arrays[name] for name in arrays.files}
+    except (OSError, ValueError, EOFError) as error:
+        raise FormatError(f"{source}: not an .npz file ({error})") from error
+    samples, steps = found["input"].shape[:2] if "input" in found else (0, 0)
+    layers = []
+    for name, layer in zip(net.names, net.layers, strict=True):
+        for key, shape in ((name, (samples, steps, *layer.shape)), (f"{name}_v", (samples, *layer.shape))):
+            if key not in found or found[key].shape != shape:
+                there = found[key].shape if key in found else "none"
+                raise FormatError(f"{source}: {key}: expected an array {shape}, found {there}")
+        layers.append(LayerTrace(name, found[name], found[f"{name}_v"]))
+    return SpikeTrace("golden", found["input"], tuple(layers)), found.get("images")
