@@ -1,6 +1,7 @@
 """Round trips, lava-dl's own files and its own export."""
 
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from snnkd import netx
+from snnkd import conformance, netx
 from snnkd.errors import FormatError, QuantizationError
 from snnkd.network import Dense, Input, IntNet, Neuron
 from snnkd.readout import EarlyExit, Readout
@@ -67,6 +68,13 @@ def test_attributes_are_optional(path, edited):
     net = netx.load(edited(path, strip))
     assert (net.input_shape, net.steps, net.message_bits, net.encoding) == ((1, 4, 5), None, 0, None)
     assert net.readout == Readout() and net.early_exit is None
+
+
+def test_threads_write_the_same_bytes_at_the_same_time():
+    net = conformance.random_net(3)
+    expected = netx.to_bytes(net)
+    with ThreadPoolExecutor(4) as threads:
+        assert set(threads.map(netx.to_bytes, [net] * 40)) == {expected}
 
 
 def test_a_weight_exponent_survives(tmp_path, same_net):

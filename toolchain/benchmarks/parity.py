@@ -1,6 +1,6 @@
 """Compares engines with the definition, spikes and states of every layer and step, network by network.
 
-    python toolchain/benchmarks/parity.py [--n 20] [--engines fast,lava] [--json]
+    python toolchain/benchmarks/parity.py [--n 20] [--engines fast,lava,onnx,c99] [--json]
 
 The networks: the named cases of `snnkd.conformance`, n random ones, and those inside lava-dl's wheel where it is
 installed. `states` are the values of u and v that were compared in each engine, `overflows` the wraps and clips that
@@ -56,7 +56,7 @@ class Row:
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--n", type=int, default=20, help="random networks")
-    parser.add_argument("--engines", default="fast,lava", help="separated by commas")
+    parser.add_argument("--engines", default="fast,lava,onnx,c99", help="separated by commas")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     names = [name for name in options.engines.split(",") if not _missing(name)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import uuid
 from math import prod
 from pathlib import Path
 
@@ -31,7 +32,8 @@ def save(net: IntNet, path: str | Path) -> None:
 def to_bytes(net: IntNet) -> bytes:
     """What `save` writes: the same bytes for the same network. Raises QuantizationError as `save` does."""
     # Built in memory: a full disk is then one plain error of the system, not a page of HDF5's internals.
-    with h5py.File("network.net", "w", driver="core", backing_store=False) as file:
+    # HDF5 tells open files apart by their names, also those of other threads that are in memory only.
+    with h5py.File(f"{uuid.uuid4()}.net", "w", driver="core", backing_store=False) as file:
         _write(file, net)
         file.flush()
         return bytes(file.id.get_file_image())
