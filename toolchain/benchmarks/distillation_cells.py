@@ -44,6 +44,8 @@ SHOWN = {
     "t-ta": "T -> TA",
     "t-ta-s": "T -> TA -> S",
 }
+# What else is trained of each recipe of ours, and compared with the same 8-bit network alone.
+OURS = {"4-bit": ("quantization.weight_bits=4",)}
 # What else the papers' text allows, as further cells: imitation without labels, and the formulas as they are written.
 VARIANTS = {"faithful": "label.weight=0", "literal": "distil.reading=literal"}
 
@@ -94,6 +96,8 @@ def _shipped(folder: str, known: dict[str, str]) -> Iterator[Cell]:
             if first == alone.name:
                 yield alone
             yield Cell(name, name, folder, label, alone=first)
+            for variant, overrides in OURS.items() if folder == "best" else ():
+                yield Cell(f"{name}-{variant}", name, folder, f"{label}, {variant}", overrides, alone=first)
 
 
 @lru_cache(maxsize=1)
