@@ -44,7 +44,7 @@ SHOWN = {
     "t-ta": "T -> TA",
     "t-ta-s": "T -> TA -> S",
 }
-# What else is trained of each recipe of ours, and compared with the same 8-bit network alone.
+# What else is trained of each recipe of ours.
 OURS = {"4-bit": ("quantization.weight_bits=4",)}
 # What else the papers' text allows, as further cells: imitation without labels, and the formulas as they are written.
 VARIANTS = {"faithful": "label.weight=0", "literal": "distil.reading=literal"}
@@ -97,7 +97,7 @@ def _shipped(folder: str, known: dict[str, str]) -> Iterator[Cell]:
                 yield alone
             yield Cell(name, name, folder, label, alone=first)
             for variant, overrides in OURS.items() if folder == "best" else ():
-                yield Cell(f"{name}-{variant}", name, folder, f"{label}, {variant}", overrides, alone=first)
+                yield Cell(f"{name}-{variant}", name, folder, f"{label}, {variant}", overrides)
 
 
 @lru_cache(maxsize=1)
