@@ -103,12 +103,12 @@ _INTRODUCTION = """# Results of distillation
 Written by `python toolchain/benchmarks/distillation.py --report` from [results.csv](results.csv), which has one row per
 cell and seed; the same script trains what is missing. Every cell is a recipe, `snnkd recipes` lists them.
 
-Accuracies are those of the deployed integer network (8 bit weights unless said) on the whole test set, `float` that of the
-training network. Epochs are chosen on validation data; the test set is read once, at the end. All figures are means over n seeds
-with 95 % intervals by Student's t. *To alone* is the difference to the same network trained from the labels alone, from
-the same initial weights and with the same order of images, by pairs of the same seed. Spikes (of all neurons) and
-synops (connections that an event goes through) are per inference of T steps. The paper's are single figures, and it
-does not say which networks, T, encoding or epochs they are of, so ours are not the same networks.
+Accuracies are those of the deployed integer network (8 bit weights unless said) on the whole test set, `float` that of
+the training network. Epochs are chosen on validation data; the test set is read once, at the end. All figures are means
+over n seeds with 95 % intervals by Student's t. *To alone* is the difference to the same network trained from the
+labels alone, from the same initial weights and with the same order of images, by pairs of the same seed. Spikes (of all
+neurons) and synops (connections that an event goes through) are per inference of T steps. The paper's are single
+figures, and it does not say which networks, T, encoding or epochs they are of, so ours are not the same networks.
 """
 
 _GROUPS = {
