@@ -12,7 +12,7 @@ from snnkd import netx, reference
 from snnkd.architecture import Architecture, Conv, Dense
 from snnkd.errors import QuantizationError
 from snnkd.network import IntNet
-from snnkd.recipe_tables import Neuron
+from snnkd.recipe_tables import Neuron, Quantization
 from snnkd.training import slayer
 from snnkd.training.blocks import Network
 from snnkd.training.quantization import to_intnet
@@ -211,7 +211,12 @@ def test_a_dense_block_on_images_reads_them_in_our_order():
 def trained(bits: int) -> Network:
     torch.manual_seed(4)
     layers = (Conv(channels=6, kernel=(3, 3), stride=(2, 2)), Dense(neurons=20), Dense(neurons=10))
-    return Network(Architecture(name="small", input=(1, 8, 8), layers=layers), Neuron(threshold=3.0), bits, 15)
+    return Network(
+        Architecture(name="small", input=(1, 8, 8), layers=layers),
+        Neuron(threshold=3.0),
+        Quantization(weight_bits=bits),
+        15,
+    )
 
 
 @pytest.mark.parametrize("bits", range(2, 9))

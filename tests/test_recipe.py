@@ -122,6 +122,8 @@ def test_stages_keep_their_order(tmp_path: Path) -> None:
         ("neuron = {threshold = nan}\n", "neuron.threshold: expected a finite number, found nan"),
         ("neuron = {voltage_decay = 1.5}\n", "neuron.voltage_decay: expected a value less than or equal to 1"),
         ("neuron = {threshold = 2048}\n", "neuron.threshold: expected a value less than or equal to"),
+        ("quantization = {weight_bits = 4, weight_step = 24}\n", "expected weight_step a power of two up to 32"),
+        ("quantization = {weight_bits = 8, weight_step = 4}\n", "expected weight_step a power of two up to 2"),
         ("quantization = {weight_bits = 9}\n", "quantization.weight_bits: expected a value less than or equal to 8"),
         ('readout = {ties = "frist"}\n', "readout.ties: expected 'membrane' or 'first', found 'frist': did you mean"),
         ("networks = 3\n", "networks: expected tables [networks.<name>], found 3"),

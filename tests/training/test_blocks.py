@@ -8,7 +8,7 @@ from snnkd import reference
 from snnkd.architecture import Architecture, Conv, Dense
 from snnkd.errors import QuantizationError
 from snnkd.fixedpoint import THRESHOLD_LIMIT
-from snnkd.recipe_tables import Neuron
+from snnkd.recipe_tables import Neuron, Quantization
 from snnkd.training import slayer
 from snnkd.training.blocks import Network
 from snnkd.training.dynamics import S_SCALE, W_SCALE
@@ -51,7 +51,7 @@ def plan(shape: tuple[int, int, int], layers: tuple[Conv | Dense, ...]) -> Archi
 
 def network(name: str = "conv", neuron: str = "no current memory", weight_bits: int = 8, top: int = 15) -> Network:
     torch.manual_seed(len(name))
-    made = Network(plan(*PLANS[name]), NEURONS[neuron], weight_bits, top)
+    made = Network(plan(*PLANS[name]), NEURONS[neuron], Quantization(weight_bits=weight_bits), top)
     made.calibrate(events(made, top))
     return made.eval()
 
@@ -125,7 +125,7 @@ def test_equals_the_definition_with_few_weight_bits(bits):
 
 def test_equals_the_definition_where_states_overflow():
     """Weights and images at the top of their ranges, the current never leaks: u wraps, v is clipped."""
-    net = Network(plan((1, 30, 30), (Dense(neurons=6), Dense(neurons=4))), NEURONS["no leak"], 8, 15)
+    net = Network(plan((1, 30, 30), (Dense(neurons=6), Dense(neurons=4))), NEURONS["no leak"], event_max=15)
     random = np.random.default_rng(4)
     with torch.no_grad():
         for block in net.layers:
@@ -142,7 +142,7 @@ def test_equals_the_definition_where_states_overflow():
     ids=["dense", "conv"],
 )
 def test_the_largest_sums_that_are_let_through_are_exact(shape, layer):
-    net = Network(plan(shape, (layer,)), NEURONS["both leak"], 8, 15)
+    net = Network(plan(shape, (layer,)), NEURONS["both leak"], event_max=15)
     random = np.random.default_rng(6)
     with torch.no_grad():
         weight = net.layers[0].synapse.weight
@@ -214,7 +214,7 @@ def test_thresholds_that_the_recipe_fixes_stay():
 
 
 def test_calibrated_thresholds_travel_with_the_weights():
-    trained, fresh = network("conv"), Network(plan(*PLANS["conv"]), NEURONS["no current memory"], 8, 15)
+    trained, fresh = network("conv"), Network(plan(*PLANS["conv"]), NEURONS["no current memory"], event_max=15)
     fresh.load_state_dict(trained.state_dict())
     given = events(trained)
     assert torch.equal(fresh(given).sat, trained(given).sat)

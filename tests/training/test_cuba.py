@@ -274,6 +274,13 @@ def test_weights_are_rounded_to_their_bits(bits):
     torch.testing.assert_close(model.quantize_8bit(weight) * W_SCALE, rounded, rtol=0, atol=0)
 
 
+@pytest.mark.parametrize(("bits", "step"), [(4, 8), (2, 2), (3, 64), (7, 2)])
+def test_a_smaller_step_gives_a_smaller_range(bits, step):
+    rounded = neuron(weight_bits=bits, weight_step=step).quantize_8bit(torch.linspace(-6, 6, 2001), descale=True)
+    half = step << (bits - 1)
+    assert sorted(set(rounded.tolist())) == list(range(-half, half, step))
+
+
 def test_eight_bit_weights_and_their_gradient_are_those_of_lava_dl():
     weight = torch.linspace(-6, 6, 2001)
     gradients = []

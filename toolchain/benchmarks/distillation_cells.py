@@ -45,7 +45,7 @@ SHOWN = {
     "t-ta-s": "T -> TA -> S",
 }
 # What else is trained of each recipe of ours.
-OURS = {"4-bit": ("quantization.weight_bits=4",)}
+OURS = {"4-bit": ("quantization.weight_bits=4", "quantization.weight_step=8")}
 # What else the papers' text allows, as further cells: imitation without labels, and the formulas as they are written.
 VARIANTS = {"faithful": "label.weight=0", "literal": "distil.reading=literal"}
 

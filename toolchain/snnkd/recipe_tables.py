@@ -70,9 +70,21 @@ class Neuron(Table):
 
 
 class Quantization(Table):
-    """Bits of a synaptic weight, sign included."""
+    """Bits of a synaptic weight, sign included, and the step between two of its values, an integer as the hardware
+    holds it: a power of two; None is the largest, 2^(9 - weight_bits), with which the values span [-256, 254]."""
 
     weight_bits: int = Field(default=8, ge=2, le=8)
+    weight_step: int | None = Field(default=None, ge=2, le=128)
+
+    @model_validator(mode="after")
+    def _within_range(self) -> Quantization:
+        largest = 1 << (9 - self.weight_bits)
+        if self.weight_step is not None and (self.weight_step > largest or self.weight_step & (self.weight_step - 1)):
+            raise ValueError(
+                f"expected weight_step a power of two up to {largest} with {self.weight_bits} bits, found "
+                f"{self.weight_step}"
+            )
+        return self
 
 
 class ReadoutRule(Table):

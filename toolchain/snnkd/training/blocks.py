@@ -19,6 +19,7 @@ from snnkd.errors import QuantizationError
 from snnkd.fixedpoint import THRESHOLD_LIMIT
 from snnkd.readout import Readout
 from snnkd.recipe_tables import Neuron as NeuronSettings
+from snnkd.recipe_tables import Quantization
 from snnkd.trace import LayerTrace, SpikeTrace
 from snnkd.training import slayer
 from snnkd.training.cuba import Neuron
@@ -27,6 +28,7 @@ from snnkd.training.products import Block, sums, weight_of
 
 # float32 holds integers up to 2^24; the weights are even, which gives one bit more. Lava wraps convolutions at 2^23.
 INIT_STD = 0.25
+EIGHT_BITS = Quantization()
 _EXACT = {"dense": 1 << 25, "conv": 1 << 23}
 
 
@@ -56,7 +58,7 @@ class Network(torch.nn.Module):
         self,
         plan: architecture.Architecture,
         settings: NeuronSettings,
-        weight_bits: int = 8,
+        quantization: Quantization = EIGHT_BITS,
         event_max: int = 1,
         readout: Readout | None = None,
     ):
@@ -70,7 +72,7 @@ class Network(torch.nn.Module):
         for index, (layer, shape) in enumerate(plan.inputs()):
             if isinstance(layer, architecture.Dense) and len(shape) == 3:
                 self.blocks.append(slayer.block.cuba.Flatten())
-            block = _block(layer, shape, settings, weight_bits)
+            block = _block(layer, shape, settings, quantization)
             _check_exact(f"{plan.name}, layers.{index}", block, event_max if index == 0 else 1)
             self.blocks.append(block)
             self._products.append(layer.fan_in(shape) * prod(layer.output(shape)))
@@ -137,7 +139,9 @@ class Network(torch.nn.Module):
         return SpikeTrace("slayer", events, (*layers[:-1], replace(layers[-1], v_last=v_last)))
 
 
-def _block(layer: architecture.Layer, shape: tuple[int, ...], settings: NeuronSettings, weight_bits: int) -> Block:
+def _block(
+    layer: architecture.Layer, shape: tuple[int, ...], settings: NeuronSettings, quantization: Quantization
+) -> Block:
     neuron = {
         "threshold": settings.threshold or 1.0,
         "current_decay": settings.current_decay,
@@ -159,11 +163,11 @@ def _block(layer: architecture.Layer, shape: tuple[int, ...], settings: NeuronSe
         )
     else:
         block = slayer.block.cuba.Dense(neuron, torch.Size(shape).numel(), layer.neurons, delay_shift=False)
-    block.neuron = Neuron(**neuron, weight_bits=weight_bits)
+    block.neuron = Neuron(**neuron, **quantization.model_dump())
     block.synapse.pre_hook_fx = block.neuron.quantize_8bit
     # An eighth of the 8 bit range within two standard deviations: fine steps, and room to grow. With 2 or 3 bits a
     # step is larger than that, and nearly all weights would start, and stay, at 0.
-    step = 2 ** (9 - weight_bits) / W_SCALE
+    step = (quantization.weight_step or 2 ** (9 - quantization.weight_bits)) / W_SCALE
     with torch.no_grad():
         torch.nn.init.normal_(block.synapse.weight, std=max(INIT_STD, step / 2))
     if isinstance(layer, architecture.Dense):  # all outputs of one input side by side, as sparse products read them

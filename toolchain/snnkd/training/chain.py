@@ -110,8 +110,8 @@ class Chain:
     def _drawn(self, name: str) -> Network:
         torch.manual_seed(self._seed(name))
         event_max = (1 << self.recipe.encoding.bits) - 1 if self.recipe.encoding.kind == "direct" else 1
-        bits, readout = self.recipe.quantization.weight_bits, self.recipe.readout.rule()
-        network = Network(self.plan(name), self.recipe.neuron, bits, event_max, readout)
+        quantization, readout = self.recipe.quantization, self.recipe.readout.rule()
+        network = Network(self.plan(name), self.recipe.neuron, quantization, event_max, readout)
         return network.to(pick_device(self.device))
 
     def _stage_name(self, name: str) -> str:

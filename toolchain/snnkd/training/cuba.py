@@ -12,7 +12,7 @@ from typing import Any, Literal
 import torch
 from torch.autograd.function import once_differentiable
 
-from snnkd.fixedpoint import STATE_SHIFT, THRESHOLD_LIMIT, WEIGHT_MAX, WEIGHT_MIN
+from snnkd.fixedpoint import STATE_SHIFT, THRESHOLD_LIMIT
 from snnkd.training import slayer
 from snnkd.training.dynamics import S_SCALE, W_SCALE, Cuba, implementation
 from snnkd.training.memory import dense, flat, like, over_steps
@@ -40,16 +40,18 @@ class _Quantize(torch.autograd.Function):
         return passed if ctx.scale == 1 else passed.mul_(ctx.scale), None, None, None, None
 
 
-def quantize(weight: torch.Tensor, bits: int = 8, scale: int = 1, descale: bool = True) -> torch.Tensor:
-    """Integers of `bits` bits of weight x `scale`: multiples of 2^(9 - bits) in [-256, 254], as Loihi's mixed sign mode
-    has them; divided by `scale` again unless `descale`.
+def quantize(
+    weight: torch.Tensor, bits: int = 8, scale: int = 1, descale: bool = True, step: int | None = None
+) -> torch.Tensor:
+    """Integers of `bits` bits of weight x `scale`: multiples of `step`, 2^(9 - bits) unless given, in [-256, 254], as
+    Loihi's mixed sign mode has them; divided by `scale` again unless `descale`.
 
     With 8 bits and a scale of 64 this is lava-dl's `quantize_8bit`. Gradients pass straight through inside the range
     and are zero at its ends and outside.
     """
-    step = 1 << (9 - bits)
-    low, high = WEIGHT_MIN // step, (WEIGHT_MAX + 2) // step - 1
-    return _Quantize.apply(weight, scale / step, low, high, step if descale else step / scale)  # pyright: ignore
+    step = step or 1 << (9 - bits)
+    high = 1 << (bits - 1)
+    return _Quantize.apply(weight, scale / step, -high, high - 1, step if descale else step / scale)  # pyright: ignore
 
 
 class _Cuba(torch.autograd.Function):
@@ -97,9 +99,9 @@ class Neuron(_lava.Neuron):
     """Drop-in for `lava.lib.dl.slayer.neuron.cuba.Neuron` with exact integer semantics.
 
     Takes the parameters of SLAYER's neuron (threshold in units of 64 vThMant, decays as fractions; as there they are
-    kept within the range of the hardware) and `weight_bits` (2 to 8) for the quantization of the synapses in front of
-    it. Of SLAYER's options, `norm`, `graded_spike`, `requires_grad`, `shared_param=False` and another `scale` than 64
-    raise ValueError: they have no exact integer form here.
+    kept within the range of the hardware), and `weight_bits` (2 to 8) and `weight_step` (see `quantize`) for the
+    quantization of the synapses in front of it. Of SLAYER's options, `norm`, `graded_spike`, `requires_grad`,
+    `shared_param=False` and another `scale` than 64 raise ValueError: they have no exact integer form here.
 
     After each forward pass `overflows` and `saturations` hold how often u wrapped and v was clipped.
     """
@@ -111,7 +113,14 @@ class Neuron(_lava.Neuron):
     voltage_state: torch.Tensor
 
     def __init__(
-        self, threshold: float, current_decay: float, voltage_decay: float, *, weight_bits: int = 8, **options: Any
+        self,
+        threshold: float,
+        current_decay: float,
+        voltage_decay: float,
+        *,
+        weight_bits: int = 8,
+        weight_step: int | None = None,
+        **options: Any,
     ):
         refused = [name for name in ("norm", "graded_spike", "requires_grad") if options.get(name)]
         fixed = {"shared_param": True, "scale": W_SCALE}
@@ -121,7 +130,7 @@ class Neuron(_lava.Neuron):
         if not 2 <= weight_bits <= 8:
             raise ValueError(f"weight_bits {weight_bits}: expected 2 to 8")
         super().__init__(threshold, current_decay, voltage_decay, **options)
-        self.weight_bits = weight_bits
+        self.weight_bits, self.weight_step = weight_bits, weight_step
         self.tau_grad = options.get("tau_grad", 1)
         self._counts: Any = (0, 0)
         self.register_buffer("v_th_mantissa", torch.tensor(0, dtype=torch.int32))
@@ -138,7 +147,7 @@ class Neuron(_lava.Neuron):
 
     def quantize_8bit(self, weight: torch.Tensor, descale: bool = False) -> torch.Tensor:
         """Weights rounded to `weight_bits` bits in SLAYER's units, or as integers with `descale`."""
-        return quantize(weight, self.weight_bits, W_SCALE, descale)
+        return quantize(weight, self.weight_bits, W_SCALE, descale, self.weight_step)
 
     def run(
         self, a: torch.Tensor, steps: int | None = None, reuse: bool = False, wanted: Voltage = "last"
