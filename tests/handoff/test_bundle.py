@@ -10,7 +10,7 @@ import zipfile
 import numpy as np
 import pytest
 
-from snnkd import c99, early_exit, evaluation, handoff, netx
+from snnkd import __version__, c99, early_exit, evaluation, handoff, netx
 from snnkd.errors import FormatError, LimitError
 from snnkd.handoff import archive, manifest
 
@@ -133,7 +133,7 @@ def test_a_lie_with_fitting_hashes_is_found_too(bundle, tmp_path):
 
     found = outcomes(rewritten(bundle, tmp_path / "c.zip", c__model_c=changed, manifest_json=fitting))
     assert found["manifest"][0] == "equal"
-    assert found["generated"] == ("different", "not made of model.net: c/model.c")
+    assert found["generated"] == ("different", f"not what snnkd {__version__} here makes of model.net: c/model.c")
     assert "gcc" not in found
 
     def lie(data):

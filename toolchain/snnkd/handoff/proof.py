@@ -127,7 +127,9 @@ def _generated(bundle: Unpacked) -> Check:
     expected = contents.generated(bundle.net, known[about.target.name], bundle.golden, bundle.images)
     wrong = [name for name, data in expected.items() if bundle.files.get(name) != data]
     if wrong:
-        return Check("generated", DIFFERENT, f"not made of {contents.MODEL}: {', '.join(wrong)}")
+        return Check(
+            "generated", DIFFERENT, f"not what snnkd {__version__} here makes of {contents.MODEL}: {', '.join(wrong)}"
+        )
     return Check("generated", EQUAL, f"{len(expected)} files are what snnkd {__version__} makes of {contents.MODEL}")
 
 
