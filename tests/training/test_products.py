@@ -28,6 +28,42 @@ def test_sparse_products_are_dense_ones(rows, inputs, outputs, share, graded):
         torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-4)
 
 
+@pytest.mark.parametrize(
+    ("channels", "size", "outputs", "kernel", "stride", "padding"),
+    [
+        (16, (7, 6), 32, (3, 3), [2, 2], [1, 1]),
+        (3, (5, 9), 40, (2, 3), [1, 2], [0, 2]),
+        (9, (4, 4), 5, (5, 5), [1, 1], [3, 2]),
+        (33, (1, 1), 1, (1, 1), [1, 1], [0, 0]),
+    ],
+)
+@pytest.mark.parametrize("share", [0.0, 0.1, 1.0])
+@pytest.mark.parametrize("graded", [False, True])
+@pytest.mark.parametrize("threads", [1, 3])
+def test_sparse_convolutions_are_dense_ones(channels, size, outputs, kernel, stride, padding, share, graded, threads):
+    random = torch.Generator().manual_seed(channels)
+    shape = (3, 7, *size, channels)
+    kept = torch.rand(shape, generator=random) < share
+    x = ((torch.randint(-15, 16, shape, generator=random) if graded else 1) * kept.float()).movedim(-1, 2)
+    weight = torch.randint(-128, 128, (outputs, channels, *kernel), generator=random) / 32
+
+    def dense(x, weight, stride, padding):
+        return F.conv2d(x.flatten(0, 1), weight, None, stride, padding).unflatten(0, x.shape[:2])
+
+    found, expected = [], []
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    for convolution, results in ((sparse.Convolution.apply, found), (dense, expected)):
+        leaves = [value.clone().requires_grad_() for value in (x, weight)]
+        made = convolution(*leaves, stride, padding)
+        made.backward(torch.randn(made.shape, generator=torch.Generator().manual_seed(1)))
+        results += [made.detach(), *(leaf.grad for leaf in leaves)]
+    torch.set_num_threads(before)
+    assert torch.equal(found[0], expected[0]), "integers are exact in any order"
+    for one, other in zip(found[1:], expected[1:], strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-3)
+
+
 def test_sparse_products_are_taken_where_they_pay():
     x = torch.zeros(4, 256, 800)
     assert sparse.pays(x, 256)

@@ -27,6 +27,7 @@ from snnkd.simulation.vectors import jit, splat, vector_at
 
 _LANES = 8  # float32 in a vector of 256 bits
 _CHUNK = 64  # images of a part of the weights' gradient
+_FEW = 32  # input channels below which the gradient of the input is quicker than torch's, measured with 3 x 3 kernels
 
 
 class Conv(torch.autograd.Function):
@@ -112,6 +113,17 @@ def _weight_gradient(images: torch.Tensor, grad: torch.Tensor, shape: torch.Size
 
 
 def input_gradient(
+    grad: torch.Tensor, weight: torch.Tensor, shape: torch.Size, stride: list[int], padding: list[int]
+) -> torch.Tensor:
+    """`shape` (M, C, H, W) from grad (M, O, H', W'), both channels last, by what is quickest."""
+    if shape[1] < _FEW:
+        return _input_gradient(grad, weight, shape, stride, padding)
+    like = torch.empty(shape, memory_format=torch.channels_last)  # only its order in memory matters
+    rest = (None, stride, padding, [1, 1], False, [0, 0], 1, (True, False, False))
+    return torch.ops.aten.convolution_backward(grad, like, weight, *rest)[0]
+
+
+def _input_gradient(
     grad: torch.Tensor, weight: torch.Tensor, shape: torch.Size, stride: list[int], padding: list[int]
 ) -> torch.Tensor:
     """`shape` (M, C, H, W) from grad (M, O, H', W'), both channels last."""

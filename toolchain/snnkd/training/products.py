@@ -13,7 +13,9 @@ from snnkd.training import convolution, slayer, sparse
 
 Block = slayer.block.cuba.Conv | slayer.block.cuba.Dense
 
-_FEW = 24  # input channels below which `convolution` is quicker than torch, measured with kernels of 3 x 3
+# Input channels, measured with kernels of 3 x 3.
+_FEW = 24  # below, `convolution` is quicker than torch
+_SOME = 16  # from there on, sparse products are quicker than both, where few inputs are active
 
 
 def weight_of(block: Block) -> torch.Tensor:
@@ -41,7 +43,10 @@ def _dense(x: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
 
 def _conv(synapse: Any, x: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
     stride, padding, dilation = (list(pair[:2]) for pair in (synapse.stride, synapse.padding, synapse.dilation))
-    if x.device.type == "cpu" and x.shape[2] < _FEW and synapse.groups == 1 and dilation == [1, 1]:
+    plain = x.device.type == "cpu" and synapse.groups == 1 and dilation == [1, 1]
+    if plain and x.shape[2] >= _SOME and sparse.pays(x, len(weight)):
+        return sparse.Convolution.apply(x, weight, stride, padding)  # pyright: ignore[reportReturnType]
+    if plain and x.shape[2] < _FEW:
         return convolution.Conv.apply(x, weight, stride, padding)  # pyright: ignore[reportReturnType]
     images = x.flatten(0, 1).contiguous(memory_format=torch.channels_last)
     a = F.conv2d(images, weight, None, stride, padding, dilation, synapse.groups)
