@@ -17,7 +17,7 @@ from distillation_cells import Cell
 from distillation_results import Row
 from snnkd.errors import FormatError
 
-ROW = Row("mnist-s", "mnist", 1, 2, 100, 0.5, 0.5, 12.5, 99.0, [0.25, 0.5], 3, 1.5, "abc", "2020-01-01", "0" * 16)
+ROW = Row("mnist-s", "mnist", 1, 2, 100, 0.5, 0.5, 12.5, 99.0, [0.25, 0.5], 0.5, 6.25, 3, 1.5, "abc", "2020-01-01", "0" * 16)
 
 
 def test_statistics_against_known_numbers() -> None:
@@ -41,7 +41,7 @@ def test_differences_are_paired_by_seed() -> None:
 def test_rows_are_replaced_and_come_back(tmp_path: Path) -> None:
     path = tmp_path / "results.csv"
     assert results.read(path) == []
-    other, better = replace(ROW, seed=2), replace(ROW, accuracy=0.75, recipe="1" * 16)
+    other, better = replace(ROW, seed=2, exit_spikes=None), replace(ROW, accuracy=0.75, recipe="1" * 16)
     for row in (ROW, other, better):
         results.add(path, row)
     assert results.read(path) == [other, better]
@@ -133,6 +133,8 @@ def test_a_run_that_is_broken_off_goes_on(tmp_path: Path) -> None:
     assert len(first.by_step) == first.steps == job.plan.encoding.steps
     assert (first.cell, first.set, first.seed, first.epochs, first.parameters) == ("digits-s", "digits", 1, 1, 3784)
     assert first.spikes > 0 and first.synops > first.spikes
+    assert first.exit_spikes is not None and first.exit_accuracy is not None
+    assert first.exit_spikes <= first.spikes and abs(first.exit_accuracy - first.accuracy) < 0.1
     assert job.done == (first.cell, first.set, first.seed, first.recipe)
 
 

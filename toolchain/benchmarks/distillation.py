@@ -33,8 +33,9 @@ import distillation_cells as catalogue
 import distillation_results as results
 from distillation_cells import Cell
 from distillation_results import Row
-from snnkd import evaluation, netx, pipeline, provenance, trace
+from snnkd import early_exit, evaluation, netx, pipeline, provenance, trace
 from snnkd.network import IntNet
+from snnkd.readout import EarlyExit
 from snnkd.recipe import Recipe
 from snnkd.recipe_lineage import lineage
 
@@ -152,19 +153,29 @@ def work(job: Job, runs: Path, data_root: Path | None) -> Row:
 
 
 def measure(net: IntNet, plan: Recipe, data_root: Path | None) -> dict[str, Any]:
-    """spikes, synops and by_step of a `Row`."""
+    """spikes, synops, by_step, exit_accuracy and exit_spikes of a `Row`."""
     test, encoder = pipeline.load_data(plan, data_root).test, plan.encoder()
-    spikes = synops = 0
+    rule = net.early_exit or EarlyExit(0, encoder.steps)  # without one, a run ends with its last step
+    spikes = synops = exit_right = exit_spikes = 0
     right = np.zeros(encoder.steps, dtype=np.int64)
     for start in range(0, len(test), evaluation.BLOCK):
         indices = np.arange(start, min(start + evaluation.BLOCK, len(test)))
         run = evaluation.simulate(net, encoder.encode(test.images[indices], indices))
+        course, labels = evaluation.course(net, run), test.labels[indices]
+        classes, ends = early_exit.stops(course, rule)
         counts = [one for one in trace.count(net, run) if one.name != "input"]
         spikes += sum(one.spikes for one in counts)
         synops += sum(one.synops for one in counts)
-        right += (evaluation.course(net, run).classes == test.labels[indices, None]).sum(axis=0)
-    by_step = [round(float(count) / len(test), 6) for count in right]
-    return {"spikes": spikes / len(test), "synops": synops / len(test), "by_step": by_step}
+        exit_spikes += sum(one.spikes for one in trace.count(net, early_exit.cut(run, ends)) if one.name != "input")
+        exit_right += int((classes == labels).sum())
+        right += (course.classes == labels[:, None]).sum(axis=0)
+    return {
+        "spikes": spikes / len(test),
+        "synops": synops / len(test),
+        "by_step": [round(float(count) / len(test), 6) for count in right],
+        "exit_accuracy": exit_right / len(test),
+        "exit_spikes": exit_spikes / len(test),
+    }
 
 
 def _train(jobs: list[Job], csv: Path, options: argparse.Namespace) -> list[str]:

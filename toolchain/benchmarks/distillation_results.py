@@ -26,7 +26,8 @@ class Row:
 
     float_accuracy, accuracy: fractions; by_step: the accuracy where inference stops after 1, 2, ... T of its steps.
     parameters: weights; spikes of all its neurons and synops, existing connections that an event goes through, per
-    inference. epochs: of the last stage; seconds: of training all stages but those taken over from another run.
+    inference. exit_accuracy, exit_spikes: the same with the network's rule for early exit, None where that was not
+    measured. epochs: of the last stage; seconds: of training all stages but those taken over from another run.
     recipe: `distillation_cells.digest`.
     """
 
@@ -40,6 +41,8 @@ class Row:
     spikes: float
     synops: float
     by_step: list[float]
+    exit_accuracy: float | None
+    exit_spikes: float | None
     epochs: int
     seconds: float
     git: str
@@ -47,7 +50,13 @@ class Row:
     recipe: str
 
 
-_READ: dict[str, Callable[[str], Any]] = {"str": str, "int": int, "float": float, "list[float]": json.loads}
+_READ: dict[str, Callable[[str], Any]] = {
+    "str": str,
+    "int": int,
+    "float": float,
+    "float | None": lambda text: float(text) if text else None,
+    "list[float]": json.loads,
+}
 
 
 def read(path: Path) -> list[Row]:
@@ -107,8 +116,9 @@ Accuracies are those of the deployed integer network (8 bit weights unless said)
 the training network. Epochs are chosen on validation data; the test set is read once, at the end. All figures are means
 over n seeds with 95 % intervals by Student's t. *To alone* is the difference to the same network trained from the
 labels alone, from the same initial weights and with the same order of images, by pairs of the same seed. Spikes (of all
-neurons) and synops (connections that an event goes through) are per inference of T steps. The paper's are single
-figures, and it does not say which networks, T, encoding or epochs they are of, so ours are not the same networks.
+neurons) and synops (connections that an event goes through) are per inference of T steps; *early exit* ends inference
+where the network's own rule, chosen on the validation data, says so. The paper's are single figures, and it does not
+say which networks, T, encoding or epochs they are of, so ours are not the same networks.
 """
 
 _GROUPS = {
@@ -157,7 +167,10 @@ def _tables(images: str, cells: dict[str, Cell], by_cell: dict[str, list[Row]]) 
     return parts
 
 
-_COLUMNS = ("", "paper, %", "ours, %", "float, %", "to alone, %", "n", "weights", "T", "spikes", "synops", "cell")
+_COLUMNS = (
+    *("", "paper, %", "ours, %", "float, %", "to alone, %", "n", "weights", "T", "spikes", "synops"),
+    *("early exit, %", "spikes", "cell"),
+)
 
 
 def _table(names: list[str], cells: dict[str, Cell], by_cell: dict[str, list[Row]]) -> str:
@@ -183,11 +196,21 @@ def _table(names: list[str], cells: dict[str, Cell], by_cell: dict[str, list[Row
                     str(first.steps),
                     _number(interval([row.spikes for row in rows])),
                     _number(interval([row.synops for row in rows])),
+                    *_early_exit(rows),
                     f"`{name}`",
                 ]
             )
         )
     return "\n".join(lines) + "\n"
+
+
+def _early_exit(rows: list[Row]) -> tuple[str, str]:
+    """Accuracy and spikes with early exit, of the rows where they were measured."""
+    accuracies = [row.exit_accuracy for row in rows if row.exit_accuracy is not None]
+    spikes = [row.exit_spikes for row in rows if row.exit_spikes is not None]
+    if not accuracies or not spikes:
+        return NONE, NONE
+    return _percent(interval(accuracies), of=len(rows)), _number(interval(spikes))
 
 
 def _line(texts: Iterable[str]) -> str:
