@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from snnkd import provenance, recipe
@@ -44,8 +44,18 @@ SHOWN = {
     "t-ta": "T -> TA",
     "t-ta-s": "T -> TA -> S",
 }
-# What else is trained of each recipe of ours.
-OURS = {"4-bit": ("quantization.weight_bits=4", "quantization.weight_step=8")}
+# What else is trained of the recipes in a folder, by its name in cells: overrides of these recipes.
+FURTHER = {
+    "best": {
+        "4-bit": ("quantization.weight_bits=4", "quantization.weight_step=8"),
+        "any-steps": (
+            "chain.student.label.loss=temporal-cross-entropy",
+            "chain.student.distil.losses={temporal_kl=1.0}",
+        ),
+    },
+    # The curve of Lee et al.: further ratios of the teacher's temperature to the student's, which is 2.
+    "lee2022": {f"teacher-{tau}": (f"chain.student.distil.teacher_temperature={tau}",) for tau in (1, 8)},
+}
 # What else the papers' text allows, as further cells: imitation without labels, and the formulas as they are written.
 VARIANTS = {"faithful": "label.weight=0", "literal": "distil.reading=literal"}
 
@@ -96,8 +106,12 @@ def _shipped(folder: str, known: dict[str, str]) -> Iterator[Cell]:
             if first == alone.name:
                 yield alone
             yield Cell(name, name, folder, label, alone=first)
-            for variant, overrides in OURS.items() if folder == "best" else ():
-                yield Cell(f"{name}-{variant}", name, folder, f"{label}, {variant}", overrides)
+            if name.endswith("-two-temperatures"):
+                continue
+            for variant, overrides in FURTHER[folder].items():
+                cell = Cell(f"{name}-{variant}", name, folder, f"{label}, {variant}", overrides)
+                same = known.get(digest(plan(replace(cell, undistilled=True), 1)))
+                yield replace(cell, alone=same)
 
 
 @lru_cache(maxsize=1)
