@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from snnkd.training.blocks import Network
     from snnkd.training.chain import Chain
     from snnkd.training.feed import Feed
-    from snnkd.training.trainer import OnBatch, OnEpoch
+    from snnkd.training.stage import OnBatch, OnEpoch
 
 BASELINE = "baseline"  # the student's network, seed and settings, trained without its teacher
 

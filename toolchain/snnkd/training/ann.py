@@ -8,10 +8,8 @@ images, not events, and is never deployed.
 from __future__ import annotations
 
 import math
-import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from math import prod
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,13 +18,11 @@ import torch
 from snnkd.architecture import Architecture, Conv, Shape
 from snnkd.architecture import Layer as Plan
 from snnkd.errors import SnnkdError
-from snnkd.recipe_tables import Stage
-from snnkd.training import checkpoint
 from snnkd.training.feed import Feed
 from snnkd.training.optimizer import Optimizer
+from snnkd.training.stage import StageTraining
 from snnkd.training.step import torch_threads
 from snnkd.training.teachers import Teacher
-from snnkd.training.trainer import OnBatch, OnEpoch
 
 _BLOCK = 512  # images at a time where nothing is trained
 
@@ -108,93 +104,38 @@ def images(feed: Feed, indices: np.ndarray, number: int = 0) -> torch.Tensor:
     return made.to(torch.float32, memory_format=torch.channels_last).div_(255)
 
 
-@dataclass
-class AnnTraining:
-    """One stage that trains an ANN from the labels, by cross-entropy; the fields are those of `trainer.Training`."""
+@dataclass(kw_only=True)
+class AnnTraining(StageTraining[Ann]):
+    """One stage that trains an ANN from the labels, by cross-entropy. `run` raises SnnkdError where the loss is no
+    longer finite."""
 
-    name: str
-    stage: Stage
-    network: Ann
-    train: Feed
-    validation: Feed
-    seed: int
-    key: str
-    path: Path
-    threads: int = 1
-    on_batch: OnBatch = lambda *_: None
-    on_epoch: OnEpoch = lambda *_: None
-    progress: checkpoint.Progress = field(init=False)
+    chosen_by = "validation.float"
 
     def run(self, resume: bool = False) -> Ann:
-        """Trains up to the recipe's epochs and returns the network of the epoch that was best on validation data, the
-        last one of equals.
-
-        With `resume` it goes on from the checkpoint, if there is one; the end is the same, bit for bit. Raises
-        SnnkdError, naming stage and epoch, where the loss is no longer finite.
-        """
         with torch_threads(self.threads):  # a chain gives it one, for spiking networks
-            return self._run(resume)
+            return super().run(resume)
 
-    def restore(self) -> Ann:
-        """The network that `run` returned, from its checkpoint."""
-        _, best = checkpoint.load(self.path, self.key, self.network)
-        self.network.load_state_dict(best)
-        return self.network.eval()
+    def _optimizer(self) -> Optimizer:
+        return Optimizer(self.stage.optimizer, list(self.network.parameters()))
 
-    def _run(self, resume: bool) -> Ann:
-        optimizer = Optimizer(self.stage.optimizer, list(self.network.parameters()))
-        self.progress = checkpoint.Progress(self.key)
-        best = self.network.state_dict()
-        if resume and self.path.exists():
-            self.progress, best = checkpoint.load(self.path, self.key, self.network, optimizer.torch)
-            for row in self.progress.history:
-                self.on_epoch(row)
-        else:
-            self.network.standardize(self.train)
-        while self.progress.epoch < self.stage.epochs:
-            row = self._epoch(optimizer)
-            if row["validation.float"] >= self.progress.best_accuracy:
-                self.progress.best_epoch, self.progress.best_accuracy = row["epoch"], row["validation.float"]
-                best = {name: value.clone() for name, value in self.network.state_dict().items()}
-            self.progress.epoch = row["epoch"]
-            self.progress.history.append(row)
-            checkpoint.save(self.path, self.progress, self.network, best, optimizer.torch)
-            self.on_epoch(row)
-        self.network.load_state_dict(best)
-        return self.network.eval()
+    def _begin(self) -> None:
+        self.network.standardize(self.train)
 
-    def _epoch(self, optimizer: Optimizer) -> dict[str, Any]:
-        epoch, started = self.progress.epoch + 1, time.perf_counter()
-        order = np.random.default_rng([self.seed, epoch]).permutation(len(self.train))
-        variant_number = (epoch - 1) % self.train.variants
-        # At least two images each, or batch normalization knows no variance.
-        count = max(1, min(math.ceil(len(order) / self.stage.batch), len(order) // 2))
-        total, correct = 0.0, 0
-        self.network.train()
-        for number, indices in enumerate(np.array_split(order, count)):
-            loss, right = self._step(indices, variant_number)
-            optimizer.step((epoch - 1 + number / count) / self.stage.epochs)
-            total, correct = total + loss * len(indices), correct + right
-            self.on_batch(self.name, epoch, self.stage.epochs, number + 1, count)
-        if not math.isfinite(total):
-            raise SnnkdError(f"{self.name}, epoch {epoch}: the loss is not finite; use a lower learning rate")
-        loss = total / len(order)
-        return {
-            "stage": self.name,
-            "epoch": epoch,
-            "loss": loss,
-            "loss.label": loss,
-            "train.float": correct / len(order),
-            "validation.float": self.network.accuracy(self.validation),
-            "seconds": round(time.perf_counter() - started, 3),
-        }
+    def _batches(self, images: int) -> int:
+        """Of at least two images each, or batch normalization knows no variance."""
+        return max(1, min(math.ceil(images / self.stage.batch), images // 2))
 
-    def _step(self, indices: np.ndarray, number: int) -> tuple[float, int]:
+    def _gradients(self, indices: np.ndarray, variant: int) -> tuple[dict[str, float], int]:
         labels = torch.from_numpy(self.train.split.labels[indices]).to(self.train.device)
-        logits = self.network(images(self.train, indices, number))
+        logits = self.network(images(self.train, indices, variant))
         loss = self.stage.label.weight * torch.nn.functional.cross_entropy(logits, labels)
         loss.backward()
-        return float(loss.detach()), int((logits.argmax(dim=1) == labels).sum())
+        return {"label": float(loss.detach())}, int((logits.argmax(dim=1) == labels).sum())
+
+    def _measured(self, epoch: int, sums: dict[str, float]) -> dict[str, Any]:
+        if not math.isfinite(sums["label"]):
+            raise SnnkdError(f"{self.name}, epoch {epoch}: the loss is not finite; use a lower learning rate")
+        return {self.chosen_by: self.network.accuracy(self.validation)}
 
 
 class AnnTeacher(Teacher):

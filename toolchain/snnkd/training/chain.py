@@ -22,10 +22,11 @@ from snnkd.training.blocks import Network
 from snnkd.training.feed import Feed
 from snnkd.training.quantization import to_intnet
 from snnkd.training.reuse import take_over
+from snnkd.training.stage import OnBatch, OnEpoch
 from snnkd.training.start import start_from
 from snnkd.training.step import torch_threads
 from snnkd.training.teachers import Teacher
-from snnkd.training.trainer import OnBatch, OnEpoch, Training
+from snnkd.training.trainer import Training
 
 _THREADS = torch.get_num_threads()
 

@@ -1,0 +1,150 @@
+"""The loop over the epochs of one stage of a chain, resumable bit for bit: the same for spiking networks and ANNs."""
+
+from __future__ import annotations
+
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar, Generic, TypeVar
+
+import numpy as np
+import torch
+
+from snnkd.recipe_tables import Stage
+from snnkd.training import checkpoint
+from snnkd.training.feed import Feed
+from snnkd.training.optimizer import Optimizer
+
+# Called after each batch with (stage, epoch, epochs, batch, batches); after each epoch with its row of metrics.
+OnBatch = Callable[[str, int, int, int, int], None]
+OnEpoch = Callable[[dict[str, Any]], None]
+
+Trained = TypeVar("Trained", bound=torch.nn.Module)
+
+
+@dataclass
+class StageTraining(ABC, Generic[Trained]):
+    """One stage: what it is called, what the recipe says of it, and everything that it needs.
+
+    key: digest of all that determines the result, held in its checkpoint. seed: of the initial weights and the order
+    of the images. threads: cores that a batch may use.
+    """
+
+    chosen_by: ClassVar[str]  # the metric of an epoch's row by which the network that is kept is chosen
+
+    name: str
+    stage: Stage
+    network: Trained
+    train: Feed
+    validation: Feed
+    seed: int
+    key: str
+    path: Path
+    threads: int = 1
+    on_batch: OnBatch = lambda *_: None
+    on_epoch: OnEpoch = lambda *_: None
+    progress: checkpoint.Progress = field(init=False)
+
+    def run(self, resume: bool = False) -> Trained:
+        """Trains up to the recipe's epochs and returns the network of the epoch that was best on validation data, the
+        last one of equals.
+
+        With `resume` it goes on from the checkpoint, if there is one; the end is the same, bit for bit. Raises an
+        SnnkdError, naming stage and epoch, where a training diverges.
+        """
+        optimizer = self._optimizer()
+        self.progress = checkpoint.Progress(self.key)
+        best = self.network.state_dict()
+        if resume and self.path.exists():
+            self.progress, best = checkpoint.load(self.path, self.key, self.network, optimizer.torch)
+            self._resume()
+            for row in self.progress.history:
+                self.on_epoch(row)
+        else:
+            self._begin()
+        while self.progress.epoch < self.stage.epochs:
+            row = self._epoch(optimizer)
+            accuracy = row[self.chosen_by]
+            # The last of equals, as without validation data.
+            if self._may_stay(row["epoch"] / self.stage.epochs) and accuracy >= self.progress.best_accuracy:
+                self.progress.best_epoch, self.progress.best_accuracy = row["epoch"], accuracy
+                best = {name: value.clone() for name, value in self.network.state_dict().items()}
+            self.progress.epoch, self.progress.objective = row["epoch"], self._objective_state()
+            self.progress.history.append(row)
+            checkpoint.save(self.path, self.progress, self.network, best, optimizer.torch)
+            self.on_epoch(row)
+        self.network.load_state_dict(best)
+        return self.network.eval()
+
+    def restore(self) -> Trained:
+        """The network that `run` returned, from its checkpoint."""
+        _, best = checkpoint.load(self.path, self.key, self.network)
+        self.network.load_state_dict(best)
+        return self.network.eval()
+
+    def _epoch(self, optimizer: Optimizer) -> dict[str, Any]:
+        epoch, epochs, started = self.progress.epoch + 1, self.stage.epochs, time.perf_counter()
+        order = np.random.default_rng([self.seed, epoch]).permutation(len(self.train))
+        variant = (epoch - 1) % self.train.variants
+        batches = np.array_split(order, self._batches(len(order)))
+        sums: dict[str, float] = {}
+        correct = 0
+        self.network.train()
+        self._begin_epoch(epoch / epochs)
+        for number, indices in enumerate(batches):
+            terms, right = self._gradients(indices, variant)
+            optimizer.step((epoch - 1 + number / len(batches)) / epochs)
+            self._stepped()
+            correct += right
+            for name, value in terms.items():
+                sums[name] = sums.get(name, 0.0) + value * len(indices)
+            self.on_batch(self.name, epoch, epochs, number + 1, len(batches))
+        losses = {f"loss.{name}": value / len(order) for name, value in sums.items()}
+        return {
+            "stage": self.name,
+            "epoch": epoch,
+            "loss": sum(losses.values()),
+            **losses,
+            "train.float": correct / len(order),
+            **self._measured(epoch, sums),
+            "seconds": round(time.perf_counter() - started, 3),
+        }
+
+    @abstractmethod
+    def _optimizer(self) -> Optimizer:
+        """A new one of all that is trained."""
+
+    @abstractmethod
+    def _begin(self) -> None:
+        """Prepares the network for its first epoch."""
+
+    @abstractmethod
+    def _batches(self, images: int) -> int:
+        """Into how many batches an epoch is cut."""
+
+    @abstractmethod
+    def _gradients(self, indices: np.ndarray, variant: int) -> tuple[dict[str, float], int]:
+        """Gradients of one batch, for the optimizer; its loss by terms, and how many images were right."""
+
+    @abstractmethod
+    def _measured(self, epoch: int, sums: dict[str, float]) -> dict[str, Any]:
+        """Further columns of an epoch's row, `chosen_by` among them. sums: of the losses, times images."""
+
+    def _resume(self) -> None:
+        """Goes on from `progress`, beside network and optimizer."""
+
+    def _begin_epoch(self, done: float) -> None:
+        """Prepares an epoch, at whose end the fraction `done` of the training is over."""
+
+    def _stepped(self) -> None:
+        """Follows each step of the optimizer."""
+
+    def _may_stay(self, done: float) -> bool:
+        """Whether an epoch that ends after the fraction `done` may be the one that is kept."""
+        return True
+
+    def _objective_state(self) -> dict[str, Any]:
+        """What training changes beside the network, as JSON can hold it."""
+        return {}
