@@ -43,11 +43,16 @@ def draw(cells: dict[str, Cell], rows: list[Row], folder: Path) -> list[str]:
 
 
 def _spikes(axes: Axes, found: dict[str, list[Row]], cells: dict[str, Cell]) -> None:
-    """A point for each cell, means over its seeds with 95 % intervals."""
+    """A point for each cell, means over its seeds with 95 % intervals; a line through Lee et al.'s temperatures."""
+    curve: list[tuple[float, float]] = []
     for number, (name, rows) in enumerate(found.items()):
         x, y = interval([row.spikes for row in rows]), interval([100 * row.accuracy for row in rows])
+        if cells[name].group == "lee2022":
+            curve.append((x.mean, y.mean))
         options = {"fmt": "osD^v"[number // 10 % 5], "color": f"C{number % 10}", "markersize": 4, "linewidth": 0.8}
         axes.errorbar(x.mean, y.mean, yerr=y.half, xerr=x.half, label=cells[name].label, **options)  # pyright: ignore
+    if curve:
+        axes.plot(*zip(*sorted(curve), strict=True), color="0.5", linewidth=0.8, zorder=0)
     axes.set_xscale("log")
     for which in (axes.xaxis.set_major_formatter, axes.xaxis.set_minor_formatter):
         which(FuncFormatter(lambda spikes, _: f"{spikes:g}"))
