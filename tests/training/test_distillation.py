@@ -17,7 +17,9 @@ from distillation_cells import Cell
 from distillation_results import Row
 from snnkd.errors import FormatError
 
-ROW = Row("mnist-s", "mnist", 1, 2, 100, 0.5, 0.5, 12.5, 99.0, [0.25, 0.5], 0.5, 6.25, 3, 1.5, "abc", "2020-01-01", "0" * 16)
+ROW = Row(
+    "mnist-s", "mnist", 1, 2, 100, 0.5, 0.5, 12.5, 99.0, [0.25, 0.5], 0.5, 6.25, 3, 1.5, "abc", "2020-01-01", "0" * 16
+)
 
 
 def test_statistics_against_known_numbers() -> None:

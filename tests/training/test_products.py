@@ -35,6 +35,7 @@ def test_sparse_products_are_dense_ones(rows, inputs, outputs, share, graded):
         (3, (5, 9), 40, (2, 3), [1, 2], [0, 2]),
         (9, (4, 4), 5, (5, 5), [1, 1], [3, 2]),
         (33, (1, 1), 1, (1, 1), [1, 1], [0, 0]),
+        (16, (3, 2), 8, (2, 1), [1, 2], [3, 4]),  # some outputs see nothing but padding
     ],
 )
 @pytest.mark.parametrize("share", [0.0, 0.1, 1.0])

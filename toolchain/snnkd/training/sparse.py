@@ -46,7 +46,7 @@ class Product(torch.autograd.Function):
     def backward(ctx: Any, grad):  # pyright: ignore
         (weight,) = ctx.saved_tensors
         of_x = grad @ weight if ctx.needs_input_grad[0] else None
-        return of_x, ctx.lists.transposed(ctx.inputs).products(grad.flatten(0, 1)).t()
+        return of_x, ctx.lists.scattered(grad.flatten(0, 1), ctx.inputs).t()
 
 
 class Convolution(torch.autograd.Function):
@@ -69,8 +69,8 @@ class Convolution(torch.autograd.Function):
         (weight,) = ctx.saved_tensors
         outputs, channels, *kernel = weight.shape
         grad = grad.movedim(2, -1).contiguous()
-        taps = ctx.lists.transposed(prod(kernel) * channels)
-        of_weight = taps.products(grad.view(-1, outputs)).view(*kernel, channels, outputs).permute(3, 2, 0, 1)
+        taps = ctx.lists.scattered(grad.view(-1, outputs), prod(kernel) * channels)
+        of_weight = taps.view(*kernel, channels, outputs).permute(3, 2, 0, 1)
         if not ctx.needs_input_grad[0]:
             return None, of_weight, None, None
         shape = torch.Size((ctx.shape[:2].numel(), *ctx.shape[2:]))
