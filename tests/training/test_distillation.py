@@ -12,6 +12,7 @@ sys.path.insert(0, str(Path(__file__).parents[2] / "toolchain/benchmarks"))
 
 import distillation
 import distillation_cells as catalogue
+import distillation_page
 import distillation_results as results
 from distillation_cells import Cell
 from distillation_results import Row
@@ -103,12 +104,14 @@ def test_the_page_has_means_differences_and_what_is_missing() -> None:
         for cell, accuracy in (("mnist-s", 0.97), ("mnist-t-s", 0.98))
         for seed in (1, 2, 3)
     ]
-    page = results.page(catalogue.every(), rows)
+    page = distillation_page.page(catalogue.every(), rows)
     (line,) = {line for line in page.splitlines() if "`mnist-t-s`" in line}
     assert line.startswith("| T -> S, proposed | 97.46 | 98.20 ± 0.25 | 50.00 ± 0.00 | +1.00 ± 0.00 | 3 | 100 | 2 |")
+    assert "| T -> S less the student alone | -0.54 | +1.00 ± 0.00 | 3 |" in page
+    assert "| Proposed less the best single loss | +0.10 | - | 0 |" in page
     assert "| Full L1 | 96.20 | - |" in page and "Fashion" not in page and "faithful*" not in page
     with pytest.raises(FormatError, match="mnist-s: has rows of several data sets"):
-        results.page(catalogue.every(), [*rows, replace(ROW, set="mine")])
+        distillation_page.page(catalogue.every(), [*rows, replace(ROW, set="mine")])
 
 
 def test_no_two_jobs_train_the_same_teacher_at_once() -> None:

@@ -32,6 +32,7 @@ import numpy as np
 import distillation_cells as catalogue
 import distillation_results as results
 from distillation_cells import Cell
+from distillation_page import page
 from distillation_results import Row
 from snnkd import early_exit, evaluation, netx, pipeline, provenance, trace
 from snnkd.network import IntNet
@@ -245,7 +246,7 @@ def report(cells: dict[str, Cell], out: Path) -> None:
         print(f"{len(every) - len(rows)} rows left out: their cells are gone or their recipes have changed")
     from distillation_plots import draw
 
-    text = results.page(cells, rows, draw(cells, rows, out))
+    text = page(cells, rows, draw(cells, rows, out))
     (out / PAGE).write_text(text, encoding="utf-8")
     print(text)
 

@@ -1,4 +1,4 @@
-"""Results of the benchmark `distillation`: the CSV with a row per cell and seed, the statistics, and the page."""
+"""Results of the benchmark `distillation`: the CSV with a row per cell and seed, and the statistics."""
 
 from __future__ import annotations
 
@@ -12,12 +12,10 @@ from typing import Any, NamedTuple
 
 from scipy import stats
 
-from distillation_cells import SETS, SHOWN, TABLES, VARIANTS, Cell
 from snnkd.errors import FormatError
 from snnkd.files import atomic
 
 CONFIDENCE = 0.95
-NONE = "-"  # in a table: not measured, or nothing to compare
 
 
 @dataclass(frozen=True)
@@ -105,131 +103,3 @@ def paired(rows: Iterable[Row], alone: Iterable[Row]) -> Interval | None:
     other = {(row.set, row.seed): row.accuracy for row in alone}
     differences = [row.accuracy - other[row.set, row.seed] for row in rows if (row.set, row.seed) in other]
     return interval(differences) if differences else None
-
-
-_INTRODUCTION = """# Results of distillation
-
-Written by `python toolchain/benchmarks/distillation.py --report` from [results.csv](results.csv), which has one row per
-cell and seed; the same script trains what is missing. Every cell is a recipe, `snnkd recipes` lists them.
-
-Accuracies are those of the deployed integer network (8 bit weights unless said) on the whole test set, `float` that of
-the training network. Epochs are chosen on validation data; the test set is read once, at the end. All figures are means
-over n seeds with 95 % intervals by Student's t. *To alone* is the difference to the same network trained from the
-labels alone, from the same initial weights and with the same order of images, by pairs of the same seed. Spikes (of all
-neurons) and synops (connections that an event goes through) are per inference of T steps; *early exit* ends inference
-where the network's own rule, chosen on the validation data, says so. The paper's are single figures, and it does not
-say which networks, T, encoding or epochs they are of, so ours are not the same networks.
-"""
-
-_GROUPS = {
-    "lee2022": "Two temperatures, as in Lee et al.",
-    "best": "Students that we recommend",
-    "quick": "Digits, a quick look",
-}
-_TITLES = {"mnist": "MNIST", "fashion-mnist": "Fashion-MNIST", "cifar10": "CIFAR-10"}
-_READINGS = (
-    "Further readings of the paper: *faithful* imitates the teacher without labels, *literal* takes the formulas of "
-    "the spike losses as they are written, where the tables above compare spike counts."
-)
-
-
-def page(cells: dict[str, Cell], rows: list[Row], plots: Sequence[str] = ()) -> str:
-    """docs/results.md as Markdown. rows: those that count; plots: names of the images beside it.
-
-    Raises FormatError where a cell was trained on several data sets, of which there is no mean.
-    """
-    parts = [_INTRODUCTION, *(f"![{Path(name).stem}]({name})\n" for name in plots)]
-    by_cell: dict[str, list[Row]] = {name: [] for name in cells}
-    for row in rows:
-        by_cell[row.cell].append(row)
-    for name, found in by_cell.items():
-        if len(known := sorted({row.set for row in found})) > 1:
-            raise FormatError(f"{name}: has rows of several data sets, {', '.join(known)}: keep those of one of them")
-    for images in SETS:
-        if any(by_cell[name] for name, cell in cells.items() if cell.group == images):
-            parts += _tables(images, cells, by_cell)
-    for group, title in _GROUPS.items():
-        names = [name for name, cell in cells.items() if cell.group == group and by_cell[name]]
-        if names:
-            parts += [f"## {title}\n", _table(names, cells, by_cell)]
-    return "\n".join([*parts, _spent(rows)])
-
-
-def _tables(images: str, cells: dict[str, Cell], by_cell: dict[str, list[Row]]) -> list[str]:
-    """The three tables of the paper, with the cells that are not trained yet, then further readings that are."""
-    known = sorted({row.set for name, cell in cells.items() if cell.group == images for row in by_cell[name]})
-    parts = [f"## {_TITLES[images]}\n", f"Data: {', '.join(f'`{name}`' for name in known)}.\n"]
-    for title, keys in TABLES.items():
-        parts += [f"### {_TITLES[images]}, {title}\n", _table([f"{images}-{key}" for key in keys], cells, by_cell)]
-    further = [f"{images}-{key}-{variant}" for variant in VARIANTS for key in SHOWN]
-    if further := [name for name in further if by_cell.get(name)]:
-        parts += [f"### {_TITLES[images]}, further readings\n", _READINGS + "\n", _table(further, cells, by_cell)]
-    return parts
-
-
-_COLUMNS = (
-    *("", "paper, %", "ours, %", "float, %", "to alone, %", "n", "weights", "T", "spikes", "synops"),
-    *("early exit, %", "spikes", "cell"),
-)
-
-
-def _table(names: list[str], cells: dict[str, Cell], by_cell: dict[str, list[Row]]) -> str:
-    lines = [_line(_COLUMNS), "| --- |" + " ---: |" * (len(_COLUMNS) - 2) + " --- |"]
-    for name in names:
-        cell, rows = cells[name], by_cell[name]
-        paper = NONE if cell.paper is None else f"{cell.paper:.2f}"
-        if not rows:
-            lines.append(_line([cell.label, paper, *[NONE] * (len(_COLUMNS) - 3), f"`{name}`"]))
-            continue
-        difference = paired(rows, by_cell[cell.alone]) if cell.alone else None
-        first = rows[0]
-        lines.append(
-            _line(
-                [
-                    cell.label,
-                    paper,
-                    _percent(interval([row.accuracy for row in rows])),
-                    _percent(interval([row.float_accuracy for row in rows])),
-                    _percent(difference, "+", len(rows)) if difference else NONE,
-                    str(len(rows)),
-                    f"{first.parameters:,}",
-                    str(first.steps),
-                    _number(interval([row.spikes for row in rows])),
-                    _number(interval([row.synops for row in rows])),
-                    *_early_exit(rows),
-                    f"`{name}`",
-                ]
-            )
-        )
-    return "\n".join(lines) + "\n"
-
-
-def _early_exit(rows: list[Row]) -> tuple[str, str]:
-    """Accuracy and spikes with early exit, of the rows where they were measured."""
-    accuracies = [row.exit_accuracy for row in rows if row.exit_accuracy is not None]
-    spikes = [row.exit_spikes for row in rows if row.exit_spikes is not None]
-    if not accuracies or not spikes:
-        return NONE, NONE
-    return _percent(interval(accuracies), of=len(rows)), _number(interval(spikes))
-
-
-def _line(texts: Iterable[str]) -> str:
-    return f"| {' | '.join(texts)} |"
-
-
-def _percent(value: Interval, sign: str = "-", of: int | None = None) -> str:
-    """In percent; with the number of pairs where it is another one than `of`."""
-    shown = f"{100 * value.mean:{sign}.2f}" + ("" if value.half is None else f" ± {100 * value.half:.2f}")
-    return shown if of is None or of == value.n else f"{shown} (n = {value.n})"
-
-
-def _number(value: Interval) -> str:
-    return f"{value.mean:,.0f}" + ("" if value.half is None else f" ± {value.half:,.0f}")
-
-
-def _spent(rows: list[Row]) -> str:
-    seconds: dict[str, float] = {}
-    for row in rows:
-        seconds[row.set] = seconds.get(row.set, 0.0) + row.seconds
-    parts = ", ".join(f"{name} {value / 3600:.2f}" for name, value in sorted(seconds.items()))
-    return f"Hours of training, each on one core: {sum(seconds.values()) / 3600:.2f} ({parts or 'nothing yet'}).\n"
