@@ -101,7 +101,7 @@ class ReadoutRule(Table):
 class EarlyExitRule(Table):
     """Early exit is chosen on the validation data; tolerance: the fraction that it may get wrong in addition."""
 
-    tolerance: float = Field(default=0.001, ge=0, le=1)
+    tolerance: float = Field(default=0.0, ge=0, le=1)
 
 
 class TargetName(Table):
