@@ -13,6 +13,7 @@ from snnkd.simulation.vectors import ACTIVE_COUNTS, ACTIVE_OFFSETS, jit, splat, 
 
 LANES = 8  # float32 in a vector of 256 bits
 WIDE = 4 * LANES  # outputs whose sums stay in registers
+_VECTOR = ir.VectorType(ir.FloatType(), LANES)
 
 
 @intrinsic
@@ -34,35 +35,50 @@ def _look(typing_context, x, at):
     return types.int64(x, at), generate
 
 
+def _entry(context, builder, kinds, arrays, k):
+    """Of entry k of a list: where row indices[k] begins, and values[k] in all lanes, None without a list of values.
+
+    kinds, arrays: of (indices, values), or of (indices,).
+    """
+    found = []
+    for kind, array in zip(kinds, arrays, strict=True):
+        one = builder.load(vector_at(context, builder, kind, array, k, 1), align=4)
+        found.append(builder.extract_element(one, ir.Constant(ir.IntType(32), 0)))
+    index, *value = found
+    row = builder.mul(builder.sext(index, k.type), ir.Constant(k.type, WIDE))
+    return row, splat(builder, value[0], _VECTOR) if value else None
+
+
+def _lanes(context, builder, kind, array, start):
+    """Pointers to the vectors of array[start : start + WIDE]."""
+    places = (builder.add(start, ir.Constant(start.type, lane)) for lane in range(0, WIDE, LANES))
+    return [vector_at(context, builder, kind, array, place, LANES) for place in places]
+
+
+def _plus(builder, total, addend, scale):
+    """total + addend * scale, or total + addend."""
+    if scale is not None:
+        addend = builder.fmul(addend, scale, flags=("contract",))
+    return builder.fadd(total, addend, flags=("contract",))
+
+
 def _sum_rows(weighted):
     """The intrinsic, without a list of values or with one."""
 
     def sum_rows(typing_context, out, at, matrix, base, indices, values, first, last):
         def generate(context, builder, signature, arguments):
-            target, place, source, start, index_array, value_array, low, high = arguments
-            number, vector = place.type, ir.VectorType(ir.FloatType(), LANES)
-            first_lane = ir.Constant(ir.IntType(32), 0)
-            sums = [cgutils.alloca_once(builder, vector) for _ in range(WIDE // LANES)]
+            target, place, source, start, *lists, low, high = arguments
+            sums = [cgutils.alloca_once(builder, _VECTOR) for _ in range(WIDE // LANES)]
             for total in sums:
-                builder.store(ir.Constant(vector, [0.0] * LANES), total)
+                builder.store(ir.Constant(_VECTOR, [0.0] * LANES), total)
             with cgutils.for_range(builder, builder.sub(high, low)) as loop:
                 k = builder.add(low, loop.index)
-                index = builder.load(vector_at(context, builder, indices, index_array, k, 1), align=4)
-                index = builder.sext(builder.extract_element(index, first_lane), number)
-                row = builder.add(start, builder.mul(index, ir.Constant(number, WIDE)))
-                scale = None
-                if weighted:
-                    value = builder.load(vector_at(context, builder, values, value_array, k, 1), align=4)
-                    scale = splat(builder, builder.extract_element(value, first_lane), vector)
-                for lane, total in enumerate(sums):
-                    here = builder.add(row, ir.Constant(number, lane * LANES))
-                    addend = builder.load(vector_at(context, builder, matrix, source, here, LANES), align=4)
-                    if scale is not None:
-                        addend = builder.fmul(addend, scale, flags=("contract",))
-                    builder.store(builder.fadd(builder.load(total), addend, flags=("contract",)), total)
-            for lane, total in enumerate(sums):
-                here = builder.add(place, ir.Constant(number, lane * LANES))
-                builder.store(builder.load(total), vector_at(context, builder, out, target, here, LANES), align=4)
+                row, scale = _entry(context, builder, (indices, values)[: 1 + weighted], lists[: 1 + weighted], k)
+                addends = _lanes(context, builder, matrix, source, builder.add(start, row))
+                for total, addend in zip(sums, addends, strict=True):
+                    builder.store(_plus(builder, builder.load(total), builder.load(addend, align=4), scale), total)
+            for total, goal in zip(sums, _lanes(context, builder, out, target, place), strict=True):
+                builder.store(builder.load(total), goal, align=4)
             return context.get_dummy_value()
 
         return types.void(out, at, matrix, base, indices, values, first, last), generate
@@ -70,39 +86,19 @@ def _sum_rows(weighted):
     return intrinsic(sum_rows)
 
 
-# out[at : at + WIDE] = the sum of values[k] * matrix[base + indices[k] * WIDE :][:WIDE] over first <= k < last, or
-# of matrix[...] alone. All are flat; float32, indices int32.
-_sum_weighted, _sum_plain = _sum_rows(True), _sum_rows(False)
-
-
 def _add_row(weighted):
     """The intrinsic, without a list of values or with one."""
 
     def add_row(typing_context, out, base, matrix, at, indices, values, first, last):
         def generate(context, builder, signature, arguments):
-            target, start, source, place, index_array, value_array, low, high = arguments
-            number, vector = place.type, ir.VectorType(ir.FloatType(), LANES)
-            first_lane = ir.Constant(ir.IntType(32), 0)
-            row = []
-            for lane in range(WIDE // LANES):
-                here = builder.add(place, ir.Constant(number, lane * LANES))
-                row.append(builder.load(vector_at(context, builder, matrix, source, here, LANES), align=4))
+            target, start, source, place, *lists, low, high = arguments
+            addends = [builder.load(lane, align=4) for lane in _lanes(context, builder, matrix, source, place)]
             with cgutils.for_range(builder, builder.sub(high, low)) as loop:
                 k = builder.add(low, loop.index)
-                index = builder.load(vector_at(context, builder, indices, index_array, k, 1), align=4)
-                index = builder.sext(builder.extract_element(index, first_lane), number)
-                sums = builder.add(start, builder.mul(index, ir.Constant(number, WIDE)))
-                scale = None
-                if weighted:
-                    value = builder.load(vector_at(context, builder, values, value_array, k, 1), align=4)
-                    scale = splat(builder, builder.extract_element(value, first_lane), vector)
-                for lane, addend in enumerate(row):
-                    here = builder.add(sums, ir.Constant(number, lane * LANES))
-                    total = vector_at(context, builder, out, target, here, LANES)
-                    if scale is not None:
-                        addend = builder.fmul(addend, scale, flags=("contract",))
-                    made = builder.fadd(builder.load(total, align=4), addend, flags=("contract",))
-                    builder.store(made, total, align=4)
+                row, scale = _entry(context, builder, (indices, values)[: 1 + weighted], lists[: 1 + weighted], k)
+                totals = _lanes(context, builder, out, target, builder.add(start, row))
+                for total, addend in zip(totals, addends, strict=True):
+                    builder.store(_plus(builder, builder.load(total, align=4), addend, scale), total, align=4)
             return context.get_dummy_value()
 
         return types.void(out, base, matrix, at, indices, values, first, last), generate
@@ -110,8 +106,10 @@ def _add_row(weighted):
     return intrinsic(add_row)
 
 
-# out[base + indices[k] * WIDE :][:WIDE] += values[k] * matrix[at:][:WIDE] for first <= k < last, or without
-# the factor.
+# Arrays are flat; float32, indices int32; k runs over first <= k < last; plain is without the factor values[k].
+# _sum: out[at : at + WIDE] = the sum of values[k] * matrix[base + indices[k] * WIDE :][:WIDE].
+# _add: out[base + indices[k] * WIDE :][:WIDE] += values[k] * matrix[at : at + WIDE].
+_sum_weighted, _sum_plain = _sum_rows(True), _sum_rows(False)
 _add_weighted, _add_plain = _add_row(True), _add_row(False)
 
 
