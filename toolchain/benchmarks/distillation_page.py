@@ -27,10 +27,17 @@ core while the other one was busy, teachers included that no other cell had trai
 figures, and it does not say which networks, T, encoding or epochs they are of, so ours are not the same networks.
 """
 
-_GROUPS = {
-    "lee2022": "Two temperatures, as in Lee et al.",
-    "best": "Students that we recommend",
-    "quick": "Digits, a quick look",
+_GROUPS = {  # title and text
+    "lee2022": (
+        "Two temperatures, as in Lee et al.",
+        "The student's temperature is 2. The teacher's is the same, or 4 (*two temperatures*), or what the row says; the "
+        "line in the plot of spikes joins them.",
+    ),
+    "best": (
+        "Students that we recommend",
+        "Each is one command, such as `snnkd train best/mnist-conv --data-root DIR`.",
+    ),
+    "quick": ("Digits, a quick look", "Of the benchmark's `--quick`."),
 }
 _TITLES = {"mnist": "MNIST", "fashion-mnist": "Fashion-MNIST", "cifar10": "CIFAR-10"}
 _READINGS = (
@@ -67,10 +74,10 @@ def page(cells: dict[str, Cell], rows: list[Row], plots: Sequence[str] = ()) -> 
     for images in SETS:
         if any(by_cell[name] for name, cell in cells.items() if cell.group == images):
             parts += _tables(images, cells, by_cell)
-    for group, title in _GROUPS.items():
+    for group, (title, text) in _GROUPS.items():
         names = [name for name, cell in cells.items() if cell.group == group and by_cell[name]]
         if names:
-            parts += [f"## {title}\n", _table(names, cells, by_cell)]
+            parts += [f"## {title}\n", f"{text}\n", _table(names, cells, by_cell)]
     return "\n".join([*parts, _spent(rows)])
 
 
