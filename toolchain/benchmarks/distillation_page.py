@@ -30,8 +30,8 @@ figures, and it does not say which networks, T, encoding or epochs they are of, 
 _GROUPS = {  # title and text
     "lee2022": (
         "Two temperatures, as in Lee et al.",
-        "The student's temperature is 2. The teacher's is the same, or 4 (*two temperatures*), or what the row says; the "
-        "line in the plot of spikes joins them.",
+        "The student's temperature is 2. The teacher's is the same, or 4 (*two temperatures*), or what the row says; "
+        "the line in the plot of spikes joins them.",
     ),
     "best": (
         "Students that we recommend",
@@ -44,7 +44,6 @@ _READINGS = (
     "Further readings of the paper: *faithful* imitates the teacher without labels, *literal* takes the formulas of "
     "the spike losses as they are written, where the tables above compare spike counts."
 )
-
 
 # What the paper's tables say beyond their figures: each first cell is above the best of the others there, or below it.
 _SINGLE = ("t-s-l1", "t-s-l2", "t-s-kl", "t-s-sl1", "t-s-sl2")
