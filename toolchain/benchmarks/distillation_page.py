@@ -25,6 +25,7 @@ neurons) and synops (connections that an event goes through) are per inference o
 where the network's own rule, chosen on the validation data, says so. *Minutes* are of training the slowest seed on one
 core while the other one was busy, teachers included that no other cell had trained before. The paper's are single
 figures, and it does not say which networks, T, encoding or epochs they are of, so ours are not the same networks.
+`cifar10-jpeg` is CIFAR-10 with its images encoded again as JPEG.
 """
 
 _GROUPS = {  # title and text
@@ -126,7 +127,7 @@ def _table(names: list[str], cells: dict[str, Cell], by_cell: dict[str, list[Row
         lines.append(
             _line(
                 [
-                    cell.label,
+                    cell.label if first.set in SETS or cell.group in SETS else f"{cell.label} (`{first.set}`)",
                     paper,
                     _percent(interval([row.accuracy for row in rows])),
                     _percent(interval([row.float_accuracy for row in rows])),

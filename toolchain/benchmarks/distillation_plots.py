@@ -11,7 +11,7 @@ matplotlib.use("svg")
 
 import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
-from matplotlib.ticker import FuncFormatter, MaxNLocator
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
 from distillation_cells import VARIANTS, Cell
 from distillation_results import Row, interval
@@ -54,9 +54,9 @@ def _spikes(axes: Axes, found: dict[str, list[Row]], cells: dict[str, Cell]) -> 
     if curve:
         axes.plot(*zip(*sorted(curve), strict=True), color="0.5", linewidth=0.8, zorder=0)
     axes.set_xscale("log")
-    for which in (axes.xaxis.set_major_formatter, axes.xaxis.set_minor_formatter):
-        which(FuncFormatter(lambda spikes, _: f"{spikes:g}"))
-    axes.tick_params(axis="x", which="both", labelrotation=45)
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda spikes, _: f"{spikes:g}"))
+    axes.xaxis.set_minor_locator(NullLocator())
     axes.set_xlabel("spikes per inference")
 
 
