@@ -109,7 +109,7 @@ def test_the_page_has_means_differences_and_what_is_missing() -> None:
     assert line.startswith("| T -> S, proposed | 97.46 | 98.20 ± 0.25 | 50.00 ± 0.00 | +1.00 ± 0.00 | 3 | 100 | 2 |")
     assert "| T -> S less the student alone | -0.54 | +1.00 ± 0.00 | 3 |" in page
     assert "| Proposed less the best single loss | +0.10 | - | 0 |" in page
-    assert "| Full L1 | 96.20 | - |" in page and "Fashion" not in page and "faithful*" not in page
+    assert "| Full L1 | 96.20 | - |" in page and "## Fashion-MNIST" not in page and "faithful*" not in page
     with pytest.raises(FormatError, match="mnist-s: has rows of several data sets"):
         distillation_page.page(catalogue.every(), [*rows, replace(ROW, set="mine")])
 
