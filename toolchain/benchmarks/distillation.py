@@ -34,9 +34,7 @@ import distillation_results as results
 from distillation_cells import Cell
 from distillation_page import page
 from distillation_results import Row
-from snnkd import early_exit, evaluation, netx, pipeline, provenance, trace
-from snnkd.network import IntNet
-from snnkd.readout import EarlyExit
+from snnkd import evaluation, netx, pipeline, provenance
 from snnkd.recipe import Recipe
 from snnkd.recipe_lineage import lineage
 
@@ -135,7 +133,11 @@ def work(job: Job, runs: Path, data_root: Path | None) -> Row:
         on_batch=orphaned,
         on_epoch=epochs.append,
     )
-    net = netx.load(result["net"])
+    net, rule = netx.load(result["net"]), result["early_exit"]
+    test, encoder = pipeline.load_data(job.plan, data_root).test, job.plan.encoder()
+    profile = evaluation.profile(net, encoder.encode(test.images, np.arange(len(test))))
+    layers = [layer for layer in profile["layers"] if layer["name"] != "input"]
+    spikes, synops = (sum(layer[key] for layer in layers) / len(test) for key in ("spikes", "synops"))
     return Row(
         cell=job.cell.name,
         set=result["data_set"],
@@ -144,39 +146,17 @@ def work(job: Job, runs: Path, data_root: Path | None) -> Row:
         parameters=result["parameters"],
         float_accuracy=result["accuracy"]["float"],
         accuracy=result["accuracy"]["integer"],
-        **measure(net, job.plan, data_root),
+        spikes=spikes,
+        synops=synops,
+        by_step=[round(accuracy, 6) for accuracy in result["by_step"]],
+        exit_accuracy=rule["accuracy"] if rule else result["accuracy"]["integer"],
+        exit_spikes=profile["early_exit"]["spikes"] if rule else spikes,
         epochs=job.plan.chain[job.plan.student].epochs,
         seconds=round(sum(row["seconds"] for row in epochs if row["stage"] not in result["reused"]), 1),
         git=provenance.git_revision() or "",
         date=datetime.now(timezone.utc).strftime("%Y-%m-%d"),
         recipe=catalogue.digest(job.plan),
     )
-
-
-def measure(net: IntNet, plan: Recipe, data_root: Path | None) -> dict[str, Any]:
-    """spikes, synops, by_step, exit_accuracy and exit_spikes of a `Row`."""
-    test, encoder = pipeline.load_data(plan, data_root).test, plan.encoder()
-    rule = net.early_exit or EarlyExit(0, encoder.steps)  # without one, a run ends with its last step
-    spikes = synops = exit_right = exit_spikes = 0
-    right = np.zeros(encoder.steps, dtype=np.int64)
-    for start in range(0, len(test), evaluation.BLOCK):
-        indices = np.arange(start, min(start + evaluation.BLOCK, len(test)))
-        run = evaluation.simulate(net, encoder.encode(test.images[indices], indices))
-        course, labels = evaluation.course(net, run), test.labels[indices]
-        classes, ends = early_exit.stops(course, rule)
-        counts = [one for one in trace.count(net, run) if one.name != "input"]
-        spikes += sum(one.spikes for one in counts)
-        synops += sum(one.synops for one in counts)
-        exit_spikes += sum(one.spikes for one in trace.count(net, early_exit.cut(run, ends)) if one.name != "input")
-        exit_right += int((classes == labels).sum())
-        right += (course.classes == labels[:, None]).sum(axis=0)
-    return {
-        "spikes": spikes / len(test),
-        "synops": synops / len(test),
-        "by_step": [round(float(count) / len(test), 6) for count in right],
-        "exit_accuracy": exit_right / len(test),
-        "exit_spikes": exit_spikes / len(test),
-    }
 
 
 def _train(jobs: list[Job], csv: Path, options: argparse.Namespace) -> list[str]:
