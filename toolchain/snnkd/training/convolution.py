@@ -10,8 +10,6 @@ is made in parts that do not depend on the number of threads, so that every bit 
 from __future__ import annotations
 
 import itertools
-from functools import lru_cache
-from math import prod
 from typing import Any
 
 import numpy as np
@@ -24,6 +22,7 @@ from torch.autograd.function import once_differentiable
 
 from snnkd.simulation.threads import spread
 from snnkd.simulation.vectors import jit, splat, vector_at
+from snnkd.training import memory
 
 _LANES = 8  # float32 in a vector of 256 bits
 _CHUNK = 64  # images of a part of the weights' gradient
@@ -63,25 +62,9 @@ def _channels_last(x: torch.Tensor, padding: list[int]) -> torch.Tensor:
     return x if x[0, 0].is_contiguous() else x.contiguous()
 
 
-def _memory(images: torch.Tensor) -> tuple[np.ndarray, np.ndarray]:
-    """The memory from the first image on, and where in it each image (t, n) begins."""
-    (steps, samples, *size), (step, sample, *_) = images.shape, images.stride()
-    length = (steps - 1) * step + (samples - 1) * sample + prod(size)
-    return images.as_strided((length,), (1,)).numpy(), _places((steps, step), (samples, sample))
-
-
 def _in_lanes(a: torch.Tensor) -> torch.Tensor:
     """Contiguous, its last axis filled up with zeros to whole vectors."""
     return F.pad(a, (0, -a.shape[-1] % _LANES)).contiguous() if a.shape[-1] % _LANES else a.contiguous()
-
-
-@lru_cache(maxsize=64)
-def _places(*axes: tuple[int, int]) -> np.ndarray:
-    """Where the elements of an array are in memory, its axes given as (length, distance); not to be written to."""
-    places = np.zeros(1, np.int64)
-    for length, distance in axes:
-        places = np.add.outer(places, np.arange(length) * distance).reshape(-1)
-    return places
 
 
 def _forward(images: torch.Tensor, weight: torch.Tensor, stride: list[int]) -> torch.Tensor:
@@ -90,9 +73,9 @@ def _forward(images: torch.Tensor, weight: torch.Tensor, stride: list[int]) -> t
     kernels = _in_lanes(weight.permute(2, 3, 1, 0).flatten(0, 2))
     size = (high - kernel_h) // stride[0] + 1, (wide - kernel_w) // stride[1] + 1
     made = torch.empty(steps * samples, *size, kernels.shape[1])
-    pixels = _places((size[0], stride[0] * row), (size[1], stride[1] * channels))
-    taps = _places((kernel_h, row), (kernel_w * channels, 1))
-    arguments = (*_memory(images), pixels, taps, kernels.numpy(), made.flatten(1, 2).numpy())
+    pixels = memory.places((size[0], stride[0] * row), (size[1], stride[1] * channels))
+    taps = memory.places((kernel_h, row), (kernel_w * channels, 1))
+    arguments = (*memory.rows(images), pixels, taps, kernels.numpy(), made.flatten(1, 2).numpy())
     spread(_convolve, len(made), arguments, torch.get_num_threads())
     made = made if outputs == made.shape[-1] else made[..., :outputs].contiguous()
     return made.unflatten(0, (steps, samples)).movedim(-1, 2)
@@ -103,10 +86,10 @@ def _weight_gradient(images: torch.Tensor, grad: torch.Tensor, shape: torch.Size
     outputs, channels, kernel_h, kernel_w = shape
     (_, high, wide, _), row = grad.shape, images.shape[3] * channels
     grad = _in_lanes(grad)
-    pixels = _places((high, stride[0] * row), (wide, stride[1] * channels))
-    taps = _places((kernel_h, row), (kernel_w * channels, 1))
+    pixels = memory.places((high, stride[0] * row), (wide, stride[1] * channels))
+    taps = memory.places((kernel_h, row), (kernel_w * channels, 1))
     parts = np.empty((-(-len(grad) // _CHUNK), len(taps), grad.shape[-1]), np.float32)
-    arguments = (*_memory(images), pixels, taps, grad.flatten(1, 2).numpy(), parts)
+    arguments = (*memory.rows(images), pixels, taps, grad.flatten(1, 2).numpy(), parts)
     spread(_correlate, len(parts), arguments, torch.get_num_threads())
     whole = torch.from_numpy(parts.sum(axis=0)).view(kernel_h, kernel_w, channels, -1)
     return whole[..., :outputs].permute(3, 2, 0, 1)
@@ -131,7 +114,7 @@ def _input_gradient(
     row = (wide + 2 * left) * channels
     kernels = _in_lanes(weight.detach().permute(2, 0, 3, 1).flatten(2))  # (kH, O, kW C)
     made = torch.empty(len(grad), high, wide, channels)
-    pixels = _places((grad.shape[2], stride[0] * row), (grad.shape[3], stride[1] * channels))
+    pixels = memory.places((grad.shape[2], stride[0] * row), (grad.shape[3], stride[1] * channels))
     image = (top, left * channels, row, (high + 2 * top) * row)
     arguments = (grad.movedim(1, -1).contiguous().flatten(1, 2).numpy(), kernels.numpy(), pixels, image)
     spread(_transpose, len(made), (*arguments, made.flatten(2).numpy()), torch.get_num_threads())

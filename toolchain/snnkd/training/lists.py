@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 
 from snnkd.simulation.threads import spread
+from snnkd.training import memory
 from snnkd.training.list_kernels import LANES, WIDE, fetch, fetch_patches, list_patches, list_rows, multiply, scatter
 
 
@@ -31,7 +32,7 @@ class Lists:
     def of_rows(cls, x: torch.Tensor) -> Lists:
         """Of (T, N, I): T N rows."""
         rows, inputs = x.shape[:2].numel(), x.shape[2]
-        flat, starts = _memory(x)
+        flat, starts = memory.rows(x)
         begins = np.arange(rows) * inputs
         ends, indices = np.empty_like(begins), np.empty(x.numel() + LANES, np.int32)  # written by whole vectors
         threads = torch.get_num_threads()
@@ -46,7 +47,7 @@ class Lists:
         """Of (T, N, H, W, C), images without gaps: T N H' W' rows of kH kW C, what each output pixel sees."""
         images, (high, wide, channels) = x.shape[:2].numel(), x.shape[2:]
         size, taps = reach((high, wide), kernel, stride, padding), prod(kernel) * channels
-        flat, starts = _memory(x)
+        flat, starts = memory.rows(x)
         begins, ends = np.empty((2, images * prod(size)), np.int64)
         indices = np.empty(len(begins) * taps + LANES, np.int32)  # few of them are touched
         geometry = tuple(np.array(pair) for pair in ((high, wide, channels), size, kernel, stride, padding))
@@ -85,10 +86,3 @@ def _tiled(matrix: torch.Tensor) -> torch.Tensor:
 def reach(size: Sequence[int], kernel: Sequence[int], stride: Sequence[int], padding: Sequence[int]) -> list[int]:
     """[H', W'] of a convolution."""
     return [(n + 2 * p - k) // s + 1 for n, k, s, p in zip(size, kernel, stride, padding, strict=True)]
-
-
-def _memory(x: torch.Tensor) -> tuple[np.ndarray, np.ndarray]:
-    """The memory of x (T, N, ...), whose rows x[t, n] have no gaps, and where in it each of them begins."""
-    (steps, samples, *rest), (step, sample, *_) = x.shape, x.stride()
-    starts = np.add.outer(np.arange(steps) * step, np.arange(samples) * sample).reshape(-1)
-    return x.as_strided((int(starts[-1]) + prod(rest),), (1,)).numpy(), starts

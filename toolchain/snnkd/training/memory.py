@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+from math import prod
+
+import numpy as np
 import torch
 
 
@@ -27,3 +31,20 @@ def flat(a: torch.Tensor, leading: int = 1) -> torch.Tensor:
     """(D, M) view of a dense tensor (D, N, ...), (M,) with leading = 0, in the order of memory."""
     count = a.shape[leading:].numel()
     return a.as_strided((*a.shape[:leading], count), (*(count,) * leading, 1))
+
+
+def rows(x: torch.Tensor) -> tuple[np.ndarray, np.ndarray]:
+    """The memory of x (T, N, ...) on the CPU, whose rows x[t, n] have no gaps, from the first on, and where in it each
+    row begins (see `places`)."""
+    (steps, samples, *size), (step, sample, *_) = x.shape, x.stride()
+    length = (steps - 1) * step + (samples - 1) * sample + prod(size)
+    return x.as_strided((length,), (1,)).numpy(), places((steps, step), (samples, sample))
+
+
+@lru_cache(maxsize=64)
+def places(*axes: tuple[int, int]) -> np.ndarray:
+    """Where the elements of an array are in memory, its axes given as (length, distance); not to be written to."""
+    found = np.zeros(1, np.int64)
+    for length, distance in axes:
+        found = np.add.outer(found, np.arange(length) * distance).reshape(-1)
+    return found
