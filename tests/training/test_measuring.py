@@ -15,7 +15,7 @@ from snnkd.network import IntNet
 from snnkd.readout import Readout
 from snnkd.training.blocks import Network
 from snnkd.training.feed import Feed
-from snnkd.training.measuring import float_accuracy, measure, warnings
+from snnkd.training.measuring import measure, measure_training, warnings
 from snnkd.training.quantization import to_intnet
 
 IMAGES = evaluation.BLOCK + 20  # a second, smaller block
@@ -52,7 +52,7 @@ def test_the_integer_network_does_what_the_training_network_does(plan: str, enco
     validation, readout = feed(ENCODINGS[encoding]), Readout(ties=ties)
     network, net = networks(plan, validation, readout)
     measured = measure(net, validation)
-    assert measured.accuracy == float_accuracy(network, validation, readout)
+    assert measured == measure_training(network, validation, readout)
     with torch.no_grad():
         layers = network(validation.batch(np.arange(IMAGES))[0]).layers
     for k, (spikes, block) in enumerate(zip(layers, network.layers, strict=True)):

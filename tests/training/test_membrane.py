@@ -23,7 +23,7 @@ from snnkd.training.cuba import Neuron
 from snnkd.training.dynamics import S_SCALE
 from snnkd.training.feed import Feed
 from snnkd.training.losses import cross_entropy
-from snnkd.training.measuring import float_accuracy, measure, warnings
+from snnkd.training.measuring import measure, measure_training, warnings
 from snnkd.training.quantization import to_intnet
 from snnkd.training.start import start_from
 from snnkd.training.teachers import Teacher
@@ -111,7 +111,7 @@ def test_the_integer_network_does_what_the_training_network_does(layers, kind, b
     increments = np.diff(last.v, axis=1, prepend=0).transpose(1, 2, 0) / S_SCALE / float(made.readout_unit)
     np.testing.assert_allclose(output.sat.detach().numpy(), increments, rtol=1e-6)
     assert not output.layers[-1].any()
-    assert measure(net, on).accuracy == float_accuracy(made, on, MEMBRANE)
+    assert measure(net, on).accuracy == measure_training(made, on, MEMBRANE).accuracy
     assert net.layers[-1].neuron.threshold == THRESHOLD_LIMIT
 
 

@@ -21,7 +21,7 @@ from snnkd.recipe_tables import Distil, Label, Neuron, Optimizer, Prune, Rate, S
 from snnkd.training import checkpoint
 from snnkd.training.blocks import Network
 from snnkd.training.feed import Feed
-from snnkd.training.measuring import float_accuracy
+from snnkd.training.measuring import measure_training
 from snnkd.training.memory import flat
 from snnkd.training.quantization import to_intnet
 from snnkd.training.trainer import Training
@@ -98,7 +98,7 @@ def test_learns_a_tiny_problem(tmp_path, kind, label):
     history = run.progress.history
     assert [row["epoch"] for row in history] == list(range(1, 9))
     assert history[-1]["loss"] < 0.7 * history[0]["loss"]
-    assert float_accuracy(network, run.validation, run.readout) > 0.8
+    assert measure_training(network, run.validation, run.readout).accuracy > 0.8
     assert not network.training
 
 
@@ -120,7 +120,7 @@ def test_each_epoch_is_judged_by_the_integer_network_which_is_as_good_as_the_tra
 
     def on_epoch(row: dict) -> None:
         found.append(row["validation.integer"])
-        expected.append(float_accuracy(run.network, run.validation, run.readout))
+        expected.append(measure_training(run.network, run.validation, run.readout).accuracy)
 
     run.on_epoch = on_epoch
     run.run()
@@ -176,7 +176,7 @@ def test_keeps_the_epoch_that_was_best_on_validation_data(tmp_path):
         best = max(accuracies)
         last_of_equals = 10 - accuracies[::-1].index(best)
         assert (run.progress.best_epoch, run.progress.best_accuracy) == (last_of_equals, best)
-        assert float_accuracy(network, run.validation, run.readout) == best
+        assert measure_training(network, run.validation, run.readout).accuracy == best
         assert equal(weights(fresh(noise).restore()), weights(network))
         found.append(last_of_equals)
         if last_of_equals < 10:

@@ -199,10 +199,10 @@ def _evaluated(context: Context, name: str, test: Feed) -> tuple[dict[str, Any],
         return {**row, "accuracy": {"float": None, "integer": measuring.measure(net, test).accuracy}}, []
     network = context.chain.load(name)
     net = _deployed(context, name, network)
-    integer, trained = measuring.measure(net, test), measuring.float_accuracy(network, test, net.readout)
+    integer, trained = measuring.measure(net, test), measuring.measure_training(network, test, net.readout)
     row = {"network": context.chain.plan(name).name, "kind": "snn", "parameters": net.parameters}
     told = [text for _, text in measuring.warnings(integer.activity, "the test images")]
-    return {**row, "neurons": net.neurons, "accuracy": {"float": trained, "integer": integer.accuracy}}, told
+    return {**row, "neurons": net.neurons, "accuracy": {"float": trained.accuracy, "integer": integer.accuracy}}, told
 
 
 def export(context: Context) -> dict[str, Any]:

@@ -100,8 +100,7 @@ def _modules(layer: Plan, shape: Shape, last: bool) -> list[torch.nn.Module]:
 def images(feed: Feed, indices: np.ndarray, number: int = 0) -> torch.Tensor:
     """Images (B, C, H, W) float32 in [0, 1], channels last in memory: variant `number` of those at `indices`, which
     are the very images that a spiking network reads as events."""
-    made = torch.from_numpy(feed.images(indices, number)).to(feed.device)
-    return made.to(torch.float32, memory_format=torch.channels_last).div_(255)
+    return feed.pixels(indices, number).to(torch.float32, memory_format=torch.channels_last).div_(255)
 
 
 @dataclass(kw_only=True)

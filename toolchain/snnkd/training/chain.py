@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -51,7 +52,7 @@ class Chain:
                 continue
             training = self._training(name, learned)
             training.on_batch, training.on_epoch = on_batch, on_epoch
-            with torch_threads(1):  # a batch is cut into parts instead
+            with torch_threads(1), _repeatable():  # a batch is cut into parts instead
                 learned[name] = training.run(resume)
 
     def take_over(self, names: list[str], runs: Path) -> dict[str, Path]:
@@ -173,6 +174,17 @@ class Chain:
         """Digest of all that determines a stage's result: a checkpoint with another one is refused."""
         known = lineage(self.recipe, name, stage)
         return provenance.digest({**known, "seed": self._seed(name), "digest": self.data.digest})
+
+
+@contextlib.contextmanager
+def _repeatable() -> Iterator[None]:
+    """The same bits from cuDNN in every run."""
+    before = torch.backends.cudnn.deterministic
+    torch.backends.cudnn.deterministic = True
+    try:
+        yield
+    finally:
+        torch.backends.cudnn.deterministic = before
 
 
 def pick_device(name: str) -> torch.device:

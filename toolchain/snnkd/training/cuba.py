@@ -136,6 +136,12 @@ class Neuron(_lava.Neuron):
         self.register_buffer("v_th_mantissa", torch.tensor(0, dtype=torch.int32))
         self.set_threshold(int(threshold * W_SCALE))  # cut off, as SLAYER does
 
+    def _apply(self, fn, recurse=True):  # pyright: ignore
+        """Takes the states to another device, and leaves decays and threshold in the host's memory: each step reads
+        them, which would wait for the device."""
+        self.current_state, self.voltage_state = fn(self.current_state), fn(self.voltage_state)
+        return self
+
     @property
     def threshold(self) -> float:
         """Threshold in SLAYER's units, vThMant / 64."""

@@ -13,9 +13,10 @@ from snnkd import recipe_tables
 from snnkd.augmentation import variant
 from snnkd.datasets import Split
 from snnkd.encoding import Encoding
-from snnkd.training.store import SpikeStore
+from snnkd.training.store import DeviceStore, SpikeStore
 
 _STORED = 1 << 30  # bytes of encoded events that may be kept
+_ON_DEVICE = 3 << 29  # the same of pixels, and of graded events, in the memory of another device
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,12 @@ class Feed:
         options = {"shift": self.augment.shift, "flip": self.augment.flip, "seed": self.seed}
         return variant(images, indices, number, **options)
 
+    def pixels(self, indices: np.ndarray, number: int = 0) -> torch.Tensor:
+        """`images` on the feed's device."""
+        if self._pixels is None:
+            return torch.from_numpy(self.images(indices, number)).to(self.device)
+        return self._pixels.read(indices, number).movedim(-1, 1)
+
     def batch(self, indices: np.ndarray, number: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
         """Events (B, T, C, H, W) float32 and labels (B,) int64 of variant `number` of the images at `indices`.
 
@@ -57,6 +64,8 @@ class Feed:
         channels, high, wide = self.split.images.shape[1:]
         if self._store is not None:
             flat = self._store.read(indices, number).to(self.device)
+        elif self._graded is not None:
+            flat = self._graded.read(indices, number)[None].float()
         else:
             events = self.events(indices, number)
             distinct = events[:, :1] if events.strides[1] == 0 else events
@@ -64,6 +73,25 @@ class Feed:
         events = flat.view(len(flat), len(indices), high, wide, channels).movedim(-1, 2).transpose(0, 1)
         labels = torch.from_numpy(self.split.labels[indices]).to(self.device)
         return events.expand(-1, self.encoding.steps, -1, -1, -1), labels
+
+    @cached_property
+    def _pixels(self) -> DeviceStore | None:
+        if self.device.type == "cpu":
+            return None
+        return DeviceStore(len(self), self._channels_last, self.device, _ON_DEVICE)
+
+    @cached_property
+    def _graded(self) -> DeviceStore | None:
+        """Events that are the same at all steps."""
+        if self.device.type == "cpu" or self.encoding.kind != "direct":
+            return None
+        return DeviceStore(len(self), self._still_events, self.device, _ON_DEVICE)
+
+    def _channels_last(self, indices: np.ndarray, number: int) -> np.ndarray:
+        return np.ascontiguousarray(self.images(indices, number).transpose(0, 2, 3, 1))
+
+    def _still_events(self, indices: np.ndarray, number: int) -> np.ndarray:
+        return np.ascontiguousarray(self.events(indices, number)[:, 0].transpose(0, 2, 3, 1))
 
     @cached_property
     def _store(self) -> SpikeStore | None:

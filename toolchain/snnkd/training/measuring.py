@@ -41,26 +41,55 @@ class Measured:
 
 def measure(net: IntNet, feed: Feed) -> Measured:
     """Accuracy and activity of an integer network; in blocks, so that memory does not grow with the split."""
-    if not len(feed):
-        return Measured(0.0, [], [], [], [])
-    correct, overflows = 0, np.zeros(len(net.layers), dtype=np.int64)
-    fired = [np.zeros(prod(layer.shape), dtype=np.int64) for layer in net.layers]
+    totals = _Totals([prod(layer.shape) for layer in net.layers])
     for indices in feed.blocks(evaluation.BLOCK):
         trace = evaluation.simulate(net, feed.events(indices))
-        correct += int((trace.classes(net) == feed.split.labels[indices]).sum())
-        for spikes, layer in zip(fired, trace.layers, strict=True):
+        totals.correct += int((trace.classes(net) == feed.split.labels[indices]).sum())
+        for number, layer in enumerate(trace.layers):
             per_sample = layer.spikes.sum(axis=1, dtype=np.uint16)  # an encoding has 4096 steps at most
-            spikes += per_sample.sum(axis=0, dtype=np.int64).reshape(-1)
-        overflows += [layer.overflows + layer.saturations for layer in trace.layers]
-    opportunities = len(feed) * feed.encoding.steps
-    meant = fired[:-1] if net.readout.kind == "membrane" else fired
-    return Measured(
-        correct / len(feed),
-        [float(spikes.mean()) / opportunities for spikes in fired],
-        [float((spikes == 0).mean()) for spikes in meant],
-        [float((spikes == opportunities).mean()) for spikes in meant],
-        overflows.tolist(),
-    )
+            totals.spikes[number] += per_sample.sum(axis=0, dtype=np.int64).reshape(-1)
+            totals.overflows[number] += layer.overflows + layer.saturations
+    return totals.measured(feed, net.readout)
+
+
+@torch.no_grad()
+def measure_training(network: Network, feed: Feed, readout: Readout) -> Measured:
+    """The same of the training network, on the feed's device: `measure` of its integer network gives the same."""
+    network.eval()
+    totals: _Totals | None = None
+    for indices in feed.blocks():
+        events, labels = feed.batch(indices)
+        output = network(events)
+        counts = output.layers[-1].sum(dim=0).long().cpu().numpy()
+        v = (output.v_last * S_SCALE).long().cpu().numpy()
+        totals = totals or _Totals([spikes[0, 0].numel() for spikes in output.layers])
+        totals.correct += int((readout.classify(counts, v) == labels.cpu().numpy()).sum())
+        for number, (spikes, block) in enumerate(zip(output.layers, network.layers, strict=True)):
+            totals.spikes[number] += spikes.sum(dim=(0, 1)).long().flatten().cpu().numpy()
+            totals.overflows[number] += block.neuron.overflows + block.neuron.saturations
+    return (totals or _Totals([])).measured(feed, readout)
+
+
+class _Totals:
+    """Sums over the blocks of a split. correct: images; by layer: spikes of each neuron (neurons,), and overflows."""
+
+    def __init__(self, neurons: list[int]):
+        self.correct = 0
+        self.spikes = [np.zeros(count, dtype=np.int64) for count in neurons]
+        self.overflows = [0] * len(neurons)
+
+    def measured(self, feed: Feed, readout: Readout) -> Measured:
+        if not len(feed):
+            return Measured(0.0, [], [], [], [])
+        opportunities = len(feed) * feed.encoding.steps
+        meant = self.spikes[:-1] if readout.kind == "membrane" else self.spikes
+        return Measured(
+            self.correct / len(feed),
+            [float(spikes.mean()) / opportunities for spikes in self.spikes],
+            [float((spikes == 0).mean()) for spikes in meant],
+            [float((spikes == opportunities).mean()) for spikes in meant],
+            self.overflows,
+        )
 
 
 def chosen_exit(net: IntNet, feed: Feed, tolerance: float) -> EarlyExit | None:
@@ -84,20 +113,6 @@ def by_step(net: IntNet, feed: Feed) -> dict[str, Any]:
 
 def _course(net: IntNet, feed: Feed) -> Course:
     return evaluation.courses(net, (feed.events(indices) for indices in feed.blocks(evaluation.BLOCK)))
-
-
-@torch.no_grad()
-def float_accuracy(network: Network, feed: Feed, readout: Readout) -> float:
-    """Accuracy of the training network itself."""
-    network.eval()
-    correct = 0
-    for indices in feed.blocks():
-        events, labels = feed.batch(indices)
-        output = network(events)
-        counts = output.layers[-1].sum(dim=0).long().cpu().numpy()
-        v = (output.v_last * S_SCALE).long().cpu().numpy()
-        correct += int((readout.classify(counts, v) == labels.cpu().numpy()).sum())
-    return correct / max(len(feed), 1)
 
 
 def warnings(activity: Mapping[str, Any], data: str) -> Iterator[tuple[str, str]]:

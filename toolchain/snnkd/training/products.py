@@ -9,7 +9,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 
-from snnkd.training import convolution, slayer, sparse
+from snnkd.training import convolution, exact, slayer, sparse
 
 Block = slayer.block.cuba.Conv | slayer.block.cuba.Dense
 
@@ -49,5 +49,6 @@ def _conv(synapse: Any, x: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
     if plain and x.shape[2] < _FEW:
         return convolution.Conv.apply(x, weight, stride, padding)  # pyright: ignore[reportReturnType]
     images = x.flatten(0, 1).contiguous(memory_format=torch.channels_last)
-    a = F.conv2d(images, weight, None, stride, padding, dilation, synapse.groups)
+    convolve = F.conv2d if x.device.type == "cpu" else exact.convolution
+    a = convolve(images, weight, stride=stride, padding=padding, dilation=dilation, groups=synapse.groups)
     return a.unflatten(0, x.shape[:2])  # pyright: ignore[reportAttributeAccessIssue]

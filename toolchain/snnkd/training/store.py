@@ -10,8 +10,34 @@ import torch
 from snnkd.simulation.threads import spread
 from snnkd.simulation.vectors import jit
 
+_BLOCK = 4096  # images computed together for another device
 _AHEAD = 256  # images computed together, more than were asked for: an epoch needs all of them
 _BITS = (np.arange(256)[:, None] >> np.arange(8) & 1).astype(np.float32)  # of each byte, the lowest first
+
+
+class DeviceStore:
+    """uint8 values of each image in each of its variants, in the memory of another device than the CPU.
+
+    make: what computes the values (N, ...) uint8 of the images `indices` in a variant; it is asked for all images when
+    the first of a variant are read. The variants that came first make room where more than `most` bytes were kept.
+    """
+
+    def __init__(self, images: int, make: Callable[[np.ndarray, int], np.ndarray], device: torch.device, most: int):
+        self._images, self._make, self._device, self._most = images, make, device, most
+        self._kept: dict[int, torch.Tensor] = {}
+
+    def read(self, indices: np.ndarray, variant: int) -> torch.Tensor:
+        """(N, ...) uint8 of the images `indices`."""
+        if variant not in self._kept:
+            self._add(variant)
+        return self._kept[variant][torch.from_numpy(indices).to(self._device)]
+
+    def _add(self, variant: int) -> None:
+        blocks = np.array_split(np.arange(self._images), -(-self._images // _BLOCK))
+        made = torch.cat([torch.from_numpy(self._make(indices, variant)).to(self._device) for indices in blocks])
+        while self._kept and (len(self._kept) + 1) * made.numel() > self._most:
+            del self._kept[next(iter(self._kept))]
+        self._kept[variant] = made
 
 
 class ValueStore:

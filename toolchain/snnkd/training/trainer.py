@@ -12,7 +12,7 @@ import numpy as np
 from snnkd.errors import QuantizationError
 from snnkd.readout import Readout
 from snnkd.training.blocks import Network
-from snnkd.training.measuring import Measured, measure
+from snnkd.training.measuring import Measured, measure, measure_training
 from snnkd.training.objective import Objective
 from snnkd.training.optimizer import Optimizer
 from snnkd.training.pruning import Pruning
@@ -88,4 +88,6 @@ class Training(StageTraining[Network]):
             net = to_intnet_so_far(self.network.blocks, self.network.input_shape, **metadata)
         except QuantizationError as error:
             raise QuantizationError(f"{self.name}, epoch {epoch}: {error}") from error
+        if self.validation.device.type != "cpu":  # where the integer engine is not, and the two are equal
+            return measure_training(self.network, self.validation, self.readout)
         return measure(net, self.validation)
