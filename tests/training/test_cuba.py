@@ -281,6 +281,18 @@ def test_a_smaller_step_gives_a_smaller_range(bits, step):
     assert sorted(set(rounded.tolist())) == list(range(-half, half, step))
 
 
+@pytest.mark.parametrize("shape", [(7, 30, 1, 1, 1), (5, 4, 3, 3, 1)])
+def test_centered_weights_have_no_mean_and_neither_has_their_gradient(shape):
+    random = torch.Generator().manual_seed(4)
+    weight = (torch.randn(shape, generator=random) / 2 + 1).requires_grad_()
+    found = neuron(centered=True).quantize_8bit(weight)
+    without = weight.detach() - weight.detach().double().mean(dim=(1, 2, 3, 4), keepdim=True).float()
+    assert torch.equal(found, neuron().quantize_8bit(without))
+    found.backward(torch.randn(shape, generator=random))
+    assert weight.grad is not None and float(weight.grad.abs().max()) > 0.1
+    assert float(weight.grad.mean(dim=(1, 2, 3, 4)).abs().max()) < 1e-6
+
+
 def test_eight_bit_weights_and_their_gradient_are_those_of_lava_dl():
     weight = torch.linspace(-6, 6, 2001)
     gradients = []

@@ -71,10 +71,14 @@ class Neuron(Table):
 
 class Quantization(Table):
     """Bits of a synaptic weight, sign included, and the step between two of its values, an integer as the hardware
-    holds it: a power of two; None is the largest, 2^(9 - weight_bits), with which the values span [-256, 254]."""
+    holds it: a power of two; None is the largest, 2^(9 - weight_bits), with which the values span [-256, 254].
+
+    centered: what is rounded are the trained weights less their mean over the synapses of each neuron.
+    """
 
     weight_bits: int = Field(default=8, ge=2, le=8)
     weight_step: int | None = Field(default=None, ge=2, le=128)
+    centered: bool = False
 
     @model_validator(mode="after")
     def _within_range(self) -> Quantization:

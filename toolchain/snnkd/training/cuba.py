@@ -54,6 +54,16 @@ def quantize(
     return _Quantize.apply(weight, scale / step, -high, high - 1, step if descale else step / scale)  # pyright: ignore
 
 
+def center(weight: torch.Tensor) -> torch.Tensor:
+    """Weights (O, ...) less the mean of each of the O neurons' (Huang et al. 2017, "Centered Weight Normalization in
+    Accelerating Training of Deep Neural Networks", without the norm): spikes are never negative, and what all of a
+    neuron's inputs have in common then drives it neither up nor down.
+
+    The mean is made in float64, so that its rounding is the same in any order of the sum.
+    """
+    return weight - weight.mean(dim=tuple(range(1, weight.ndim)), keepdim=True, dtype=torch.float64).float()
+
+
 class _Cuba(torch.autograd.Function):
     """The dynamics with the gradients of SLAYER (Shrestha & Orchard 2018; lava-dl `spike.py`, `leaky_integrator.py`):
     the surrogate of the spike, and the leaks backwards through time; wraps, clips and resets pass nothing.
@@ -99,9 +109,10 @@ class Neuron(_lava.Neuron):
     """Drop-in for `lava.lib.dl.slayer.neuron.cuba.Neuron` with exact integer semantics.
 
     Takes the parameters of SLAYER's neuron (threshold in units of 64 vThMant, decays as fractions; as there they are
-    kept within the range of the hardware), and `weight_bits` (2 to 8) and `weight_step` (see `quantize`) for the
-    quantization of the synapses in front of it. Of SLAYER's options, `norm`, `graded_spike`, `requires_grad`,
-    `shared_param=False` and another `scale` than 64 raise ValueError: they have no exact integer form here.
+    kept within the range of the hardware), and `weight_bits` (2 to 8), `weight_step` (see `quantize`) and `centered`
+    (see `center`) for the quantization of the synapses in front of it. Of SLAYER's options, `norm`, `graded_spike`,
+    `requires_grad`, `shared_param=False` and another `scale` than 64 raise ValueError: they have no exact integer form
+    here.
 
     After each forward pass `overflows` and `saturations` hold how often u wrapped and v was clipped.
     """
@@ -120,6 +131,7 @@ class Neuron(_lava.Neuron):
         *,
         weight_bits: int = 8,
         weight_step: int | None = None,
+        centered: bool = False,
         **options: Any,
     ):
         refused = [name for name in ("norm", "graded_spike", "requires_grad") if options.get(name)]
@@ -130,7 +142,7 @@ class Neuron(_lava.Neuron):
         if not 2 <= weight_bits <= 8:
             raise ValueError(f"weight_bits {weight_bits}: expected 2 to 8")
         super().__init__(threshold, current_decay, voltage_decay, **options)
-        self.weight_bits, self.weight_step = weight_bits, weight_step
+        self.weight_bits, self.weight_step, self.centered = weight_bits, weight_step, centered
         self.tau_grad = options.get("tau_grad", 1)
         self._counts: Any = (0, 0)
         self.register_buffer("v_th_mantissa", torch.tensor(0, dtype=torch.int32))
@@ -153,6 +165,7 @@ class Neuron(_lava.Neuron):
 
     def quantize_8bit(self, weight: torch.Tensor, descale: bool = False) -> torch.Tensor:
         """Weights rounded to `weight_bits` bits in SLAYER's units, or as integers with `descale`."""
+        weight = center(weight) if self.centered else weight
         return quantize(weight, self.weight_bits, W_SCALE, descale, self.weight_step)
 
     def run(
