@@ -19,7 +19,7 @@ from distillation_results import Row
 from snnkd.errors import FormatError
 
 ROW = Row(
-    "mnist-s", "mnist", 1, 2, 100, 0.5, 0.5, 12.5, 99.0, [0.25, 0.5], 0.5, 6.25, 3, 1.5, "abc", "2020-01-01", "0" * 16
+    "mnist-s", "mnist", 1, 2, 100, 0.5, 0.5, 12.5, 99.0, [0.25, 0.5], 0.5, 6.25, 3, "cpu", 1.5, "abc", "2020-01-01", "0" * 16
 )
 
 

@@ -37,6 +37,7 @@ from distillation_results import Row
 from snnkd import evaluation, netx, pipeline, provenance
 from snnkd.recipe import Recipe
 from snnkd.recipe_lineage import lineage
+from snnkd.runs import Run
 
 DOCS = Path(__file__).resolve().parent.parent.parent / "docs"
 CSV, PAGE = "results.csv", "results.md"
@@ -152,6 +153,7 @@ def work(job: Job, runs: Path, data_root: Path | None) -> Row:
         exit_accuracy=rule["accuracy"] if rule else result["accuracy"]["integer"],
         exit_spikes=profile["early_exit"]["spikes"] if rule else spikes,
         epochs=job.plan.chain[job.plan.student].epochs,
+        device=Run(Path(result["run"]), job.plan).provenance["device"],
         seconds=round(sum(row["seconds"] for row in epochs if row["stage"] not in result["reused"]), 1),
         git=provenance.git_revision() or "",
         date=datetime.now(timezone.utc).strftime("%Y-%m-%d"),

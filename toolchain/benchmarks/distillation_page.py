@@ -24,9 +24,9 @@ figures are means over n seeds with 95 % intervals by Student's t. *To alone* is
 trained from the labels alone, from the same initial weights and with the same order of images, by pairs of the same
 seed. Spikes (of all neurons) and synops (connections that an event goes through) are per inference of T steps; *early
 exit* ends inference where the network's own rule, chosen on the validation data, says so. *Minutes* are of training the
-slowest seed on one core while the other one was busy, teachers included that no other cell had trained before. The
-paper's are single figures, and it does not say which networks, T, encoding or epochs they are of, so ours are not the
-same networks.
+slowest seed, teachers included that no other cell had trained before: on one core while the other one was busy, or on
+the GPU that is named, which twelve trainings shared. The paper's are single figures, and it does not say which
+networks, T, encoding or epochs they are of, so ours are not the same networks.
 `cifar10-jpeg` is CIFAR-10 with its images encoded again as JPEG.
 """
 
@@ -140,12 +140,18 @@ def _table(names: list[str], cells: dict[str, Cell], by_cell: dict[str, list[Row
                     _number(interval([row.spikes for row in rows])),
                     _number(interval([row.synops for row in rows])),
                     *_early_exit(rows),
-                    f"{max(row.seconds for row in rows) / 60:.0f}",
+                    _minutes(rows),
                     f"`{name}`",
                 ]
             )
         )
     return "\n".join(lines) + "\n"
+
+
+def _minutes(rows: list[Row]) -> str:
+    slowest = max(rows, key=lambda row: row.seconds)
+    where = "" if slowest.device == "cpu" else f" ({slowest.device})"
+    return f"{slowest.seconds / 60:.0f}{where}"
 
 
 def _early_exit(rows: list[Row]) -> tuple[str, str]:
@@ -172,8 +178,10 @@ def _number(value: Interval) -> str:
 
 
 def _spent(rows: list[Row]) -> str:
-    seconds: dict[str, float] = {}
+    hours: dict[tuple[str, str], float] = {}
     for row in rows:
-        seconds[row.set] = seconds.get(row.set, 0.0) + row.seconds
-    parts = ", ".join(f"{name} {value / 3600:.2f}" for name, value in sorted(seconds.items()))
-    return f"Hours of training, each on one core: {sum(seconds.values()) / 3600:.2f} ({parts or 'nothing yet'}).\n"
+        hours[row.device, row.set] = hours.get((row.device, row.set), 0.0) + row.seconds / 3600
+    lines = ["Hours of all trainings, one after the other:\n", "| device | data | hours |", "| --- | --- | ---: |"]
+    named = {"cpu": "one core"}
+    lines += [_line([named.get(device, device), name, f"{hours[device, name]:.2f}"]) for device, name in sorted(hours)]
+    return "\n".join(lines) + "\n"

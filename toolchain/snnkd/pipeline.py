@@ -117,9 +117,20 @@ def start(
     root = datasets.root_folder(data_root).absolute()
     data = load_data(recipe, root, download)
     facts = provenance.collect(recipe.to_dict(), recipe.seed, data.digest)
+    facts["device"] = _device_name(options.get("device", Context.device))
     context = Context(runs.create(recipe, {**facts, "data_root": str(root)}, folder), root, **options)
     context.data = data  # read once
     return context
+
+
+def _device_name(device: str) -> str:
+    """'cpu', or the name that torch has for the GPU."""
+    import torch
+
+    from snnkd.training.chain import pick_device
+
+    picked = pick_device(device)
+    return picked.type if picked.type == "cpu" else torch.cuda.get_device_name(picked)
 
 
 def train(context: Context) -> dict[str, Any]:
