@@ -221,7 +221,8 @@ def test_inspect_shows_the_layers(net: Path) -> None:
     ]
     assert all(row.keys() <= documented("inspect") for row in printed["layers"])
     assert (printed["input_shape"], printed["steps"], printed["message_bits"]) == ([1, 8, 8], STEPS, 8)
-    assert printed["encoding"]["kind"] == "direct" and printed["provenance"]["recipe_name"] == "digits"
+    assert printed["encoding"]["kind"] == "direct"
+    assert printed["provenance"]["recipe_name"] == "digits" and printed["provenance"]["device"]
     code, output, _ = call("inspect")
     assert code == 0 and "layer1" in output and "threshold" in output and "provenance" in output
 
