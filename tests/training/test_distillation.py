@@ -19,7 +19,24 @@ from distillation_results import Row
 from snnkd.errors import FormatError
 
 ROW = Row(
-    "mnist-s", "mnist", 1, 2, 100, 0.5, 0.5, 12.5, 99.0, [0.25, 0.5], 0.5, 6.25, 3, "cpu", 1.5, "abc", "2020-01-01", "0" * 16
+    "mnist-s",
+    "mnist",
+    1,
+    2,
+    100,
+    0.5,
+    0.5,
+    12.5,
+    99.0,
+    [0.25, 0.5],
+    0.5,
+    6.25,
+    3,
+    "cpu",
+    1.5,
+    "abc",
+    "2020-01-01",
+    "0" * 16,
 )
 
 
@@ -112,6 +129,17 @@ def test_the_page_has_means_differences_and_what_is_missing() -> None:
     assert "| Full L1 | 96.20 | - |" in page and "## Fashion-MNIST" not in page and "faithful*" not in page
     with pytest.raises(FormatError, match="mnist-s: has rows of several data sets"):
         distillation_page.page(catalogue.every(), [*rows, replace(ROW, set="mine")])
+
+
+def test_the_page_names_the_device_that_took_the_time() -> None:
+    rows = [
+        replace(ROW, cell="mnist-s", seconds=90.0),
+        replace(ROW, cell="mnist-s", seed=2, device="A100", seconds=240),
+    ]
+    page = distillation_page.page(catalogue.every(), rows)
+    (line,) = {line for line in page.splitlines() if "`mnist-s`" in line}
+    assert "| 4 (A100) |" in line
+    assert "| one core | mnist | 0.03 |" in page and "| A100 | mnist | 0.07 |" in page
 
 
 def test_no_two_jobs_train_the_same_teacher_at_once() -> None:
