@@ -10,7 +10,7 @@ from snnkd.encoding import Encoding
 from snnkd.readout import Readout
 from snnkd.recipe_tables import Data, Neuron, Optimizer, Stage
 from snnkd.training.blocks import Network
-from snnkd.training.chain import _repeatable
+from snnkd.training.chain import repeatable
 from snnkd.training.feed import Feed
 from snnkd.training.measuring import measure, measure_training
 from snnkd.training.quantization import to_intnet
@@ -78,7 +78,7 @@ def test_two_trainings_have_the_same_bits(tmp_path):
             key="key",
             path=tmp_path / f"{name}.safetensors",
         )
-        with _repeatable():
+        with repeatable():
             made.append(run.run().state_dict())
         assert run.progress.history[-1]["loss"] < run.progress.history[0]["loss"]
     assert all(torch.equal(left, right) for left, right in zip(*(state.values() for state in made), strict=True))

@@ -102,6 +102,8 @@ def start(
     options: further fields of Context. Raises RecipeError where the recipe's target cannot take its encoding, and
     MismatchError where a file that it names is gone or has changed: before anything is trained.
     """
+    from snnkd.training.chain import device_name
+
     target, events = targets.load(recipe.target.name), "graded" if recipe.encoder().message_bits else "binary"
     if events not in target.takes:
         raise RecipeError(
@@ -117,20 +119,10 @@ def start(
     root = datasets.root_folder(data_root).absolute()
     data = load_data(recipe, root, download)
     facts = provenance.collect(recipe.to_dict(), recipe.seed, data.digest)
-    facts["device"] = _device_name(options.get("device", Context.device))
-    context = Context(runs.create(recipe, {**facts, "data_root": str(root)}, folder), root, **options)
+    facts |= {"device": device_name(options.get("device", Context.device)), "data_root": str(root)}
+    context = Context(runs.create(recipe, facts, folder), root, **options)
     context.data = data  # read once
     return context
-
-
-def _device_name(device: str) -> str:
-    """'cpu', or the name that torch has for the GPU."""
-    import torch
-
-    from snnkd.training.chain import pick_device
-
-    picked = pick_device(device)
-    return picked.type if picked.type == "cpu" else torch.cuda.get_device_name(picked)
 
 
 def train(context: Context) -> dict[str, Any]:

@@ -52,7 +52,7 @@ class Chain:
                 continue
             training = self._training(name, learned)
             training.on_batch, training.on_epoch = on_batch, on_epoch
-            with torch_threads(1), _repeatable():  # a batch is cut into parts instead
+            with torch_threads(1), repeatable():  # a batch is cut into parts instead
                 learned[name] = training.run(resume)
 
     def take_over(self, names: list[str], runs: Path) -> dict[str, Path]:
@@ -177,7 +177,7 @@ class Chain:
 
 
 @contextlib.contextmanager
-def _repeatable() -> Iterator[None]:
+def repeatable() -> Iterator[None]:
     """The same bits from cuDNN in every run."""
     before = torch.backends.cudnn.deterministic
     torch.backends.cudnn.deterministic = True
@@ -185,6 +185,12 @@ def _repeatable() -> Iterator[None]:
         yield
     finally:
         torch.backends.cudnn.deterministic = before
+
+
+def device_name(name: str) -> str:
+    """'cpu', or what torch calls the GPU that `pick_device` picks."""
+    picked = pick_device(name)
+    return picked.type if picked.type == "cpu" else torch.cuda.get_device_name(picked)
 
 
 def pick_device(name: str) -> torch.device:

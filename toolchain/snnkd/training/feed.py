@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -76,16 +76,18 @@ class Feed:
 
     @cached_property
     def _pixels(self) -> DeviceStore | None:
-        if self.device.type == "cpu":
-            return None
-        return DeviceStore(len(self), self._channels_last, self.device, _ON_DEVICE)
+        return self._on_device(self._channels_last)
 
     @cached_property
     def _graded(self) -> DeviceStore | None:
         """Events that are the same at all steps."""
-        if self.device.type == "cpu" or self.encoding.kind != "direct":
+        return self._on_device(self._still_events) if self.encoding.kind == "direct" else None
+
+    def _on_device(self, make: Callable[[np.ndarray, int], np.ndarray]) -> DeviceStore | None:
+        """Of as many bytes an image as it has pixels; None where the device is the CPU or a variant too large."""
+        if self.device.type == "cpu" or not 0 < self.split.images.size <= _ON_DEVICE:
             return None
-        return DeviceStore(len(self), self._still_events, self.device, _ON_DEVICE)
+        return DeviceStore(len(self), make, self.device, _ON_DEVICE)
 
     def _channels_last(self, indices: np.ndarray, number: int) -> np.ndarray:
         return np.ascontiguousarray(self.images(indices, number).transpose(0, 2, 3, 1))
