@@ -266,14 +266,6 @@ def _resolved(recipe: Recipe) -> dict[str, Stage]:
     return chain
 
 
-def _not_centered(name: str, stage: Stage) -> list[Problem]:
-    """What a stage has that needs the very weights that are rounded, where their mean is taken away first."""
-    have = {"start": stage.start, "prune": stage.prune}
-    text = "weights would be others once they are centered; leave it out, or quantization.centered"
-    places = [("chain", name, field) for field, value in have.items() if value is not None]
-    return [Problem(place, f"{schema.dotted(place)}: {text}") for place in places]
-
-
 def _misfits(recipe: Recipe) -> list[Problem]:
     """What does not fit between data, encoding and the networks of the stages."""
     problems: list[Problem] = []
@@ -287,7 +279,7 @@ def _misfits(recipe: Recipe) -> list[Problem]:
         if network is None:
             continue
         if recipe.quantization.centered:
-            problems += _not_centered(name, stage)
+            problems += recipe_stages.uncentered(name, stage)
         place = ("chain", name, "network")
         what = f"{schema.dotted(place)}: '{stage.network}'"
         if network.input != shape:
