@@ -1,21 +1,60 @@
 """What another device keeps of the images."""
 
 import numpy as np
+import pytest
 import torch
 
-from snnkd.training.store import DeviceStore
+from snnkd.augmentation import moves, variant
+from snnkd.datasets import Split
+from snnkd.encoding import Encoding
+from snnkd.recipe_tables import Data
+from snnkd.training.feed import Feed
+from snnkd.training.store import DeviceImages
+
+CPU = torch.device("cpu")
+
+
+def _images(channels=3):
+    return np.random.default_rng(1).integers(1, 256, (40, channels, 7, 5), dtype=np.uint8)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize(("shift", "flip"), [(0, True), (2, False), (4, True)])
+def test_variants_are_those_of_the_augmentation(channels, shift, flip):
+    images, options = _images(channels), {"shift": shift, "flip": flip, "seed": 7}
+    everywhere = np.arange(len(images))
+    kept = DeviceImages(images, lambda number: moves(everywhere, number, **options), CPU, most=images.size * 9)
+    indices = np.array([3, 39, 3, 0, 20, 21, 22, 23])
+    for number in (0, 1, 2, 1):
+        found = kept.read(torch.from_numpy(indices), number)
+        assert found.dtype == torch.uint8
+        expected = variant(images[indices], indices, number, **options)
+        assert np.array_equal(found.numpy().transpose(0, 3, 1, 2), expected)
 
 
 def test_variants_are_made_once_until_the_memory_is_full():
-    asked = []
+    images, asked = _images(), []
 
-    def make(indices, variant):
-        asked.append(variant)
-        return (indices[:, None] + np.array([variant, variant])).astype(np.uint8)
+    def asks(number):
+        asked.append(number)
+        return moves(np.arange(len(images)), number, shift=1, flip=False, seed=0)
 
-    store = DeviceStore(10, make, torch.device("cpu"), most=2 * 20)
-    for variant in (0, 1, 0, 1, 2, 1, 0):
-        indices = np.array([3, 9, 3])
-        found = store.read(indices, variant)
-        assert found.dtype == torch.uint8 and found.tolist() == [[i + variant] * 2 for i in indices]
-    assert asked == [0, 1, 2, 0], "the first that came went first"
+    kept = DeviceImages(images, asks, CPU, most=2 * images.size)
+    for number in (0, 1, 2, 1, 2, 3, 2, 1):
+        kept.read(torch.tensor([5]), number)
+    assert asked == [1, 2, 3, 1], "the first that came went first, and the original is always there"
+
+
+@pytest.mark.parametrize("bits", [1, 4, 8])
+def test_events_of_images_on_a_device_are_those_of_the_encoder(bits):
+    split = Split(_images(), np.arange(40) % 10)
+    options = {"augment": Data(shift=2, flip=True, variants=3), "seed": 5}
+    plain = Feed(split, Encoding("direct", 3, bits), CPU, **options)
+    there = Feed(split, Encoding("direct", 3, bits), CPU, **options)
+    there.__dict__["_on_device"] = DeviceImages(split.images, there._moves, CPU, most=1 << 20)  # as with a GPU
+    indices = np.array([7, 0, 39])
+    for number in range(3):
+        (events, labels), (expected, of) = there.batch(indices, number), plain.batch(indices, number)
+        assert torch.equal(events, expected) and events.stride() == expected.stride()
+        assert torch.equal(labels, of)
+        assert torch.equal(there.pixels(indices, number), plain.pixels(indices, number))

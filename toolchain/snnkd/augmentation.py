@@ -25,9 +25,7 @@ def variant(images: np.ndarray, indices: np.ndarray, number: int, *, shift: int,
     _check(images, indices, number, shift)
     if number == 0 or not (shift or flip) or not len(images):
         return images.copy()
-    word = hash64(seed, np.asarray(indices), number)
-    down, right = (_offset(word >> np.uint64(bit), shift) for bit in (0, 16))
-    mirrored = (word >> np.uint64(63)).astype(np.int64) if flip else np.zeros(len(images), dtype=np.int64)
+    down, right, mirrored = moves(indices, number, shift=shift, flip=flip, seed=seed)
     # Images that move alike are copied together: (2 shift + 1)^2 * 2 slices instead of an index per pixel.
     side = 2 * shift + 1
     group = ((down + shift) * side + right + shift) * 2 + mirrored
@@ -38,6 +36,19 @@ def variant(images: np.ndarray, indices: np.ndarray, number: int, *, shift: int,
         first = members[0]
         _move(images, result, members, int(down[first]), int(right[first]), bool(mirrored[first]))
     return result
+
+
+def moves(
+    indices: np.ndarray, number: int, *, shift: int, flip: bool, seed: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Of each image in a variant: how many pixels it is moved down and to the right, and 1 where it is mirrored before,
+    (N,) int64 each; the arguments are those of `variant`."""
+    if number == 0:
+        return (np.zeros(len(indices), dtype=np.int64),) * 3
+    word = hash64(seed, np.asarray(indices), number)
+    down, right = (_offset(word >> np.uint64(bit), shift) for bit in (0, 16))
+    mirrored = (word >> np.uint64(63)).astype(np.int64) if flip else np.zeros(len(indices), dtype=np.int64)
+    return down, right, mirrored
 
 
 def _check(images: np.ndarray, indices: np.ndarray, number: int, shift: int) -> None:

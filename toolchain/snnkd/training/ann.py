@@ -124,12 +124,12 @@ class AnnTraining(StageTraining[Ann]):
         """Of at least two images each, or batch normalization knows no variance."""
         return max(1, min(math.ceil(images / self.stage.batch), images // 2))
 
-    def _gradients(self, indices: np.ndarray, variant: int) -> tuple[dict[str, float], int]:
-        labels = torch.from_numpy(self.train.split.labels[indices]).to(self.train.device)
+    def _gradients(self, indices: np.ndarray, variant: int) -> tuple[dict[str, torch.Tensor], torch.Tensor]:
+        labels = self.train.labels[self.train.there(indices)]
         logits = self.network(images(self.train, indices, variant))
         loss = self.stage.label.weight * torch.nn.functional.cross_entropy(logits, labels)
         loss.backward()
-        return {"label": float(loss.detach())}, int((logits.argmax(dim=1) == labels).sum())
+        return {"label": loss.detach()}, (logits.argmax(dim=1) == labels).sum()
 
     def _measured(self, epoch: int, sums: dict[str, float]) -> dict[str, Any]:
         if not math.isfinite(sums["label"]):
@@ -153,5 +153,5 @@ class AnnTeacher(Teacher):
             with torch_threads(self._threads):
                 self._logits[variant] = self._ann.logits(self._feed, variant)
         steps = self._feed.encoding.steps
-        chosen = self._logits[variant][torch.from_numpy(indices).to(self._feed.device)]
+        chosen = self._logits[variant][self._feed.there(indices)]
         return (chosen.T / steps).expand(steps, -1, -1)

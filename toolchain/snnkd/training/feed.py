@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import torch
 
 from snnkd import recipe_tables
-from snnkd.augmentation import variant
+from snnkd.augmentation import moves, variant
 from snnkd.datasets import Split
 from snnkd.encoding import Encoding
-from snnkd.training.store import DeviceStore, SpikeStore
+from snnkd.training.store import DeviceImages, Moves, SpikeStore
 
 _STORED = 1 << 30  # bytes of encoded events that may be kept
-_ON_DEVICE = 3 << 29  # the same of pixels, and of graded events, in the memory of another device
+_ON_DEVICE = 3 << 29  # bytes of variants that may be kept in the memory of another device
 
 
 @dataclass(frozen=True)
@@ -44,16 +45,17 @@ class Feed:
     def images(self, indices: np.ndarray, number: int = 0) -> np.ndarray:
         """Variant `number` of the images (B, C, H, W) uint8 at `indices`."""
         images = self.split.images[indices]
-        if self.augment is None or not number:
-            return images
-        options = {"shift": self.augment.shift, "flip": self.augment.flip, "seed": self.seed}
-        return variant(images, indices, number, **options)
+        return variant(images, indices, number, **self._augmentation) if number and self.augment else images
 
     def pixels(self, indices: np.ndarray, number: int = 0) -> torch.Tensor:
         """`images` on the feed's device."""
-        if self._pixels is None:
+        if self._on_device is None:
             return torch.from_numpy(self.images(indices, number)).to(self.device)
-        return self._pixels.read(indices, number).movedim(-1, 1)
+        return self._on_device.read(self.there(indices), number).movedim(-1, 1)
+
+    def there(self, indices: np.ndarray) -> torch.Tensor:
+        """Indices on the feed's device, which nothing waits for."""
+        return torch.from_numpy(indices).to(self.device, non_blocking=True)
 
     def batch(self, indices: np.ndarray, number: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
         """Events (B, T, C, H, W) float32 and labels (B,) int64 of variant `number` of the images at `indices`.
@@ -64,36 +66,41 @@ class Feed:
         channels, high, wide = self.split.images.shape[1:]
         if self._store is not None:
             flat = self._store.read(indices, number).to(self.device)
-        elif self._graded is not None:
-            flat = self._graded.read(indices, number)[None].float()
+        elif self._on_device is not None and self.encoding.kind == "direct":
+            flat = self._levels[self._on_device.read(self.there(indices), number).int()][None]
         else:
             events = self.events(indices, number)
             distinct = events[:, :1] if events.strides[1] == 0 else events
             flat = torch.from_numpy(distinct.transpose(1, 0, 3, 4, 2).astype(np.float32, order="C")).to(self.device)
         events = flat.view(len(flat), len(indices), high, wide, channels).movedim(-1, 2).transpose(0, 1)
-        labels = torch.from_numpy(self.split.labels[indices]).to(self.device)
-        return events.expand(-1, self.encoding.steps, -1, -1, -1), labels
+        return events.expand(-1, self.encoding.steps, -1, -1, -1), self.labels[self.there(indices)]
 
     @cached_property
-    def _pixels(self) -> DeviceStore | None:
-        return self._on_device(self._channels_last)
+    def labels(self) -> torch.Tensor:
+        """Those of the whole split, (N,) int64 on the feed's device."""
+        return torch.tensor(self.split.labels, device=self.device)
 
     @cached_property
-    def _graded(self) -> DeviceStore | None:
-        """Events that are the same at all steps."""
-        return self._on_device(self._still_events) if self.encoding.kind == "direct" else None
-
-    def _on_device(self, make: Callable[[np.ndarray, int], np.ndarray]) -> DeviceStore | None:
-        """Of as many bytes an image as it has pixels; None where the device is the CPU or a variant too large."""
+    def _on_device(self) -> DeviceImages | None:
+        """None where the device is the CPU or the images are too many."""
         if self.device.type == "cpu" or not 0 < self.split.images.size <= _ON_DEVICE:
             return None
-        return DeviceStore(len(self), make, self.device, _ON_DEVICE)
+        return DeviceImages(self.split.images, self._moves, self.device, _ON_DEVICE)
 
-    def _channels_last(self, indices: np.ndarray, number: int) -> np.ndarray:
-        return np.ascontiguousarray(self.images(indices, number).transpose(0, 2, 3, 1))
+    @cached_property
+    def _levels(self) -> torch.Tensor:
+        """What direct encoding sends of each of the 256 values of a pixel, float32."""
+        pixels = np.arange(256, dtype=np.uint8).reshape(-1, 1, 1, 1)
+        events = self.encoding.encode(pixels, np.arange(256))[:, 0].reshape(-1)
+        return torch.from_numpy(events.astype(np.float32)).to(self.device)
 
-    def _still_events(self, indices: np.ndarray, number: int) -> np.ndarray:
-        return np.ascontiguousarray(self.events(indices, number)[:, 0].transpose(0, 2, 3, 1))
+    def _moves(self, number: int) -> Moves:
+        return moves(np.arange(len(self)), number, **self._augmentation)
+
+    @property
+    def _augmentation(self) -> dict[str, Any]:
+        assert self.augment is not None, "there are no variants"
+        return {"shift": self.augment.shift, "flip": self.augment.flip, "seed": self.seed}
 
     @cached_property
     def _store(self) -> SpikeStore | None:

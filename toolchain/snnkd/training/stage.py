@@ -89,8 +89,9 @@ class StageTraining(ABC, Generic[Trained]):
         order = np.random.default_rng([self.seed, epoch]).permutation(len(self.train))
         variant = (epoch - 1) % self.train.variants
         batches = np.array_split(order, self._batches(len(order)))
-        sums: dict[str, float] = {}
-        correct = 0
+        # Summed where they are made, in float64: a GPU is waited for at the end of an epoch only.
+        sums: dict[str, torch.Tensor] = {}
+        correct = torch.zeros((), dtype=torch.int64, device=self.train.device)
         self.network.train()
         self._begin_epoch(epoch / epochs)
         for number, indices in enumerate(batches):
@@ -99,16 +100,17 @@ class StageTraining(ABC, Generic[Trained]):
             self._stepped()
             correct += right
             for name, value in terms.items():
-                sums[name] = sums.get(name, 0.0) + value * len(indices)
+                sums[name] = sums.get(name, 0.0) + value.double() * len(indices)
             self.on_batch(self.name, epoch, epochs, number + 1, len(batches))
-        losses = {f"loss.{name}": value / len(order) for name, value in sums.items()}
+        totals = {name: float(value) for name, value in sums.items()}
+        losses = {f"loss.{name}": value / len(order) for name, value in totals.items()}
         return {
             "stage": self.name,
             "epoch": epoch,
             "loss": sum(losses.values()),
             **losses,
-            "train.float": correct / len(order),
-            **self._measured(epoch, sums),
+            "train.float": int(correct) / len(order),
+            **self._measured(epoch, totals),
             "seconds": round(time.perf_counter() - started, 3),
         }
 
@@ -125,8 +127,8 @@ class StageTraining(ABC, Generic[Trained]):
         """Into how many batches an epoch is cut."""
 
     @abstractmethod
-    def _gradients(self, indices: np.ndarray, variant: int) -> tuple[dict[str, float], int]:
-        """Gradients of one batch, for the optimizer; its loss by terms, and how many images were right."""
+    def _gradients(self, indices: np.ndarray, variant: int) -> tuple[dict[str, torch.Tensor], torch.Tensor]:
+        """Gradients of one batch, for the optimizer; its loss by terms, and how many images were right, () each."""
 
     @abstractmethod
     def _measured(self, epoch: int, sums: dict[str, float]) -> dict[str, Any]:

@@ -10,34 +10,49 @@ import torch
 from snnkd.simulation.threads import spread
 from snnkd.simulation.vectors import jit
 
-_BLOCK = 4096  # images computed together for another device
+_BLOCK = 4096  # images that are moved together on another device
 _AHEAD = 256  # images computed together, more than were asked for: an epoch needs all of them
+Moves = tuple[np.ndarray, np.ndarray, np.ndarray]  # (N,) int64: down, to the right, mirrored
 _BITS = (np.arange(256)[:, None] >> np.arange(8) & 1).astype(np.float32)  # of each byte, the lowest first
 
 
-class DeviceStore:
-    """uint8 values of each image in each of its variants, in the memory of another device than the CPU.
+class DeviceImages:
+    """Images and their variants in the memory of another device than the CPU, each variant made there.
 
-    make: what computes the values (N, ...) uint8 of the images `indices` in a variant; it is asked for all images when
-    the first of a variant are read. The variants that came first make room where more than `most` bytes were kept.
+    images: uint8 (N, C, H, W). moves: how far each image is moved in a variant, as `augmentation.moves` tells. The
+    variants that came first make room where more than `most` bytes were kept.
     """
 
-    def __init__(self, images: int, make: Callable[[np.ndarray, int], np.ndarray], device: torch.device, most: int):
-        self._images, self._make, self._device, self._most = images, make, device, most
+    def __init__(self, images: np.ndarray, moves: Callable[[int], Moves], device: torch.device, most: int):
+        self._images = torch.tensor(np.ascontiguousarray(images.transpose(0, 2, 3, 1)), device=device)
+        self._moves, self._most = moves, most
         self._kept: dict[int, torch.Tensor] = {}
 
-    def read(self, indices: np.ndarray, variant: int) -> torch.Tensor:
-        """(N, ...) uint8 of the images `indices`."""
+    def read(self, indices: torch.Tensor, variant: int) -> torch.Tensor:
+        """(B, H, W, C) uint8 of the images `indices`, int64 on the device."""
+        if not variant:
+            return self._images[indices]
         if variant not in self._kept:
-            self._add(variant)
-        return self._kept[variant][torch.from_numpy(indices).to(self._device)]
+            while self._kept and (len(self._kept) + 1) * self._images.numel() > self._most:
+                del self._kept[next(iter(self._kept))]
+            self._kept[variant] = self._made(variant)
+        return self._kept[variant][indices]
 
-    def _add(self, variant: int) -> None:
-        blocks = np.array_split(np.arange(self._images), -(-self._images // _BLOCK))
-        made = torch.cat([torch.from_numpy(self._make(indices, variant)).to(self._device) for indices in blocks])
-        while self._kept and (len(self._kept) + 1) * made.numel() > self._most:
-            del self._kept[next(iter(self._kept))]
-        self._kept[variant] = made
+    def _made(self, variant: int) -> torch.Tensor:
+        """All images in a variant: each pixel is the one that has come to its place, or 0 from outside."""
+        high, wide = self._images.shape[1:3]
+        device = self._images.device
+        down, right, mirrored = (torch.from_numpy(move).to(device)[:, None] for move in self._moves(variant))
+        rows = torch.arange(high, device=device) - down
+        columns = torch.arange(wide, device=device) - right
+        inside = ((rows >= 0) & (rows < high))[:, :, None] & ((columns >= 0) & (columns < wide))[:, None, :]
+        columns = torch.where(mirrored > 0, wide - 1 - columns, columns).clamp(0, wide - 1)
+        rows = rows.clamp(0, high - 1)
+        made = torch.empty_like(self._images)
+        for part in torch.arange(len(made), device=device).split(_BLOCK):
+            picked = self._images[part[:, None, None], rows[part, :, None], columns[part, None, :]]
+            made[part] = picked * inside[part, :, :, None]
+        return made
 
 
 class ValueStore:

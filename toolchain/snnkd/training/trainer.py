@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any
 
 import numpy as np
+import torch
 
 from snnkd.errors import QuantizationError
 from snnkd.readout import Readout
@@ -67,14 +68,13 @@ class Training(StageTraining[Network]):
     def _batches(self, images: int) -> int:
         return math.ceil(images / self.stage.batch)
 
-    def _gradients(self, indices: np.ndarray, variant: int) -> tuple[dict[str, float], int]:
+    def _gradients(self, indices: np.ndarray, variant: int) -> tuple[dict[str, torch.Tensor], torch.Tensor]:
         events, labels = self.train.batch(indices, variant)
         teacher = self.teacher.sat(indices, variant) if self.teacher is not None else None
         rate = self._objective.rate_term if self._objective.rate else None
         loss = partial(self._objective.terms, labels=labels, teacher=teacher)
         sat, terms = backward(self.network, events, loss, self.threads, rate)
-        right = int((sat.sum(dim=0).argmax(dim=0) == labels).sum())
-        return {name: float(value) for name, value in terms.items()}, right
+        return terms, (sat.sum(dim=0).argmax(dim=0) == labels).sum()
 
     def _measured(self, epoch: int, sums: dict[str, float]) -> dict[str, Any]:
         measured = self._evaluate(epoch)
