@@ -1,4 +1,5 @@
-"""What is needed of each image in every epoch, computed once and kept: spikes as bits, other values as float32."""
+"""What is needed of each image in every epoch, computed once and kept: spikes as bits, other values as float32; on
+another device than the CPU, variants of images."""
 
 from __future__ import annotations
 
