@@ -43,12 +43,12 @@ def moves(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Of each image in a variant: how many pixels it is moved down and to the right, and 1 where it is mirrored before,
     (N,) int64 each; the arguments are those of `variant`."""
+    still = np.zeros(len(indices), dtype=np.int64)
     if number == 0:
-        return (np.zeros(len(indices), dtype=np.int64),) * 3
+        return still, still, still
     word = hash64(seed, np.asarray(indices), number)
     down, right = (_offset(word >> np.uint64(bit), shift) for bit in (0, 16))
-    mirrored = (word >> np.uint64(63)).astype(np.int64) if flip else np.zeros(len(indices), dtype=np.int64)
-    return down, right, mirrored
+    return down, right, (word >> np.uint64(63)).astype(np.int64) if flip else still
 
 
 def _check(images: np.ndarray, indices: np.ndarray, number: int, shift: int) -> None:
