@@ -52,6 +52,7 @@ FURTHER = {
             "chain.student.label.loss=temporal-cross-entropy",
             "chain.student.distil.losses={temporal_kl=1.0}",
         ),
+        "sparse": ("chain.student.rate={max_rate=0.05, weight=300.0}",),
     },
     # The curve of Lee et al.: further ratios of the teacher's temperature to the student's, which is 2.
     "lee2022": {f"teacher-{tau}": (f"chain.student.distil.teacher_temperature={tau}",) for tau in (1, 8)},
