@@ -15,8 +15,8 @@ from snnkd.training.dynamics import Cuba, implementation, plain
 # Triton's interpreter has to be chosen before anything imports Triton: test_triton starts another process for it.
 INTERPRETED = "TRITON_INTERPRET" in os.environ
 
-# Of a sum, in parts of the magnitudes of its terms: exp(-x) has an error of x units in the last place, and 2^-80, where
-# x is 55, may be 0.
+# Of small sums, in parts of the magnitudes of their terms: exp(-x) has an error of x units in the last place, and
+# 2^-80, where x is 55, may be 0.
 ROUNDING = 2 * 55 * torch.finfo(torch.float32).eps
 FLAT = 2.0**-80
 
@@ -95,14 +95,17 @@ def test_equals_the_plain_definition(quick, seed, size, steps, still, decays, le
         assert torch.equal(aliased, voltage), "voltage may be the memory of a"
 
     grad = torch.randn((steps, size), generator=random)
+    close = {"rtol": 1e-5, "atol": 5e-6 * max(1.0, 1 / tau)}
     flat = FLAT * neurons.scale / (2 * tau) * steps**2 * grad.abs().sum(dim=0)  # each is added so many times at most
     for of_voltage in (None, torch.randn((steps, size), generator=random)):
         whole = None if of_voltage is None else of_voltage.abs()
         terms = gradients(plain, grad.abs(), whole, expected[1], neurons, len(a))  # they may cancel, so does no error
         wanted = gradients(plain, grad, of_voltage, expected[1], neurons, len(a))
         found = gradients(quick, grad, of_voltage, expected[1], neurons, len(a))
+        torch.testing.assert_close(found, wanted, **close)
         assert ((found - wanted).abs() <= ROUNDING * terms + flat).all()
         exact = by_autograd(a, grad, of_voltage, expected[1], neurons, steps)
+        torch.testing.assert_close(wanted, exact, rtol=1e-4, atol=2 * close["atol"])
         assert ((wanted - exact).abs() <= ROUNDING * terms + flat).all()
         if not still:
             aliased = expected[1].clone()

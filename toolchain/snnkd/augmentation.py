@@ -11,6 +11,9 @@ import numpy as np
 from snnkd.errors import FormatError, RecipeError
 from snnkd.hashing import hash64
 
+# Of each image, (N,) int64: by how many pixels it is moved down and to the right, and 1 where it is mirrored before.
+Moves = tuple[np.ndarray, np.ndarray, np.ndarray]
+
 
 def variant(images: np.ndarray, indices: np.ndarray, number: int, *, shift: int, flip: bool, seed: int) -> np.ndarray:
     """Variant `number` of each image: a new uint8 array (N, C, H, W).
@@ -38,17 +41,12 @@ def variant(images: np.ndarray, indices: np.ndarray, number: int, *, shift: int,
     return result
 
 
-def moves(
-    indices: np.ndarray, number: int, *, shift: int, flip: bool, seed: int
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Of each image in a variant: how many pixels it is moved down and to the right, and 1 where it is mirrored before,
-    (N,) int64 each; the arguments are those of `variant`."""
-    still = np.zeros(len(indices), dtype=np.int64)
-    if number == 0:
-        return still, still, still
+def moves(indices: np.ndarray, number: int, *, shift: int, flip: bool, seed: int) -> Moves:
+    """How each image is moved in a variant other than the original; the arguments are those of `variant`."""
     word = hash64(seed, np.asarray(indices), number)
     down, right = (_offset(word >> np.uint64(bit), shift) for bit in (0, 16))
-    return down, right, (word >> np.uint64(63)).astype(np.int64) if flip else still
+    mirrored = (word >> np.uint64(63)).astype(np.int64) if flip else np.zeros(len(indices), dtype=np.int64)
+    return down, right, mirrored
 
 
 def _check(images: np.ndarray, indices: np.ndarray, number: int, shift: int) -> None:

@@ -11,10 +11,10 @@ import numpy as np
 import torch
 
 from snnkd import recipe_tables
-from snnkd.augmentation import moves, variant
+from snnkd.augmentation import Moves, moves, variant
 from snnkd.datasets import Split
 from snnkd.encoding import Encoding
-from snnkd.training.store import DeviceImages, Moves, SpikeStore
+from snnkd.training.store import DeviceImages, SpikeStore
 
 _STORED = 1 << 30  # bytes of encoded events that may be kept
 _ON_DEVICE = 3 << 29  # bytes of variants that may be kept in the memory of another device
@@ -64,16 +64,17 @@ class Feed:
         first layer's product is made once; other events are encoded once and kept as bits where there is room.
         """
         channels, high, wide = self.split.images.shape[1:]
+        there = self.there(indices)
         if self._store is not None:
             flat = self._store.read(indices, number).to(self.device)
         elif self._on_device is not None and self.encoding.kind == "direct":
-            flat = self._levels[self._on_device.read(self.there(indices), number).int()][None]
+            flat = self._levels[self._on_device.read(there, number).int()][None]
         else:
             events = self.events(indices, number)
             distinct = events[:, :1] if events.strides[1] == 0 else events
             flat = torch.from_numpy(distinct.transpose(1, 0, 3, 4, 2).astype(np.float32, order="C")).to(self.device)
         events = flat.view(len(flat), len(indices), high, wide, channels).movedim(-1, 2).transpose(0, 1)
-        return events.expand(-1, self.encoding.steps, -1, -1, -1), self.labels[self.there(indices)]
+        return events.expand(-1, self.encoding.steps, -1, -1, -1), self.labels[there]
 
     @cached_property
     def labels(self) -> torch.Tensor:

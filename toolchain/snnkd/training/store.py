@@ -8,12 +8,12 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
+from snnkd.augmentation import Moves
 from snnkd.simulation.threads import spread
 from snnkd.simulation.vectors import jit
 
 _BLOCK = 4096  # images that are moved together on another device
 _AHEAD = 256  # images computed together, more than were asked for: an epoch needs all of them
-Moves = tuple[np.ndarray, np.ndarray, np.ndarray]  # (N,) int64: down, to the right, mirrored
 _BITS = (np.arange(256)[:, None] >> np.arange(8) & 1).astype(np.float32)  # of each byte, the lowest first
 
 
