@@ -46,7 +46,7 @@ SHOWN = {
 }
 # What else is trained of shipped recipes: overrides, by the recipe's name and by what the cell's ends in.
 _FEW_BITS = ("quantization.weight_bits=4", "quantization.weight_step=8", "neuron.threshold_gain=2.0")
-_FEW_SPIKES = ("chain.student.rate={max_rate=0.05, weight=300.0}",)
+_FEW_SPIKES = ("chain.student.rate={max_rate=0.05, weight=400.0}", "neuron.threshold_gain=2.0")
 _EVERY_STEP = ("chain.student.label.loss=temporal-cross-entropy", "chain.student.distil.losses={temporal_kl=1.0}")
 # The curve of Lee et al.: further ratios of the teacher's temperature to the student's, which is 2.
 _RATIOS = {f"teacher-{tau}": (f"chain.student.distil.teacher_temperature={tau}",) for tau in (1, 8)}
