@@ -84,8 +84,9 @@ class Objective:
             else:
                 assert teacher is not None, f"{name} needs a teacher"
                 value = SAT_LOSSES[name](sat, teacher, settings)
-            norm = self.norms.setdefault(name, max(value.item(), 1e-6) if self.distil.normalize else 1.0)
-            terms[name] = weight / norm * value
+            if name not in self.norms:  # on the first batch: reading a value waits for a GPU
+                self.norms[name] = max(value.item(), 1e-6) if self.distil.normalize else 1.0
+            terms[name] = weight / self.norms[name] * value
         return terms
 
     def rate_term(self, rates: torch.Tensor) -> torch.Tensor:
