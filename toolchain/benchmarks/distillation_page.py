@@ -25,9 +25,9 @@ that to the same network trained from the labels alone, unless said, from the sa
 order of images, by pairs of the same seed. Spikes (of all neurons) and synops (connections that an event goes through)
 are per inference of T steps; *early exit* ends inference where the network's own rule, chosen on the validation data,
 says so. *Minutes* are of training the slowest seed, teachers included that no other cell had trained before: on one
-core while the other one was busy, or on the GPU that is named, which twelve or more trainings shared. The paper's are
-single figures, and it does not say which networks, T, encoding or epochs they are of, so ours are not the same
-networks.
+core, with one or two more trainings on the two cores, or on the GPU that is named, which twelve or more trainings
+shared. The paper's are single figures, and it does not say which networks, T, encoding or epochs they are of, so ours
+are not the same networks.
 `cifar10-jpeg` is CIFAR-10 with its images encoded again as JPEG.
 """
 

@@ -103,6 +103,6 @@ def _rates(hidden: Sequence[list[torch.Tensor]]) -> tuple[torch.Tensor, list[int
     """Spikes per neuron and step of each hidden layer, (layers,), and how many spikes that is the mean of."""
     layers = list(zip(*hidden, strict=True))  # each in its parts
     cells = [sum(spikes.numel() for spikes in layer) for layer in layers]
-    rates = [torch.stack([spikes.detach().sum() for spikes in layer]).sum() for layer in layers]  # no wait for a GPU
-    rates = [total / size for total, size in zip(rates, cells, strict=True)]
+    totals = [torch.stack([spikes.detach().sum() for spikes in layer]).sum() for layer in layers]  # no wait for a GPU
+    rates = [total / size for total, size in zip(totals, cells, strict=True)]
     return (torch.stack(rates) if rates else torch.empty(0)).requires_grad_(), cells
