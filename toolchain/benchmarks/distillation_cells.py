@@ -55,18 +55,18 @@ _WIDER = (  # twice the range, and logits of a quarter for the same output weigh
 )
 
 
-def _few_spikes(max_rate: float) -> tuple[str, ...]:
-    narrow = ("neuron.threshold_gain=2.0", "neuron.tau_grad=0.005")
-    return (f"chain.student.rate={{max_rate={max_rate}, weight=400.0}}", *narrow)
+def _few_spikes(max_rate: float, tau_grad: float) -> tuple[str, ...]:
+    price = f"chain.student.rate={{max_rate={max_rate}, weight=400.0}}"
+    return (price, "neuron.threshold_gain=2.0", f"neuron.tau_grad={tau_grad}")
 
 
 _EVERY_STEP = ("chain.student.label.loss=temporal-cross-entropy", "chain.student.distil.losses={temporal_kl=1.0}")
 # The curve of Lee et al.: further ratios of the teacher's temperature to the student's, which is 2.
 _RATIOS = {f"teacher-{tau}": (f"chain.student.distil.teacher_temperature={tau}",) for tau in (1, 8)}
 FURTHER = {
-    "best/mnist-dense": {"4-bit": _FEW_BITS, "sparse": _few_spikes(0.052), "any-steps": _EVERY_STEP},
-    "best/fashion-mnist-dense": {"4-bit": _WIDER, "sparse": _few_spikes(0.06)},
-    "best/cifar10-dense": {"4-bit": _FEW_BITS, "sparse": _few_spikes(0.052)},
+    "best/mnist-dense": {"4-bit": _FEW_BITS, "sparse": _few_spikes(0.052, 0.005), "any-steps": _EVERY_STEP},
+    "best/fashion-mnist-dense": {"4-bit": _WIDER, "sparse": _few_spikes(0.06, 0.0035)},
+    "best/cifar10-dense": {"4-bit": _FEW_BITS, "sparse": _few_spikes(0.052, 0.005)},
     "lee2022/mnist": _RATIOS,
     "lee2022/fashion-mnist": _RATIOS,
 }
