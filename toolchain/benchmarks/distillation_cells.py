@@ -45,14 +45,14 @@ SHOWN = {
     "t-ta-s": "T -> TA -> S",
 }
 # What else is trained of shipped recipes: overrides, by the recipe's name and by what the cell's ends in.
-_FEW_BITS = ("quantization.weight_bits=4", "quantization.weight_step=8", "neuron.threshold_gain=2.0")
-_WIDER = (  # twice the range, and logits of a quarter for the same output weights, which then become larger
-    *_FEW_BITS,
-    "quantization.weight_step=16",
-    "chain.student.label.scale=0.75",
-    "chain.student.distil.scale=0.75",
-    "chain.student.optimizer.lr=0.01",
-)
+_FOUR_BITS = ("quantization.weight_bits=4", "neuron.threshold_gain=2.0")
+
+
+def _wide(learning_rate: float) -> tuple[str, ...]:
+    """Weights of 4 bits up to 128, and a quarter of the logit for each unit of the output: output weights then grow,
+    and more of their 16 values are used."""
+    scales = tuple(f"chain.student.{table}.scale=0.75" for table in ("label", "distil"))
+    return (*_FOUR_BITS, "quantization.weight_step=16", *scales, f"chain.student.optimizer.lr={learning_rate}")
 
 
 def _few_spikes(max_rate: float, tau_grad: float) -> tuple[str, ...]:
@@ -64,9 +64,13 @@ _EVERY_STEP = ("chain.student.label.loss=temporal-cross-entropy", "chain.student
 # The curve of Lee et al.: further ratios of the teacher's temperature to the student's, which is 2.
 _RATIOS = {f"teacher-{tau}": (f"chain.student.distil.teacher_temperature={tau}",) for tau in (1, 8)}
 FURTHER = {
-    "best/mnist-dense": {"4-bit": _FEW_BITS, "sparse": _few_spikes(0.052, 0.005), "any-steps": _EVERY_STEP},
-    "best/fashion-mnist-dense": {"4-bit": _WIDER, "sparse": _few_spikes(0.06, 0.0035)},
-    "best/cifar10-dense": {"4-bit": _FEW_BITS, "sparse": _few_spikes(0.052, 0.005)},
+    "best/mnist-dense": {
+        "4-bit": (*_FOUR_BITS, "quantization.weight_step=8"),
+        "sparse": _few_spikes(0.052, 0.005),
+        "any-steps": _EVERY_STEP,
+    },
+    "best/fashion-mnist-dense": {"4-bit": _wide(0.01), "sparse": _few_spikes(0.06, 0.0035)},
+    "best/cifar10-dense": {"4-bit": _wide(0.006), "sparse": _few_spikes(0.052, 0.005)},
     "lee2022/mnist": _RATIOS,
     "lee2022/fashion-mnist": _RATIOS,
 }
