@@ -69,7 +69,10 @@ FURTHER = {
         "sparse": _few_spikes(0.052, 0.005),
         "any-steps": _EVERY_STEP,
     },
-    "best/fashion-mnist-dense": {"4-bit": _wide(0.01), "sparse": _few_spikes(0.06, 0.0035)},
+    "best/fashion-mnist-dense": {
+        "4-bit": (*_wide(0.01), "chain.student.epochs=240"),
+        "sparse": _few_spikes(0.06, 0.0035),
+    },
     "best/cifar10-dense": {"4-bit": _wide(0.006), "sparse": _few_spikes(0.052, 0.005)},
     "lee2022/mnist": _RATIOS,
     "lee2022/fashion-mnist": _RATIOS,
