@@ -73,7 +73,7 @@ FURTHER = {
         "4-bit": (*_wide(0.01), "chain.student.epochs=240"),
         "sparse": _few_spikes(0.06, 0.0035),
     },
-    "best/cifar10-dense": {"4-bit": _wide(0.006), "sparse": _few_spikes(0.052, 0.005)},
+    "best/cifar10-dense": {"4-bit": _wide(0.006)},
     "lee2022/mnist": _RATIOS,
     "lee2022/fashion-mnist": _RATIOS,
 }

@@ -19,7 +19,7 @@ cell and seed; the same script trains what is missing. Every cell is a recipe, `
 
 Accuracies are those of the deployed integer network (8 bit weights unless said) on the whole test set, `float` that of
 the training network. The epoch that is kept is chosen on validation data, and the test set is read at the end. (How
-many epochs Fashion-MNIST's Tables and its dense student have, and how large the Tables' assistant is, was decided with
+many epochs Fashion-MNIST's Tables and its dense students have, and how large the Tables' assistant is, was decided with
 test figures of trials in sight.) All figures are means over n seeds with 95 % intervals by Student's t. *Difference* is
 that to the same network trained from the labels alone, unless said, from the same initial weights and with the same
 order of images, by pairs of the same seed. Spikes (of all neurons) and synops (connections that an event goes through)
@@ -44,8 +44,8 @@ _GROUPS = {  # title and text
     "further": (
         "Fewer bits, fewer spikes, any number of steps",
         "Changes of students above, each compared with the student that it is a change of, by pairs of the same seed: "
-        "*4-bit* weights, *sparse* with a price for spikes in training, *any-steps* trained to be right at each step. "
-        "[distillation_cells.py](../toolchain/benchmarks/distillation_cells.py) says what is changed.",
+        "*4-bit* weights, *sparse* with a narrower surrogate gradient and a price for spikes, *any-steps* trained to be "
+        "right at each step. [distillation_cells.py](../toolchain/benchmarks/distillation_cells.py) says what is changed.",
     ),
     "quick": ("Digits, a quick look", "Of the benchmark's `--quick`."),
 }
