@@ -44,9 +44,9 @@ _GROUPS = {  # title and text
     "further": (
         "Fewer bits, fewer spikes, any number of steps",
         "Changes of students above, each compared with the student that it is a change of, by pairs of the same seed: "
-        "*4-bit* weights, *sparse* with a narrower surrogate gradient and a price for spikes, *any-steps* trained to "
-        "be right at each step. [distillation_cells.py](../toolchain/benchmarks/distillation_cells.py) says what is "
-        "changed.",
+        "*4-bit* weights, with settings chosen for them; *sparse*, with a narrower surrogate gradient and a price for "
+        "spikes; *any-steps*, trained to be right at each step. "
+        "[distillation_cells.py](../toolchain/benchmarks/distillation_cells.py) says what is changed.",
     ),
     "quick": ("Digits, a quick look", "Of the benchmark's `--quick`."),
 }
