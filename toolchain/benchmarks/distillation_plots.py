@@ -21,18 +21,21 @@ _STYLE = {"svg.hashsalt": "snnkd", "svg.fonttype": "none", "font.size": 8, "axes
 
 
 def draw(cells: dict[str, Cell], rows: list[Row], folder: Path) -> list[str]:
-    """Writes both plots, one panel for each data set; their names. The same rows give the same files."""
-    shown = [row for row in rows if not row.cell.endswith(tuple(VARIANTS))]
+    """Writes both plots, one panel for each data set in the order of the cells; their names. The same rows give
+    the same files."""
+    shown = [name for name in cells if not name.endswith(tuple(VARIANTS))]
     by_set: dict[str, dict[str, list[Row]]] = {}
-    for row in shown:
-        by_set.setdefault(row.set, {}).setdefault(row.cell, []).append(row)
+    for name in shown:
+        for row in rows:
+            if row.cell == name:
+                by_set.setdefault(row.set, {}).setdefault(name, []).append(row)
     if not by_set:
         return []
     for name, panel in ((SPIKES, _spikes), (STEPS, _steps)):
         with matplotlib.rc_context(_STYLE):
             figure, axes = plt.subplots(1, len(by_set), figsize=(6 * len(by_set), 4), squeeze=False)
             for place, (images, found) in zip(axes[0], by_set.items(), strict=True):
-                panel(place, {name: found[name] for name in cells if name in found}, cells)
+                panel(place, found, cells)
                 place.set_title(images)
                 place.set_ylabel("accuracy of the integer network, %")
                 place.legend(fontsize=6, loc="upper left", bbox_to_anchor=(1, 1))
