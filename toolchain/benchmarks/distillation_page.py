@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from distillation_cells import PAPER, SETS, SHOWN, TABLES, VARIANTS, Cell
-from distillation_results import Interval, Row, interval, paired
+from distillation_results import Interval, Row, grouped, interval, paired
 from snnkd.errors import FormatError
 
 NONE = "-"  # not measured, or nothing to compare
@@ -75,9 +75,7 @@ def page(cells: dict[str, Cell], rows: list[Row], plots: Sequence[str] = ()) -> 
     Raises FormatError where a cell was trained on several data sets, of which there is no mean.
     """
     parts = [_INTRODUCTION, *(f"![{Path(name).stem}]({name})\n" for name in plots)]
-    by_cell: dict[str, list[Row]] = {name: [] for name in cells}
-    for row in rows:
-        by_cell[row.cell].append(row)
+    by_cell = grouped(cells, rows)
     for name, found in by_cell.items():
         if len(known := sorted({row.set for row in found})) > 1:
             raise FormatError(f"{name}: has rows of several data sets, {', '.join(known)}: keep those of one of them")

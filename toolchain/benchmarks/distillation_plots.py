@@ -14,21 +14,20 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
 from distillation_cells import VARIANTS, Cell
-from distillation_results import Row, interval
+from distillation_results import Row, grouped, interval
 
 SPIKES, STEPS = "results_spikes.svg", "results_steps.svg"
 _STYLE = {"svg.hashsalt": "snnkd", "svg.fonttype": "none", "font.size": 8, "axes.grid": True, "grid.alpha": 0.3}
 
 
 def draw(cells: dict[str, Cell], rows: list[Row], folder: Path) -> list[str]:
-    """Writes both plots, one panel for each data set in the order of the cells; their names. The same rows give
-    the same files."""
-    shown = [name for name in cells if not name.endswith(tuple(VARIANTS))]
+    """Writes both plots, one panel for each data set in the order of the cells; their names. The same rows give the
+    same files."""
+    shown = grouped((name for name in cells if not name.endswith(tuple(VARIANTS))), rows)
     by_set: dict[str, dict[str, list[Row]]] = {}
-    for name in shown:
-        for row in rows:
-            if row.cell == name:
-                by_set.setdefault(row.set, {}).setdefault(name, []).append(row)
+    for name, trained in shown.items():
+        for row in trained:
+            by_set.setdefault(row.set, {}).setdefault(name, []).append(row)
     if not by_set:
         return []
     for name, panel in ((SPIKES, _spikes), (STEPS, _steps)):

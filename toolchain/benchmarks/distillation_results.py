@@ -83,6 +83,15 @@ def add(path: Path, row: Row) -> None:
             writer.writerow({**asdict(one), "by_step": json.dumps(one.by_step)})
 
 
+def grouped(names: Iterable[str], rows: Iterable[Row]) -> dict[str, list[Row]]:
+    """The rows of each of the cells `names`, in that order; rows of other cells are left out."""
+    found: dict[str, list[Row]] = {name: [] for name in names}
+    for row in rows:
+        if row.cell in found:
+            found[row.cell].append(row)
+    return found
+
+
 class Interval(NamedTuple):
     """The mean of n values and half the width of its 95 % interval by Student's t; None for a single value."""
 
