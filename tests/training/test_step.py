@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from snnkd.architecture import Architecture, Conv, Dense
-from snnkd.recipe_tables import Neuron
+from snnkd.recipe_tables import Neuron, Rate
 from snnkd.training import step
 from snnkd.training.blocks import Network
 from snnkd.training.losses import SatSettings, cross_entropy, full_l2
@@ -63,22 +63,21 @@ def test_every_bit_is_the_same_on_any_number_of_cores(case):
         assert all(map(torch.equal, found[0], other))
 
 
-def test_the_rate_of_a_batch_in_parts_is_that_of_the_whole(case):
+@pytest.mark.parametrize("power", (1, 2))
+def test_the_rate_of_a_batch_in_parts_is_that_of_the_whole(case, power):
     """Against autograd of the plain formula; with one layer below the rate that is asked for and one above."""
     network, events, loss = case
     rates = torch.stack([spikes.mean() for spikes in network(events).layers[:-1]]).detach()
     goal = float(rates.mean())
     assert 0 < rates.min() < goal < rates.max()
 
-    def term(rates):
-        return 30 * (rates - goal).relu().square().sum()
-
     for threads in (1, 3):
-        _, terms = step.backward(network, events, loss, threads, term)
+        _, terms = step.backward(network, events, loss, threads, Rate(max_rate=goal, weight=30.0, power=power))
         assert list(terms) == ["label", "l2", "rate"] and not terms["rate"].requires_grad
         in_parts = gradients(network)
         output = network(events)
-        plain = 30 * torch.stack([(spikes.mean() - goal).relu() ** 2 for spikes in output.layers[:-1]]).sum()
+        means = torch.stack([(spikes**power).mean() for spikes in output.layers[:-1]])
+        plain = 30 * (means - goal).relu().square().sum()
         torch.stack([*loss(output.sat).values(), plain]).sum().backward()
         torch.testing.assert_close(terms["rate"], plain.detach())
         expected = gradients(network)

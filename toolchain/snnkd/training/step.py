@@ -8,8 +8,10 @@ from functools import reduce
 
 import torch
 
+from snnkd.recipe_tables import Rate
 from snnkd.simulation.threads import each
 from snnkd.training.blocks import Network
+from snnkd.training.losses import rate_excess
 
 # Parts do not depend on the number of cores, so that the order of all sums, and with it every bit, is the same on any.
 LEAST = 32  # samples of a part
@@ -24,13 +26,13 @@ def backward(
     events: torch.Tensor,
     loss: Callable[[torch.Tensor], Terms],
     threads: int = 1,
-    rate: Callable[[torch.Tensor], torch.Tensor] | None = None,
+    rate: Rate | None = None,
 ) -> tuple[torch.Tensor, Terms]:
     """Adds the gradients of the sum of `loss`'s terms to the weights of `network`.
 
-    events: (N, T, C, H, W); loss: of the output's spiking activation tensor (T, classes, N); rate: of the spikes per
-    neuron and step of each hidden layer, (layers,), one more term. Returns the SAT and the terms, without gradients.
-    On a CPU torch has one thread meanwhile.
+    events: (N, T, C, H, W); loss: of the output's spiking activation tensor (T, classes, N); rate: what the
+    spikes of hidden layers cost, one more term. Returns the SAT and the terms, without gradients. On a CPU torch has
+    one thread meanwhile.
     """
     with torch_threads(1):
         return _backward(network, events, loss, threads, rate)
@@ -52,7 +54,7 @@ def _backward(
     events: torch.Tensor,
     loss: Callable[[torch.Tensor], Terms],
     threads: int,
-    rate: Callable[[torch.Tensor], torch.Tensor] | None,
+    rate: Rate | None,
 ) -> tuple[torch.Tensor, Terms]:
     weights = network.weights()
     leaves = [weight.detach().requires_grad_() for weight in weights]
@@ -70,19 +72,22 @@ def _backward(
     cells: list[int] = []
     if rate is not None:
         rates, cells = _rates(hidden)
-        terms = {**terms, "rate": rate(rates)}
+        terms = {**terms, "rate": rate.weight * rate_excess(rates, rate.max_rate)}
     torch.stack(list(terms.values())).sum().backward()
     assert whole.grad is not None
     of_parts = whole.grad.split([sat.shape[2] for sat in sats], dim=2)
 
-    # The term of a rate has the same gradient for every spike that the rate is a mean of.
-    of_spikes = []
+    power = rate.power if rate else 1
+    of_spikes: list[torch.Tensor] = []  # by layer, the term's gradient to each s^power that the rate is the mean of
     if rates is not None and rates.grad is not None:
         of_spikes = [grad / size for grad, size in zip(rates.grad, cells, strict=True)]
 
     def of_weights(number: int) -> tuple[torch.Tensor, ...]:
         layers = hidden[number]
-        grads = [grad.expand_as(spikes) for grad, spikes in zip(of_spikes, layers, strict=True)]
+        grads = [
+            grad.expand_as(spikes) if power == 1 else 2 * grad * spikes.detach()
+            for grad, spikes in zip(of_spikes, layers, strict=True)
+        ]
         return torch.autograd.grad([sats[number], *layers], leaves, [of_parts[number], *grads])
 
     found = each(of_weights, list(range(len(parts))), threads)
