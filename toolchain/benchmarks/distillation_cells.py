@@ -44,27 +44,40 @@ SHOWN = {
     "t-ta": "T -> TA",
     "t-ta-s": "T -> TA -> S",
 }
-_FOUR_BITS = ("quantization.weight_bits=4", "quantization.weight_step=16")
+_FOUR_BITS = ("quantization.weight_bits=4", "neuron.threshold_gain=2.0")
 
 
-def _few_spikes(max_rate: float) -> str:
-    """A price for the spikes above `max_rate`."""
-    return f"chain.student.rate={{max_rate={max_rate}, weight=200.0, power=2}}"
+def _wide(scale: float, learning_rate: float) -> tuple[str, ...]:
+    """A smaller logit for each unit of the output, so that output weights grow, and a threshold to match."""
+    scales = tuple(f"chain.student.{table}.scale={scale}" for table in ("label", "distil"))
+    return ("neuron.threshold_gain=2.0", *scales, f"chain.student.optimizer.lr={learning_rate}")
 
 
-_LONGER = "chain.student.epochs=240"  # twice what the student has
+_LONG = "chain.student.epochs=240"
 _EVERY_STEP = ("chain.student.label.loss=temporal-cross-entropy", "chain.student.distil.losses={temporal_kl=1.0}")
 # The curve of Lee et al.: further ratios of the teacher's temperature to the student's, which is 2.
 _RATIOS = {f"teacher-{tau}": (f"chain.student.distil.teacher_temperature={tau}",) for tau in (1, 8)}
 # What else is trained of shipped recipes: overrides, by the recipe's name and by what the cell's ends in.
 FURTHER = {
-    "best/mnist-dense": {"4-bit": _FOUR_BITS, "sparse": (_few_spikes(0.043),), "any-steps": _EVERY_STEP},
-    "best/fashion-mnist-dense": {
-        # A smaller logit for each unit of the output: output weights grow, and more of their 16 values are used.
-        "4-bit": (*_FOUR_BITS, "chain.student.label.scale=0.75", "chain.student.distil.scale=0.75", _LONGER),
-        "sparse": (_few_spikes(0.087), "neuron.tau_grad=0.007", _LONGER),
+    "best/mnist-dense": {
+        "4-bit": (*_FOUR_BITS, "quantization.weight_step=8"),
+        "sparse": (
+            "chain.student.rate={max_rate=0.052, weight=400.0}",
+            "neuron.threshold_gain=2.0",
+            "neuron.tau_grad=0.005",
+        ),
+        "any-steps": _EVERY_STEP,
     },
-    "best/cifar10-dense": {"4-bit": (*_FOUR_BITS, "chain.student.epochs=80")},
+    "best/fashion-mnist-dense": {
+        "4-bit": (*_FOUR_BITS, "quantization.weight_step=16", *_wide(0.75, 0.01), _LONG),
+        "sparse": (
+            "chain.student.rate={max_rate=0.06, weight=200.0, power=2}",
+            *_wide(1.5, 0.01),
+            "neuron.tau_grad=0.007",
+            _LONG,
+        ),
+    },
+    "best/cifar10-dense": {"4-bit": (*_FOUR_BITS, "quantization.weight_step=16", "neuron.tau_grad=0.01")},
     "lee2022/mnist": _RATIOS,
     "lee2022/fashion-mnist": _RATIOS,
 }
