@@ -92,9 +92,12 @@ def test_a_cell_and_the_one_alone_differ_by_the_teacher_only() -> None:
 def test_a_change_of_a_student_is_compared_with_it() -> None:
     cells = catalogue.every()
     further = [cell for cell in cells.values() if cell.group == "further"]
-    assert {cell.name for cell in further} == {
+    variants = {
         f"{name}-{variant}" for name, some in catalogue.FURTHER.items() for variant in some if name.startswith("best/")
     }
+    alone = {f"{name}-alone-own" for name in catalogue.OWN_SETTINGS}
+    assert {cell.name for cell in further} == variants | alone
+    assert {cell.name for cell in further if cell.undistilled} == alone
     for cell in further:
         assert cell.beside == cell.recipe and cells[cell.beside].group == "best"
         assert catalogue.digest(catalogue.plan(cell, 1)) != catalogue.digest(catalogue.plan(cells[cell.beside], 1))

@@ -81,6 +81,11 @@ FURTHER = {
     "lee2022/mnist": _RATIOS,
     "lee2022/fashion-mnist": _RATIOS,
 }
+# Recipes are chosen for their distilled students. What suits the student alone better, by the recipe's name.
+OWN_SETTINGS = {
+    "best/mnist-dense": (*_wide(1.5, 0.01), "neuron.tau_grad=0.005"),
+    "best/fashion-mnist-dense": _wide(1.5, 0.01),
+}
 # What else the papers' text allows, as further cells: imitation without labels, and the formulas as they are written.
 VARIANTS = {"faithful": "label.weight=0", "literal": "distil.reading=literal"}
 
@@ -137,6 +142,9 @@ def _shipped(folder: str, known: dict[str, str]) -> Iterator[Cell]:
                 if digest(plan(replace(cell, undistilled=True), 1)) not in known:  # more than the teacher changes
                     cell = replace(cell, group="further", beside=name)
                 yield cell
+            if overrides := OWN_SETTINGS.get(name):
+                shown = f"{label}, alone, settings of its own"
+                yield Cell(f"{name}-alone-own", name, "further", shown, overrides, undistilled=True, beside=name)
 
 
 @lru_cache(maxsize=1)

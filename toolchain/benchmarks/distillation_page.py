@@ -42,12 +42,12 @@ _GROUPS = {  # title and text
         "Each is one command, such as `snnkd train best/mnist-conv --data-root DIR`.",
     ),
     "further": (
-        "Fewer bits, fewer spikes, any number of steps",
+        "Fewer bits, fewer spikes, any number of steps, or alone at its best",
         "Changes of students above, each compared with the student that it is a change of, by pairs of the same seed: "
-        "*4-bit* weights in [-128, 112]; *sparse*, with a price for the spikes of hidden neurons; *any-steps*, trained "
-        "to be right at each step. Those of Fashion-MNIST, and CIFAR-10's of 4 bits, are trained for twice as many "
-        "epochs. "
-        "[distillation_cells.py](../toolchain/benchmarks/distillation_cells.py) says what is changed.",
+        "*4-bit* weights, with settings chosen for them; *sparse*, with a price for the spikes of hidden neurons; "
+        "*any-steps*, trained to be right at each step; *alone, settings of its own*: without a teacher, at thresholds "
+        "and logit scales that suit the student alone better than those above, which were chosen for the distilled "
+        "one. [distillation_cells.py](../toolchain/benchmarks/distillation_cells.py) says what is changed.",
     ),
     "quick": ("Digits, a quick look", "Of the benchmark's `--quick`."),
 }
