@@ -53,7 +53,12 @@ def _wide(scale: float, learning_rate: float) -> tuple[str, ...]:
     return ("neuron.threshold_gain=2.0", *scales, f"chain.student.optimizer.lr={learning_rate}")
 
 
-_LONG = "chain.student.epochs=240"
+def _few_spikes(max_rate: float, tau_grad: float) -> tuple[str, ...]:
+    """A price for spikes above `max_rate`, and a surrogate gradient as narrow as `tau_grad` says."""
+    price = f"chain.student.rate={{max_rate={max_rate}, weight=400.0}}"
+    return (price, "neuron.threshold_gain=2.0", f"neuron.tau_grad={tau_grad}")
+
+
 _EVERY_STEP = ("chain.student.label.loss=temporal-cross-entropy", "chain.student.distil.losses={temporal_kl=1.0}")
 # The curve of Lee et al.: further ratios of the teacher's temperature to the student's, which is 2.
 _RATIOS = {f"teacher-{tau}": (f"chain.student.distil.teacher_temperature={tau}",) for tau in (1, 8)}
@@ -61,21 +66,12 @@ _RATIOS = {f"teacher-{tau}": (f"chain.student.distil.teacher_temperature={tau}",
 FURTHER = {
     "best/mnist-dense": {
         "4-bit": (*_FOUR_BITS, "quantization.weight_step=8"),
-        "sparse": (
-            "chain.student.rate={max_rate=0.052, weight=400.0}",
-            "neuron.threshold_gain=2.0",
-            "neuron.tau_grad=0.005",
-        ),
+        "sparse": _few_spikes(0.052, 0.005),
         "any-steps": _EVERY_STEP,
     },
     "best/fashion-mnist-dense": {
-        "4-bit": (*_FOUR_BITS, "quantization.weight_step=16", *_wide(0.75, 0.01), _LONG),
-        "sparse": (
-            "chain.student.rate={max_rate=0.06, weight=200.0, power=2}",
-            *_wide(1.5, 0.01),
-            "neuron.tau_grad=0.007",
-            _LONG,
-        ),
+        "4-bit": (*_FOUR_BITS, "quantization.weight_step=16", *_wide(0.75, 0.01), "chain.student.epochs=240"),
+        "sparse": _few_spikes(0.06, 0.0035),
     },
     "best/cifar10-dense": {"4-bit": (*_FOUR_BITS, "quantization.weight_step=16", "neuron.tau_grad=0.01")},
     "lee2022/mnist": _RATIOS,

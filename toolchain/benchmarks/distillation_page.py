@@ -44,10 +44,10 @@ _GROUPS = {  # title and text
     "further": (
         "Fewer bits, fewer spikes, any number of steps, or alone at its best",
         "Changes of students above, each compared with the student that it is a change of, by pairs of the same seed: "
-        "*4-bit* weights, with settings chosen for them; *sparse*, with a price for the spikes of hidden neurons; "
-        "*any-steps*, trained to be right at each step; *alone, settings of its own*: without a teacher, at thresholds "
-        "and logit scales that suit the student alone better than those above, which were chosen for the distilled "
-        "one. [distillation_cells.py](../toolchain/benchmarks/distillation_cells.py) says what is changed.",
+        "*4-bit* weights, with settings chosen for them; *sparse*, with a narrower surrogate gradient and a price for "
+        "spikes; *any-steps*, trained to be right at each step; *alone, settings of its own*: without a teacher, with "
+        "thresholds and a logit scale that suit the student alone better than the recipe's, which were chosen for the "
+        "distilled one. [distillation_cells.py](../toolchain/benchmarks/distillation_cells.py) says what is changed.",
     ),
     "quick": ("Digits, a quick look", "Of the benchmark's `--quick`."),
 }
