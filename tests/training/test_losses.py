@@ -465,7 +465,7 @@ def test_the_term_of_rates_is_that_of_lava_dl():
     rates = torch.tensor([0.3, 0.05, 0.2])
     assert rate_excess(rates, 0.1).item() == pytest.approx(0.2**2 + 0.1**2)
     stage = Stage(network="tiny", epochs=1, rate=Rate(max_rate=0.1, weight=3.0))
-    assert Objective(stage).rate is stage.rate
+    assert Objective(stage).rate_term(rates).item() == pytest.approx(0.15)
     assert Objective(stage.model_copy(update={"rate": Rate(weight=0.0)})).rate is None
 
 

@@ -44,19 +44,23 @@ SHOWN = {
     "t-ta": "T -> TA",
     "t-ta-s": "T -> TA -> S",
 }
-_FOUR_BITS = ("quantization.weight_bits=4", "neuron.threshold_gain=2.0")
+_GAIN = "neuron.threshold_gain=2.0"
 
 
-def _wide(scale: float, learning_rate: float) -> tuple[str, ...]:
+def _four_bits(step: int) -> tuple[str, ...]:
+    return ("quantization.weight_bits=4", f"quantization.weight_step={step}")
+
+
+def _wide(scale: float) -> tuple[str, ...]:
     """A smaller logit for each unit of the output, so that output weights grow, and a threshold to match."""
     scales = tuple(f"chain.student.{table}.scale={scale}" for table in ("label", "distil"))
-    return ("neuron.threshold_gain=2.0", *scales, f"chain.student.optimizer.lr={learning_rate}")
+    return (_GAIN, *scales, "chain.student.optimizer.lr=0.01")
 
 
 def _few_spikes(max_rate: float, tau_grad: float) -> tuple[str, ...]:
     """A price for spikes above `max_rate`, and a surrogate gradient as narrow as `tau_grad` says."""
     price = f"chain.student.rate={{max_rate={max_rate}, weight=400.0}}"
-    return (price, "neuron.threshold_gain=2.0", f"neuron.tau_grad={tau_grad}")
+    return (price, _GAIN, f"neuron.tau_grad={tau_grad}")
 
 
 _EVERY_STEP = ("chain.student.label.loss=temporal-cross-entropy", "chain.student.distil.losses={temporal_kl=1.0}")
@@ -65,22 +69,22 @@ _RATIOS = {f"teacher-{tau}": (f"chain.student.distil.teacher_temperature={tau}",
 # What else is trained of shipped recipes: overrides, by the recipe's name and by what the cell's ends in.
 FURTHER = {
     "best/mnist-dense": {
-        "4-bit": (*_FOUR_BITS, "quantization.weight_step=8"),
+        "4-bit": (*_four_bits(8), _GAIN),
         "sparse": _few_spikes(0.052, 0.005),
         "any-steps": _EVERY_STEP,
     },
     "best/fashion-mnist-dense": {
-        "4-bit": (*_FOUR_BITS, "quantization.weight_step=16", *_wide(0.75, 0.01), "chain.student.epochs=240"),
+        "4-bit": (*_four_bits(16), *_wide(0.75), "chain.student.epochs=240"),
         "sparse": _few_spikes(0.06, 0.0035),
     },
-    "best/cifar10-dense": {"4-bit": (*_FOUR_BITS, "quantization.weight_step=16", "neuron.tau_grad=0.01")},
+    "best/cifar10-dense": {"4-bit": (*_four_bits(16), "neuron.tau_grad=0.01")},
     "lee2022/mnist": _RATIOS,
     "lee2022/fashion-mnist": _RATIOS,
 }
 # Recipes are chosen for their distilled students. What suits the student alone better, by the recipe's name.
 OWN_SETTINGS = {
-    "best/mnist-dense": (*_wide(1.5, 0.01), "neuron.tau_grad=0.005"),
-    "best/fashion-mnist-dense": _wide(1.5, 0.01),
+    "best/mnist-dense": (*_wide(1.5), "neuron.tau_grad=0.005"),
+    "best/fashion-mnist-dense": _wide(1.5),
 }
 # What else the papers' text allows, as further cells: imitation without labels, and the formulas as they are written.
 VARIANTS = {"faithful": "label.weight=0", "literal": "distil.reading=literal"}

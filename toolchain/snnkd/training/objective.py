@@ -14,14 +14,15 @@ from snnkd.training.losses import (
     SatSettings,
     Scale,
     cross_entropy,
+    rate_excess,
     spike_rate,
     temporal_cross_entropy,
 )
 
 
 class Objective:
-    """label.weight * label loss + sum of weight * distillation loss, each term divided by its `norms` entry. The price
-    of spikes, `rate`, where it has a weight, is the step's to add.
+    """label.weight * label loss + sum of weight * distillation loss, each term divided by its `norms` entry, and
+    rate.weight * what the rates of the hidden layers exceed.
 
     With `distil.normalize` the norms are the values of the terms on the first batch, so that equal weights mean equal
     shares at the start (our reading of the paper's unnamed weights); else they are 1. Where a logit scale is "learned"
@@ -65,7 +66,7 @@ class Objective:
     def terms(self, sat: torch.Tensor, labels: torch.Tensor, teacher: torch.Tensor | None) -> dict[str, torch.Tensor]:
         """The weighted terms by name; their sum is the loss. sat, teacher: (T, classes, B); labels: (B,).
 
-        teacher may be None where no loss needs one.
+        teacher may be None where no loss needs one. The term of the rates is apart, see `rate_term`.
         """
         learned = 1.0 if self._log_scale is None else self._log_scale.exp()
         terms = {}
@@ -87,6 +88,11 @@ class Objective:
                 self.norms[name] = max(value.item(), 1e-6) if self.distil.normalize else 1.0
             terms[name] = weight / self.norms[name] * value
         return terms
+
+    def rate_term(self, rates: torch.Tensor) -> torch.Tensor:
+        """The weighted term of the spikes per neuron and step of each hidden layer, (layers,), where `rate` is set."""
+        assert self.rate is not None
+        return self.rate.weight * rate_excess(rates, self.rate.max_rate)
 
 
 def _label_loss(label: Label, sat: torch.Tensor, labels: torch.Tensor, scale: Scale) -> torch.Tensor:

@@ -8,10 +8,8 @@ from functools import reduce
 
 import torch
 
-from snnkd.recipe_tables import Rate
 from snnkd.simulation.threads import each
 from snnkd.training.blocks import Network
-from snnkd.training.losses import rate_excess
 
 # Parts do not depend on the number of cores, so that the order of all sums, and with it every bit, is the same on any.
 LEAST = 32  # samples of a part
@@ -26,16 +24,18 @@ def backward(
     events: torch.Tensor,
     loss: Callable[[torch.Tensor], Terms],
     threads: int = 1,
-    rate: Rate | None = None,
+    rate: Callable[[torch.Tensor], torch.Tensor] | None = None,
+    power: int = 1,
 ) -> tuple[torch.Tensor, Terms]:
     """Adds the gradients of the sum of `loss`'s terms to the weights of `network`.
 
-    events: (N, T, C, H, W); loss: of the output's spiking activation tensor (T, classes, N); rate: what the
-    spikes of hidden layers cost, one more term. Returns the SAT and the terms, without gradients. On a CPU torch has
-    one thread meanwhile.
+    events: (N, T, C, H, W); loss: of the output's spiking activation tensor (T, classes, N); rate: of the spikes per
+    neuron and step of each hidden layer, (layers,), one more term; power: of the spikes that these are means of, 1 or
+    2 (see `recipe_tables.Rate`). Returns the SAT and the terms, without gradients. On a CPU torch has one thread
+    meanwhile.
     """
     with torch_threads(1):
-        return _backward(network, events, loss, threads, rate)
+        return _backward(network, events, loss, threads, rate, power)
 
 
 @contextlib.contextmanager
@@ -54,7 +54,8 @@ def _backward(
     events: torch.Tensor,
     loss: Callable[[torch.Tensor], Terms],
     threads: int,
-    rate: Rate | None,
+    rate: Callable[[torch.Tensor], torch.Tensor] | None,
+    power: int,
 ) -> tuple[torch.Tensor, Terms]:
     weights = network.weights()
     leaves = [weight.detach().requires_grad_() for weight in weights]
@@ -72,13 +73,13 @@ def _backward(
     cells: list[int] = []
     if rate is not None:
         rates, cells = _rates(hidden)
-        terms = {**terms, "rate": rate.weight * rate_excess(rates, rate.max_rate)}
+        terms = {**terms, "rate": rate(rates)}
     torch.stack(list(terms.values())).sum().backward()
     assert whole.grad is not None
     of_parts = whole.grad.split([sat.shape[2] for sat in sats], dim=2)
 
-    power = rate.power if rate else 1
-    of_spikes: list[torch.Tensor] = []  # by layer, the term's gradient to each s^power that the rate is the mean of
+    # The term of a rate has the same gradient for every s^power that the rate is a mean of.
+    of_spikes = []
     if rates is not None and rates.grad is not None:
         of_spikes = [grad / size for grad, size in zip(rates.grad, cells, strict=True)]
 
