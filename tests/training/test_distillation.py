@@ -28,6 +28,7 @@ ROW = Row(
     0.5,
     12.5,
     99.0,
+    50.0,
     [0.25, 0.5],
     0.5,
     6.25,
@@ -156,6 +157,13 @@ def test_the_page_names_the_device_that_took_the_time() -> None:
     assert "| one core | mnist | 0.03 |" in page and "| A100 | mnist | 0.07 |" in page
 
 
+def test_effective_synops_are_shown_where_every_row_has_them() -> None:
+    rows = [replace(ROW, cell="mnist-s", synops=70_000.0), replace(ROW, cell="mnist-s", seed=2, synops=70_000.0)]
+    assert "| 70,000 ± 0 (50 ± 0) |" in distillation_page.page(catalogue.every(), rows)
+    rows[1] = replace(rows[1], synops_effective=None)
+    assert "| 70,000 ± 0 |" in distillation_page.page(catalogue.every(), rows)
+
+
 def test_no_two_jobs_train_the_same_teacher_at_once() -> None:
     cells = catalogue.every()
     one, two, alone, other = (
@@ -180,6 +188,7 @@ def test_a_run_that_is_broken_off_goes_on(tmp_path: Path) -> None:
     assert len(first.by_step) == first.steps == job.plan.encoding.steps
     assert (first.cell, first.set, first.seed, first.epochs, first.parameters) == ("digits-s", "digits", 1, 1, 3784)
     assert first.spikes > 0 and first.synops > first.spikes
+    assert first.synops_effective is not None and 0 < first.synops_effective < first.synops
     assert first.exit_spikes is not None and first.exit_accuracy is not None
     assert first.exit_spikes <= first.spikes and abs(first.exit_accuracy - first.accuracy) < 0.1
     assert job.done == (first.cell, first.set, first.seed, first.recipe)

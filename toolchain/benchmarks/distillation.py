@@ -138,7 +138,8 @@ def work(job: Job, runs: Path, data_root: Path | None) -> Row:
     test, encoder = pipeline.load_data(job.plan, data_root).test, job.plan.encoder()
     profile = evaluation.profile(net, encoder.encode(test.images, np.arange(len(test))))
     layers = [layer for layer in profile["layers"] if layer["name"] != "input"]
-    spikes, synops = (sum(layer[key] for layer in layers) / len(test) for key in ("spikes", "synops"))
+    counted = ("spikes", "synops", "synops_effective")
+    spikes, synops, effective = (sum(layer[key] for layer in layers) / len(test) for key in counted)
     return Row(
         cell=job.cell.name,
         set=result["data_set"],
@@ -149,6 +150,7 @@ def work(job: Job, runs: Path, data_root: Path | None) -> Row:
         accuracy=result["accuracy"]["integer"],
         spikes=spikes,
         synops=synops,
+        synops_effective=effective,
         by_step=[round(accuracy, 6) for accuracy in result["by_step"]],
         exit_accuracy=rule["accuracy"] if rule else result["accuracy"]["integer"],
         exit_spikes=profile["early_exit"]["spikes"] if rule else spikes,

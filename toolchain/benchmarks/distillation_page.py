@@ -23,11 +23,12 @@ many epochs Fashion-MNIST's Tables and its dense students have, how large the Ta
 the dense students of all three sets have, was decided with test figures of trials in sight.) All figures are means over
 n seeds with 95 % intervals by Student's t. *Difference* is that to the same network trained from the labels alone,
 unless said, from the same initial weights and with the same order of images, by pairs of the same seed. Spikes (of all
-neurons) and synops (connections that an event goes through) are per inference of T steps; *early exit* ends inference
-where the network's own rule, chosen on the validation data, says so. *Minutes* are of training the slowest seed,
-teachers included that no other cell had trained before: on one core, with one or two more trainings on the two cores,
-or on the GPU that is named, which twelve or more trainings shared. The paper's are single figures, and it does not say
-which networks, T, encoding or epochs they are of, so ours are not the same networks.
+neurons) and synops (connections that an event goes through; in brackets, where measured, those of a weight other than
+0) are per inference of T steps; *early exit* ends inference where the network's own rule, chosen on the validation
+data, says so. *Minutes* are of training the slowest seed, teachers included that no other cell had trained before: on
+one core, with one or two more trainings on the two cores, or on the GPU that is named, which twelve or more trainings
+shared. The paper's are single figures, and it does not say which networks, T, encoding or epochs they are of, so ours
+are not the same networks.
 `cifar10-jpeg` is CIFAR-10 with its images encoded again as JPEG.
 """
 
@@ -145,7 +146,7 @@ def _table(names: list[str], cells: dict[str, Cell], by_cell: dict[str, list[Row
                     f"{first.parameters:,}",
                     str(first.steps),
                     _number(interval([row.spikes for row in rows])),
-                    _number(interval([row.synops for row in rows])),
+                    _synops(rows),
                     *_early_exit(rows),
                     _minutes(rows),
                     f"`{name}`",
@@ -159,6 +160,13 @@ def _minutes(rows: list[Row]) -> str:
     slowest = max(rows, key=lambda row: row.seconds)
     where = "" if slowest.device == "cpu" else f" ({slowest.device})"
     return f"{slowest.seconds / 60:.0f}{where}"
+
+
+def _synops(rows: list[Row]) -> str:
+    """With the effective ones in brackets where all rows have them."""
+    shown = _number(interval([row.synops for row in rows]))
+    effective = [row.synops_effective for row in rows if row.synops_effective is not None]
+    return f"{shown} ({_number(interval(effective))})" if len(effective) == len(rows) else shown
 
 
 def _early_exit(rows: list[Row]) -> tuple[str, str]:

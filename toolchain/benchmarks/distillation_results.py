@@ -24,9 +24,9 @@ class Row:
 
     float_accuracy, accuracy: fractions; by_step: the accuracy where inference stops after 1, 2, ... T of its steps.
     parameters: weights; spikes of all its neurons and synops, existing connections that an event goes through, per
-    inference. exit_accuracy, exit_spikes: the same with the network's rule for early exit, None where that was not
-    measured. epochs: of the last stage; device: 'cpu' or the name of the GPU that trained it; seconds: of training all
-    stages but those taken over from another run.
+    inference; synops_effective: those with a weight other than 0. exit_accuracy, exit_spikes: with the network's rule
+    for early exit. None where that was not measured. epochs: of the last stage; device: 'cpu' or the name of the GPU
+    that trained it; seconds: of training all stages but those taken over from another run.
     recipe: `distillation_cells.digest`.
     """
 
@@ -39,6 +39,7 @@ class Row:
     accuracy: float
     spikes: float
     synops: float
+    synops_effective: float | None
     by_step: list[float]
     exit_accuracy: float | None
     exit_spikes: float | None
