@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from snnkd.recipe_tables import Prune
-from snnkd.training.pruning import Pruning, masks, share
+from snnkd.training.pruning import Pruning, masks, scores, share
 
 
 def test_the_smallest_of_all_weights_go():
@@ -14,6 +14,24 @@ def test_the_smallest_of_all_weights_go():
     assert first.tolist() == [[False, True], [False, True]]
     assert second.tolist() == [True, True, False, False]
     assert all(mask.all() for mask in masks(weights, 0.0))
+
+
+def test_scores_are_squares_over_all_that_are_not_smaller():
+    torch.manual_seed(0)
+    weight = torch.randn(4, 5, 1)
+    weight[1, 2] = 0
+    squares = weight.double().square()
+    for score, square in zip(scores(weight).flatten(), squares.flatten(), strict=True):
+        assert float(score) == pytest.approx(float(square / squares[squares >= square].sum()))
+    assert scores(weight)[1, 2] == 0 and scores(weight).max() == 1
+    assert not scores(torch.zeros(3)).any()
+
+
+def test_a_small_layer_keeps_more_of_its_weights():
+    torch.manual_seed(0)
+    large, small = masks([torch.randn(100, 100), 0.1 * torch.randn(10, 10)], 0.9)
+    assert large.float().mean() < 0.12 and small.float().mean() > 0.5
+    assert int(large.sum() + small.sum()) == 10_100 - 9090
 
 
 def test_the_share_rises_to_its_end_and_stays():

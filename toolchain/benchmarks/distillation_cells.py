@@ -57,12 +57,13 @@ def _wide(scale: float) -> tuple[str, ...]:
     return (_GAIN, *scales, "chain.student.optimizer.lr=0.01")
 
 
-def _few_spikes(max_rate: float, tau_grad: float) -> tuple[str, ...]:
-    """A price for spikes above `max_rate`, and a surrogate gradient as narrow as `tau_grad` says."""
-    price = f"chain.student.rate={{max_rate={max_rate}, weight=400.0}}"
-    return (price, _GAIN, f"neuron.tau_grad={tau_grad}")
+def _price(max_rate: float, weight: float, power: int = 1) -> str:
+    """Of the spikes of hidden layers above `max_rate`."""
+    return f"chain.student.rate={{max_rate={max_rate}, weight={weight}, power={power}}}"
 
 
+# Weight decay lets those weights go first whose inputs are always 0.
+_PRUNED = ("chain.student.prune={share=0.8}", "chain.student.optimizer.weight_decay=3e-6")
 _EVERY_STEP = ("chain.student.label.loss=temporal-cross-entropy", "chain.student.distil.losses={temporal_kl=1.0}")
 # The curve of Lee et al.: further ratios of the teacher's temperature to the student's, which is 2.
 _RATIOS = {f"teacher-{tau}": (f"chain.student.distil.teacher_temperature={tau}",) for tau in (1, 8)}
@@ -70,12 +71,13 @@ _RATIOS = {f"teacher-{tau}": (f"chain.student.distil.teacher_temperature={tau}",
 FURTHER = {
     "best/mnist-dense": {
         "4-bit": (*_four_bits(8), _GAIN),
-        "sparse": _few_spikes(0.052, 0.005),
+        "sparse": (_price(0.052, 400.0), _GAIN, "neuron.tau_grad=0.005"),
+        "pruned": (*_PRUNED, "chain.student.epochs=80"),
         "any-steps": _EVERY_STEP,
     },
     "best/fashion-mnist-dense": {
         "4-bit": (*_four_bits(16), *_wide(0.75), "chain.student.epochs=240"),
-        "sparse": _few_spikes(0.06, 0.0035),
+        "sparse": (_price(0.06, 200.0, power=2), *_wide(1.5), "neuron.tau_grad=0.007"),
     },
     "best/cifar10-dense": {"4-bit": (*_four_bits(16), "neuron.tau_grad=0.01")},
     "lee2022/mnist": _RATIOS,

@@ -185,8 +185,8 @@ class Rate(Table):
 
 
 class Prune(Table):
-    """Magnitude pruning: of all weights together, the `share` that is smallest is 0 from the fraction `until` of the
-    epochs on; before, the share rises from 0."""
+    """Magnitude pruning: of all weights together, the `share` that is smallest within their layers
+    (`training.pruning.scores`) is 0 from the fraction `until` of the epochs on; before, the share rises from 0."""
 
     share: float = Field(gt=0, lt=1, description="the share of the weights that become 0")
     until: float = Field(default=0.6, gt=0, le=1)

@@ -1,5 +1,10 @@
 """Magnitude pruning in training: small weights become 0 and stay so, and effective synaptic operations fall with
-them."""
+them.
+
+Which of all weights are small is measured within their layers, by the LAMP score (J. Lee, S. Park, S. Mo, S. Ahn and J.
+Shin, "Layer-Adaptive Sparsity for the Magnitude-based Pruning", ICLR 2021, arXiv 2010.07611): a small layer, as the
+output often is, keeps more of its weights than a large one.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +17,7 @@ class Pruning:
     """Keeps the pruned ones of `weights` at 0 while others are trained.
 
     It has no state of its own to save: at the start of an epoch the masks follow from the weights, of which those that
-    are 0 are the smallest.
+    are 0 have the lowest scores.
     """
 
     def __init__(self, settings: Prune, weights: list[torch.Tensor]):
@@ -44,8 +49,19 @@ def share(settings: Prune, done: float) -> float:
 
 @torch.no_grad()
 def masks(weights: list[torch.Tensor], share: float) -> list[torch.Tensor]:
-    """What stays, as boolean tensors, when the smallest `share` of all weights together goes."""
-    sizes = torch.cat([weight.abs().flatten() for weight in weights])
-    count = int(share * len(sizes))
-    limit = sizes.kthvalue(count).values if count else -1.0
-    return [weight.abs() > limit for weight in weights]
+    """What stays, as boolean tensors, when of all weights together that `share` goes whose scores are the lowest."""
+    found = [scores(weight) for weight in weights]
+    every = torch.cat([score.flatten() for score in found])
+    count = int(share * len(every))
+    limit = every.kthvalue(count).values if count else -1.0
+    return [score > limit for score in found]
+
+
+def scores(weight: torch.Tensor) -> torch.Tensor:
+    """LAMP scores of a layer's weights, float64 of the same shape: the square of each over the sum of its own and of
+    those that are as large or larger. 0 for weights of 0, and 1 for the largest one, so that no layer goes whole."""
+    squares, order = weight.double().square().flatten().sort(stable=True)
+    not_smaller = squares.flip(0).cumsum(0).flip(0)
+    found = torch.empty_like(squares)
+    found[order] = torch.where(squares > 0, squares / not_smaller, 0.0)
+    return found.view(weight.shape)
