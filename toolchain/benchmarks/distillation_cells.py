@@ -57,9 +57,10 @@ def _wide(scale: float) -> tuple[str, ...]:
     return (_GAIN, *scales, "chain.student.optimizer.lr=0.01")
 
 
-def _price(max_rate: float, weight: float, power: int = 1) -> str:
-    """Of the spikes of hidden layers above `max_rate`."""
-    return f"chain.student.rate={{max_rate={max_rate}, weight={weight}, power={power}}}"
+def _few_spikes(max_rate: float, tau_grad: float) -> tuple[str, ...]:
+    """A price for spikes above `max_rate`, and a surrogate gradient as narrow as `tau_grad` says."""
+    price = f"chain.student.rate={{max_rate={max_rate}, weight=400.0}}"
+    return (price, _GAIN, f"neuron.tau_grad={tau_grad}")
 
 
 # Weight decay lets those weights go first whose inputs are always 0.
@@ -71,13 +72,13 @@ _RATIOS = {f"teacher-{tau}": (f"chain.student.distil.teacher_temperature={tau}",
 FURTHER = {
     "best/mnist-dense": {
         "4-bit": (*_four_bits(8), _GAIN),
-        "sparse": (_price(0.052, 400.0), _GAIN, "neuron.tau_grad=0.005"),
+        "sparse": _few_spikes(0.052, 0.005),
         "pruned": (*_PRUNED, "chain.student.epochs=80"),
         "any-steps": _EVERY_STEP,
     },
     "best/fashion-mnist-dense": {
         "4-bit": (*_four_bits(16), *_wide(0.75), "chain.student.epochs=240"),
-        "sparse": (_price(0.06, 200.0, power=2), *_wide(1.5), "neuron.tau_grad=0.007"),
+        "sparse": _few_spikes(0.06, 0.0035),
     },
     "best/cifar10-dense": {"4-bit": (*_four_bits(16), "neuron.tau_grad=0.01")},
     "lee2022/mnist": _RATIOS,

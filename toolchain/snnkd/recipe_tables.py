@@ -175,13 +175,10 @@ class Distil(Table):
 
 
 class Rate(Table):
-    """weight x the sum over hidden layers of relu(rate - max_rate)^2; a layer's rate: the mean of s^power over its
-    neurons, the steps and the batch, spikes per neuron and step for either power. The gradient of s^2 is 0 where there
-    is no spike, so that only neurons that have fired are held back, and not those that came near to it."""
+    """weight x the sum over hidden layers of relu(rate - max_rate)^2, rates in spikes per neuron and step."""
 
     max_rate: float = Field(default=0.01, ge=0, le=1)
     weight: Weight = Field(description="the weight of the term in the loss")
-    power: Literal[1, 2] = 1
 
 
 class Prune(Table):

@@ -25,17 +25,15 @@ def backward(
     loss: Callable[[torch.Tensor], Terms],
     threads: int = 1,
     rate: Callable[[torch.Tensor], torch.Tensor] | None = None,
-    power: int = 1,
 ) -> tuple[torch.Tensor, Terms]:
     """Adds the gradients of the sum of `loss`'s terms to the weights of `network`.
 
     events: (N, T, C, H, W); loss: of the output's spiking activation tensor (T, classes, N); rate: of the spikes per
-    neuron and step of each hidden layer, (layers,), one more term; power: of the spikes that these are means of, 1 or
-    2 (see `recipe_tables.Rate`). Returns the SAT and the terms, without gradients. On a CPU torch has one thread
-    meanwhile.
+    neuron and step of each hidden layer, (layers,), one more term. Returns the SAT and the terms, without gradients.
+    On a CPU torch has one thread meanwhile.
     """
     with torch_threads(1):
-        return _backward(network, events, loss, threads, rate, power)
+        return _backward(network, events, loss, threads, rate)
 
 
 @contextlib.contextmanager
@@ -55,7 +53,6 @@ def _backward(
     loss: Callable[[torch.Tensor], Terms],
     threads: int,
     rate: Callable[[torch.Tensor], torch.Tensor] | None,
-    power: int,
 ) -> tuple[torch.Tensor, Terms]:
     weights = network.weights()
     leaves = [weight.detach().requires_grad_() for weight in weights]
@@ -78,17 +75,14 @@ def _backward(
     assert whole.grad is not None
     of_parts = whole.grad.split([sat.shape[2] for sat in sats], dim=2)
 
-    # The term of a rate has the same gradient for every s^power that the rate is a mean of.
+    # The term of a rate has the same gradient for every spike that the rate is a mean of.
     of_spikes = []
     if rates is not None and rates.grad is not None:
         of_spikes = [grad / size for grad, size in zip(rates.grad, cells, strict=True)]
 
     def of_weights(number: int) -> tuple[torch.Tensor, ...]:
         layers = hidden[number]
-        grads = [
-            grad.expand_as(spikes) if power == 1 else 2 * grad * spikes.detach()
-            for grad, spikes in zip(of_spikes, layers, strict=True)
-        ]
+        grads = [grad.expand_as(spikes) for grad, spikes in zip(of_spikes, layers, strict=True)]
         return torch.autograd.grad([sats[number], *layers], leaves, [of_parts[number], *grads])
 
     found = each(of_weights, list(range(len(parts))), threads)

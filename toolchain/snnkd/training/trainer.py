@@ -71,9 +71,9 @@ class Training(StageTraining[Network]):
     def _gradients(self, indices: np.ndarray, variant: int) -> tuple[dict[str, torch.Tensor], torch.Tensor]:
         events, labels = self.train.batch(indices, variant)
         teacher = self.teacher.sat(indices, variant) if self.teacher is not None else None
-        rate, power = (self._objective.rate_term, self._objective.rate.power) if self._objective.rate else (None, 1)
+        rate = self._objective.rate_term if self._objective.rate else None
         loss = partial(self._objective.terms, labels=labels, teacher=teacher)
-        sat, terms = backward(self.network, events, loss, self.threads, rate, power)
+        sat, terms = backward(self.network, events, loss, self.threads, rate)
         return terms, (sat.sum(dim=0).argmax(dim=0) == labels).sum()
 
     def _measured(self, epoch: int, sums: dict[str, float]) -> dict[str, Any]:
