@@ -29,7 +29,8 @@ data, says so. *Minutes* are of training the slowest seed, teachers included tha
 one core, with one or two more trainings on the two cores, or on the GPU that is named, which twelve or more trainings
 shared. The paper's are single figures, and it does not say which networks, T, encoding or epochs they are of, so ours
 are not the same networks.
-`cifar10-jpeg` is CIFAR-10 with its images encoded again as JPEG.
+A training gives the same bits again by the same version, which is in each row's column `git`; others may round
+differently. `cifar10-jpeg` is CIFAR-10 with its images encoded again as JPEG.
 """
 
 _GROUPS = {  # title and text
