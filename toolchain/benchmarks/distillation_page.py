@@ -29,8 +29,9 @@ data, says so. *Minutes* are of training the slowest seed, teachers included tha
 one core, with one or two more trainings on the two cores, or on the GPU that is named, which twelve or more trainings
 shared. The paper's are single figures, and it does not say which networks, T, encoding or epochs they are of, so ours
 are not the same networks.
-A training gives the same bits again by the same version, which is in each row's column `git`; others may round
-differently. `cifar10-jpeg` is CIFAR-10 with its images encoded again as JPEG.
+A training gives the same bits again on the same machine, on any number of its cores; a processor of another kind may
+round differently, and a figure then moves as with another seed. `cifar10-jpeg` is CIFAR-10 with its images encoded
+again as JPEG.
 """
 
 _GROUPS = {  # title and text
