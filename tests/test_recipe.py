@@ -495,13 +495,12 @@ def test_a_start_is_read_out_as_the_recipe_does(tmp_path: Path) -> None:
     assert recipe.load(path, membrane).chain["student"].start == str(tmp_path / "old.net")
 
 
-def test_centered_weights_do_not_start_from_a_file_and_are_not_pruned(tmp_path: Path) -> None:
+def test_centered_weights_do_not_start_from_a_file(tmp_path: Path) -> None:
     old_net(tmp_path)
     path, centered = write(tmp_path, STARTED + "\n"), "quantization.centered=true"
     assert "chain.student.start: weights would be others once they are centered; leave" in refusal(path, centered)
     path = write(tmp_path, extra="quantization = {centered = true}\n")
     assert recipe.load(path).quantization.centered
-    assert "chain.student.prune: weights would be others" in refusal(path, "chain.student.prune={share = 0.5}")
 
 
 def test_a_damaged_file_is_named(tmp_path: Path) -> None:

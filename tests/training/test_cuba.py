@@ -293,6 +293,14 @@ def test_centered_weights_have_no_mean_and_neither_has_their_gradient(shape):
     assert float(weight.grad.mean(dim=(1, 2, 3, 4)).abs().max()) < 1e-6
 
 
+def test_weights_of_0_stay_so_and_are_not_of_the_mean():
+    weight = torch.tensor([[0.5, 0.0, 1.0, 0.0, 1.5], [0.0] * 5])[..., None, None, None].requires_grad_()
+    found = neuron(centered=True).quantize_8bit(weight)
+    assert found.flatten().tolist() == [-0.5, 0.0, 0.0, 0.0, 0.5, *[0.0] * 5]
+    found.backward(torch.tensor([[3.0, 100.0, 6.0, 100.0, 0.0], [1.0] * 5])[..., None, None, None])
+    assert weight.grad is not None and weight.grad.flatten()[[0, 2, 4]].tolist() == [0.0, 3.0, -3.0]
+
+
 def test_eight_bit_weights_and_their_gradient_are_those_of_lava_dl():
     weight = torch.linspace(-6, 6, 2001)
     gradients = []

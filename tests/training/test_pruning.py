@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from snnkd.recipe_tables import Prune
+from snnkd.training.cuba import center
 from snnkd.training.pruning import Pruning, masks, scores, share
 
 
@@ -61,3 +62,10 @@ def test_what_was_pruned_stays_so_and_needs_no_memory():
         zeros = sum(int(mask.sum()) for mask in gone)
         assert zeros == int(share(settings, epoch / 10) * 650)
         assert pruning.complete(epoch / 10) == (epoch >= 5)
+
+
+def test_centered_weights_go_by_their_distance_from_the_mean():
+    weight = torch.tensor([[3.0, 4.0, 4.5, 8.5]])
+    pruning = Pruning(Prune(share=0.5, until=1.0), [weight], center)
+    pruning.start(1.0)
+    assert weight.tolist() == [[3.0, 0.0, 0.0, 8.5]]

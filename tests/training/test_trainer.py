@@ -17,7 +17,7 @@ from snnkd.datasets import Split
 from snnkd.encoding import Encoding
 from snnkd.errors import FormatError, MismatchError, QuantizationError, SnnkdError
 from snnkd.readout import Readout
-from snnkd.recipe_tables import Distil, Label, Neuron, Optimizer, Prune, Rate, Stage
+from snnkd.recipe_tables import Distil, Label, Neuron, Optimizer, Prune, Quantization, Rate, Stage
 from snnkd.training import checkpoint
 from snnkd.training.blocks import Network
 from snnkd.training.feed import Feed
@@ -43,7 +43,9 @@ def split(count: int, seed: int, noise: float = 0.0) -> Split:
     return Split(images, labels)
 
 
-def training(path: Path, *, epochs: int = 4, noise: float = 0.0, key: str = "key", **stage) -> Training:
+def training(
+    path: Path, *, epochs: int = 4, noise: float = 0.0, key: str = "key", centered: bool = False, **stage
+) -> Training:
     torch.manual_seed(SEED)
     plan = Architecture(name="tiny", input=(1, 6, 6), layers=(Dense(neurons=8), Dense(neurons=CLASSES)))
     encoding = Encoding("direct", 4)
@@ -52,7 +54,7 @@ def training(path: Path, *, epochs: int = 4, noise: float = 0.0, key: str = "key
     return Training(
         name="student",
         stage=Stage(network="tiny", epochs=epochs, **options),
-        network=Network(plan, Neuron(tau_grad=0.01, scale_grad=10), event_max=15),
+        network=Network(plan, Neuron(tau_grad=0.01, scale_grad=10), Quantization(centered=centered), event_max=15),
         train=Feed(split(60, 1, noise), encoding, device),
         validation=Feed(split(30, 2, noise), encoding, device),
         readout=Readout("count", "membrane"),
@@ -218,8 +220,9 @@ def test_resumed_training_ends_bit_identical(tmp_path, kind, stop):
     assert equal(left, right)
 
 
-def test_the_network_that_is_kept_is_a_pruned_one(tmp_path):
-    run = training(tmp_path, epochs=6, prune=Prune(share=0.6, until=0.7))
+@pytest.mark.parametrize("centered", [False, True])
+def test_the_network_that_is_kept_is_a_pruned_one(tmp_path, centered):
+    run = training(tmp_path, epochs=6, prune=Prune(share=0.6, until=0.7), centered=centered)
     trained = to_intnet(run.run().blocks, (1, 6, 6))
     assert run.progress.best_epoch >= 5  # the first one that ends after 0.7 of all
     pruned = 1 - sum(np.count_nonzero(layer.weight) for layer in trained.layers) / trained.parameters

@@ -278,8 +278,9 @@ def _misfits(recipe: Recipe) -> list[Problem]:
             problems += recipe_stages.misfits(name, stage, network, *rules)
         if network is None:
             continue
-        if recipe.quantization.centered:
-            problems += recipe_stages.uncentered(name, stage)
+        if recipe.quantization.centered and stage.start:
+            text = "weights would be others once they are centered; leave it out, or quantization.centered"
+            problems.append(Problem(("chain", name, "start"), f"chain.{name}.start: {text}"))
         place = ("chain", name, "network")
         what = f"{schema.dotted(place)}: '{stage.network}'"
         if network.input != shape:

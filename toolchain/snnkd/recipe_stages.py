@@ -139,14 +139,6 @@ def misfits(
     return [Problem(place, f"{where}: {text}") for text in texts]
 
 
-def uncentered(name: str, stage: Stage) -> list[Problem]:
-    """Fields of a stage that need the trained weights as they are, where their mean is taken away before rounding."""
-    have = {"start": stage.start, "prune": stage.prune}
-    text = "weights would be others once they are centered; leave it out, or quantization.centered"
-    places = [("chain", name, field) for field, value in have.items() if value is not None]
-    return [Problem(place, f"{schema.dotted(place)}: {text}") for place in places]
-
-
 def _teacher_misfits(net: IntNet, encoding: Encoding, classes: int) -> Iterator[str]:
     outputs = prod(net.layers[-1].shape)
     if net.readout.population != 1:

@@ -57,11 +57,14 @@ def quantize(
 def center(weight: torch.Tensor) -> torch.Tensor:
     """Weights (O, ...) less the mean of each of the O neurons' (Huang et al. 2017, "Centered Weight Normalization in
     Accelerating Training of Deep Neural Networks", without the norm): spikes are never negative, and what all of a
-    neuron's inputs have in common then drives it neither up nor down.
+    neuron's inputs have in common then drives it neither up nor down. Weights of 0 are pruned: they stay so, and the
+    mean is of the others.
 
     The mean is made in float64, so that its rounding is the same in any order of the sum.
     """
-    return weight - weight.mean(dim=tuple(range(1, weight.ndim)), keepdim=True, dtype=torch.float64).float()
+    kept, of_neuron = weight != 0, tuple(range(1, weight.ndim))
+    totals = weight.sum(dim=of_neuron, keepdim=True, dtype=torch.float64)
+    return (weight - (totals / kept.sum(dim=of_neuron, keepdim=True).clamp_(min=1)).float()) * kept
 
 
 class _Cuba(torch.autograd.Function):
@@ -163,10 +166,13 @@ class Neuron(_lava.Neuron):
         """Sets vThMant, kept within the 17 bits of the hardware and at least 1."""
         self.v_th_mantissa.fill_(min(max(mantissa, 1), THRESHOLD_LIMIT))
 
+    def unrounded(self, weight: torch.Tensor) -> torch.Tensor:
+        """What `quantize_8bit` rounds: the weights, or where `centered` what `center` makes of them."""
+        return center(weight) if self.centered else weight
+
     def quantize_8bit(self, weight: torch.Tensor, descale: bool = False) -> torch.Tensor:
         """Weights rounded to `weight_bits` bits in SLAYER's units, or as integers with `descale`."""
-        weight = center(weight) if self.centered else weight
-        return quantize(weight, self.weight_bits, W_SCALE, descale, self.weight_step)
+        return quantize(self.unrounded(weight), self.weight_bits, W_SCALE, descale, self.weight_step)
 
     def run(
         self, a: torch.Tensor, steps: int | None = None, reuse: bool = False, wanted: Voltage = "last"

@@ -8,25 +8,35 @@ output often is, keeps more of its weights than a large one.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 
 from snnkd.recipe_tables import Prune
 
 
 class Pruning:
-    """Keeps the pruned ones of `weights` at 0 while others are trained.
+    """Keeps the pruned ones of `weights` at 0 while others are trained. unrounded: by what the weights are scored, one
+    tensor of each in its shape, 0 where it is (`cuba.center` where weights are centered).
 
     It has no state of its own to save: at the start of an epoch the masks follow from the weights, of which those that
     are 0 have the lowest scores.
     """
 
-    def __init__(self, settings: Prune, weights: list[torch.Tensor]):
-        self._settings, self._weights = settings, weights
+    def __init__(
+        self,
+        settings: Prune,
+        weights: list[torch.Tensor],
+        unrounded: Callable[[torch.Tensor], torch.Tensor] = lambda weight: weight,
+    ):
+        self._settings, self._weights, self._unrounded = settings, weights, unrounded
         self._masks: list[torch.Tensor] = []
 
     def start(self, done: float) -> None:
         """Chooses what is pruned in an epoch that ends after the fraction `done` of the training."""
-        self._masks = masks(self._weights, share(self._settings, done))
+        with torch.no_grad():
+            scored = [self._unrounded(weight) for weight in self._weights]
+        self._masks = masks(scored, share(self._settings, done))
         self.apply()
 
     @torch.no_grad()

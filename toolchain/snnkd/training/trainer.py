@@ -41,7 +41,8 @@ class Training(StageTraining[Network]):
     def _optimizer(self) -> Optimizer:
         self._objective = Objective(self.stage, self.train.device)
         weights = [block.synapse.weight for block in self.network.layers]
-        self._pruning = Pruning(self.stage.prune, weights) if self.stage.prune else None
+        unrounded = self.network.layers[0].neuron.unrounded  # of all layers alike
+        self._pruning = Pruning(self.stage.prune, weights, unrounded) if self.stage.prune else None
         return Optimizer(self.stage.optimizer, weights, self._objective.parameters())
 
     def _begin(self) -> None:
