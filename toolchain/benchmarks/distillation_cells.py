@@ -51,16 +51,29 @@ def _four_bits(step: int) -> tuple[str, ...]:
     return ("quantization.weight_bits=4", f"quantization.weight_step={step}")
 
 
+def _logits(scale: float) -> tuple[str, ...]:
+    """So large a logit for each unit of the output."""
+    return tuple(f"chain.student.{table}.scale={scale}" for table in ("label", "distil"))
+
+
 def _wide(scale: float) -> tuple[str, ...]:
     """A smaller logit for each unit of the output, so that output weights grow, and a threshold to match."""
-    scales = tuple(f"chain.student.{table}.scale={scale}" for table in ("label", "distil"))
-    return (_GAIN, *scales, "chain.student.optimizer.lr=0.01")
+    return (_GAIN, *_logits(scale), "chain.student.optimizer.lr=0.01")
+
+
+def _price(max_rate: float) -> str:
+    """A price for spikes above `max_rate`."""
+    return f"chain.student.rate={{max_rate={max_rate}, weight=400.0}}"
 
 
 def _few_spikes(max_rate: float, tau_grad: float) -> tuple[str, ...]:
     """A price for spikes above `max_rate`, and a surrogate gradient as narrow as `tau_grad` says."""
-    price = f"chain.student.rate={{max_rate={max_rate}, weight=400.0}}"
-    return (price, _GAIN, f"neuron.tau_grad={tau_grad}")
+    return (_price(max_rate), _GAIN, f"neuron.tau_grad={tau_grad}")
+
+
+def _two_steps(max_rate: float, epochs: int) -> tuple[str, ...]:
+    """Two steps, and twice the epochs that four have: about the same time of training."""
+    return ("encoding.steps=2", *_logits(4.5), _price(max_rate), f"chain.student.epochs={epochs}")
 
 
 # Weight decay lets those weights go first whose inputs are always 0.
@@ -80,6 +93,7 @@ FURTHER = {
         "4-bit": (*_four_bits(16), *_wide(0.75), "chain.student.epochs=240"),
         "sparse": _few_spikes(0.06, 0.0035),
     },
+    "best/fashion-mnist-conv": {"sparse": _two_steps(0.11, 40)},
     "best/cifar10-dense": {"4-bit": (*_four_bits(16), "neuron.tau_grad=0.01")},
     "lee2022/mnist": _RATIOS,
     "lee2022/fashion-mnist": _RATIOS,
