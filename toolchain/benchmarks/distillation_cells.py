@@ -94,6 +94,7 @@ FURTHER = {
         "sparse": _few_spikes(0.06, 0.0035),
     },
     "best/fashion-mnist-conv": {"sparse": _two_steps(0.11, 40)},
+    "best/cifar10-conv": {"sparse": _two_steps(0.13, 48)},
     "best/cifar10-dense": {"4-bit": (*_four_bits(16), "neuron.tau_grad=0.01")},
     "lee2022/mnist": _RATIOS,
     "lee2022/fashion-mnist": _RATIOS,
