@@ -72,7 +72,7 @@ def _few_spikes(max_rate: float, tau_grad: float) -> tuple[str, ...]:
 
 
 def _two_steps(epochs: int, *further: str) -> tuple[str, ...]:
-    """Two steps, and twice the epochs that four have: about the same time of training."""
+    """Two steps in place of four, and twice the epochs; logits are sums of half as many steps."""
     return ("encoding.steps=2", *_logits(4.5), f"chain.student.epochs={epochs}", *further)
 
 
