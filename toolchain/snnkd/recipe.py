@@ -279,8 +279,9 @@ def _misfits(recipe: Recipe) -> list[Problem]:
         if network is None:
             continue
         if recipe.quantization.centered and stage.start:
+            place = ("chain", name, "start")
             text = "weights would be others once they are centered; leave it out, or quantization.centered"
-            problems.append(Problem(("chain", name, "start"), f"chain.{name}.start: {text}"))
+            problems.append(Problem(place, f"{schema.dotted(place)}: {text}"))
         place = ("chain", name, "network")
         what = f"{schema.dotted(place)}: '{stage.network}'"
         if network.input != shape:

@@ -73,7 +73,8 @@ class Quantization(Table):
     """Bits of a synaptic weight, sign included, and the step between two of its values, an integer as the hardware
     holds it: a power of two; None is the largest, 2^(9 - weight_bits), with which the values span [-256, 254].
 
-    centered: what is rounded are the trained weights less their mean over the synapses of each neuron.
+    centered: what is rounded are the trained weights less their mean over the synapses of each neuron, but for pruned
+    ones.
     """
 
     weight_bits: int = Field(default=8, ge=2, le=8)
