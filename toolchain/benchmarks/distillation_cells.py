@@ -96,7 +96,7 @@ FURTHER = {
     "best/fashion-mnist-conv": {
         "sparse": _two_steps(4.5, 40, "neuron.tau_grad=0.007", "chain.student.optimizer.lr=0.02")
     },
-    "best/cifar10-conv": {"sparse": _two_steps(1.0, 32, _price(0.13))},
+    "best/cifar10-conv": {"sparse": _two_steps(1.0, 40, _price(0.165))},
     "best/cifar10-dense": {"4-bit": (*_four_bits(16), "neuron.tau_grad=0.01")},
     "lee2022/mnist": _RATIOS,
     "lee2022/fashion-mnist": _RATIOS,
