@@ -72,7 +72,7 @@ def _few_spikes(max_rate: float, tau_grad: float) -> tuple[str, ...]:
 
 
 def _two_steps(scale: float, epochs: int, *further: str) -> tuple[str, ...]:
-    """Two steps in place of four, and twice the epochs; logits are sums of half as many steps, so `scale` is larger."""
+    """Two steps in place of four, and so many epochs; logits are sums of half as many steps, so `scale` is larger."""
     return ("encoding.steps=2", *_logits(scale), f"chain.student.epochs={epochs}", *further)
 
 

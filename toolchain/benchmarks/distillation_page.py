@@ -48,10 +48,10 @@ _GROUPS = {  # title and text
         "Fewer bits, spikes or weights, any number of steps, or alone at its best",
         "Changes of students above, each compared with the student that it is a change of, by pairs of the same seed: "
         "*4-bit* weights, with settings chosen for them; *sparse*, with a narrower surrogate gradient, a price for "
-        "spikes or both, and convolutional ones with two steps and twice the epochs; *pruned*, with four of five "
-        "weights 0; *any-steps*, trained to be right at each step; *alone, settings of its own*: without a teacher, "
-        "with thresholds and a logit scale that suit the student alone better than the recipe's, which were chosen for "
-        "the distilled one. "
+        "spikes or both, and convolutional ones with two steps and at least twice the epochs; *pruned*, with four of "
+        "five weights 0; *any-steps*, trained to be right at each step; *alone, settings of its own*: without a "
+        "teacher, with thresholds and a logit scale that suit the student alone better than the recipe's, which were "
+        "chosen for the distilled one. "
         "[distillation_cells.py](../toolchain/benchmarks/distillation_cells.py) says what is changed.",
     ),
     "quick": ("Digits, a quick look", "Of the benchmark's `--quick`."),
