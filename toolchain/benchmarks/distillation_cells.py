@@ -94,7 +94,7 @@ FURTHER = {
         "sparse": _few_spikes(0.06, 0.0035),
     },
     "best/fashion-mnist-conv": {
-        "sparse": _two_steps(4.5, 40, "neuron.tau_grad=0.007", "chain.student.optimizer.lr=0.02")
+        "sparse": _two_steps(4.5, 40, "chain.student.optimizer.lr=0.01", _price(0.115))
     },
     "best/cifar10-conv": {"sparse": _two_steps(1.0, 40, _price(0.165))},
     "best/cifar10-dense": {"4-bit": (*_four_bits(16), "neuron.tau_grad=0.01")},

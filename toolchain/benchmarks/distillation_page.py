@@ -20,7 +20,7 @@ cell and seed; the same script trains what is missing. Every cell is a recipe, `
 Accuracies are those of the deployed integer network (8 bit weights unless said) on the whole test set, `float` that of
 the training network. The epoch that is kept is chosen on validation data, and the test set is read at the end. (How
 many epochs Fashion-MNIST's Tables and its dense students have, how large the Tables' assistant is, and which settings
-the dense students of all three sets, CIFAR-10's `cifar10-conv` and the sparse convolutional ones have, was decided with
+the dense students of all three sets, `cifar10-conv`, `fashion-mnist-conv` and their sparse ones have, was decided with
 test figures of trials in sight.) All figures are means over n seeds with 95 % intervals by Student's t. *Difference* is
 that to the same network trained from the labels alone, unless said, from the same initial weights and with the same
 order of images, by pairs of the same seed. Spikes (of all neurons) and synops (connections that an event goes through;
