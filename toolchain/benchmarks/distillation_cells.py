@@ -93,9 +93,7 @@ FURTHER = {
         "4-bit": (*_four_bits(16), *_wide(0.75), "chain.student.epochs=240"),
         "sparse": _few_spikes(0.06, 0.0035),
     },
-    "best/fashion-mnist-conv": {
-        "sparse": _two_steps(4.5, 40, "chain.student.optimizer.lr=0.01", _price(0.115))
-    },
+    "best/fashion-mnist-conv": {"sparse": _two_steps(4.5, 40, "chain.student.optimizer.lr=0.01", _price(0.115))},
     "best/cifar10-conv": {"sparse": _two_steps(1.0, 40, _price(0.165))},
     "best/cifar10-dense": {"4-bit": (*_four_bits(16), "neuron.tau_grad=0.01")},
     "lee2022/mnist": _RATIOS,
