@@ -93,7 +93,7 @@ FURTHER = {
         "4-bit": (*_four_bits(16), *_wide(0.75), "chain.student.epochs=240"),
         "sparse": _few_spikes(0.06, 0.0035),
     },
-    "best/fashion-mnist-conv": {"sparse": _two_steps(4.5, 40, "chain.student.optimizer.lr=0.01", _price(0.115))},
+    "best/fashion-mnist-conv": {"sparse": _two_steps(4.5, 40, _price(0.115))},
     "best/cifar10-conv": {"sparse": _two_steps(1.0, 40, _price(0.165))},
     "best/cifar10-dense": {"4-bit": (*_four_bits(16), "neuron.tau_grad=0.01")},
     "lee2022/mnist": _RATIOS,
@@ -103,6 +103,7 @@ FURTHER = {
 OWN_SETTINGS = {
     "best/mnist-dense": (*_wide(1.5), "neuron.tau_grad=0.005"),
     "best/fashion-mnist-dense": _wide(1.5),
+    "best/fashion-mnist-conv": (*_logits(1.0), "chain.student.optimizer.lr=0.02"),
 }
 # What else the papers' text allows, as further cells: imitation without labels, and the formulas as they are written.
 VARIANTS = {"faithful": "label.weight=0", "literal": "distil.reading=literal"}
