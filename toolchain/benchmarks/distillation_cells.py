@@ -99,7 +99,7 @@ FURTHER = {
     "lee2022/mnist": _RATIOS,
     "lee2022/fashion-mnist": _RATIOS,
 }
-# Recipes are chosen for their distilled students. What suits the student alone better, by the recipe's name.
+# Recipes are chosen for their distilled students. What was chosen for the student alone, by the recipe's name.
 OWN_SETTINGS = {
     "best/mnist-dense": (*_wide(1.5), "neuron.tau_grad=0.005"),
     "best/fashion-mnist-dense": _wide(1.5),

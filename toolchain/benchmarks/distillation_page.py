@@ -50,7 +50,7 @@ _GROUPS = {  # title and text
         "*4-bit* weights, with settings chosen for them; *sparse*, with a narrower surrogate gradient, a price for "
         "spikes or both, and convolutional ones with two steps and at least twice the epochs; *pruned*, with four of "
         "five weights 0; *any-steps*, trained to be right at each step; *alone, settings of its own*: without a "
-        "teacher, with thresholds and a logit scale that suit the student alone better than the recipe's, which were "
+        "teacher, with thresholds, a logit scale or a learning rate chosen for the student alone; the recipe's were "
         "chosen for the distilled one. "
         "[distillation_cells.py](../toolchain/benchmarks/distillation_cells.py) says what is changed.",
     ),
