@@ -71,9 +71,10 @@ def _few_spikes(max_rate: float, tau_grad: float) -> tuple[str, ...]:
     return (_price(max_rate), _GAIN, f"neuron.tau_grad={tau_grad}")
 
 
-def _two_steps(scale: float, epochs: int, *further: str) -> tuple[str, ...]:
-    """Two steps in place of four, and so many epochs; logits are sums of half as many steps, so `scale` is larger."""
-    return ("encoding.steps=2", *_logits(scale), f"chain.student.epochs={epochs}", *further)
+def _two_steps(scale: float, max_rate: float) -> tuple[str, ...]:
+    """Two steps in place of four, more epochs, and a price for spikes above `max_rate`; logits are sums of half as many
+    steps, so `scale` is larger."""
+    return ("encoding.steps=2", *_logits(scale), "chain.student.epochs=40", _price(max_rate))
 
 
 # Weight decay lets those weights go first whose inputs are always 0.
@@ -93,8 +94,8 @@ FURTHER = {
         "4-bit": (*_four_bits(16), *_wide(0.75), "chain.student.epochs=240"),
         "sparse": _few_spikes(0.06, 0.0035),
     },
-    "best/fashion-mnist-conv": {"sparse": _two_steps(4.5, 40, _price(0.115))},
-    "best/cifar10-conv": {"sparse": _two_steps(1.0, 40, _price(0.165))},
+    "best/fashion-mnist-conv": {"sparse": _two_steps(4.5, 0.115)},
+    "best/cifar10-conv": {"sparse": _two_steps(1.0, 0.165)},
     "best/cifar10-dense": {"4-bit": (*_four_bits(16), "neuron.tau_grad=0.01")},
     "lee2022/mnist": _RATIOS,
     "lee2022/fashion-mnist": _RATIOS,

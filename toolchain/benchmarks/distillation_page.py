@@ -45,13 +45,13 @@ _GROUPS = {  # title and text
         "Each is one command, such as `snnkd train best/mnist-conv --data-root DIR`.",
     ),
     "further": (
-        "Fewer bits, spikes or weights, any number of steps, or alone at its best",
+        "Fewer bits, spikes or weights, any number of steps, or alone with its own settings",
         "Changes of students above, each compared with the student that it is a change of, by pairs of the same seed: "
-        "*4-bit* weights, with settings chosen for them; *sparse*, with a narrower surrogate gradient, a price for "
-        "spikes or both, and convolutional ones with two steps and at least twice the epochs; *pruned*, with four of "
-        "five weights 0; *any-steps*, trained to be right at each step; *alone, settings of its own*: without a "
-        "teacher, with thresholds, a logit scale or a learning rate chosen for the student alone; the recipe's were "
-        "chosen for the distilled one. "
+        "*4-bit* weights, with settings chosen for them; *sparse*, with a price for spikes and, dense ones, a narrower "
+        "surrogate gradient, convolutional ones two steps and at least twice the epochs; *pruned*, with four of five "
+        "weights 0 and twice the epochs; *any-steps*, trained to be right at each step; *alone, settings of its own*: "
+        "without a teacher, with thresholds, a logit scale or a learning rate chosen for the student alone; the "
+        "recipe's were chosen for the distilled one. "
         "[distillation_cells.py](../toolchain/benchmarks/distillation_cells.py) says what is changed.",
     ),
     "quick": ("Digits, a quick look", "Of the benchmark's `--quick`."),
