@@ -397,7 +397,7 @@ def test_warnings_are_one_line(tmp_path: Path) -> None:
         file["layer/1/weight"][...] = [[300, -2]]
     code, output, errors = call("inspect", tmp_path / "x.net")
     assert code == 0 and "-2 to 254" in output
-    assert re.fullmatch(r"warning: \S+x\.net: layer/1: weights beyond \[-256, 254\] are clipped.*\n", errors)
+    assert re.fullmatch(r"warning: \S+x\.net: layer/1: weight: 1 of 2 beyond \[-256, 254\] are clipped.*\n", errors)
 
 
 def test_ctrl_c(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -192,7 +192,7 @@ def _sums(layer: Layer, events: np.ndarray, limits: Limits) -> Iterator[tuple[np
                 if isinstance(layer, Dense):
                     result = _dense_sum(weight, layer.weight_exp, events[:, t], limits), 0
                 else:
-                    result = limits.conv_sum(_conv_sum(layer, weight, events[:, t]))
+                    result = limits.conv_sum(correlate(layer, weight, events[:, t]))
             yield result
 
 
@@ -225,7 +225,7 @@ def _delayed_sums(
     yield from ((a, 0) for a in pending)
 
 
-def _conv_sum(layer: Conv, weight: np.ndarray, events: np.ndarray) -> np.ndarray:
+def correlate(layer: Conv, weight: np.ndarray, events: np.ndarray) -> np.ndarray:
     """Cross-correlation of (N, C, H, W) as one matrix product over the unfolded input."""
     (pad_h, pad_w), (_, out_h, out_w) = layer.padding, layer.shape
     extent = [dilation * (k - 1) + 1 for dilation, k in zip(layer.dilation, weight.shape[2:], strict=True)]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from snnkd import __version__, c99, engines, files, netx, onnx_graph
+from snnkd import __version__, c99, cautions, engines, files, netx, onnx_graph
 from snnkd.engines import lava
 from snnkd.errors import LimitError
 from snnkd.handoff import evidence as measured
@@ -69,7 +69,8 @@ def generated(net: IntNet, target: Target, run: SpikeTrace, images: np.ndarray |
 
 def _manifest(net: IntNet, target: Target, evidence: Evidence, run: SpikeTrace) -> Manifest:
     """The manifest, without the files."""
-    accuracy, work = measured.measure(net, evidence)
+    accuracy, work, warnings = measured.measure(net, evidence)
+    warnings = warnings or cautions.silent_layers(net, run.events, f"the {run.samples} golden samples")
     plan = c99.plan(net)
     return Manifest(
         bundle=manifests.VERSION,
@@ -89,4 +90,5 @@ def _manifest(net: IntNet, target: Target, evidence: Evidence, run: SpikeTrace) 
         work=work,
         memory=manifests.Memory(flash=plan.flash, ram=plan.ram),
         golden=manifests.Golden(samples=run.samples, data=f"the first {run.samples} of: {evidence.data}"),
+        warnings=warnings,
     )

@@ -57,14 +57,18 @@ class Group:
 
     def numbers(self, name: str) -> np.ndarray:
         """The array `name`: integers as int64, floats truncated towards zero as NetX does, all in 32 bits."""
-        return self._numbers(name, self._array(name))
+        return self._numbers(name, self._array(name)).astype(np.int64)
+
+    def floats(self, name: str) -> np.ndarray:
+        """The array `name` as float64, in 32 bits before the point: nothing of it is truncated."""
+        return self._numbers(name, self._array(name)).astype(np.float64)
 
     def integers(self, name: str) -> np.ndarray:
         """The array `name` as int64; FormatError where it holds floats (a float decay makes Lava hang)."""
         array = self._array(name)
         if array.kind not in "iu":
             raise self.error(name, f"expected integers, found {array}")
-        return self._numbers(name, array)
+        return self._numbers(name, array).astype(np.int64)
 
     def text(self, name: str) -> str:
         """The short string `name`, a scalar or of shape (1,), as NetX takes it: spaces count."""
@@ -99,7 +103,7 @@ class Group:
             raise self.error(name, "holds NaN or infinite values")
         if values.size and (values.min() < -(1 << 31) or values.max() >= 1 << 31):
             raise self.error(name, f"values {values.min()} to {values.max()} do not fit 32 bits")
-        return values.astype(np.int64)
+        return values
 
     @contextlib.contextmanager
     def _reading(self, name: str) -> Iterator[None]:
