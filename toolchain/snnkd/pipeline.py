@@ -38,7 +38,8 @@ class Context:
 
     data_root: where data sets are, that of the training where None. device: 'auto', 'cpu' or 'cuda'. reuse: take over
     what another run in the same folder has trained. target, out: of
-    the export. targets: of the profile. samples: how many test images export and profile use.
+    the export. targets: of the profile. samples: how many test images export and profile use; those of the defaults,
+    which the run folder keeps, where all of these are not given.
     """
 
     run: Run

@@ -64,8 +64,8 @@ class Quantized:
 class Effect:
     """What quantization changed on `samples` samples of `data`, before in float64 and after in integers.
 
-    accuracy: before and after, fractions, None without labels. classes_equal: fraction of equal answers. spikes: of each
-    layer, before and after.
+    accuracy: before and after, fractions, None without labels. classes_equal: fraction of equal answers. spikes: of
+    each layer, before and after.
     """
 
     data: str
@@ -178,8 +178,8 @@ class _Rounding:
             self.layers.append(fit)
             return integers
         fit, whole = self.layers[-1], bool((values == np.trunc(values)).all())
-        fit.bias = values * (1 if whole else self._unit)
-        return np.rint(fit.bias * fit.factor).astype(np.int64)
+        bias = fit.bias = values * (1 if whole else self._unit)
+        return np.rint(bias * fit.factor).astype(np.int64)
 
 
 def _signs(_: object, name: str, values: np.ndarray) -> np.ndarray:
@@ -217,7 +217,7 @@ def _fitted(weight: np.ndarray, bits: int, most: float | None, slayers: bool) ->
     high, low = weight.max(), weight.min()
     range_high, range_low = ((1 << bits - 1) - 1) * steps[-1], WEIGHT_MIN
     reach = max(high / range_high, low / range_low)
-    factors = {min(float(clip / reach), most) for clip in _CLIPS}
+    factors = {min(float(factor), most) for factor in (2 ** np.floor(np.log2(1 / reach)), *(_CLIPS / reach))}
     return min((_rounded(weight, factor, step, bits) for factor in sorted(factors) for step in steps), key=_error)
 
 

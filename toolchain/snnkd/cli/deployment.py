@@ -34,7 +34,7 @@ def export(
         str | None, typer.Option(help="A target that can be run here, see `snnkd targets`; the recipe's unless given.")
     ] = None,
     out: Annotated[Path | None, typer.Option(help="The .net file; in the run folder unless given.")] = None,
-    samples: Annotated[int, typer.Option(min=1, help="Test images that are compared.")] = 16,
+    samples: Annotated[int | None, typer.Option(min=1, help="Test images that are compared, 16.")] = None,
     data_root: DataRoot = None,
     runs: Runs = DEFAULT_RUNS,
     as_json: Json = False,
