@@ -214,7 +214,7 @@ def _verdict(name: str, found: verification.Verification) -> Check:
         )
         return Check(name, DIFFERENT, text)
     text = f"{compared['spikes']:,} spikes and {compared['states']:,} states of {compared['samples']:,} samples"
-    return Check(name, EQUAL, text)
+    return Check(name, EQUAL, "; ".join((text, *found.warnings)))
 
 
 def measured(path: Path, sha256: str, checks: list[Check]) -> bytes:
