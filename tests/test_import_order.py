@@ -45,11 +45,11 @@ ROOMS = [
 ]
 LINE = {room: number for number, rooms in enumerate(ROOMS) for room in rooms}
 
-# What may be imported where: heavy or archived packages stay behind their doors.
+# What may be imported where: heavy or archived packages stay behind their doors, which are rooms or single modules.
 DOORS = {
     "torch": {"training"},
     "torchvision": {"datasets"},
-    "lava": {"training", "engines"},
+    "lava": {"training", "engines", "handoff/lava_golden.py"},  # a bundle's script, which snnkd itself never imports
     "h5py": {"netx"},
     "onnx": {"onnx_graph"},
     "onnxruntime": {"engines"},
@@ -96,7 +96,8 @@ def test_imports_point_up(path):
         if room is not None and room != "__version__":
             assert LINE[room] <= LINE[own], f"{own} imports {room}, which is below it"
         if package in DOORS:
-            assert own in DOORS[package], f"{package} is imported in {own}; its doors are {DOORS[package]}"
+            doors = {own, path.relative_to(PACKAGE).as_posix()} & DOORS[package]
+            assert doors, f"{package} is imported in {own}; its doors are {DOORS[package]}"
 
 
 def test_rooms_of_a_line_have_no_cycles():

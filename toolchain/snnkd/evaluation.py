@@ -86,9 +86,17 @@ def output(net: IntNet, run: SpikeTrace) -> LayerTrace:
 
 
 def courses(net: IntNet, events: Iterable[np.ndarray]) -> Course:
-    """That of all samples of several blocks of events (N, T, ...), at least one."""
-    found = [course(net, simulate(net, block)) for block in events]
-    return Course(np.concatenate([one.classes for one in found]), np.concatenate([one.lead for one in found]))
+    """Runs `net` on blocks of samples and collects what its readout says after each step.
+
+    events: blocks (N, T, *input shape), at least one; N may differ, T may not. Each is run and dropped before the next
+    one is taken, so that a generator keeps memory bounded. Returns one Course, (samples of all blocks, T), in their
+    order. Raises FormatError for events that do not fit, ValueError for no block and for blocks of another T.
+    """
+    by_block = [course(net, simulate(net, block)) for block in events]
+    return Course(
+        classes=np.concatenate([block.classes for block in by_block]),
+        lead=np.concatenate([block.lead for block in by_block]),
+    )
 
 
 def profile(
