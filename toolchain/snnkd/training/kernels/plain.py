@@ -11,7 +11,7 @@ from functools import partial
 import numpy as np
 
 from snnkd.simulation.kernels.compiling import jit
-from snnkd.training.kernels.sizes import WIDE
+from snnkd.training.kernels.sizes import LANES, WIDE
 
 _fused = partial(jit, contract=True)
 
@@ -69,13 +69,23 @@ def add_plain(out, base, matrix, at, indices, values, first, last):
 @_fused
 def contract(out, to, to_rows, a, at, a_rows, terms, b, start, width):
     """Adds, for each row r of a_rows, the sum of a[at + a_rows[r] + terms[k]] * b[start + k width :][:width] over k to
-    out[to + to_rows[r] :][:width]; to_rows, a_rows and terms int64. width: a multiple of LANES."""
-    totals = np.empty(width, np.float32)
-    for r in range(a_rows.shape[0]):
-        totals[:] = np.float32(0)
-        for k in range(terms.shape[0]):
-            factor = a[at + a_rows[r] + terms[k]]
-            for lane in range(width):
-                totals[lane] += b[start + k * width + lane] * factor
-        for lane in range(width):
-            out[to + to_rows[r] + lane] += totals[lane]
+    out[to + to_rows[r] :][:width]; to_rows, a_rows and terms int64. width: a multiple of LANES.
+
+    Where rows of `out` overlap, the order counts: two vectors of all rows first, or the last three, then the next ones.
+    """
+    totals = np.empty(3 * LANES, np.float32)
+    done = 0
+    while done < width:
+        left = width - done
+        part = 3 * LANES if left == 3 * LANES else min(left, 2 * LANES)
+        for r in range(a_rows.shape[0]):
+            totals[:] = np.float32(0)
+            for k in range(terms.shape[0]):
+                factor = a[at + a_rows[r] + terms[k]]
+                first = start + k * width + done
+                for lane in range(part):
+                    totals[lane] += b[first + lane] * factor
+            first = to + to_rows[r] + done
+            for lane in range(part):
+                out[first + lane] += totals[lane]
+        done += part
