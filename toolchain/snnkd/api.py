@@ -60,6 +60,9 @@ def _walk(
     device: str = "auto",
     **options: Any,
 ) -> dict[str, dict[str, Any]]:
+    from snnkd.training import tuning
+
+    tuning.load_torch()
     from snnkd.training.chain import pick_device
 
     pick_device(device)  # this and a missing lava-dl are refused before there is a run folder

@@ -24,10 +24,10 @@ from snnkd.recipe import Recipe
 from snnkd.runs import Run
 
 if TYPE_CHECKING:
-    from snnkd.training.blocks import Network
     from snnkd.training.chain import Chain
     from snnkd.training.feed import Feed
-    from snnkd.training.stage import OnBatch, OnEpoch
+    from snnkd.training.loop.stage import OnBatch, OnEpoch
+    from snnkd.training.network import Network
 
 BASELINE = "baseline"  # the student's network, seed and settings, trained without its teacher
 
@@ -157,7 +157,7 @@ def train(context: Context) -> dict[str, Any]:
 
     Stages that were taken over from other runs are in reused.json, by name.
     """
-    from snnkd.training.journal import Journal
+    from snnkd.training.loop.journal import Journal
 
     rows: list[dict[str, Any]] = []
     if context.reuse:

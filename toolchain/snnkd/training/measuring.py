@@ -14,9 +14,9 @@ from snnkd import cautions, early_exit, evaluation
 from snnkd.early_exit import Course
 from snnkd.network import IntNet
 from snnkd.readout import EarlyExit, Readout
-from snnkd.training.blocks import Network
 from snnkd.training.dynamics import S_SCALE
 from snnkd.training.feed import Feed
+from snnkd.training.network import Network
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from snnkd.recipe_tables import Prune
 
 class Pruning:
     """Keeps the pruned ones of `weights` at 0 while others are trained. unrounded: by what the weights are scored, one
-    tensor of each in its shape, 0 where it is (`cuba.center` where weights are centered).
+    tensor of each in its shape, 0 where it is (`weights.center` where weights are centered).
 
     It has no state of its own to save: at the start of an epoch the masks follow from the weights, of which those that
     are 0 have the lowest scores.
