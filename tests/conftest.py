@@ -7,13 +7,13 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from snnkd import conformance
-from snnkd.network import Dense, Input, per_neuron
+from snnkd.engines import conformance
+from snnkd.ir.network import Dense, Input, per_neuron
 
 
 @pytest.fixture(scope="session")
 def build():
-    """The makers of `snnkd.conformance` under short names."""
+    """The makers of `snnkd.engines.conformance` under short names."""
     return SimpleNamespace(
         neuron=conformance.random_neuron,
         weight=conformance.random_weight,

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from snnkd import architecture
-from snnkd.architecture import Architecture, Conv, Dense
-from snnkd.errors import RecipeError
+from snnkd.base.errors import RecipeError
+from snnkd.recipe import architecture
+from snnkd.recipe.architecture import Architecture, Conv, Dense
 
 CONV = '[[layers]]\nkind = "conv"\nchannels = 4\nkernel = 3\n'
 DENSE = '[[layers]]\nkind = "dense"\nneurons = 10\n'

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from snnkd.augmentation import variant
-from snnkd.errors import FormatError, RecipeError
-from snnkd.hashing import hash64
+from snnkd.base.errors import FormatError, RecipeError
+from snnkd.base.hashing import hash64
+from snnkd.data.augmentation import variant
 
 
 def images(count=30, shape=(2, 7, 9)):

@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from snnkd import c99, conformance
-from snnkd.encoding import Encoding
-from snnkd.network import IntNet
-from snnkd.readout import EarlyExit, Readout
+from snnkd.data.encoding import Encoding
+from snnkd.engines import c99, conformance
+from snnkd.ir.network import IntNet
+from snnkd.ir.readout import EarlyExit, Readout
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "toolchain/benchmarks"))
 

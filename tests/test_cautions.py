@@ -5,11 +5,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from snnkd import cautions, evaluation
-from snnkd.errors import LimitError
-from snnkd.network import Dense, IntNet, Neuron
-from snnkd.readout import Readout
-from snnkd.verification import synthetic_input
+from snnkd.analysis import cautions, evaluation
+from snnkd.analysis.verification import synthetic_input
+from snnkd.base.errors import LimitError
+from snnkd.ir.network import Dense, IntNet, Neuron
+from snnkd.ir.readout import Readout
 
 
 def chain(*thresholds, delay=0, readout=None, steps=None):

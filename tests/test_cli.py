@@ -16,9 +16,13 @@ import h5py
 import numpy as np
 import pytest
 
-from snnkd import api, architecture, cli, engines, lock, netx, recipe, reference
+from snnkd import api, cli, engines, recipe
+from snnkd.base import lock
 from snnkd.engines import lava
-from snnkd.network import Dense, IntNet, Neuron
+from snnkd.engines.reference import definition
+from snnkd.formats import netx
+from snnkd.ir.network import Dense, IntNet, Neuron
+from snnkd.recipe import architecture
 
 ROOT = Path(__file__).resolve().parent.parent
 SNNKD = Path(sys.executable).parent / "snnkd"
@@ -233,7 +237,7 @@ def test_a_second_process_is_refused_in_a_run_folder(folder: Path) -> None:
 
 def test_simulate_writes_the_documented_arrays(folder: Path, net: Path, events: Path, tmp_path: Path) -> None:
     printed = data("simulate", net, "--input", events, "--out", tmp_path / "new/trace.npz", "--states")
-    expected = reference.simulate(netx.load(net), np.load(events), states=True)
+    expected = definition.simulate(netx.load(net), np.load(events), states=True)
     rows = [(row.name, int(row.spikes.sum()), row.overflows, row.saturations) for row in expected.layers]
     assert [tuple(row.values()) for row in printed["layers"]] == rows
     assert list(printed["layers"][0]) == ["name", "spikes", "overflows", "saturations"]
@@ -321,7 +325,7 @@ def test_verify_names_the_first_difference(net: Path, events: Path, monkeypatch:
     wrong = types.ModuleType("an_engine_that_is_wrong")
 
     def run(net, spikes, states=False):
-        trace = reference.simulate(net, spikes, states)
+        trace = definition.simulate(net, spikes, states)
         spikes = trace.layers[1].spikes.copy()
         spikes[2, 5, 7] ^= 1
         return replace(trace, layers=(trace.layers[0], replace(trace.layers[1], spikes=spikes)))

@@ -9,8 +9,11 @@ import h5py
 import numpy as np
 import pytest
 
-from snnkd import cli, conformance, evaluation, netx
-from snnkd.network import IntNet
+from snnkd import cli
+from snnkd.analysis import evaluation
+from snnkd.engines import conformance
+from snnkd.formats import netx
+from snnkd.ir.network import IntNet
 
 
 @pytest.fixture

@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from snnkd import datasets
-from snnkd.errors import DataError, RecipeError
+from snnkd.base.errors import DataError, RecipeError
+from snnkd.data import datasets
 
 
 @pytest.fixture(autouse=True)

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from snnkd import datasets
-from snnkd.errors import DataError
+from snnkd.base.errors import DataError
+from snnkd.data import datasets
 
 
 @pytest.fixture(autouse=True)

@@ -12,9 +12,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from snnkd import datasets
-from snnkd.datasets import cifar
-from snnkd.errors import DataError
+from snnkd.base.errors import DataError
+from snnkd.data import datasets
+from snnkd.data.datasets import cifar
 
 IDX_NAMES = {
     "train": ("train-images-idx3-ubyte", "train-labels-idx1-ubyte"),

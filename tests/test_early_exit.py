@@ -11,10 +11,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from snnkd import cli, conformance, early_exit, evaluation, netx, recipe, trace
-from snnkd.early_exit import Course
-from snnkd.network import Dense, IntNet, Neuron
-from snnkd.readout import EarlyExit, Readout
+from snnkd import cli, recipe
+from snnkd.analysis import early_exit, evaluation
+from snnkd.analysis.early_exit import Course
+from snnkd.engines import conformance
+from snnkd.formats import netx
+from snnkd.ir import trace
+from snnkd.ir.network import Dense, IntNet, Neuron
+from snnkd.ir.readout import EarlyExit, Readout
 
 READOUTS = (("count", "first"), ("count", "membrane"), ("membrane", "first"))
 
@@ -177,7 +181,7 @@ def test_inspect_and_profile_show_the_rule(net, tmp_path, capsys, monkeypatch):
 def test_a_training_chooses_the_rule_on_its_validation_data(kind, tmp_path):
     pytest.importorskip("lava.lib.dl.slayer", reason="training needs lava-dl")
     import snnkd
-    from snnkd import datasets
+    from snnkd.data import datasets
 
     table = {"data": {"train_limit": 400}, "encoding": {"steps": 6}, "readout": {"kind": kind}}
     table |= {"name": kind, "chain": {"only": {"network": "dense-8x8-student", "epochs": 2, "batch": 32}}}

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from snnkd.encoding import Encoding
-from snnkd.errors import FormatError, RecipeError
-from snnkd.hashing import hash64
+from snnkd.base.errors import FormatError, RecipeError
+from snnkd.base.hashing import hash64
+from snnkd.data.encoding import Encoding
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 BINARY = ("rate", "poisson", "latency")

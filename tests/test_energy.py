@@ -8,13 +8,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from snnkd import energy, targets
-from snnkd.energy import Range
-from snnkd.errors import FormatError
-from snnkd.network import Conv, Dense, IntNet, Neuron
-from snnkd.quantities import Quantity
+from snnkd import targets
+from snnkd.analysis import energy
+from snnkd.analysis.energy import Range
+from snnkd.base.errors import FormatError
+from snnkd.ir.network import Conv, Dense, IntNet, Neuron
+from snnkd.ir.trace import LayerCount, LayerTrace, SpikeTrace, count
 from snnkd.targets import Target
-from snnkd.trace import LayerCount, LayerTrace, SpikeTrace, count
+from snnkd.targets.quantities import Quantity
 
 NEURON = Neuron(*(np.array(value, np.int32) for value in (1024, 128, 80)))
 COUNTS = [

@@ -11,11 +11,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from snnkd import fixedpoint, replay
-from snnkd.network import Conv, Dense, Input, IntNet, Neuron
-from snnkd.reference import Rules, run, simulate
-from snnkd.trace import SpikeTrace
-from snnkd.verification import compare
+from snnkd.analysis import replay
+from snnkd.analysis.verification import compare
+from snnkd.engines.reference.definition import Rules, run, simulate
+from snnkd.ir import arithmetic
+from snnkd.ir.network import Conv, Dense, Input, IntNet, Neuron
+from snnkd.ir.trace import SpikeTrace
 
 TOP = 1 << 23
 
@@ -162,7 +163,7 @@ def graded(build):
     [
         ("conv_sum", unlimited, "overflow", "the sum of weight * event does not wrap"),
         ("current", unlimited, "overflow", "u is not corrected by 2^24"),
-        ("current", lambda u: (fixedpoint.wrap24(u), 0), "overflow", "u wraps modulo 2^24"),
+        ("current", lambda u: (arithmetic.wrap24(u), 0), "overflow", "u wraps modulo 2^24"),
         ("current", lambda u: (np.clip(u, -TOP, TOP - 1), 0), "overflow", "u is clipped instead"),
         ("voltage", unlimited, "saturation", "v is not clipped"),
     ],
@@ -190,7 +191,7 @@ def test_a_32_bit_wrap():
     found = causes(
         net,
         simulate(net, events, states=True),
-        wrong(net, events, activation=unlimited, current=lambda u: (fixedpoint.wrap_current(u)[0], 0)),
+        wrong(net, events, activation=unlimited, current=lambda u: (arithmetic.wrap_current(u)[0], 0)),
     )
     assert "32 bits" in found["overflow"]
 

@@ -14,9 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from snnkd import files
-from snnkd.errors import FormatError, SnnkdError
-from snnkd.files import atomic, data_root, find, names, read_toml, to_json, write_text
+from snnkd.base import files
+from snnkd.base.errors import FormatError, SnnkdError
+from snnkd.base.files import atomic, data_root, find, names, read_toml, to_json, write_text
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="uses what only Linux has")
 
@@ -83,7 +83,7 @@ def test_ctrl_c_leaves_nothing_half_written(tmp_path: Path) -> None:
     code = """
         import signal, sys, time
         from pathlib import Path
-        from snnkd.files import atomic
+        from snnkd.base.files import atomic
         signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell that runs us in the background ignores it
         with atomic(Path(sys.argv[1])) as temporary, temporary.open("wb") as file:
             file.write(bytes(1000))
@@ -126,8 +126,8 @@ def test_a_read_only_folder_is_named(tmp_path: Path) -> None:
     code = """
         import sys
         from pathlib import Path
-        from snnkd.errors import SnnkdError
-        from snnkd.files import write_text
+        from snnkd.base.errors import SnnkdError
+        from snnkd.base.files import write_text
         for path in map(Path, sys.argv[1:]):
             try:
                 write_text(path, "new")
@@ -167,10 +167,10 @@ def test_a_full_disk_leaves_the_earlier_file(tmp_path: Path) -> None:
         from pathlib import Path
         import numpy as np
         from snnkd import netx, trace
-        from snnkd.errors import SnnkdError
-        from snnkd.files import write_text
-        from snnkd.network import Dense, IntNet, Neuron
-        from snnkd.trace import SpikeTrace
+        from snnkd.base.errors import SnnkdError
+        from snnkd.base.files import write_text
+        from snnkd.ir.network import Dense, IntNet, Neuron
+        from snnkd.ir.trace import SpikeTrace
 
         def net(size):
             neuron = Neuron(*(np.array(value, np.int32) for value in (1, 2, 3)))
@@ -211,8 +211,8 @@ def test_a_folder_on_a_read_only_disk_is_named(tmp_path: Path) -> None:
     code = """
         import sys
         from pathlib import Path
-        from snnkd.errors import SnnkdError
-        from snnkd.files import write_text
+        from snnkd.base.errors import SnnkdError
+        from snnkd.base.files import write_text
         try:
             write_text(Path(sys.argv[1]) / "x.txt", "x")
         except SnnkdError as error:

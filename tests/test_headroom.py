@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from snnkd import headroom
-from snnkd.errors import FormatError
-from snnkd.network import Dense, IntNet, Neuron
-from snnkd.readout import Readout
-from snnkd.reference import simulate
+from snnkd.analysis import headroom
+from snnkd.base.errors import FormatError
+from snnkd.engines.reference.definition import simulate
+from snnkd.ir.network import Dense, IntNet, Neuron
+from snnkd.ir.readout import Readout
 
 TOP = 1 << 23
 

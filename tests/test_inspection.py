@@ -10,8 +10,10 @@ import h5py
 import numpy as np
 import pytest
 
-from snnkd import cli, engines, netx, reference
-from snnkd.network import IntNet
+from snnkd import cli, engines
+from snnkd.engines.reference import definition
+from snnkd.formats import netx
+from snnkd.ir.network import IntNet
 
 
 @pytest.fixture
@@ -48,7 +50,7 @@ def wrong(monkeypatch):
         weight = net.layers[0].weight.copy()
         weight[2, 1, 0, 1] ^= 16
         copy = replace(net, layers=(replace(net.layers[0], weight=weight), *net.layers[1:]))
-        return replace(reference.simulate(copy, spikes, states), engine="wrong")
+        return replace(definition.simulate(copy, spikes, states), engine="wrong")
 
     module.available, module.run = lambda: None, run  # pyright: ignore[reportAttributeAccessIssue]
     monkeypatch.setitem(sys.modules, module.__name__, module)
@@ -77,7 +79,7 @@ def test_verify_shows_what_led_there(folder, wrong, call):
 
 def test_verify_says_where_no_sum_fits(folder, wrong, call, monkeypatch):
     """Another decay gives a u that no integer sum could give."""
-    right = reference.simulate
+    right = definition.simulate
 
     def run(net, spikes, states=False):
         first = net.layers[0]

@@ -13,7 +13,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from snnkd.simulation.kernels import compiling, plain, vectors
+from snnkd.engines.fast.kernels import compiling, plain, vectors
 from snnkd.training.kernels import plain as training_plain
 from snnkd.training.kernels import vectors as training_vectors
 
@@ -22,9 +22,9 @@ SIMULATION = """
 import hashlib, json
 import numpy as np
 from snnkd import conformance, reference
-from snnkd.simulation import simulate, strategy
-from snnkd.simulation.kernels import primitives
-from snnkd.verification import compare
+from snnkd.engines.fast import simulate, strategy
+from snnkd.engines.fast.kernels import primitives
+from snnkd.analysis.verification import compare
 
 cases = conformance.networks() | {
     f"random {seed}": (net := conformance.random_net(seed),
@@ -154,8 +154,8 @@ def _wrong(function):
 
 def test_a_module_that_is_not_there(undecided: set[str]) -> None:
     with pytest.warns(RuntimeWarning, match="ModuleNotFoundError"):
-        assert compiling.choose("snnkd.simulation.kernels.no_such_module", plain) is plain
-    assert undecided == {"snnkd.simulation.kernels.no_such_module"}
+        assert compiling.choose("snnkd.engines.fast.kernels.no_such_module", plain) is plain
+    assert undecided == {"snnkd.engines.fast.kernels.no_such_module"}
 
 
 def test_the_environment_decides(undecided: set[str], monkeypatch: pytest.MonkeyPatch, recwarn) -> None:
@@ -166,6 +166,6 @@ def test_the_environment_decides(undecided: set[str], monkeypatch: pytest.Monkey
 
 def test_sums_of_a_group_of_rows_fit_16_bits() -> None:
     """`vectors.add_rows` adds in 16 bits what `plain.add_rows` adds in 32."""
-    from snnkd.simulation.kernels.sizes import GROUP, ROW_LIMIT
+    from snnkd.engines.fast.kernels.sizes import GROUP, ROW_LIMIT
 
     assert np.iinfo(np.int16).max - GROUP < GROUP * ROW_LIMIT <= np.iinfo(np.int16).max

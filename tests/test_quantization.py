@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 import torch
 
-from snnkd import netx, reference
-from snnkd.architecture import Architecture, Conv, Dense
-from snnkd.errors import QuantizationError
-from snnkd.network import IntNet
-from snnkd.recipe_tables import Neuron, Quantization
+from snnkd.base.errors import QuantizationError
+from snnkd.engines.reference import definition
+from snnkd.formats import netx
+from snnkd.ir.network import IntNet
+from snnkd.recipe.architecture import Architecture, Conv, Dense
+from snnkd.recipe.tables import Neuron, Quantization
 from snnkd.training import slayer
 from snnkd.training.network import Network
 from snnkd.training.quantization import to_intnet
@@ -130,7 +131,7 @@ def test_the_integer_network_spikes_as_lava_dl_does(name):
     net = to_intnet(blocks, shape)
     events = np.random.default_rng(2).integers(0, 2, (3, 11, *shape)).astype(np.uint8)
     expected = run(blocks, torch.from_numpy(events).float().movedim(1, -1)).movedim(-1, 1)
-    found = reference.simulate(net, events).layers[-1].spikes
+    found = definition.simulate(net, events).layers[-1].spikes
     assert found.any()
     np.testing.assert_array_equal(found, expected.numpy())
 
@@ -203,7 +204,7 @@ def test_a_dense_block_on_images_reads_them_in_our_order():
     blocks, _ = built(lambda: ([block.Dense(PARAMETERS, (5, 4, 3), 6, weight_scale=8)], (3, 4, 5)), False)
     events = np.random.default_rng(3).integers(0, 2, (2, 6, 3, 4, 5)).astype(np.uint8)
     expected = run(blocks, torch.from_numpy(events).float().movedim(1, -1)).flatten(1, 3).movedim(-1, 1)
-    found = reference.simulate(to_intnet(blocks, (3, 4, 5)), events).layers[0].spikes
+    found = definition.simulate(to_intnet(blocks, (3, 4, 5)), events).layers[0].spikes
     assert found.any()
     np.testing.assert_array_equal(found, expected.numpy())
 
@@ -234,7 +235,7 @@ def test_weights_have_the_levels_of_their_bits(tmp_path, bits):
         assert len(values) > min(len(levels), 20) / 2
     netx.save(net, tmp_path / "few.net")
     events = np.random.default_rng(5).integers(0, 16, (2, 5, 1, 8, 8))
-    left, right = (reference.simulate(one, events, states=True) for one in (net, netx.load(tmp_path / "few.net")))
+    left, right = (definition.simulate(one, events, states=True) for one in (net, netx.load(tmp_path / "few.net")))
     for ours, read in zip(left.layers, right.layers, strict=True):
         assert ours.u is not None and read.u is not None
         np.testing.assert_array_equal(ours.u, read.u)

@@ -7,11 +7,14 @@ import h5py
 import numpy as np
 import pytest
 
-from snnkd import conformance, evaluation, netx, quantization, reference
-from snnkd.errors import LimitError
-from snnkd.network import Dense, IntNet
-from snnkd.readout import EarlyExit
-from snnkd.targets import weight_bits
+from snnkd.analysis import evaluation, quantization
+from snnkd.analysis.fit import weight_bits
+from snnkd.base.errors import LimitError
+from snnkd.engines import conformance
+from snnkd.engines.reference import definition
+from snnkd.formats import netx
+from snnkd.ir.network import Dense, IntNet
+from snnkd.ir.readout import EarlyExit
 
 
 @pytest.fixture
@@ -100,7 +103,7 @@ def test_the_float_run_is_the_definition_where_nothing_is_rounded(real):
     quantized = quantization.quantize(real(net, lambda _, weight: weight), 8)
     events = conformance.random_events(random, net, 5, 12)
     effect = quantization.effect(quantized, events, None, "events")
-    expected = reference.simulate(net, events)
+    expected = definition.simulate(net, events)
     assert [row["before"] for row in effect.spikes] == expected.events[1:]
     assert [row["after"] for row in effect.spikes] == expected.events[1:]
     assert effect.classes_equal == 1 and effect.accuracy is None

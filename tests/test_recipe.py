@@ -9,12 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from snnkd import netx, overrides, provenance, recipe, schema
-from snnkd.errors import RecipeError
-from snnkd.network import Conv, Dense, IntNet, Neuron
-from snnkd.readout import Readout
-from snnkd.recipe import Recipe
-from snnkd.recipe_tables import Rate
+from snnkd import recipe
+from snnkd.base import provenance, schema
+from snnkd.base.errors import RecipeError
+from snnkd.formats import netx
+from snnkd.ir.network import Conv, Dense, IntNet, Neuron
+from snnkd.ir.readout import Readout
+from snnkd.recipe import Recipe, overrides
+from snnkd.recipe.tables import Rate
 
 MINIMAL = """
 encoding = {steps = 10}

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from snnkd import recipe
-from snnkd.errors import RecipeError
+from snnkd.base.errors import RecipeError
 
 BASE = """
 name = "base"

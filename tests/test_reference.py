@@ -8,11 +8,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import snnkd.reference
-from snnkd.errors import FormatError
-from snnkd.network import Conv, Dense, Input, IntNet, Neuron, per_neuron
-from snnkd.readout import Readout
-from snnkd.reference import check_input, simulate
+import snnkd.engines.reference.definition
+from snnkd.base.errors import FormatError
+from snnkd.engines.reference.definition import simulate
+from snnkd.ir.events import check_input
+from snnkd.ir.network import Conv, Dense, Input, IntNet, Neuron, per_neuron
+from snnkd.ir.readout import Readout
 
 TOP = 1 << 23
 
@@ -249,7 +250,7 @@ def test_convolutions_in_blocks(build, monkeypatch):
     net = IntNet((2, 6, 5), (layer,))
     events = build.events(random, net, 7, 4)
     whole = simulate(net, events, states=True).layers[0]
-    monkeypatch.setattr(snnkd.reference, "_COLUMNS", 500)
+    monkeypatch.setattr(snnkd.engines.reference.definition, "_COLUMNS", 500)
     np.testing.assert_array_equal(simulate(net, events, states=True).layers[0].u, whole.u)
 
 

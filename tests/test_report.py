@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from snnkd import energy, report, targets
-from snnkd.network import Dense, IntNet, Neuron
-from snnkd.trace import LayerCount
+from snnkd import report, targets
+from snnkd.analysis import energy
+from snnkd.ir.network import Dense, IntNet, Neuron
+from snnkd.ir.trace import LayerCount
 
 NEURON = Neuron(*(np.array(value, np.int32) for value in (1024, 128, 80)))
 NET = IntNet((20,), (Dense(np.ones((10, 20), np.int32), NEURON), Dense(np.ones((4, 10), np.int32), NEURON)))

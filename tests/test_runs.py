@@ -10,9 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from snnkd import lock, netx, recipe, runs
-from snnkd.errors import FormatError, LimitError, Note, SnnkdError, SnnkdWarning
-from snnkd.files import read_json, read_toml
+from snnkd import recipe, runs
+from snnkd.base import lock
+from snnkd.base.errors import FormatError, LimitError, Note, SnnkdError, SnnkdWarning
+from snnkd.base.files import read_json, read_toml
+from snnkd.formats import netx
 
 
 @pytest.fixture

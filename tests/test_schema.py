@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 import pytest
 from pydantic import Field, field_validator
 
-from snnkd.schema import Problem, Table, closest, dotted, report, shown, unexpected, validate
+from snnkd.base.schema import Problem, Table, closest, dotted, report, shown, unexpected, validate
 
 
 class Layer(Table):

@@ -11,11 +11,11 @@ from itertools import permutations, product
 import numpy as np
 import pytest
 
+from snnkd.analysis.verification import compare
+from snnkd.base.errors import MismatchError
 from snnkd.engines import get, lava
-from snnkd.errors import MismatchError
-from snnkd.network import Conv, Dense, IntNet
-from snnkd.netx.weights import convert
-from snnkd.verification import compare
+from snnkd.formats.netx.weights import convert
+from snnkd.ir.network import Conv, Dense, IntNet
 
 STEPS = 14
 SLOW_DECAYS = {"decays": (200, 700), "thresholds": (60, 60)}

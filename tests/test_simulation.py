@@ -7,10 +7,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from snnkd import engines, reference
-from snnkd.errors import FormatError
-from snnkd.network import Conv, Dense, Input, IntNet, Neuron, conv_shape
-from snnkd.simulation import products, run, simulate, strategy, threads
+from snnkd import engines
+from snnkd.base.errors import FormatError
+from snnkd.engines.fast import products, simulation, strategy, threads
+from snnkd.engines.fast.simulation import simulate
+from snnkd.engines.reference import definition
+from snnkd.ir.network import Conv, Dense, Input, IntNet, Neuron, conv_shape
 
 MODES = ("chosen", "scatter", "patterns", "products")
 FORCED = {"scatter": True, "patterns": False}
@@ -31,7 +33,7 @@ def force(monkeypatch, mode):
 
 
 def assert_same(net, events, states=True):
-    expected, found = reference.simulate(net, events, states), simulate(net, events, states)
+    expected, found = definition.simulate(net, events, states), simulate(net, events, states)
     np.testing.assert_array_equal(found.input, expected.input)
     assert found.engine == "fast"
     for want, have in zip(expected.layers, found.layers, strict=True):
@@ -160,7 +162,7 @@ def test_events_that_wrap_the_current(kind, mode):
 
 
 def test_large_layers_in_blocks(build, monkeypatch, mode):
-    monkeypatch.setattr(run, "_BLOCK", 300)
+    monkeypatch.setattr(simulation, "_BLOCK", 300)
     monkeypatch.setattr(products, "_COLUMNS", 500)
     random = np.random.default_rng(0)
     conv = build.conv(random, (2, 6, 5), 4, stride=(2, 1), padding=(1, 2), dilation=(1, 2), groups=2)
@@ -211,7 +213,7 @@ def test_unusable_input_is_refused_as_by_the_definition():
     net = IntNet((3,), (layer,), message_bits=31)
     for events in (np.zeros((1, 2, 4), int), np.zeros((1, 2, 3)), np.full((1, 2, 3), 1 << 40)):
         messages = []
-        for engine in (reference.simulate, simulate):
+        for engine in (definition.simulate, simulate):
             with pytest.raises(FormatError) as error:
                 engine(net, events)
             messages.append(str(error.value))

@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 
 from snnkd import targets
-from snnkd.errors import FormatError, SnnkdError
-from snnkd.network import Conv, Dense, Input, IntNet, Neuron
-from snnkd.quantities import KINDS, Quantity
+from snnkd.analysis import fit
+from snnkd.base.errors import FormatError, SnnkdError
+from snnkd.ir.network import Conv, Dense, Input, IntNet, Neuron
 from snnkd.targets import COST_UNITS, LIMIT_UNITS, Target
+from snnkd.targets.quantities import KINDS, Quantity
 
 NEURON = Neuron(*(np.array(value, np.int32) for value in (1024, 128, 80)))
 ORIGIN = 'kind = "assumed"\nsource = "made up"\n'
@@ -52,9 +53,9 @@ def test_shipped_targets_are_complete():
 def test_graded_events_need_a_payload(name, takes):
     target = targets.load(name)
     assert target.takes == takes
-    found = targets.check(net_of(dense(4, 6), message_bits=8), target)
+    found = fit.check(net_of(dense(4, 6), message_bits=8), target)
     assert [violation.limit for violation in found] == ([] if "graded" in takes else ["payload_bits"])
-    assert targets.check(net_of(dense(4, 6)), target) == []
+    assert fit.check(net_of(dense(4, 6)), target) == []
     for violation in found:
         assert (violation.layer, violation.actual, violation.allowed) == ("input", "8 bit", "0 bit")
         assert "binary encoding" in violation.fix
@@ -78,7 +79,7 @@ def test_graded_events_need_a_payload(name, takes):
     ],
 )
 def test_weight_bits(weights, bits):
-    assert targets.weight_bits(np.array([weights], np.int32)) == bits
+    assert fit.weight_bits(np.array([weights], np.int32)) == bits
 
 
 def test_each_violation_names_layer_limit_value_and_fix():
@@ -86,7 +87,7 @@ def test_each_violation_names_layer_limit_value_and_fix():
     delay[2, 3] = 20
     net = net_of(dense(300, 8, low=-500, high=500, step=1), dense(5, 300, delay=delay))
     target = Target("small", "test", limits=limits(weight_bits=8, delay=15, synapse_memory_per_core=100, cores=3))
-    found = {(violation.layer, violation.limit): violation for violation in targets.check(net, target)}
+    found = {(violation.layer, violation.limit): violation for violation in fit.check(net, target)}
     assert found.keys() == {
         ("layer0", "weight_bits"),
         ("layer1", "delay"),
@@ -103,27 +104,27 @@ def test_each_violation_names_layer_limit_value_and_fix():
 
 def test_cores_are_a_lower_bound_from_neurons_and_weights():
     net = net_of(dense(100, 50, step=2), dense(30, 100, low=0, high=2, step=1))  # 8 bit and 1 bit
-    assert targets.cores(net, limits(cores=1)) is None
-    assert targets.cores(net, limits(neurons_per_core=129)) == 2
-    assert targets.cores(net, limits(neurons_per_core=130)) == 1
+    assert fit.cores(net, limits(cores=1)) is None
+    assert fit.cores(net, limits(neurons_per_core=129)) == 2
+    assert fit.cores(net, limits(neurons_per_core=130)) == 1
     stored = sum(np.count_nonzero(layer.weight) * bits for layer, bits in zip(net.layers, (8, 1), strict=True)) / 8
-    assert targets.cores(net, limits(synapse_memory_per_core=stored / 3)) == 3
-    assert targets.cores(net, limits(synapse_memory_per_core=stored / 3 - 1)) == 4
+    assert fit.cores(net, limits(synapse_memory_per_core=stored / 3)) == 3
+    assert fit.cores(net, limits(synapse_memory_per_core=stored / 3 - 1)) == 4
 
 
 def test_a_convolution_stores_its_kernel_once():
     kernel = Conv(np.full((8, 2, 3, 3), 254, np.int32), NEURON, (8, 30, 30))
     net = IntNet((2, 32, 32), (kernel,))
-    assert targets.cores(net, limits(synapse_memory_per_core=kernel.weight.size)) == 1
+    assert fit.cores(net, limits(synapse_memory_per_core=kernel.weight.size)) == 1
     image = IntNet((2, 32, 32), (Input((2, 32, 32), NEURON), kernel))
-    assert targets.cores(image, limits(neurons_per_core=2048)) == 5  # 2048 of the input, 7200 of the convolution
+    assert fit.cores(image, limits(neurons_per_core=2048)) == 5  # 2048 of the input, 7200 of the convolution
 
 
 @pytest.mark.parametrize(("most", "verdict"), [(1, "refused"), (2, "optimistic"), (3, "likely")])
 def test_fit_refuses_or_says_how_it_may_fit(most, verdict):
     net = net_of(dense(100, 50), dense(30, 100))  # 130 neurons, 8000 weights
     bounds = limits(cores=most, neurons_per_core=100, synapse_memory_per_core=6000, stored_bits_per_weight=16)
-    answer = targets.fit(net, Target("chip", "test", limits=bounds))
+    answer = fit.fit(net, Target("chip", "test", limits=bounds))
     found = (answer["verdict"], answer["cores"], answer["cores_typical"])
     assert found == (verdict, 2, 3)  # 130 neurons: 2 cores; 10 kB and 6 kB of weights: 2 + 1
     assert bool(answer["violations"]) == (verdict == "refused")
@@ -131,7 +132,7 @@ def test_fit_refuses_or_says_how_it_may_fit(most, verdict):
 
 def test_a_small_network_fits_every_shipped_target():
     for target in targets.available():
-        answer = targets.fit(net_of(dense(10, 20)), target)
+        answer = fit.fit(net_of(dense(10, 20)), target)
         assert answer["violations"] == []
         assert answer["verdict"] == "likely"
 
@@ -140,9 +141,7 @@ def test_a_large_network_is_refused_by_the_chips_and_not_by_the_simulator():
     wide = Conv(np.full((200, 1, 1, 1), 254, np.int32), NEURON, (200, 80, 80))
     net = IntNet((1, 80, 80), (wide,))
     assert prod(wide.shape) > 128 * 8192
-    refused = {
-        target.name: [violation.limit for violation in targets.check(net, target)] for target in targets.available()
-    }
+    refused = {target.name: [violation.limit for violation in fit.check(net, target)] for target in targets.available()}
     assert refused["loihi1"] == refused["loihi2"] == ["cores"]
     assert refused["loihi2-sim"] == []
 

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from snnkd.errors import FormatError
-from snnkd.network import Conv, Dense, Input, IntNet, Neuron, conv_shape
-from snnkd.readout import Readout
-from snnkd.trace import LayerCount, LayerTrace, SpikeTrace, count, fan_out
+from snnkd.base.errors import FormatError
+from snnkd.ir.network import Conv, Dense, Input, IntNet, Neuron, conv_shape
+from snnkd.ir.readout import Readout
+from snnkd.ir.trace import LayerCount, LayerTrace, SpikeTrace, count, fan_out
 
 NEURON = Neuron(*(np.array(value, np.int32) for value in (1024, 128, 80)))
 

@@ -6,11 +6,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from snnkd.analysis.verification import compare, synthetic_input
+from snnkd.base.errors import LimitError, MismatchError
 from snnkd.engines import ENGINES, get
-from snnkd.errors import LimitError, MismatchError
-from snnkd.network import Dense, Input, IntNet, Neuron
-from snnkd.reference import check_input, simulate
-from snnkd.verification import compare, synthetic_input
+from snnkd.engines.reference.definition import simulate
+from snnkd.ir.events import check_input
+from snnkd.ir.network import Dense, Input, IntNet, Neuron
 
 
 @pytest.fixture

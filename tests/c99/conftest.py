@@ -7,10 +7,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from snnkd import c99, conformance, reference
-from snnkd.c99 import harness
-from snnkd.network import Dense, Input, IntNet, Neuron
-from snnkd.verification import compare
+from snnkd.analysis.verification import compare
+from snnkd.engines import c99, conformance
+from snnkd.engines.c99 import harness
+from snnkd.engines.reference import definition
+from snnkd.ir.events import check_input
+from snnkd.ir.network import Dense, Input, IntNet, Neuron
 
 CHECKED = ("-std=c99", "-Wall", "-Wextra", "-Wconversion", "-pedantic", "-Werror", "-O1")
 
@@ -35,8 +37,8 @@ def equals_definition():
     """Asserts that the compiled network gives every spike, u, v and count of the definition; gives what it recorded."""
 
     def check(net, events, compiler, *flags):
-        expected = reference.simulate(net, events, states=True)
-        recorded = harness.record(net, reference.check_input(net, events), compiler, (*CHECKED, *flags))
+        expected = definition.simulate(net, events, states=True)
+        recorded = harness.record(net, check_input(net, events), compiler, (*CHECKED, *flags))
         found = compare(net, expected, recorded.trace)
         assert found.first_difference is None, found.first_difference
         assert found.compared["states"] > 0

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from snnkd import c99, targets
-from snnkd.errors import FormatError
+from snnkd import targets
+from snnkd.analysis import fit
+from snnkd.base.errors import FormatError
+from snnkd.engines import c99
 
 CHIPS = ("cortex-m4", "cortex-m0plus", "cortex-m33")
 ORIGIN = 'unit = "byte"\nkind = "assumed"\nsource = "made up"\n'
@@ -26,15 +28,15 @@ def target(tmp_path):
 @pytest.mark.parametrize("name", CHIPS)
 def test_a_student_for_mnist_fits(name, classifier):
     chip = targets.load(name)
-    assert (chip.engine, targets.check(classifier, chip)) == ("c99", [])
-    assert targets.fit(classifier, chip)["verdict"] == "likely"
+    assert (chip.engine, fit.check(classifier, chip)) == ("c99", [])
+    assert fit.fit(classifier, chip)["verdict"] == "likely"
     assert chip.build is not None
     assert targets.load("c99").build is None
 
 
 def test_what_does_not_fit_is_refused_with_the_bytes_missing(target, classifier):
     memory = c99.plan(classifier)
-    flash, ram = targets.check(classifier, target(LIMITS))
+    flash, ram = fit.check(classifier, target(LIMITS))
     assert (flash.limit, flash.actual, flash.allowed) == (
         "flash",
         f"{memory.flash} byte, {memory.flash - 1000} too many",

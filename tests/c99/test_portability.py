@@ -9,10 +9,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from snnkd import c99, conformance, targets
-from snnkd.c99 import build
-from snnkd.network import IntNet
-from snnkd.reference import simulate
+from snnkd import targets
+from snnkd.engines import c99, conformance
+from snnkd.engines.c99 import build
+from snnkd.engines.reference.definition import simulate
+from snnkd.ir.network import IntNet
 
 # Prints on the first serial port of an ATmega2560, which QEMU shows; there is no way to end the machine.
 PORT_AVR = """

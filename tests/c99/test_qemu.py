@@ -7,11 +7,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from snnkd import c99, conformance, targets
-from snnkd.c99 import build
-from snnkd.errors import LimitError
-from snnkd.network import IntNet
-from snnkd.reference import simulate
+from snnkd import targets
+from snnkd.base.errors import LimitError
+from snnkd.engines import c99, conformance
+from snnkd.engines.c99 import build
+from snnkd.engines.reference.definition import simulate
+from snnkd.ir.network import IntNet
 
 CHIPS = ("cortex-m4", "cortex-m0plus", "cortex-m33")
 

@@ -12,13 +12,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from snnkd import c99, conformance, early_exit, engines, targets
-from snnkd.c99 import build
-from snnkd.encoding import Encoding
-from snnkd.network import Conv, Dense, IntNet, Neuron
-from snnkd.readout import EarlyExit, Readout
-from snnkd.reference import simulate
-from snnkd.verification import compare
+from snnkd import engines, targets
+from snnkd.analysis import early_exit
+from snnkd.analysis.verification import compare
+from snnkd.data.encoding import Encoding
+from snnkd.engines import c99, conformance
+from snnkd.engines.c99 import build
+from snnkd.engines.reference.definition import simulate
+from snnkd.ir.network import Conv, Dense, IntNet, Neuron
+from snnkd.ir.readout import EarlyExit, Readout
 
 SANITIZED = ("-g", "-fsanitize=undefined,address", "-fno-sanitize-recover=all")
 UINT8, UINT32 = ctypes.POINTER(ctypes.c_uint8), ctypes.POINTER(ctypes.c_uint32)
@@ -198,7 +200,7 @@ def test_engine_says_which_compiler_is_missing(monkeypatch):
 
 
 def test_runs_in_parts_are_the_same(gcc, monkeypatch, equals_definition):
-    monkeypatch.setattr("snnkd.c99.harness._PART_BYTES", 1)
+    monkeypatch.setattr("snnkd.engines.c99.harness._PART_BYTES", 1)
     net = conformance.random_net(3)
     equals_definition(net, events_of(net, 1, samples=4), gcc)
 

@@ -10,11 +10,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from snnkd import c99, conformance, targets
-from snnkd.c99 import build
-from snnkd.errors import FormatError, LimitError
-from snnkd.network import Conv, Dense, IntNet, Neuron
-from snnkd.reference import simulate
+from snnkd import targets
+from snnkd.base.errors import FormatError, LimitError
+from snnkd.engines import c99, conformance
+from snnkd.engines.c99 import build
+from snnkd.engines.reference.definition import simulate
+from snnkd.ir.network import Conv, Dense, IntNet, Neuron
 
 NEURON = Neuron(*(np.array(value, np.int32) for value in (4096, 128, 80)))
 

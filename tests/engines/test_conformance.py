@@ -3,9 +3,12 @@
 import numpy as np
 import pytest
 
-from snnkd import conformance, engines, netx, reference
-from snnkd.network import Conv, Dense, Input
-from snnkd.verification import compare
+from snnkd import engines
+from snnkd.analysis.verification import compare
+from snnkd.engines import conformance
+from snnkd.engines.reference import definition
+from snnkd.formats import netx
+from snnkd.ir.network import Conv, Dense, Input
 
 NETS = [net for net, _ in conformance.networks().values()] + [conformance.random_net(seed) for seed in range(40)]
 
@@ -46,7 +49,7 @@ def test_named_cases(name, tmp_path, same_net):
     np.testing.assert_array_equal(events, same_events)
     netx.save(net, tmp_path / "x.net")
     same_net(netx.load(tmp_path / "x.net"), net)
-    expected = reference.simulate(net, events, states=True)
+    expected = definition.simulate(net, events, states=True)
     assert compare(net, expected, engines.get("fast").run(net, events, True)).first_difference is None
 
 
@@ -57,7 +60,7 @@ def test_random_networks(seed, tmp_path, same_net):
     netx.save(net, tmp_path / "x.net")
     same_net(netx.load(tmp_path / "x.net"), net)
     events = conformance.random_events(np.random.default_rng(seed), net, 2, 12)
-    expected = reference.simulate(net, events, states=True)
+    expected = definition.simulate(net, events, states=True)
     assert compare(net, expected, engines.get("fast").run(net, events, True)).first_difference is None
 
 
@@ -66,7 +69,7 @@ def test_random_networks_overflow_saturate_and_spike():
     for seed in range(40):
         net = conformance.random_net(seed)
         events = conformance.random_events(np.random.default_rng(seed), net, 2, 12)
-        runs.append(reference.simulate(net, events).layers)
+        runs.append(definition.simulate(net, events).layers)
     for kind in ("overflows", "saturations"):
         assert sum(any(getattr(layer, kind) for layer in run) for run in runs) > 4, kind
     assert sum(all(layer.spikes.any() for layer in run) for run in runs) > 15

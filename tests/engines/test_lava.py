@@ -13,13 +13,13 @@ import h5py
 import numpy as np
 import pytest
 
-from snnkd import conformance, netx
-from snnkd.engines import lava
-from snnkd.errors import LimitError, SnnkdError
-from snnkd.network import Conv, Dense, IntNet, Neuron
-from snnkd.reference import simulate
-from snnkd.trace import LayerTrace, SpikeTrace
-from snnkd.verification import compare
+from snnkd.analysis.verification import compare
+from snnkd.base.errors import LimitError, SnnkdError
+from snnkd.engines import conformance, lava
+from snnkd.engines.reference.definition import simulate
+from snnkd.formats import netx
+from snnkd.ir.network import Conv, Dense, IntNet, Neuron
+from snnkd.ir.trace import LayerTrace, SpikeTrace
 
 pytestmark = pytest.mark.skipif(lava.available() is not None, reason=f"Lava: {lava.available()}")
 CASES = conformance.networks()

@@ -10,26 +10,29 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from snnkd import conformance, engines, netx, reference
-from snnkd.errors import LimitError
-from snnkd.network import Dense, IntNet, Neuron
-from snnkd.readout import Readout
-from snnkd.verification import compare
+from snnkd import engines
+from snnkd.analysis.verification import compare
+from snnkd.base.errors import LimitError
+from snnkd.engines import conformance
+from snnkd.engines.reference import definition
+from snnkd.formats import netx
+from snnkd.ir.network import Dense, IntNet, Neuron
+from snnkd.ir.readout import Readout
 
 onnx = pytest.importorskip("onnx", reason="onnx is not installed")
 onnxruntime = pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
 
 from onnx.reference import ReferenceEvaluator  # noqa: E402
 
-from snnkd import onnx_graph  # noqa: E402
 from snnkd.engines import onnx as engine  # noqa: E402
+from snnkd.engines.onnx import graph  # noqa: E402
 
 ROOT = Path(__file__).resolve().parents[2]
 CASES = conformance.networks()
 
 
 def equals_the_definition(net, events):
-    expected = reference.simulate(net, events, states=True)
+    expected = definition.simulate(net, events, states=True)
     found = engine.run(net, events, states=True)
     assert compare(net, expected, found).first_difference is None
     for want, have in zip(expected.layers, found.layers, strict=True):
@@ -39,7 +42,7 @@ def equals_the_definition(net, events):
 
 def given(net, events):
     """Events in the type that the models of `net` take."""
-    model = onnx_graph.step_model(net)
+    model = graph.step_model(net)
     kind = onnx.helper.tensor_dtype_to_np_dtype(model.graph.input[0].type.tensor_type.elem_type)
     return np.ascontiguousarray(events, dtype=kind)
 
@@ -58,7 +61,7 @@ def stepped(net, session, events):
     """What a session of the step model gives at each step, its states carried on."""
     states = {
         value.name: np.zeros([len(events), *(one.dim_value for one in value.type.tensor_type.shape.dim[1:])], np.int32)
-        for value in onnx_graph.step_model(net).graph.input[1:]
+        for value in graph.step_model(net).graph.input[1:]
     }
     for t in range(events.shape[1]):
         found = called(session, {"input": events[:, t], **states})
@@ -68,7 +71,7 @@ def stepped(net, session, events):
 
 def check_steps(net, session, events):
     """Spikes, u, v, counts and classes of every step."""
-    trace = reference.simulate(net, events, states=True)
+    trace = definition.simulate(net, events, states=True)
     for t, found in enumerate(stepped(net, session, given(net, events))):
         for layer in trace.layers:
             np.testing.assert_array_equal(found[layer.name], layer.spikes[:, t])
@@ -83,7 +86,7 @@ def check_steps(net, session, events):
 
 
 def check_inference(net, session, events):
-    trace = reference.simulate(net, events)
+    trace = definition.simulate(net, events)
     found = called(session, {"input": given(net, events)})
     for layer in trace.layers:
         np.testing.assert_array_equal(found[layer.name], layer.spikes)
@@ -98,7 +101,7 @@ def test_named_cases_in_onnx(name):
     net, events = CASES[name]
     equals_the_definition(net, events)
     equals_the_definition(net, events[:1])
-    check_inference(net, session_of(onnx_graph.inference_model(net, events.shape[1])), events)
+    check_inference(net, session_of(graph.inference_model(net, events.shape[1])), events)
 
 
 @pytest.mark.parametrize("seed", range(34))
@@ -106,21 +109,21 @@ def test_random_networks_in_onnx(seed):
     net = conformance.random_net(seed)
     events = conformance.random_events(np.random.default_rng(seed), net, 3, 12, activity=0.4)
     equals_the_definition(net, events)
-    check_steps(net, session_of(onnx_graph.step_model(net)), events[:2, :7])
+    check_steps(net, session_of(graph.step_model(net)), events[:2, :7])
 
 
 @pytest.mark.parametrize("name", CASES)
 def test_steps_are_those_of_the_inference(name):
     net, events = CASES[name]
-    check_steps(net, session_of(onnx_graph.step_model(net)), events)
+    check_steps(net, session_of(graph.step_model(net)), events)
 
 
 @pytest.mark.parametrize("name", CASES)
 def test_another_runtime_gives_the_same(name):
     """ONNX' own evaluator in numpy: nothing rests on what onnxruntime makes of an operator."""
     net, events = CASES[name]
-    check_inference(net, ReferenceEvaluator(onnx_graph.inference_model(net, events.shape[1])), events)
-    check_steps(net, ReferenceEvaluator(onnx_graph.step_model(net)), events[:, :5])
+    check_inference(net, ReferenceEvaluator(graph.inference_model(net, events.shape[1])), events)
+    check_steps(net, ReferenceEvaluator(graph.step_model(net)), events[:, :5])
 
 
 def few_spikes(readout, outputs=6, samples=40):
@@ -134,9 +137,9 @@ def few_spikes(readout, outputs=6, samples=40):
 @pytest.mark.parametrize(("kind", "ties"), [("count", "first"), ("count", "membrane"), ("membrane", "first")])
 def test_readouts(kind, ties, population):
     net, events = few_spikes(Readout(kind, ties, population))
-    check_inference(net, session_of(onnx_graph.inference_model(net, events.shape[1])), events)
-    check_steps(net, session_of(onnx_graph.step_model(net)), events)
-    trace = reference.simulate(net, events)
+    check_inference(net, session_of(graph.inference_model(net, events.shape[1])), events)
+    check_steps(net, session_of(graph.step_model(net)), events)
+    trace = definition.simulate(net, events)
     scores = net.readout.scores(trace.counts, trace.layers[0].v_last)
     tied = (scores == scores.max(axis=1, keepdims=True)).sum(axis=1) > 1
     assert (tied.any() or kind == "membrane") and len(set(trace.classes(net))) > 1
@@ -147,8 +150,8 @@ def test_classes_where_v_ties_too():
     net, events = few_spikes(Readout("count", "membrane"))
     (layer,) = net.layers
     twice = replace(net, layers=(replace(layer, weight=layer.weight[[0, 1, 2, 2, 1, 0]]),))
-    check_inference(twice, session_of(onnx_graph.inference_model(twice, 4)), events)
-    assert len({*reference.simulate(twice, events).classes(twice)} & {0, 1, 2}) > 1
+    check_inference(twice, session_of(graph.inference_model(twice, 4)), events)
+    assert len({*definition.simulate(twice, events).classes(twice)} & {0, 1, 2}) > 1
 
 
 def shifted(weight_exp, *, delays=0, bits=0, largest=254, decay=300):
@@ -182,7 +185,7 @@ def test_sums_beyond_64_bits_are_refused():
     with pytest.raises(LimitError, match=r"layer0: sums of up to .* fewer message_bits"):
         engine.run(net, events)
     with pytest.raises(LimitError):
-        onnx_graph.step_model(net)
+        graph.step_model(net)
 
 
 def test_u_at_its_limits_is_corrected_once():
@@ -206,7 +209,7 @@ def test_blocks_of_samples(monkeypatch):
 
 
 def models(net):
-    return onnx_graph.step_model(net), onnx_graph.inference_model(net, 5), onnx_graph.inference_model(net, 5, True)
+    return graph.step_model(net), graph.inference_model(net, 5), graph.inference_model(net, 5, True)
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -218,11 +221,11 @@ def test_models_are_valid_and_integer(name):
         floats = {getattr(onnx.TensorProto, kind) for kind in ("FLOAT", "DOUBLE", "FLOAT16", "BFLOAT16")}
         inferred = onnx.shape_inference.infer_shapes(model, strict_mode=True).graph
         bodies = [one.g for node in inferred.node for one in node.attribute if one.name == "body"]
-        for graph in (inferred, *bodies):
-            assert not {value.type.tensor_type.elem_type for value in (*graph.value_info, *graph.output)} & floats
-            assert not {node.domain for node in graph.node} - {""}
-            assert not {tensor.data_type for tensor in graph.initializer} & floats
-            assert any(value.type.tensor_type.elem_type for value in graph.value_info)
+        for part in (inferred, *bodies):
+            assert not {value.type.tensor_type.elem_type for value in (*part.value_info, *part.output)} & floats
+            assert not {node.domain for node in part.node} - {""}
+            assert not {tensor.data_type for tensor in part.initializer} & floats
+            assert any(value.type.tensor_type.elem_type for value in part.value_info)
         shapes = [value.type.tensor_type.shape.dim[0].dim_param for value in (*inferred.input, *inferred.output)]
         assert set(shapes) == {"N"}
 
@@ -270,8 +273,8 @@ def test_the_scripts_need_no_snnkd(tmp_path):
     net, _ = CASES["graded conv"]
     net = replace(net, steps=6)
     events = conformance.random_events(np.random.default_rng(1), net, 5, 6)
-    (tmp_path / "inference.onnx").write_bytes(onnx_graph.inference_model(net, 6).SerializeToString())
-    (tmp_path / "step.onnx").write_bytes(onnx_graph.step_model(net).SerializeToString())
+    (tmp_path / "inference.onnx").write_bytes(graph.inference_model(net, 6).SerializeToString())
+    (tmp_path / "step.onnx").write_bytes(graph.step_model(net).SerializeToString())
     np.save(tmp_path / "events.npy", events)
     page = (ROOT / "docs" / "onnx.md").read_text()
     classify, steps = (one for one in re.findall(r"```python\n(.*?)```", page, re.DOTALL) if "snnkd" not in one)
@@ -279,7 +282,7 @@ def test_the_scripts_need_no_snnkd(tmp_path):
     script = "\n".join(("import sys; sys.modules['snnkd'] = None", classify, "print('then')", steps))
     done = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    trace = reference.simulate(net, events)
+    trace = definition.simulate(net, events)
     expected = f"{trace.classes(net)} {trace.counts}"
     assert done.stdout == f"{expected}\nthen\n{expected}\n"
 
@@ -302,7 +305,7 @@ def test_on_the_command_line(tmp_path, monkeypatch, capsys):
     out = tmp_path / "trace.npz"
     status, printed = call("simulate", tmp_path / "x.net", "--engine", "onnx", "--out", out, "--states", "--json")
     assert (status, printed["layers"][0]["overflows"]) == (0, -1)
-    np.testing.assert_array_equal(np.load(out)["layer1_u"], reference.simulate(net, events, True).layers[1].u)
+    np.testing.assert_array_equal(np.load(out)["layer1_u"], definition.simulate(net, events, True).layers[1].u)
 
 
 def test_it_is_an_engine():

@@ -12,11 +12,14 @@ import h5py
 import numpy as np
 import pytest
 
-from snnkd import netx, reference, simulation
+from snnkd.analysis.verification import compare
+from snnkd.base.errors import FormatError
 from snnkd.engines import lava
-from snnkd.errors import FormatError
-from snnkd.network import Dense, IntNet, Neuron
-from snnkd.verification import compare
+from snnkd.engines.fast import simulation
+from snnkd.engines.reference import definition
+from snnkd.formats import netx
+from snnkd.ir.events import check_input
+from snnkd.ir.network import Dense, IntNet, Neuron
 
 FOLDER = Path(next(path for path in sys.path if path.endswith("site-packages"))) / "tests/lava/lib/dl/netx"
 TRUTHS = FOLDER / "gts"
@@ -75,7 +78,7 @@ def run_in_lava(name, folder):
     net, events = RUNS[name]()
     if net.readout.population > 1 or not (FOLDER / name).is_file():
         return net, events, lava.run(net, events, states=True)
-    events = reference.check_input(net, events)
+    events = check_input(net, events)
     shutil.copy(FOLDER / name, folder / "network.net")
     lava.write_job(folder, net, events, states=True)
     lava.run_worker(folder, 120)
@@ -92,7 +95,7 @@ def in_lava(tmp_path_factory):
 @pytest.mark.parametrize("name", RUNS)
 def test_equals_lava(in_lava, name):
     net, events, actual = in_lava[name].result()
-    found = compare(net, reference.simulate(net, events, states=True), actual)
+    found = compare(net, definition.simulate(net, events, states=True), actual)
     assert found.first_difference is None
     assert found.compared["states"] > 0 and found.compared["spikes"] > 0
 
@@ -100,7 +103,7 @@ def test_equals_lava(in_lava, name):
 # PilotNet: 24 steps, in which the image is shown again after 17
 
 
-@pytest.fixture(scope="module", params=[reference, simulation], ids=["reference", "fast"])
+@pytest.fixture(scope="module", params=[definition, simulation], ids=["reference", "fast"])
 def pilotnet_trace(request):
     return request.param.simulate(*pilotnet(17), states=True)
 
@@ -158,7 +161,7 @@ def test_pilotnets_output_was_recorded_in_another_run():
 # tiny.net, one dense layer and N-TIDIGITS: recordings that begin later
 
 
-@pytest.mark.parametrize("engine", [reference, simulation])
+@pytest.mark.parametrize("engine", [definition, simulation])
 def test_tinynet_equals_its_truths(engine):
     """Every recording is one step late, whatever the layer."""
     net = netx.load(FOLDER / "tiny.net")
@@ -171,7 +174,7 @@ def test_tinynet_equals_its_truths(engine):
     np.testing.assert_array_equal(current[1:] * 64, trace.layers[1].u[0])
 
 
-@pytest.mark.parametrize("engine", [reference, simulation])
+@pytest.mark.parametrize("engine", [definition, simulation])
 def test_dense_equals_its_truths(engine):
     trace = engine.simulate(*dense(), states=True).layers[0]
     np.testing.assert_array_equal(truth("dense/out")[1:], trace.spikes[0, :-1])
@@ -185,7 +188,7 @@ def test_ntidigits_equals_its_truth():
     recorded = truth("ntidigits/output")
     np.testing.assert_array_equal(recorded[4:], trace.layers[-1].spikes[0, :-4])
     assert not recorded[:4].any()
-    assert compare(net, reference.simulate(net, events[:, :300]), simulation.simulate(net, events[:, :300])).equal
+    assert compare(net, definition.simulate(net, events[:, :300]), simulation.simulate(net, events[:, :300])).equal
     average = trace.layers[-1].spikes[0].mean(axis=0).reshape(11, 22).mean(axis=1)
     assert trace.classes(net).tolist() == [average.argmax()]
 

@@ -5,10 +5,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from snnkd import conformance, datasets, handoff
-from snnkd.encoding import Encoding
-from snnkd.network import Dense, IntNet
-from snnkd.readout import EarlyExit, Readout
+from snnkd import handoff
+from snnkd.data import datasets
+from snnkd.data.encoding import Encoding
+from snnkd.engines import conformance
+from snnkd.ir.network import Dense, IntNet
+from snnkd.ir.readout import EarlyExit, Readout
 
 
 @pytest.fixture(scope="session")

@@ -10,8 +10,12 @@ import zipfile
 import numpy as np
 import pytest
 
-from snnkd import __version__, c99, checksums, early_exit, evaluation, handoff, netx
-from snnkd.errors import FormatError, LimitError
+from snnkd import __version__, handoff
+from snnkd.analysis import early_exit, evaluation
+from snnkd.base import checksums
+from snnkd.base.errors import FormatError, LimitError
+from snnkd.engines import c99
+from snnkd.formats import netx
 from snnkd.handoff import archive, manifest
 
 

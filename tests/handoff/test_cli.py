@@ -6,7 +6,8 @@ import zipfile
 import numpy as np
 import pytest
 
-from snnkd import cli, netx
+from snnkd import cli
+from snnkd.formats import netx
 from snnkd.handoff import archive
 
 

@@ -4,9 +4,9 @@ import h5py
 import numpy as np
 import pytest
 
-from snnkd import netx
-from snnkd.errors import FormatError
-from snnkd.network import Conv, Dense, IntNet, Neuron
+from snnkd.base.errors import FormatError
+from snnkd.formats import netx
+from snnkd.ir.network import Conv, Dense, IntNet, Neuron
 
 
 @pytest.fixture

@@ -7,10 +7,11 @@ import h5py
 import numpy as np
 import pytest
 
-from snnkd import checksums, netx
-from snnkd.errors import FormatError, SnnkdWarning
-from snnkd.network import Dense, IntNet, Neuron
-from snnkd.readout import EarlyExit
+from snnkd.base import checksums
+from snnkd.base.errors import FormatError, SnnkdWarning
+from snnkd.formats import netx
+from snnkd.ir.network import Dense, IntNet, Neuron
+from snnkd.ir.readout import EarlyExit
 
 
 def lava_dls(path, weights, threshold=(80, 80), **layers):

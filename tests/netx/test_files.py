@@ -11,10 +11,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from snnkd import conformance, netx
-from snnkd.errors import FormatError, QuantizationError
-from snnkd.network import Dense, Input, IntNet, Neuron
-from snnkd.readout import EarlyExit, Readout
+from snnkd.base.errors import FormatError, QuantizationError
+from snnkd.engines import conformance
+from snnkd.formats import netx
+from snnkd.ir.network import Dense, Input, IntNet, Neuron
+from snnkd.ir.readout import EarlyExit, Readout
 
 SITE = Path(next(path for path in sys.path if path.endswith("site-packages")))
 SHIPPED = SITE / "tests/lava/lib/dl/netx"

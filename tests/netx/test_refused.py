@@ -7,8 +7,8 @@ import h5py
 import numpy as np
 import pytest
 
-from snnkd import netx
-from snnkd.errors import FormatError
+from snnkd.base.errors import FormatError
+from snnkd.formats import netx
 
 
 def put(group, name, value):

@@ -12,10 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from snnkd import netx
-from snnkd.errors import FormatError, QuantizationError
-from snnkd.network import Dense, IntNet, Neuron
-from snnkd.netx.weights import convert, source_of
+from snnkd.base.errors import FormatError, QuantizationError
+from snnkd.formats import netx
+from snnkd.formats.netx.weights import convert, source_of
+from snnkd.ir.network import Dense, IntNet, Neuron
 
 SITE = Path(next(path for path in sys.path if path.endswith("site-packages")))
 SHIPPED = SITE / "tests/lava/lib/dl/netx"

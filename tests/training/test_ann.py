@@ -12,14 +12,15 @@ from rich.console import Console
 from safetensors.torch import load_file
 
 import snnkd
-from snnkd import recipe, recipe_tables
-from snnkd.architecture import Architecture, Conv, Dense
+from snnkd import recipe
+from snnkd.base.errors import MismatchError, SnnkdError
 from snnkd.cli.progress import TrainingProgress
 from snnkd.cli.training import summary
-from snnkd.datasets import Split
-from snnkd.encoding import Encoding
-from snnkd.errors import MismatchError, SnnkdError
-from snnkd.recipe_tables import Label, Optimizer, Stage
+from snnkd.data.datasets import Split
+from snnkd.data.encoding import Encoding
+from snnkd.recipe import tables
+from snnkd.recipe.architecture import Architecture, Conv, Dense
+from snnkd.recipe.tables import Label, Optimizer, Stage
 from snnkd.training.feed import Feed
 from snnkd.training.loop.ann import AnnTraining
 from snnkd.training.teachers.ann import Ann, AnnTeacher, images
@@ -48,7 +49,7 @@ def split(count: int, seed: int) -> Split:
 
 
 def feed(count: int = 60, seed: int = 1, variants: int = 1, steps: int = 4, shift: int = 2) -> Feed:
-    augment = recipe_tables.Data(shift=shift, flip=True, variants=variants)
+    augment = tables.Data(shift=shift, flip=True, variants=variants)
     return Feed(split(count, seed), Encoding("direct", steps), CPU, augment, seed=9)
 
 

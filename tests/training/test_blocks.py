@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 import torch
 
-from snnkd import reference
-from snnkd.architecture import Architecture, Conv, Dense
-from snnkd.errors import QuantizationError
-from snnkd.fixedpoint import THRESHOLD_LIMIT
-from snnkd.recipe_tables import Neuron, Quantization
+from snnkd.base.errors import QuantizationError
+from snnkd.engines.reference import definition
+from snnkd.ir.arithmetic import THRESHOLD_LIMIT
+from snnkd.recipe.architecture import Architecture, Conv, Dense
+from snnkd.recipe.tables import Neuron, Quantization
 from snnkd.training import slayer
 from snnkd.training.dynamics import S_SCALE, W_SCALE
 from snnkd.training.network import Network
@@ -68,7 +68,7 @@ def check_against_definition(net: Network, given: torch.Tensor, bits: int) -> No
     raw = given.numpy().astype(np.uint8)
     if given.stride(1) == 0:
         raw = np.broadcast_to(raw[:, :1], raw.shape)
-    expected = reference.simulate(integer, raw)
+    expected = definition.simulate(integer, raw)
     output = net(given)
     for block, spikes, layer in zip(net.layers, output.layers, expected.layers, strict=True):
         np.testing.assert_array_equal(spikes.detach().numpy().swapaxes(0, 1), layer.spikes, err_msg=layer.name)

@@ -7,10 +7,12 @@ import numpy as np
 import pytest
 import torch
 
-from snnkd import evaluation, netx, recipe
-from snnkd.datasets import DataSet, Split
-from snnkd.errors import LimitError, MismatchError
-from snnkd.network import IntNet
+from snnkd import recipe
+from snnkd.analysis import evaluation
+from snnkd.base.errors import LimitError, MismatchError
+from snnkd.data.datasets import DataSet, Split
+from snnkd.formats import netx
+from snnkd.ir.network import IntNet
 from snnkd.training.chain import Chain, pick_device
 from snnkd.training.network import Network
 from snnkd.training.quantization import to_intnet

@@ -8,9 +8,9 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
-from snnkd.errors import FormatError, MismatchError, SnnkdWarning
-from snnkd.training import checkpoint
-from snnkd.training.reuse import take_over
+from snnkd.base.errors import FormatError, MismatchError, SnnkdWarning
+from snnkd.training.loop import checkpoint
+from snnkd.training.loop.reuse import take_over
 
 
 @pytest.fixture

@@ -6,10 +6,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from snnkd import reference
-from snnkd.fixedpoint import STATE_LIMIT, THRESHOLD_LIMIT
-from snnkd.network import Dense, IntNet
-from snnkd.network import Neuron as IntNeuron
+from snnkd.engines.reference import definition
+from snnkd.ir.arithmetic import STATE_LIMIT, THRESHOLD_LIMIT
+from snnkd.ir.network import Dense, IntNet
+from snnkd.ir.network import Neuron as IntNeuron
 from snnkd.training import slayer
 from snnkd.training.dynamics import S_SCALE, W_SCALE
 from snnkd.training.neuron import Neuron
@@ -33,17 +33,17 @@ def integers(values: torch.Tensor, scale: int = S_SCALE) -> np.ndarray:
     return scaled.astype(np.int64)
 
 
-def definition(a: np.ndarray, current: int, voltage: int, threshold: int, steps: int | None = None):
+def by_definition(a: np.ndarray, current: int, voltage: int, threshold: int, steps: int | None = None):
     """`reference` on currents a (T, N, neurons): a dense layer with the identity as its weights."""
     count = a.shape[2]
     parameters = (np.array(value, np.int32) for value in (current, voltage, threshold))
     layer = Dense(np.eye(count, dtype=np.int32), IntNeuron(*parameters))
     net = IntNet((count,), (layer,), message_bits=25)
-    return reference.simulate(net, a.transpose(1, 0, 2), states=True).layers[0]
+    return definition.simulate(net, a.transpose(1, 0, 2), states=True).layers[0]
 
 
 def check_against_definition(a: np.ndarray, current: int, voltage: int, threshold: int) -> None:
-    expected = definition(a, current, voltage, threshold)
+    expected = by_definition(a, current, voltage, threshold)
     model = neuron(current, voltage, threshold)
     currents = torch.from_numpy(a / W_SCALE).float()
     spikes, v_last = model.run(currents)
@@ -203,7 +203,7 @@ def test_persistent_state_split_in_two_equals_one_run(largest):
 
 def test_persistent_state_keeps_every_bit_of_a_current_beyond_24_bits():
     a = np.array([MAX_CURRENT - 2468, MAX_CURRENT - 8642, -MAX_CURRENT, 2], np.int32).reshape(4, 1, 1)
-    expected = definition(a, 3, 4096, THRESHOLD_LIMIT).u[0, :, 0]
+    expected = by_definition(a, 3, 4096, THRESHOLD_LIMIT).u[0, :, 0]
     assert expected[1] > 1 << 24 and expected[1] % 64  # float32 would cut these bits off
     currents = torch.from_numpy(a / W_SCALE).float()
     model = neuron(3, 4096, THRESHOLD_LIMIT, persistent_state=True)

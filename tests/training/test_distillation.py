@@ -16,7 +16,7 @@ import distillation_page
 import distillation_results as results
 from distillation_cells import Cell
 from distillation_results import Row
-from snnkd.errors import FormatError
+from snnkd.base.errors import FormatError
 
 ROW = Row(
     "mnist-s",

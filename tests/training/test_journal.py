@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-
 from snnkd.training.journal import Journal
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 
 def written(run, stage):

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from snnkd.recipe_tables import Distil, Label, Rate, SelfLoss, Stage, TaughtLoss
+from snnkd.recipe.tables import Distil, Label, Rate, SelfLoss, Stage, TaughtLoss
 from snnkd.training import slayer
 from snnkd.training.losses import (
     SAT_LOSSES,

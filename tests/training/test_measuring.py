@@ -7,12 +7,14 @@ import numpy as np
 import pytest
 import torch
 
-from snnkd import cli, evaluation, recipe_tables
-from snnkd.architecture import Architecture, Conv, Dense
-from snnkd.datasets import Split
-from snnkd.encoding import Encoding
-from snnkd.network import IntNet
-from snnkd.readout import Readout
+from snnkd import cli
+from snnkd.analysis import evaluation
+from snnkd.data.datasets import Split
+from snnkd.data.encoding import Encoding
+from snnkd.ir.network import IntNet
+from snnkd.ir.readout import Readout
+from snnkd.recipe import tables
+from snnkd.recipe.architecture import Architecture, Conv, Dense
 from snnkd.training.feed import Feed
 from snnkd.training.measuring import measure, measure_training, warnings
 from snnkd.training.network import Network
@@ -39,7 +41,7 @@ def feed(encoding: Encoding, count: int = IMAGES) -> Feed:
 def networks(plan: str, on: Feed, readout: Readout) -> tuple[Network, IntNet]:
     torch.manual_seed(6)
     description = Architecture(name=plan, input=(1, 6, 6), layers=PLANS[plan])
-    network = Network(description, recipe_tables.Neuron(voltage_decay=0.01), event_max=(1 << on.encoding.bits) - 1)
+    network = Network(description, tables.Neuron(voltage_decay=0.01), event_max=(1 << on.encoding.bits) - 1)
     network.calibrate(on.batch(np.arange(20))[0])
     metadata = {"steps": on.encoding.steps, "message_bits": on.encoding.message_bits, "readout": readout}
     return network, to_intnet(network.blocks, network.input_shape, **metadata)

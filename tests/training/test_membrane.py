@@ -9,13 +9,17 @@ import numpy as np
 import pytest
 import torch
 
-from snnkd import datasets, evaluation, recipe, recipe_tables, reference
-from snnkd.architecture import Architecture, Conv, Dense
-from snnkd.datasets import Split
-from snnkd.encoding import Encoding
-from snnkd.fixedpoint import THRESHOLD_LIMIT
-from snnkd.network import IntNet
-from snnkd.readout import Readout
+from snnkd import recipe
+from snnkd.analysis import evaluation
+from snnkd.data import datasets
+from snnkd.data.datasets import Split
+from snnkd.data.encoding import Encoding
+from snnkd.engines.reference import definition
+from snnkd.ir.arithmetic import THRESHOLD_LIMIT
+from snnkd.ir.network import IntNet
+from snnkd.ir.readout import Readout
+from snnkd.recipe import tables
+from snnkd.recipe.architecture import Architecture, Conv, Dense
 from snnkd.training.chain import Chain
 from snnkd.training.dynamics import S_SCALE
 from snnkd.training.feed import Feed
@@ -44,7 +48,7 @@ def feed(kind: str = "direct", bits: int = 4, steps: int = 5) -> Feed:
 
 def network(on: Feed, layers: str = "dense", **neuron) -> Network:
     torch.manual_seed(4)
-    settings = recipe_tables.Neuron(**{"voltage_decay": 0.1, "current_decay": 0.6, **neuron})
+    settings = tables.Neuron(**{"voltage_decay": 0.1, "current_decay": 0.6, **neuron})
     plan = Architecture(name="tiny", input=(1, 6, 6), layers=LAYERS[layers])
     made = Network(plan, settings, event_max=(1 << on.encoding.bits) - 1, readout=MEMBRANE)
     made.calibrate(on.batch(np.arange(20))[0])
@@ -106,7 +110,7 @@ def test_the_integer_network_does_what_the_training_network_does(layers, kind, b
     made = network(on, layers)
     net = integer(made, on)
     output = made(on.batch(np.arange(IMAGES))[0])
-    last = reference.simulate(net, on.events(np.arange(IMAGES)), states=True).layers[-1]
+    last = definition.simulate(net, on.events(np.arange(IMAGES)), states=True).layers[-1]
     np.testing.assert_array_equal(output.v_last.detach().double().numpy() * S_SCALE, last.v_last)
     increments = np.diff(last.v, axis=1, prepend=0).transpose(1, 2, 0) / S_SCALE / float(made.readout_unit)
     np.testing.assert_allclose(output.sat.detach().numpy(), increments, rtol=1e-6)
@@ -132,7 +136,7 @@ def test_the_unit_is_the_threshold_that_the_layer_would_have():
     made = network(on)
     torch.manual_seed(4)
     plan = Architecture(name="tiny", input=(1, 6, 6), layers=LAYERS["dense"])
-    counting = Network(plan, recipe_tables.Neuron(voltage_decay=0.1, current_decay=0.6), event_max=15)
+    counting = Network(plan, tables.Neuron(voltage_decay=0.1, current_decay=0.6), event_max=15)
     counting.calibrate(on.batch(np.arange(20))[0])
     assert float(made.readout_unit) == counting.layers[-1].neuron.threshold > 1 / 64
     assert made.layers[0].neuron.threshold == counting.layers[0].neuron.threshold

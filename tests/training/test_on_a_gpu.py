@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 import torch
 
-from snnkd.architecture import Architecture, Conv, Dense
-from snnkd.datasets import Split
-from snnkd.encoding import Encoding
-from snnkd.readout import Readout
-from snnkd.recipe_tables import Data, Neuron, Optimizer, Stage
+from snnkd.data.datasets import Split
+from snnkd.data.encoding import Encoding
+from snnkd.ir.readout import Readout
+from snnkd.recipe.architecture import Architecture, Conv, Dense
+from snnkd.recipe.tables import Data, Neuron, Optimizer, Stage
 from snnkd.training.chain import repeatable
 from snnkd.training.feed import Feed
 from snnkd.training.loop.trainer import Training

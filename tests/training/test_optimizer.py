@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from snnkd.recipe_tables import Optimizer as Settings
+from snnkd.recipe.tables import Optimizer as Settings
 from snnkd.training.loop.optimizer import Optimizer, learning_rate
 
 

@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from snnkd import evaluation
-from snnkd.recipe_tables import Distil
+from snnkd.analysis import evaluation
+from snnkd.recipe.tables import Distil
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "toolchain/benchmarks"))
 

@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 import torch
 
-from snnkd.architecture import Architecture, Dense
-from snnkd.datasets import Split
-from snnkd.encoding import Encoding
-from snnkd.recipe_tables import Optimizer, Stage
+from snnkd.data.datasets import Split
+from snnkd.data.encoding import Encoding
+from snnkd.recipe.architecture import Architecture, Dense
+from snnkd.recipe.tables import Optimizer, Stage
 from snnkd.training import tuning
 from snnkd.training.feed import Feed
 from snnkd.training.loop.ann import AnnTraining
@@ -70,7 +70,7 @@ def test_what_has_no_blocks_needs_no_lava() -> None:
 def test_a_missing_lava_is_told_where_it_is_needed(tmp_path: Path) -> None:
     code = """
 import snnkd, snnkd.training
-from snnkd.errors import LimitError
+from snnkd.base.errors import LimitError
 for use in (lambda: snnkd.Neuron, lambda: snnkd.to_intnet, lambda: snnkd.train("digits"), lambda: snnkd.Neuron):
     try:
         use()
@@ -116,7 +116,7 @@ assert "mallopt" in asked, "it would have been seen"
 
 LOADS = {
     "alone": "from snnkd.training import tuning\ntuning.load_torch()",
-    "by train": "import snnkd\nfrom snnkd.errors import LimitError\n"
+    "by train": "import snnkd\nfrom snnkd.base.errors import LimitError\n"
     "try: snnkd.train('digits', device='no such')\nexcept LimitError: pass",
 }
 SAME = "\nassert dict(os.environ) == before and 'torch' in sys.modules"

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from snnkd.recipe_tables import Prune
+from snnkd.recipe.tables import Prune
 from snnkd.training.loop.pruning import Pruning, masks, scores, share
 from snnkd.training.weights import center
 

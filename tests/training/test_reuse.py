@@ -8,8 +8,10 @@ import pytest
 import torch
 
 import snnkd
-from snnkd import datasets, provenance, recipe
-from snnkd.recipe_lineage import lineage
+from snnkd import recipe
+from snnkd.base import provenance
+from snnkd.data import datasets
+from snnkd.recipe.lineage import lineage
 from snnkd.training.chain import Chain
 
 SMALL = {"network": "dense-8x8-student", "epochs": 1, "batch": 50}

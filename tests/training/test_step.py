@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from snnkd.architecture import Architecture, Conv, Dense
-from snnkd.recipe_tables import Neuron
+from snnkd.recipe.architecture import Architecture, Conv, Dense
+from snnkd.recipe.tables import Neuron
 from snnkd.training.loop import step
 from snnkd.training.losses import SatSettings, cross_entropy, full_l2
 from snnkd.training.network import Network

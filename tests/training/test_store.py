@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from snnkd.augmentation import moves, variant
-from snnkd.datasets import Split
-from snnkd.encoding import Encoding
-from snnkd.recipe_tables import Data
+from snnkd.data.augmentation import moves, variant
+from snnkd.data.datasets import Split
+from snnkd.data.encoding import Encoding
+from snnkd.recipe.tables import Data
 from snnkd.training.feed import Feed
 from snnkd.training.store import DeviceImages
 

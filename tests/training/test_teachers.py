@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 import torch
 
-from snnkd import evaluation, recipe_tables
-from snnkd.architecture import Architecture, Dense
-from snnkd.datasets import Split
-from snnkd.encoding import Encoding
+from snnkd.analysis import evaluation
+from snnkd.data.datasets import Split
+from snnkd.data.encoding import Encoding
+from snnkd.recipe import tables
+from snnkd.recipe.architecture import Architecture, Dense
 from snnkd.training.feed import Feed
 from snnkd.training.network import Network
 from snnkd.training.quantization import to_intnet
@@ -21,14 +22,14 @@ def make_feed(kind: str) -> Feed:
     random = np.random.default_rng(1)
     images = random.integers(0, 256, (IMAGES, 1, 6, 6)).astype(np.uint8)
     split = Split(images, random.integers(0, CLASSES, IMAGES))
-    augment = recipe_tables.Data(shift=2, flip=True, variants=VARIANTS)
+    augment = tables.Data(shift=2, flip=True, variants=VARIANTS)
     return Feed(split, Encoding(kind, STEPS, seed=4), torch.device("cpu"), augment, seed=9)
 
 
 def make_network(feed: Feed) -> Network:
     torch.manual_seed(3)
     plan = Architecture(name="teacher", input=(1, 6, 6), layers=(Dense(neurons=8), Dense(neurons=CLASSES)))
-    network = Network(plan, recipe_tables.Neuron(), event_max=15)
+    network = Network(plan, tables.Neuron(), event_max=15)
     network.calibrate(feed.batch(np.arange(IMAGES))[0])
     return network
 
@@ -124,7 +125,7 @@ def test_batches_are_the_events_of_the_encoder(kind, stored, monkeypatch):
         monkeypatch.setattr("snnkd.training.feed._STORED", 0)
     random = np.random.default_rng(2)
     split = Split(random.integers(0, 256, (9, 3, 4, 5)).astype(np.uint8), random.integers(0, 4, 9))
-    augment = recipe_tables.Data(shift=1, flip=True, variants=2)
+    augment = tables.Data(shift=1, flip=True, variants=2)
     feed = Feed(split, Encoding(kind, 6), torch.device("cpu"), augment, seed=1)
     for variant in (0, 1, 0):
         indices = random.permutation(9)[:7]

@@ -11,15 +11,15 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from snnkd import datasets
-from snnkd.architecture import Architecture, Dense
-from snnkd.datasets import Split
-from snnkd.encoding import Encoding
-from snnkd.errors import FormatError, MismatchError, QuantizationError, SnnkdError
-from snnkd.readout import Readout
-from snnkd.recipe_tables import Distil, Label, Neuron, Optimizer, Prune, Quantization, Rate, Stage
-from snnkd.training import checkpoint
+from snnkd.base.errors import FormatError, MismatchError, QuantizationError, SnnkdError
+from snnkd.data import datasets
+from snnkd.data.datasets import Split
+from snnkd.data.encoding import Encoding
+from snnkd.ir.readout import Readout
+from snnkd.recipe.architecture import Architecture, Dense
+from snnkd.recipe.tables import Distil, Label, Neuron, Optimizer, Prune, Quantization, Rate, Stage
 from snnkd.training.feed import Feed
+from snnkd.training.loop import checkpoint
 from snnkd.training.loop.trainer import Training
 from snnkd.training.measuring import measure_training
 from snnkd.training.memory import flat

@@ -34,10 +34,12 @@ import distillation_results as results
 from distillation_cells import Cell
 from distillation_page import page
 from distillation_results import Row
-from snnkd import evaluation, netx, pipeline, provenance
+from snnkd.analysis import evaluation
+from snnkd.base import provenance
+from snnkd.formats import netx
 from snnkd.recipe import Recipe
-from snnkd.recipe_lineage import lineage
-from snnkd.runs import Run
+from snnkd.recipe.lineage import lineage
+from snnkd.runs import Run, pipeline
 
 DOCS = Path(__file__).resolve().parent.parent.parent / "docs"
 CSV, PAGE = "results.csv", "results.md"

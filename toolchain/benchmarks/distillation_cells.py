@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
-from snnkd import provenance, recipe
+from snnkd import recipe
+from snnkd.base import provenance
 from snnkd.recipe import Recipe
 
 # "Distilling Spikes" (Kushawaha et al. 2020), Tables I to III: accuracy on the test set in percent, by cell and set.

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from distillation_cells import PAPER, SETS, SHOWN, TABLES, VARIANTS, Cell
 from distillation_results import Interval, Row, grouped, interval, paired
-from snnkd.errors import FormatError
+from snnkd.base.errors import FormatError
 
 NONE = "-"  # not measured, or nothing to compare
 

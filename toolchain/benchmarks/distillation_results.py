@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 
 from scipy import stats
 
-from snnkd.errors import FormatError
-from snnkd.files import atomic
+from snnkd.base.errors import FormatError
+from snnkd.base.files import atomic
 
 CONFIDENCE = 0.95
 

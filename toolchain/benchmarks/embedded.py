@@ -40,11 +40,12 @@ import embedded_builds as builds
 import embedded_sweep
 import embedded_systems as systems
 from embedded_builds import Host, Program
-from snnkd import netx, runs
-from snnkd.datasets import Split
-from snnkd.errors import MismatchError
-from snnkd.network import IntNet
-from snnkd.pipeline import Context
+from snnkd import runs
+from snnkd.base.errors import MismatchError
+from snnkd.data.datasets import Split
+from snnkd.formats import netx
+from snnkd.ir.network import IntNet
+from snnkd.runs.pipeline import Context
 
 IMAGES, TIMED, ON_CHIP = 10_000, 500, 32  # test images: for accuracies, host times, instructions
 TURNS, SECONDS = 9, 0.3

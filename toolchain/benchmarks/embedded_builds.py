@@ -13,10 +13,11 @@ from pathlib import Path
 
 import numpy as np
 
-from snnkd import c99, targets
-from snnkd.c99 import build, qemu
-from snnkd.c99.source import numbers
-from snnkd.errors import LimitError
+from snnkd import targets
+from snnkd.base.errors import LimitError
+from snnkd.engines import c99
+from snnkd.engines.c99 import build, qemu
+from snnkd.engines.c99.source import numbers
 from snnkd.targets import Target
 
 PARTS = Path(__file__).with_name("embedded")

@@ -11,8 +11,9 @@ import numpy as np
 import embedded_builds as builds
 from embedded_builds import Host
 from embedded_systems import ours, pixels, products
-from snnkd import c99, evaluation
-from snnkd.network import IntNet
+from snnkd.analysis import evaluation
+from snnkd.engines import c99
+from snnkd.ir.network import IntNet
 
 ACTIVITIES = (0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0)
 SAMPLES = 16

@@ -20,12 +20,15 @@ from sklearn.neural_network import MLPClassifier
 from threadpoolctl import threadpool_limits
 
 from embedded_builds import Program, part
-from snnkd import c99, early_exit, evaluation, targets, trace
-from snnkd.c99.source import numbers
-from snnkd.c99.weights import channels_last
-from snnkd.datasets import Split
-from snnkd.errors import LimitError
-from snnkd.network import Dense, IntNet
+from snnkd import targets
+from snnkd.analysis import early_exit, evaluation
+from snnkd.base.errors import LimitError
+from snnkd.data.datasets import Split
+from snnkd.engines import c99
+from snnkd.engines.c99.source import numbers
+from snnkd.engines.c99.weights import channels_last
+from snnkd.ir import trace
+from snnkd.ir.network import Dense, IntNet
 
 EPOCHS = 10
 CALIBRATION = 500  # training images that ONNX Runtime's quantization sees

@@ -39,10 +39,10 @@ import h5py
 import numpy as np
 
 from netx_mutations import mutate, valid_files
-from snnkd import netx
+from snnkd.base.errors import FormatError, QuantizationError
 from snnkd.engines import lava
-from snnkd.errors import FormatError, QuantizationError
-from snnkd.network import Conv, Dense, Input, IntNet, Layer, per_neuron
+from snnkd.formats import netx
+from snnkd.ir.network import Conv, Dense, Input, IntNet, Layer, per_neuron
 
 SECONDS = 2.0
 MEGABYTES = 1024
@@ -95,7 +95,7 @@ def _spread(layer: Layer, parameter: str) -> np.ndarray:
 
 def lava_difference(net: IntNet, path: Path) -> str:
     """What differs between `net` and what NetX makes of the file, '' where nothing does. Raises what NetX raises."""
-    from snnkd.engines.lava_worker.record import Network
+    from snnkd.engines.lava.worker.record import Network
 
     shape = None if isinstance(net.layers[0], Dense | Input) else net.input_shape[::-1]
     with h5py.File(path) as file:  # NetX stops at an average, which for us is the readout

@@ -17,10 +17,10 @@ from typing import Any
 import h5py
 import numpy as np
 
-from snnkd import netx
-from snnkd.conformance import networks, random_dense
-from snnkd.network import IntNet
-from snnkd.readout import EarlyExit, Readout
+from snnkd.engines.conformance import networks, random_dense
+from snnkd.formats import netx
+from snnkd.ir.network import IntNet
+from snnkd.ir.readout import EarlyExit, Readout
 
 Random = np.random.Generator
 

@@ -16,9 +16,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from snnkd.datasets import Split
-from snnkd.encoding import Encoding
-from snnkd.network import Dense, IntNet, Neuron
+from snnkd.data.datasets import Split
+from snnkd.data.encoding import Encoding
+from snnkd.ir.network import Dense, IntNet, Neuron
 
 CLASSES = 4
 SHAPE = (1, 8, 8)

@@ -27,11 +27,11 @@ import numpy as np
 import torch
 
 from order_patterns import CHANCE, CLASSES, ENCODING, SHAPE, STEPS, renamed, samples, score, teacher
-from snnkd import evaluation
-from snnkd.architecture import Architecture, Dense
-from snnkd.network import IntNet
-from snnkd.readout import Readout
-from snnkd.recipe_tables import Distil, Label, Neuron, Optimizer, Stage
+from snnkd.analysis import evaluation
+from snnkd.ir.network import IntNet
+from snnkd.ir.readout import Readout
+from snnkd.recipe.architecture import Architecture, Dense
+from snnkd.recipe.tables import Distil, Label, Neuron, Optimizer, Stage
 from snnkd.training.feed import Feed
 from snnkd.training.loop.trainer import Training
 from snnkd.training.network import Network

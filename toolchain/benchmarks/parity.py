@@ -2,7 +2,7 @@
 
     python toolchain/benchmarks/parity.py [--n 20] [--engines fast,lava,onnx,c99] [--json]
 
-The networks: the named cases of `snnkd.conformance`, n random ones, and those inside lava-dl's wheel where it is
+The networks: the named cases of `engines.conformance`, n random ones, and those inside lava-dl's wheel where it is
 installed. `states` are the values of u and v that were compared in each engine, `overflows` the wraps and clips that
 the definition counts in the run (where an engine counts them too, they must be the same). A network that an engine
 cannot take is listed with its reason. Exit status 1 where anything differs.
@@ -20,11 +20,14 @@ from pathlib import Path
 
 import numpy as np
 
-from snnkd import conformance, engines, evaluation, netx, verification
-from snnkd.errors import LimitError
-from snnkd.network import Conv, Dense, Input, IntNet
-from snnkd.provenance import versions
-from snnkd.trace import SpikeTrace
+from snnkd import engines
+from snnkd.analysis import evaluation, verification
+from snnkd.base.errors import LimitError
+from snnkd.base.provenance import versions
+from snnkd.engines import conformance
+from snnkd.formats import netx
+from snnkd.ir.network import Conv, Dense, Input, IntNet
+from snnkd.ir.trace import SpikeTrace
 
 SHIPPED = "tests/lava/lib/dl/netx"  # within lava-dl's wheel
 

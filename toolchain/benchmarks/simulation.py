@@ -29,10 +29,12 @@ from pathlib import Path
 
 import numpy as np
 
-from snnkd import netx, reference, simulation
+from snnkd.base.errors import SnnkdError
 from snnkd.engines import lava
-from snnkd.errors import SnnkdError
-from snnkd.network import Conv, Dense, Input, IntNet, Neuron, Shape, conv_shape
+from snnkd.engines.fast import simulation
+from snnkd.engines.reference import definition
+from snnkd.formats import netx
+from snnkd.ir.network import Conv, Dense, Input, IntNet, Neuron, Shape, conv_shape
 
 STEPS = 16
 ACTIVITIES = (0.1, 0.5)
@@ -232,7 +234,7 @@ def _measure(work: Work, systems: list[str], quick: bool) -> list[dict]:
     """Rows of one network and activity; Lava takes a turn in the first rounds only, since its turns are long."""
     few = work.events[: max(1, len(work.events) // 8)]
     ways: dict[str, list[Callable[[], object]]] = {
-        "reference": [lambda: reference.simulate(work.net, few)],
+        "reference": [lambda: definition.simulate(work.net, few)],
         "fast": [lambda: simulation.simulate(work.net, work.events)],
         "floor": _floor(work),
     }
@@ -283,7 +285,7 @@ def _own_peak(system: str, work: Work) -> float:
     if system == "floor":
         _floor(work)[0]()
     else:
-        (simulation if system == "fast" else reference).simulate(work.net, work.events)
+        (simulation if system == "fast" else definition).simulate(work.net, work.events)
     status = Path("/proc/self/status").read_text()
     return int(status.split("VmHWM:")[1].split()[0]) / 1024
 

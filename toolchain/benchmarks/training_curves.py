@@ -34,8 +34,9 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as in a training (`tuning
 import numpy as np
 import torch
 
-from snnkd import datasets, recipe
-from snnkd.datasets import DataSet
+from snnkd import recipe
+from snnkd.data import datasets
+from snnkd.data.datasets import DataSet
 from snnkd.recipe import Recipe
 from snnkd.training import slayer
 from snnkd.training.chain import Chain

@@ -92,7 +92,7 @@ def _training_step(weights: Any, counts: Callable[[], torch.Tensor], work: Work)
 
 
 def _snnkd(work: Work) -> Step:
-    from snnkd import architecture, recipe_tables
+    from snnkd.recipe import architecture, tables
     from snnkd.training.loop.optimizer import Optimizer
     from snnkd.training.loop.step import backward
     from snnkd.training.network import Network
@@ -108,13 +108,13 @@ def _snnkd(work: Work) -> Step:
             layers.append(conv)
     shape = work.events.shape[2:]
     plan = architecture.Architecture(name=work.name, input=(shape[0], shape[1], shape[2]), layers=tuple(layers))
-    network = Network(plan, recipe_tables.Neuron(current_decay=CURRENT_DECAY, voltage_decay=VOLTAGE_DECAY))
+    network = Network(plan, tables.Neuron(current_decay=CURRENT_DECAY, voltage_decay=VOLTAGE_DECAY))
     with torch.no_grad():
         for block, layer in zip(network.layers, work.layers, strict=True):
             block.synapse.weight.copy_(layer.weight.view(block.synapse.weight.shape))
             block.neuron.set_threshold(round(layer.threshold * 64))
     events = work.events.movedim(2, -1).contiguous().movedim(-1, 2).transpose(0, 1)  # as snnkd's Feed lays them out
-    settings = recipe_tables.Optimizer(lr=_RATE, schedule="constant")
+    settings = tables.Optimizer(lr=_RATE, schedule="constant")
     optimizer = Optimizer(settings, [block.synapse.weight for block in network.layers])
     threads = torch.get_num_threads()
 

@@ -11,11 +11,11 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from snnkd.analysis.evaluation import profile, simulate, verify
     from snnkd.api import export, run, train
-    from snnkd.evaluation import profile, simulate, verify
-    from snnkd.network import IntNet
-    from snnkd.netx import load, save
-    from snnkd.trace import SpikeTrace
+    from snnkd.formats.netx import load, save
+    from snnkd.ir.network import IntNet
+    from snnkd.ir.trace import SpikeTrace
     from snnkd.training import losses
     from snnkd.training.neuron import Neuron
     from snnkd.training.quantization import to_intnet
@@ -38,19 +38,19 @@ __all__ = [
 ]
 
 _HOMES = {
-    "IntNet": "network",
+    "IntNet": "ir.network",
     "Neuron": "training.neuron",
-    "SpikeTrace": "trace",
+    "SpikeTrace": "ir.trace",
     "export": "api",
-    "load": "netx",
+    "load": "formats.netx",
     "losses": "training.losses",
-    "profile": "evaluation",
+    "profile": "analysis.evaluation",
     "run": "api",
-    "save": "netx",
-    "simulate": "evaluation",
+    "save": "formats.netx",
+    "simulate": "analysis.evaluation",
     "to_intnet": "training.quantization",
     "train": "api",
-    "verify": "evaluation",
+    "verify": "analysis.evaluation",
 }
 
 

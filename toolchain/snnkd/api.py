@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from snnkd import engines, pipeline, runs, targets
+from snnkd import engines, runs, targets
 from snnkd import recipe as recipes
-from snnkd.errors import LimitError
+from snnkd.base.errors import LimitError
 from snnkd.recipe import Recipe
-from snnkd.runs import RUNS
+from snnkd.runs import RUNS, pipeline
 
 _TRAIN = ("train", "quantize", "evaluate")
 

@@ -1,4 +1,4 @@
-"""The command line: a thin layer over `snnkd.pipeline` and `snnkd.evaluation`."""
+"""The command line: a thin layer over `snnkd.runs.pipeline` and `snnkd.analysis.evaluation`."""
 
 from snnkd.cli.app import main
 

@@ -8,11 +8,11 @@ import warnings
 import typer
 
 from snnkd import __version__
+from snnkd.base.errors import Note, SnnkdError, SnnkdWarning
 from snnkd.cli import catalogue, deployment, inspection, training
 from snnkd.cli.handoff import handoff
 from snnkd.cli.output import fail, note, warn
 from snnkd.cli.quantization import quantize
-from snnkd.errors import Note, SnnkdError, SnnkdWarning
 
 app = typer.Typer(
     name="snnkd",

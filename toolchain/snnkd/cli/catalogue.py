@@ -11,7 +11,7 @@ def models(as_json: Json = False) -> None:
 
     Example: snnkd models
     """
-    from snnkd import architecture
+    from snnkd.recipe import architecture
 
     found = []
     for name in architecture.names():
@@ -86,7 +86,7 @@ def datasets(data_root: DataRoot = None, as_json: Json = False) -> None:
 
     Example: snnkd datasets --data-root ~/data
     """
-    from snnkd import datasets as known
+    from snnkd.data import datasets as known
 
     root = known.root_folder(data_root)
     found = []
@@ -156,7 +156,7 @@ def targets(as_json: Json = False) -> None:
 
 def _layer(layer: object) -> str:
     """'8c5s2' for a convolution of 8 channels, kernel 5, stride 2; '128' for a dense layer."""
-    from snnkd.architecture import Conv, Dense
+    from snnkd.recipe.architecture import Conv, Dense
 
     if isinstance(layer, Dense):
         return str(layer.neurons)

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from snnkd.base.errors import LimitError
 from snnkd.cli import output
 from snnkd.cli.options import (
     DEFAULT_RUNS,
@@ -20,7 +21,7 @@ from snnkd.cli.options import (
     read_events,
     shape_of,
 )
-from snnkd.errors import LimitError
+from snnkd.ir.events import check_input
 
 Targets = Annotated[
     list[str] | None,
@@ -43,8 +44,7 @@ def export(
 
     Example: snnkd export --target loihi2-sim --out student.net
     """
-    from snnkd import pipeline
-    from snnkd.runs import find
+    from snnkd.runs import find, pipeline
 
     context = pipeline.Context(find(name, runs), data_root, target=target, out=out, samples=samples)
     done = pipeline.walk(context, "export")["export"]
@@ -93,13 +93,13 @@ def _profile(
     runs: Path,
 ) -> dict[str, Any]:
     if name is not None and is_net(name):
-        from snnkd import evaluation, netx
+        from snnkd.analysis import evaluation
+        from snnkd.formats import netx
 
         net = netx.load(Path(name), shape_of(input_shape))
         events, data = given_events(net, inputs, samples or 16)
         return {"name": name, **evaluation.profile(net, events, targets, data)}
-    from snnkd import pipeline
-    from snnkd.runs import find
+    from snnkd.runs import find, pipeline
 
     if inputs is not None:
         raise LimitError("--input: a run is profiled on its own test images; give its student.net to use other events")
@@ -111,10 +111,10 @@ def _profile(
 
 def given_events(net: Any, inputs: Path | None, samples: int) -> tuple[Any, str]:
     """Events of --input and what they are, or seeded random ones for a file that comes without."""
-    from snnkd import evaluation, reference
+    from snnkd.analysis import evaluation
 
     if inputs is not None:
-        return reference.check_input(net, read_events(inputs)), str(inputs)
+        return check_input(net, read_events(inputs)), str(inputs)
     return evaluation.random_input(net, samples)
 
 

@@ -71,7 +71,7 @@ def _mark(one: int | None, other: int | None) -> str:
 
 def headroom_found(data: dict[str, Any]) -> Any:
     """How much of each limit is used, and what passing it changed."""
-    from snnkd.headroom import NEAR
+    from snnkd.analysis.headroom import NEAR
 
     columns = ["layer", "value", "largest", "limit", "used", "bits left", "beyond", "samples"]
     rows, verdicts = [], []

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from snnkd.base.errors import LimitError
 from snnkd.cli import output
 from snnkd.cli.deployment import given_events
 from snnkd.cli.options import (
@@ -24,7 +25,6 @@ from snnkd.cli.options import (
     shape_of,
     with_readout,
 )
-from snnkd.errors import LimitError
 
 
 def handoff(
@@ -52,8 +52,9 @@ def handoff(
     if verify is not None:
         _verify(verify, as_json)
         return
-    from snnkd import files, netx
     from snnkd import handoff as bundles
+    from snnkd.base import files
+    from snnkd.formats import netx
 
     if labels is not None and inputs is None:
         raise LimitError("--labels: are the classes of --input, which is missing")
@@ -81,9 +82,9 @@ def _given(net: Any, inputs: Path | None, labels: Path | None) -> Any:
 
 def _of_run(name: str | None, inputs: Path | None, input_shape: str | None, data_root: Path | None, runs: Path) -> Any:
     """The student of a run, the run's test set, and its name."""
-    from snnkd import netx, pipeline
+    from snnkd.formats import netx
     from snnkd.handoff import Evidence
-    from snnkd.runs import find
+    from snnkd.runs import find, pipeline
 
     for option, value in (("--input", inputs), ("--input-shape", input_shape)):
         if value is not None:

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
+from snnkd.analysis import fit
 from snnkd.cli import output
 from snnkd.cli.deployment import given_events
 from snnkd.cli.findings import headroom_found, verified
@@ -43,7 +44,10 @@ def simulate(
 
     Example: snnkd simulate student.net --input events.npy --out trace.npz
     """
-    from snnkd import evaluation, files, netx, trace
+    from snnkd.analysis import evaluation
+    from snnkd.base import files
+    from snnkd.formats import netx
+    from snnkd.ir import trace
 
     files.check_output("--out", out, ".npz", [file, inputs])
     net, events = netx.load(file, shape_of(input_shape)), read_events(inputs)
@@ -82,7 +86,7 @@ def verify(
 
     Example: snnkd verify student.net --against lava
     """
-    from snnkd import evaluation
+    from snnkd.analysis import evaluation
 
     net = _network(name, input_shape, runs)
     events, data = _events(net, name, inputs, samples, data_root, runs)
@@ -115,7 +119,7 @@ def inspect(
     net = with_readout(_network(name, input_shape, runs), readout)
     data = {"file": str(_net_path(name, runs)), **net.describe()}
     if inputs is not None or samples is not None:
-        from snnkd import headroom
+        from snnkd.analysis import headroom
 
         events, what = _events(net, name, inputs, samples or 0, data_root, runs)
         data["headroom"] = {"data": what, **headroom.measure(net, events).to_json()}
@@ -132,9 +136,10 @@ def check(
 
     Example: snnkd check student.net --target loihi2
     """
-    from snnkd import netx, targets
+    from snnkd import targets
+    from snnkd.formats import netx
 
-    found = targets.fit(netx.load(_net_path(name, runs)), targets.load(target))
+    found = fit.fit(netx.load(_net_path(name, runs)), targets.load(target))
     output.result(found, as_json, _checked)
     if found["violations"]:
         raise typer.Exit(1)
@@ -147,7 +152,7 @@ def _net_path(name: str | None, runs: Path) -> Path:
 
 
 def _network(name: str | None, input_shape: str | None, runs: Path) -> Any:
-    from snnkd import netx
+    from snnkd.formats import netx
 
     return netx.load(_net_path(name, runs), shape_of(input_shape))
 
@@ -156,8 +161,7 @@ def _events(
     net: Any, name: str | None, inputs: Path | None, samples: int, data_root: Path | None, runs: Path
 ) -> tuple[Any, str]:
     """Events to run the network on, and what these are."""
-    from snnkd import pipeline
-    from snnkd.runs import find
+    from snnkd.runs import find, pipeline
 
     if is_net(name) or inputs is not None:
         return given_events(net, inputs, samples)

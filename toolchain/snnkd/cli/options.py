@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from snnkd.errors import FormatError, LimitError
+from snnkd.base.errors import FormatError, LimitError
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
 Runs = Annotated[Path, typer.Option(help="Folder of run folders.")]

@@ -7,11 +7,11 @@ from typing import Annotated, Any
 
 import typer
 
+from snnkd.base.errors import LimitError
 from snnkd.cli import output
 from snnkd.cli.deployment import given_events
 from snnkd.cli.inspection import NetFile
 from snnkd.cli.options import InputFile, InputShape, Json, Labels, read_events, shape_of
-from snnkd.errors import LimitError
 
 
 def quantize(
@@ -31,7 +31,9 @@ def quantize(
 
     Example: snnkd quantize foreign.net --bits 8 --out student.net
     """
-    from snnkd import files, netx, quantization
+    from snnkd.analysis import quantization
+    from snnkd.base import files
+    from snnkd.formats import netx
 
     if labels is not None and inputs is None:
         raise LimitError("--labels: are the classes of --input, which is missing")

@@ -7,9 +7,9 @@ from typing import Protocol, cast
 
 import numpy as np
 
-from snnkd.errors import LimitError
-from snnkd.network import IntNet
-from snnkd.trace import SpikeTrace
+from snnkd.base.errors import LimitError
+from snnkd.ir.network import IntNet
+from snnkd.ir.trace import SpikeTrace
 
 ENGINES = {
     "fast": "snnkd.engines.fast",
@@ -28,9 +28,9 @@ class Engine(Protocol):
         ...
 
     def run(self, net: IntNet, spikes: np.ndarray, states: bool = False) -> SpikeTrace:
-        """Runs `net` on integers (N, T, *input shape), as `reference.check_input` takes them.
+        """Runs `net` on integers (N, T, *input shape), as `ir.events.check_input` takes them.
 
-        Equals `reference.simulate` in spikes and v_last, and in u and v with `states`; `overflows` and `saturations`
+        Equals `definition.simulate` in spikes and v_last, and in u and v with `states`; `overflows` and `saturations`
         too, or -1 where the engine cannot tell. Raises FormatError for unusable input, LimitError where the engine
         is not available or cannot take this network.
         """

@@ -8,10 +8,10 @@ import zlib
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 
-from snnkd import checksums
-from snnkd.checksums import SUMS
-from snnkd.errors import FormatError
-from snnkd.files import atomic
+from snnkd.base import checksums
+from snnkd.base.checksums import SUMS
+from snnkd.base.errors import FormatError
+from snnkd.base.files import atomic
 
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 _MODE = stat.S_IFREG | 0o644

@@ -8,13 +8,15 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from snnkd import c99, targets
-from snnkd.errors import LimitError
-from snnkd.files import atomic, check_output
+from snnkd import targets
+from snnkd.analysis import fit
+from snnkd.base.errors import LimitError
+from snnkd.base.files import atomic, check_output
+from snnkd.engines import c99
 from snnkd.handoff import archive, contents, proof
 from snnkd.handoff.evidence import GOLDEN_SAMPLES, Evidence
 from snnkd.handoff.proof import Check
-from snnkd.network import IntNet
+from snnkd.ir.network import IntNet
 
 MEASURED = "measured.json"
 
@@ -32,7 +34,7 @@ def make(net: IntNet, target: str | Path, evidence: Evidence, out: Path, name: s
         raise LimitError(
             f"{evidence.data}: {len(evidence.events)} samples; a bundle needs at least {GOLDEN_SAMPLES} golden ones"
         )
-    plan, violations = c99.plan(net), targets.check(net, chosen)
+    plan, violations = c99.plan(net), fit.check(net, chosen)
     result: dict[str, Any] = {
         "file": str(out),
         "target": chosen.name,

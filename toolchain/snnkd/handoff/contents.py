@@ -8,22 +8,26 @@ from pathlib import Path
 
 import numpy as np
 
-from snnkd import __version__, c99, cautions, files, netx, onnx_graph
-from snnkd.engines import lava
-from snnkd.errors import LimitError
+from snnkd import __version__
+from snnkd.analysis import cautions
+from snnkd.base import files
+from snnkd.base.errors import LimitError
+from snnkd.engines import c99, lava
+from snnkd.engines.onnx import graph
+from snnkd.formats import netx
 from snnkd.handoff import evidence as measured
 from snnkd.handoff import manifest as manifests
 from snnkd.handoff import readme, samples
 from snnkd.handoff.evidence import Evidence
 from snnkd.handoff.manifest import Manifest
-from snnkd.network import IntNet
+from snnkd.ir.network import IntNet
+from snnkd.ir.trace import SpikeTrace
 from snnkd.targets import Target
-from snnkd.trace import SpikeTrace
 
 MODEL, GOLDEN = "model.net", "golden/golden.npz"
 STEP, INFERENCE = "onnx/step.onnx", "onnx/inference.onnx"
 _SCRIPT = Path(__file__).with_name("lava_golden.py")
-_WORKER = Path(lava.__file__).parent / "lava_worker" / "record.py"
+_WORKER = Path(lava.__file__).parent / "worker" / "record.py"
 
 
 def assemble(
@@ -60,8 +64,8 @@ def generated(net: IntNet, target: Target, run: SpikeTrace, images: np.ndarray |
         MODEL: netx.to_bytes(net),
         **{f"c/{path}": data for path, data in sources.items()},
         **golden,
-        STEP: onnx_graph.step_model(net).SerializeToString(deterministic=True),
-        INFERENCE: onnx_graph.inference_model(net, run.steps).SerializeToString(deterministic=True),
+        STEP: graph.step_model(net).SerializeToString(deterministic=True),
+        INFERENCE: graph.inference_model(net, run.steps).SerializeToString(deterministic=True),
         "lava/run.py": _SCRIPT.read_bytes(),
         "lava/worker/record.py": _WORKER.read_bytes(),
         "lava/job.json": (json.dumps(lava.job(net, states=False), indent=2) + "\n").encode(),

@@ -6,11 +6,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from snnkd import cautions, early_exit, evaluation, trace
-from snnkd.early_exit import Course
-from snnkd.errors import FormatError
+from snnkd.analysis import cautions, early_exit, evaluation
+from snnkd.analysis.early_exit import Course
+from snnkd.base.errors import FormatError
 from snnkd.handoff.manifest import Accuracy, Work
-from snnkd.network import IntNet
+from snnkd.ir import trace
+from snnkd.ir.network import IntNet
 
 GOLDEN_SAMPLES = 16
 

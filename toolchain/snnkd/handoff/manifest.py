@@ -8,8 +8,8 @@ from typing import Any
 
 from pydantic import Field
 
-from snnkd.errors import FormatError
-from snnkd.schema import Table, report, validate
+from snnkd.base.errors import FormatError
+from snnkd.base.schema import Table, report, validate
 
 NAME = "manifest.json"
 VERSION = 1

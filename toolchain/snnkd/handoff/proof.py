@@ -13,14 +13,16 @@ from typing import Any
 
 import numpy as np
 
-from snnkd import __version__, c99, engines, evaluation, netx, targets, verification
-from snnkd.engines import onnx
-from snnkd.errors import FormatError, SnnkdError
+from snnkd import __version__, engines, targets
+from snnkd.analysis import evaluation, verification
+from snnkd.base.errors import FormatError, SnnkdError
+from snnkd.engines import c99, onnx
+from snnkd.formats import netx
 from snnkd.handoff import archive, contents, samples
 from snnkd.handoff import manifest as manifests
 from snnkd.handoff.manifest import Manifest
-from snnkd.network import IntNet
-from snnkd.trace import SpikeTrace
+from snnkd.ir.network import IntNet
+from snnkd.ir.trace import SpikeTrace
 
 RANDOM_SAMPLES = 1000
 EQUAL, DIFFERENT, SKIPPED = "equal", "different", "skipped"
@@ -154,7 +156,7 @@ def _random(bundle: Unpacked) -> Check:
         return Check("random", SKIPPED, reason)
     events, _ = evaluation.random_input(bundle.net, RANDOM_SAMPLES, bundle.manifest.steps)
     expected = evaluation.simulate(bundle.net, events, states=True)
-    actual = c99.run(bundle.net, bundle.folder / "c", events, states=True)
+    actual = c99.run_sources(bundle.net, bundle.folder / "c", events, states=True)
     return _verdict("random", verification.compare(bundle.net, expected, actual))
 
 

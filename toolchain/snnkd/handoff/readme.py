@@ -6,7 +6,7 @@ from pathlib import Path
 from string import Template
 
 from snnkd.handoff.manifest import Manifest
-from snnkd.network import IntNet, Layer
+from snnkd.ir.network import IntNet, Layer
 
 _TEMPLATE = Path(__file__).with_name("readme_template.md")
 

@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from snnkd import evaluation
-from snnkd.errors import FormatError
+from snnkd.analysis import evaluation
+from snnkd.base.errors import FormatError
 from snnkd.handoff.evidence import GOLDEN_SAMPLES, Evidence
-from snnkd.network import IntNet
-from snnkd.trace import LayerTrace, SpikeTrace
+from snnkd.ir.network import IntNet
+from snnkd.ir.trace import LayerTrace, SpikeTrace
 
 
 def golden(net: IntNet, evidence: Evidence) -> SpikeTrace:

@@ -10,21 +10,21 @@ from typing import Any
 
 import torch
 
-from snnkd import provenance, recipe_stages
-from snnkd.architecture import Architecture
-from snnkd.datasets import DataSet, Split, stratified
-from snnkd.errors import LimitError
-from snnkd.network import IntNet
-from snnkd.recipe import Recipe
-from snnkd.recipe_lineage import lineage
-from snnkd.recipe_tables import Stage
+from snnkd.base import provenance
+from snnkd.base.errors import LimitError
+from snnkd.data.datasets import DataSet, Split, stratified
+from snnkd.ir.network import IntNet
+from snnkd.recipe import Recipe, stages
+from snnkd.recipe.architecture import Architecture
+from snnkd.recipe.lineage import lineage
+from snnkd.recipe.tables import Stage
 from snnkd.training.feed import Feed
 from snnkd.training.loop.ann import AnnTraining
+from snnkd.training.loop.reuse import take_over
 from snnkd.training.loop.stage import OnBatch, OnEpoch
 from snnkd.training.loop.trainer import Training
 from snnkd.training.network import Network
 from snnkd.training.quantization import to_intnet
-from snnkd.training.reuse import take_over
 from snnkd.training.start import start_from
 from snnkd.training.teachers.ann import Ann, AnnTeacher
 from snnkd.training.teachers.spiking import Teacher
@@ -84,7 +84,7 @@ class Chain:
 
     def net(self, name: str) -> IntNet:
         """The integer network in the file that a stage names. Raises as `recipe_stages.opened` does."""
-        return recipe_stages.opened(self._stage(name), self.data.train.images.shape[1:])
+        return stages.opened(self._stage(name), self.data.train.images.shape[1:])
 
     def deployed(self, name: str, network: Network, facts: dict[str, Any]) -> IntNet:
         """The integer network of a stage's trained `network`, with all that its file carries but a rule for early

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from snnkd import recipe_tables
-from snnkd.augmentation import Moves, moves, variant
-from snnkd.datasets import Split
-from snnkd.encoding import Encoding
+from snnkd.data.augmentation import Moves, moves, variant
+from snnkd.data.datasets import Split
+from snnkd.data.encoding import Encoding
+from snnkd.recipe import tables
 from snnkd.training.store import DeviceImages, SpikeStore
 
 _STORED = 1 << 30  # bytes of encoded events that may be kept
@@ -27,7 +27,7 @@ class Feed:
     split: Split
     encoding: Encoding
     device: torch.device
-    augment: recipe_tables.Data | None = None
+    augment: tables.Data | None = None
     seed: int = 0
 
     def __len__(self) -> int:

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from snnkd import cautions, early_exit, evaluation
-from snnkd.early_exit import Course
-from snnkd.network import IntNet
-from snnkd.readout import EarlyExit, Readout
+from snnkd.analysis import cautions, early_exit, evaluation
+from snnkd.analysis.early_exit import Course
+from snnkd.ir.network import IntNet
+from snnkd.ir.readout import EarlyExit, Readout
 from snnkd.training.dynamics import S_SCALE
 from snnkd.training.feed import Feed
 from snnkd.training.network import Network

@@ -14,13 +14,13 @@ from typing import Any
 import numpy as np
 import torch
 
-from snnkd import architecture
-from snnkd.errors import QuantizationError
-from snnkd.fixedpoint import THRESHOLD_LIMIT
-from snnkd.readout import Readout
-from snnkd.recipe_tables import Neuron as NeuronSettings
-from snnkd.recipe_tables import Quantization
-from snnkd.trace import LayerTrace, SpikeTrace
+from snnkd.base.errors import QuantizationError
+from snnkd.ir.arithmetic import THRESHOLD_LIMIT
+from snnkd.ir.readout import Readout
+from snnkd.ir.trace import LayerTrace, SpikeTrace
+from snnkd.recipe import architecture
+from snnkd.recipe.tables import Neuron as NeuronSettings
+from snnkd.recipe.tables import Quantization
 from snnkd.training import slayer
 from snnkd.training.dynamics import S_SCALE, W_SCALE
 from snnkd.training.neuron import Neuron

@@ -12,7 +12,7 @@ from typing import Any, Literal
 import torch
 from torch.autograd.function import once_differentiable
 
-from snnkd.fixedpoint import STATE_SHIFT, THRESHOLD_LIMIT
+from snnkd.ir.arithmetic import STATE_SHIFT, THRESHOLD_LIMIT
 from snnkd.training import slayer
 from snnkd.training.dynamics import S_SCALE, W_SCALE, Cuba, implementation
 from snnkd.training.memory import dense, flat, like, over_steps

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from snnkd.recipe_tables import Label, Stage
+from snnkd.recipe.tables import Label, Stage
 from snnkd.training.losses import (
     SAT_LOSSES,
     SELF_LOSSES,

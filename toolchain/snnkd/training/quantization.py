@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from snnkd.errors import FormatError, QuantizationError
-from snnkd.fixedpoint import DELAY_MAX, WEIGHT_MAX, WEIGHT_MIN
-from snnkd.network import Conv, Dense, IntNet, Neuron, Shape, conv_shape
+from snnkd.base.errors import FormatError, QuantizationError
+from snnkd.ir.arithmetic import DELAY_MAX, WEIGHT_MAX, WEIGHT_MIN
+from snnkd.ir.network import Conv, Dense, IntNet, Neuron, Shape, conv_shape
 from snnkd.training import slayer
 
 

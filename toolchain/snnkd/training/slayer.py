@@ -10,7 +10,7 @@ import io
 import logging
 from collections.abc import Iterator
 
-from snnkd.errors import LimitError
+from snnkd.base.errors import LimitError
 
 __all__ = ["block", "loss", "neuron"]
 

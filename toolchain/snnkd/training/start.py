@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from snnkd.errors import QuantizationError
-from snnkd.network import Input, IntNet
+from snnkd.base.errors import QuantizationError
+from snnkd.ir.network import Input, IntNet
 from snnkd.training.dynamics import W_SCALE
 from snnkd.training.network import Network
 from snnkd.training.weights import quantize

@@ -8,8 +8,8 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
-from snnkd.augmentation import Moves
-from snnkd.simulation.threads import spread
+from snnkd.data.augmentation import Moves
+from snnkd.engines.fast.threads import spread
 from snnkd.training.kernels.bits import OF_BYTES, unpack
 
 _BLOCK = 4096  # images that are moved together on another device

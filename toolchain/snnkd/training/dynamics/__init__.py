@@ -12,7 +12,7 @@ from types import ModuleType
 
 import torch
 
-from snnkd.fixedpoint import DECAY_BITS, STATE_SHIFT
+from snnkd.ir.arithmetic import DECAY_BITS, STATE_SHIFT
 
 W_SCALE = 1 << 6  # a weight of 1.0 is the integer 64
 S_SCALE = W_SCALE << STATE_SHIFT  # a state of 1.0 is the integer 4096

@@ -8,10 +8,10 @@ from math import factorial, log
 import numpy as np
 import torch
 
-from snnkd.fixedpoint import DECAY_BITS
-from snnkd.simulation.kernels.compiling import jit
-from snnkd.simulation.kernels.layers import step
-from snnkd.simulation.threads import spread
+from snnkd.engines.fast.kernels.compiling import jit
+from snnkd.engines.fast.kernels.layers import step
+from snnkd.engines.fast.threads import spread
+from snnkd.ir.arithmetic import DECAY_BITS
 from snnkd.training.dynamics import S_SCALE, Cuba
 
 _BLOCK = 2048  # neurons whose states stay in the nearest cache over all steps

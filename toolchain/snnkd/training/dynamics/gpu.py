@@ -12,7 +12,7 @@ import torch
 import triton
 import triton.language as tl
 
-from snnkd.fixedpoint import DECAY_BITS, STATE_LIMIT
+from snnkd.ir.arithmetic import DECAY_BITS, STATE_LIMIT
 from snnkd.training.dynamics import S_SCALE, Cuba
 
 _BLOCK = 256  # neurons of a program

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from snnkd.fixedpoint import STATE_LIMIT
+from snnkd.ir.arithmetic import STATE_LIMIT
 from snnkd.training.dynamics import S_SCALE, Cuba
 
 _INT32 = 1 << 31

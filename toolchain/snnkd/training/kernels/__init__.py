@@ -1,7 +1,7 @@
 """Compiled kernels of the training on the CPU, by Numba: products with spikes, and convolutions of few channels.
 
 `sparse` and `convolution` are what `products` chooses from beside torch's own; `lists` and `list_kernels` are below
-`sparse`, and `bits` unpacks spikes. As in `snnkd.simulation.kernels`, `vectors` is written in LLVM IR, `plain` is the
+`sparse`, and `bits` unpacks spikes. As in `snnkd.engines.fast.kernels`, `vectors` is written in LLVM IR, `plain` is the
 same as ordinary Numba code, with the same bits, and `primitives` chooses.
 
 When to delete: `vectors`, once plain loops are as quick; `sparse` and what is below it, once torch's sparse products on

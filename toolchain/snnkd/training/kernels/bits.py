@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from snnkd.simulation.kernels.compiling import jit
+from snnkd.engines.fast.kernels.compiling import jit
 
 OF_BYTES = (np.arange(256)[:, None] >> np.arange(8) & 1).astype(np.float32)  # the lowest bit first
 

@@ -13,8 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch.autograd.function import once_differentiable
 
-from snnkd.simulation.kernels.compiling import jit
-from snnkd.simulation.threads import spread
+from snnkd.engines.fast.kernels.compiling import jit
+from snnkd.engines.fast.threads import spread
 from snnkd.training import memory
 from snnkd.training.kernels.primitives import contract
 from snnkd.training.kernels.sizes import LANES

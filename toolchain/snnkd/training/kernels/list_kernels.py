@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from snnkd.simulation.kernels.compiling import jit
-from snnkd.simulation.kernels.primitives import store_active
-from snnkd.simulation.kernels.sizes import ACTIVE_COUNTS, ACTIVE_OFFSETS
+from snnkd.engines.fast.kernels.compiling import jit
+from snnkd.engines.fast.kernels.primitives import store_active
+from snnkd.engines.fast.kernels.sizes import ACTIVE_COUNTS, ACTIVE_OFFSETS
 from snnkd.training.kernels.primitives import add_plain, add_weighted, look, sum_plain, sum_weighted
 from snnkd.training.kernels.sizes import WIDE
 

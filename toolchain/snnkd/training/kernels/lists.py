@@ -13,7 +13,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from snnkd.simulation.threads import spread
+from snnkd.engines.fast.threads import spread
 from snnkd.training import memory
 from snnkd.training.kernels.list_kernels import fetch, fetch_patches, list_patches, list_rows, multiply, scatter
 from snnkd.training.kernels.sizes import LANES, WIDE

@@ -10,7 +10,7 @@ from functools import partial
 
 import numpy as np
 
-from snnkd.simulation.kernels.compiling import jit
+from snnkd.engines.fast.kernels.compiling import jit
 from snnkd.training.kernels.sizes import LANES, WIDE
 
 _fused = partial(jit, contract=True)

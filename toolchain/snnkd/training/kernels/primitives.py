@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from snnkd.simulation.kernels.compiling import choose
+from snnkd.engines.fast.kernels.compiling import choose
 from snnkd.training.kernels import plain
 
 _chosen = choose("snnkd.training.kernels.vectors", plain)

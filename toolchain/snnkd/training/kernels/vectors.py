@@ -14,8 +14,8 @@ from llvmlite import ir
 from numba.core import cgutils, types
 from numba.extending import intrinsic
 
-from snnkd.simulation.kernels.compiling import jit
-from snnkd.simulation.kernels.vectors import splat, vector_at
+from snnkd.engines.fast.kernels.compiling import jit
+from snnkd.engines.fast.kernels.vectors import splat, vector_at
 from snnkd.training.kernels.sizes import LANES, WIDE
 
 _VECTOR = ir.VectorType(ir.FloatType(), LANES)

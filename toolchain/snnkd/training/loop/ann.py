@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from snnkd.errors import SnnkdError
+from snnkd.base.errors import SnnkdError
 from snnkd.training.loop.optimizer import Optimizer
 from snnkd.training.loop.stage import StageTraining
 from snnkd.training.teachers.ann import Ann, images

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from snnkd import recipe_tables
+from snnkd.recipe import tables
 from snnkd.training.memory import flat, like
 
 
@@ -18,7 +18,7 @@ class Optimizer:
     the weights of a dense block are in another order than their shape says.
     """
 
-    def __init__(self, settings: recipe_tables.Optimizer, weights: list[torch.Tensor], others: list[torch.Tensor] = ()):  # pyright: ignore
+    def __init__(self, settings: tables.Optimizer, weights: list[torch.Tensor], others: list[torch.Tensor] = ()):  # pyright: ignore
         self._settings = settings
         self._tensors = [*weights, *others]
         parameters = [torch.nn.Parameter(flat(tensor.detach(), 0)) for tensor in self._tensors]
@@ -42,7 +42,7 @@ class Optimizer:
         self.torch.step()
 
 
-def learning_rate(optimizer: recipe_tables.Optimizer, done: float) -> float:
+def learning_rate(optimizer: tables.Optimizer, done: float) -> float:
     """Learning rate after the fraction `done` in [0, 1) of all batches.
 
     'cosine' falls from lr to 0; 'one-cycle' rises linearly to lr over the first 30 %, then falls as a cosine.

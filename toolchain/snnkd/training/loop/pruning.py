@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 import torch
 
-from snnkd.recipe_tables import Prune
+from snnkd.recipe.tables import Prune
 
 
 class Pruning:

@@ -12,9 +12,9 @@ from typing import Any, ClassVar, Generic, TypeVar
 import numpy as np
 import torch
 
-from snnkd.recipe_tables import Stage
-from snnkd.training import checkpoint
+from snnkd.recipe.tables import Stage
 from snnkd.training.feed import Feed
+from snnkd.training.loop import checkpoint
 from snnkd.training.loop.optimizer import Optimizer
 from snnkd.training.tuning import kept_memory
 

@@ -7,7 +7,7 @@ from functools import reduce
 
 import torch
 
-from snnkd.simulation.threads import each
+from snnkd.engines.fast.threads import each
 from snnkd.training.network import Network
 from snnkd.training.tuning import torch_threads
 

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from snnkd.errors import QuantizationError
-from snnkd.readout import Readout
+from snnkd.base.errors import QuantizationError
+from snnkd.ir.readout import Readout
 from snnkd.training.loop.optimizer import Optimizer
 from snnkd.training.loop.pruning import Pruning
 from snnkd.training.loop.stage import StageTraining

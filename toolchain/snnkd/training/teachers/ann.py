@@ -12,8 +12,8 @@ from math import prod
 import numpy as np
 import torch
 
-from snnkd.architecture import Architecture, Conv, Shape
-from snnkd.architecture import Layer as Plan
+from snnkd.recipe.architecture import Architecture, Conv, Shape
+from snnkd.recipe.architecture import Layer as Plan
 from snnkd.training.feed import Feed
 from snnkd.training.teachers.spiking import Teacher
 from snnkd.training.tuning import torch_threads

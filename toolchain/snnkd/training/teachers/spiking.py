@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from snnkd import evaluation
-from snnkd.network import IntNet
+from snnkd.analysis import evaluation
+from snnkd.ir.network import IntNet
 from snnkd.training.dynamics import S_SCALE
 from snnkd.training.feed import Feed
 from snnkd.training.store import SpikeStore, ValueStore

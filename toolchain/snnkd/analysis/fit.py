@@ -1,0 +1,166 @@
+"""Does a network fit a target, and what would have to change? Sizes are counted, nothing is run."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from snnkd.engines import c99
+from snnkd.ir.network import Dense, Input, IntNet
+from snnkd.targets import Limits, Target
+
+
+@dataclass(frozen=True)
+class Violation:
+    """One limit that a network breaks. layer: layer0, ..., 'input' or 'network'; actual, allowed: with their unit."""
+
+    layer: str
+    limit: str
+    actual: str
+    allowed: str
+    fix: str
+    source: str
+
+
+def check(net: IntNet, target: Target) -> list[Violation]:
+    """Every limit of `target` that `net` surely breaks; an empty list promises nothing (see `docs/add_a_target.md`)."""
+    found = (one(net, target.limits) for name, one in _CHECKS.items() if name in target.limits)
+    return [violation for violations in found for violation in violations]
+
+
+def fit(net: IntNet, target: Target) -> dict[str, Any]:
+    """What `snnkd check --json` prints: target, verdict, cores, cores_typical and violations.
+
+    cores: the fewest that could hold the network, all layers packed together; cores_typical: with each layer on its
+    own cores, packed as in practice; null where the target's limits do not say. verdict: 'refused' (violations),
+    'optimistic' (fits only at the ceilings) or 'likely' (also as packed in practice). None is a promise.
+    """
+    violations = check(net, target)
+    fewest, typical = cores(net, target.limits), _cores_typical(net, target.limits)
+    tight = typical is not None and "cores" in target.limits and typical > target.limits["cores"].high
+    return {
+        "target": target.name,
+        "verdict": "refused" if violations else "optimistic" if tight else "likely",
+        "cores": fewest,
+        "cores_typical": typical,
+        "violations": [asdict(violation) for violation in violations],
+    }
+
+
+def weight_bits(weight: np.ndarray) -> int:
+    """Bits of a synapse for these integer weights: their common power of two is shared and costs none, and a sign only
+    where both occur (Lava's sign modes). Even values in [-256, 254] need 8."""
+    values = np.unique(weight.astype(np.int64))
+    low, high = int(values.min(initial=0)), int(values.max(initial=0))
+    if low == high == 0:
+        return 1
+    common = int(np.bitwise_or.reduce(np.abs(values)))
+    step = common & -common
+    low, high = low // step, high // step
+    return max(high.bit_length(), (-low - 1).bit_length()) + 1 if low < 0 < high else max(-low, high).bit_length()
+
+
+def cores(net: IntNet, limits: Limits) -> int | None:
+    """The fewest cores that neurons and weights other than 0 need, None where no limit says."""
+    needs = []
+    if "neurons_per_core" in limits:
+        needs.append(net.neurons / limits["neurons_per_core"].high)
+    if "synapse_memory_per_core" in limits:
+        bits = sum(np.count_nonzero(layer.weight) * weight_bits(layer.weight) for _, layer in _synaptic(net))
+        needs.append(bits / 8 / limits["synapse_memory_per_core"].high)
+    return max(1, *map(math.ceil, needs)) if needs else None
+
+
+def _cores_typical(net: IntNet, limits: Limits) -> int | None:
+    if not {"neurons_per_core", "synapse_memory_per_core", "stored_bits_per_weight"} <= limits.keys():
+        return None
+    per_core = limits["neurons_per_core"].typical
+    weights = limits["synapse_memory_per_core"].typical * 8 / limits["stored_bits_per_weight"].typical
+    sizes = [0 if isinstance(layer, Input) else layer.weight.size for layer in net.layers]
+    return sum(
+        max(math.ceil(prod(layer.shape) / per_core), math.ceil(size / weights))
+        for layer, size in zip(net.layers, sizes, strict=True)
+    )
+
+
+def _synaptic(net: IntNet) -> Iterator[tuple[str, Any]]:
+    return ((name, layer) for name, _, layer in net.inputs() if not isinstance(layer, Input))
+
+
+def _check_payload(net: IntNet, limits: Limits) -> Iterator[Violation]:
+    if net.message_bits > limits["payload_bits"].high:
+        fix = "train with a binary encoding (rate, poisson, latency), or choose a target that takes graded events"
+        yield _violation("input", "payload_bits", f"{net.message_bits} bit", limits, fix)
+
+
+def _check_weight_bits(net: IntNet, limits: Limits) -> Iterator[Violation]:
+    for name, layer in _synaptic(net):
+        if (bits := weight_bits(layer.weight)) > limits["weight_bits"].high:
+            fix = f"quantize the weights of {name} to {limits['weight_bits'].high:g} bit"
+            yield _violation(name, "weight_bits", f"{bits} bit", limits, fix)
+
+
+def _check_delay(net: IntNet, limits: Limits) -> Iterator[Violation]:
+    for name, layer in _synaptic(net):
+        longest = int(layer.delay.max(initial=0)) if isinstance(layer, Dense) and layer.delay is not None else 0
+        if longest > limits["delay"].high:
+            fix = f"clamp the delays of {name} to {limits['delay'].high:g} steps and train again"
+            yield _violation(name, "delay", f"{longest} step", limits, fix)
+
+
+def _check_one_neuron(net: IntNet, limits: Limits) -> Iterator[Violation]:
+    """A layer can be split over cores, the weights into one neuron cannot."""
+    for name, layer in _synaptic(net):
+        fan_in = np.count_nonzero(layer.weight.reshape(len(layer.weight), -1), axis=1).max(initial=0)
+        size = math.ceil(int(fan_in) * weight_bits(layer.weight) / 8)
+        if size > limits["synapse_memory_per_core"].high:
+            fix = f"give {name} fewer inputs: stride before it, or prune its weights"
+            yield _violation(name, "synapse_memory_per_core", f"{size} byte into one neuron", limits, fix)
+
+
+def _check_cores(net: IntNet, limits: Limits) -> Iterator[Violation]:
+    fewest = cores(net, limits)
+    if fewest is not None and fewest > limits["cores"].high:
+        wide = max(zip(net.names, net.layers, strict=True), key=lambda item: prod(item[1].shape))[0]
+        heavy = max(_synaptic(net), key=lambda item: item[1].weight.size, default=(wide, None))[0]
+        fix = f"make {wide} (most neurons) or {heavy} (most weights) smaller, or split over chips"
+        yield _violation("network", "cores", f"at least {fewest} cores", limits, fix)
+
+
+def _check_flash(net: IntNet, limits: Limits) -> Iterator[Violation]:
+    plan = c99.plan(net)
+    parts = {part.name: part.flash for part in plan.parts}
+    yield from _short("flash", plan.flash, parts, limits, "fewer weights, or fewer bits of them (4 bits take half)")
+
+
+def _check_ram(net: IntNet, limits: Limits) -> Iterator[Violation]:
+    plan = c99.plan(net)
+    parts = {part.name: prod(part.layer.shape) for part in plan.parts}
+    yield from _short("ram", plan.ram, parts, limits, "fewer neurons: larger strides, or fewer channels")
+
+
+def _short(name: str, needed: int, parts: Mapping[str, int], limits: Limits, fix: str) -> Iterator[Violation]:
+    short = needed - math.floor(limits[name].high)
+    if short > 0:
+        largest = max(parts, key=lambda part: parts[part])
+        yield _violation("network", name, f"{needed} byte, {short} too many", limits, f"give {largest} {fix}")
+
+
+def _violation(layer: str, name: str, actual: str, limits: Limits, fix: str) -> Violation:
+    return Violation(layer, name, actual, f"{limits[name].high:g} {limits[name].unit}", fix, limits[name].source)
+
+
+_CHECKS: dict[str, Callable[[IntNet, Limits], Iterator[Violation]]] = {
+    "payload_bits": _check_payload,
+    "weight_bits": _check_weight_bits,
+    "delay": _check_delay,
+    "synapse_memory_per_core": _check_one_neuron,
+    "cores": _check_cores,
+    "flash": _check_flash,
+    "ram": _check_ram,
+}

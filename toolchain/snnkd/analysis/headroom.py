@@ -1,0 +1,157 @@
+"""How near a network comes to the limits of its number formats on given input, and what these limits change there."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, replace
+from math import floor, log2, prod
+from typing import Any
+
+import numpy as np
+
+from snnkd.engines.reference.definition import DEFINITION, UNLIMITED, no_limit, run
+from snnkd.ir.arithmetic import STATE_LIMIT, STATE_SHIFT, shift
+from snnkd.ir.events import check_input
+from snnkd.ir.network import Conv, Dense, IntNet, Layer
+
+NEAR = 0.9  # of a limit: other input may pass it
+_BLOCK = 1 << 26  # spikes of a layer that a block of samples may hold: 64 MB
+
+
+@dataclass
+class Use:
+    """Of one limit: the largest magnitude that came to it, how often it changed a value, and in how many samples."""
+
+    limit: int
+    largest: int = 0
+    beyond: int = 0
+    samples: int = 0
+
+    @property
+    def used(self) -> float:
+        """The largest magnitude as a fraction of the limit."""
+        return self.largest / self.limit
+
+    @property
+    def bits_left(self) -> int | None:
+        """How often the largest magnitude could double; negative beyond the limit, None for 0."""
+        return floor(log2(self.limit / self.largest)) if self.largest else None
+
+
+@dataclass
+class LayerHeadroom:
+    """uses: `a`, sums of weight * event before they wrap in 24 bits (dense: in 32, behind << 6), `u` before its
+    correction, `v` before it is clipped. spikes: of the definition; spikes_differing: cells that differ without limits.
+    """
+
+    name: str
+    uses: dict[str, Use]
+    spikes: int = 0
+    spikes_differing: int = 0
+
+    @classmethod
+    def empty(cls, name: str, layer: Layer) -> LayerHeadroom:
+        a = STATE_LIMIT if isinstance(layer, Conv) else 1 << 31 - STATE_SHIFT
+        if isinstance(layer, Dense) and layer.weight_exp < 0:
+            a = min(a, (1 << 31) >> -layer.weight_exp)
+        return cls(name, {"a": Use(a), "u": Use(STATE_LIMIT), "v": Use(STATE_LIMIT - 1)})
+
+
+@dataclass
+class Headroom:
+    """classes_differing: samples of another class where nothing wraps or is clipped, in no layer."""
+
+    samples: int
+    steps: int
+    layers: list[LayerHeadroom]
+    classes_differing: int = 0
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON data; keys in `docs/cli.md`."""
+        return {
+            "samples": self.samples,
+            "steps": self.steps,
+            "layers": [
+                {
+                    "layer": row.name,
+                    **{
+                        name: {**asdict(use), "used": use.used, "bits_left": use.bits_left}
+                        for name, use in row.uses.items()
+                    },
+                    "spikes": row.spikes,
+                    "spikes_differing": row.spikes_differing,
+                }
+                for row in self.layers
+            ],
+            "classes_differing": self.classes_differing,
+        }
+
+
+def measure(net: IntNet, spikes: np.ndarray) -> Headroom:
+    """Runs `net` by the definition on integers (N, T, *input shape), in blocks of samples, and measures what comes to
+    its limits. Where one of them changed a value, the same samples run once more without any, as lava-dl's own neuron
+    does. Raises FormatError for unusable input.
+    """
+    events = check_input(net, spikes)
+    samples, steps = events.shape[:2]
+    found = Headroom(samples, steps, [LayerHeadroom.empty(*pair) for pair in zip(net.names, net.layers, strict=True)])
+    block = max(1, _BLOCK // (steps * max(prod(layer.shape) for layer in net.layers)))
+    for start in range(0, samples, block):
+        _measure_block(net, events[start : start + block], found)
+    return found
+
+
+def _measure_block(net: IntNet, events: np.ndarray, found: Headroom) -> None:
+    before = [(use, use.beyond) for row in found.layers for use in row.uses.values()]
+    watches = [
+        _Watch(row, layer, len(events), events.shape[1], k == 0 and events.strides[1] == 0)
+        for k, (row, layer) in enumerate(zip(found.layers, net.layers, strict=True))
+    ]
+    limited = run(net, events, [watch.rules for watch in watches])
+    for row, trace in zip(found.layers, limited.layers, strict=True):
+        row.spikes += int(np.count_nonzero(trace.spikes))
+    for watch in watches:
+        watch.count_samples()
+    if all(use.beyond == count for use, count in before):
+        return
+    free = run(net, events, [_FREE] * len(net.layers))
+    for row, one, other in zip(found.layers, limited.layers, free.layers, strict=True):
+        row.spikes_differing += int(np.count_nonzero(one.spikes != other.spikes))
+    found.classes_differing += int((limited.classes(net) != free.classes(net)).sum())
+
+
+class _Watch:
+    """Notes in `row` what comes to the limits of one layer in a block of samples.
+
+    shared: whether all steps have the same input, so that a sum is made once for all of them.
+    """
+
+    def __init__(self, row: LayerHeadroom, layer: Layer, samples: int, steps: int, shared: bool) -> None:
+        self._row = row
+        self._changed = {name: np.zeros(samples, bool) for name in row.uses}
+        delayed = isinstance(layer, Dense) and layer.delay is not None
+        self._times = steps if shared and not delayed else 1
+        self._exponent = layer.weight_exp if isinstance(layer, Dense) else 0
+        self.rules = DEFINITION.watched(self._note)
+
+    def count_samples(self) -> None:
+        for name, changed in self._changed.items():
+            self._row.uses[name].samples += int(changed.sum())
+
+    def _note(self, limit: str, values: np.ndarray, limited: np.ndarray, count: int) -> None:
+        """For `Rules.watched`."""
+        name = _USE_OF[limit]
+        use, changed = self._row.uses[name], self._changed[name]
+        use.largest = max(use.largest, int(np.abs(self._scaled(limit, values)).max()))
+        use.beyond += count * (self._times if limit.endswith("_sum") else 1)
+        if count:
+            np.logical_or(changed, (limited != values).reshape(len(values), -1).any(axis=1), out=changed)
+
+    def _scaled(self, limit: str, values: np.ndarray) -> np.ndarray:
+        """As `a` where they are one: the sum of a dense layer behind weight_exp, an activation in front of << 6."""
+        if limit == "dense_sum":
+            return shift(values, self._exponent)
+        return values >> STATE_SHIFT if limit == "activation" else values
+
+
+_USE_OF = {"dense_sum": "a", "conv_sum": "a", "activation": "a", "current": "u", "voltage": "v"}
+_FREE = replace(UNLIMITED, voltage=no_limit((1 << 31) - 1))  # v fits a trace

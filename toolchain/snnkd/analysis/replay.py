@@ -1,0 +1,200 @@
+"""One neuron of a layer in one sample, cut out and run again by the definition or by other rules.
+
+It becomes a layer of its own, dense, or a 1x1 convolution on what its window sees, and `reference.run` runs that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from snnkd.engines.reference.definition import DEFINITION, Rules, run
+from snnkd.ir.arithmetic import STATE_SHIFT, wrap32
+from snnkd.ir.network import Conv, Dense, Input, IntNet, Layer, Neuron, per_neuron
+from snnkd.ir.trace import LayerTrace, SpikeTrace
+
+
+class States(NamedTuple):
+    """What K neurons do in T steps, int64 arrays (T, K), as `Step` names it; of an input layer the first two (T, 1)."""
+
+    a_shifted: np.ndarray  # a << 6 before it wraps
+    activation: np.ndarray
+    u_exact: np.ndarray
+    u: np.ndarray
+    v_exact: np.ndarray
+    s: np.ndarray
+    v: np.ndarray
+
+
+@dataclass(frozen=True)
+class Step:
+    """One neuron at one step, in the order in which it is computed.
+
+    total: the sum of weight * event; a: the same behind weight_exp or in 24 bits. activation: a << 6 in 32 bits.
+    u_exact: u_decayed + activation; u: the same corrected. bias and threshold: << 6. v_exact: v_decayed + u + bias.
+    s: 0 or 1. v: clipped, and 0 where s.
+    """
+
+    total: int
+    a: int
+    u_before: int
+    u_decayed: int
+    activation: int
+    u_exact: int
+    u: int
+    v_before: int
+    v_decayed: int
+    bias: int
+    v_exact: int
+    threshold: int
+    s: int
+    v: int
+
+
+@dataclass(frozen=True, eq=False)
+class OneNeuron:
+    """A neuron and what it reads: F events at each step, one through each of its synapses (0 for an input layer).
+
+    layer: the one that it was cut out of. place: where its weights are in those of that layer, a tuple of (F,) arrays.
+    weight, delay: (F,) int64. exists: (F,) bool, False in the padding of a convolution. events: (T, F). bias: its
+    mantissa; of a neuron of an input layer the image there.
+    """
+
+    layer: Layer
+    place: tuple[np.ndarray, ...]
+    weight: np.ndarray
+    delay: np.ndarray
+    exists: np.ndarray
+    events: np.ndarray
+    current_decay: int
+    voltage_decay: int
+    threshold: int
+    bias: int
+
+    def arriving(self, step: int) -> np.ndarray:
+        """(F,) int64: the events that arrive at `step`."""
+        sent = step - self.delay
+        values = self.events[np.maximum(sent, 0), np.arange(len(sent))].astype(np.int64)
+        return np.where(sent >= 0, values, 0)
+
+    def steps(self) -> list[Step]:
+        """Every step by the definition, from u = v = 0."""
+        a_shifted, activation, u_exact, u, v_exact, s, v = (values[:, 0] for values in again([self]))
+        u_before, v_before = (np.concatenate([[0], states[:-1]]) for states in (u, v))
+        bias, threshold = (np.full_like(u, value << STATE_SHIFT) for value in (self.bias, self.threshold))
+        total = [self.arriving(t) @ self.weight for t in range(len(u))]
+        by_current = (total, a_shifted >> STATE_SHIFT, u_before, u_exact - activation, activation, u_exact, u)
+        by_voltage = (v_before, v_exact - u - bias, bias, v_exact, threshold, s, v)
+        return [Step(*map(int, row)) for row in zip(*by_current, *by_voltage, strict=True)]
+
+
+@dataclass(frozen=True, eq=False)
+class Recorded:
+    """What an engine's trace has of one neuron in one sample: s, u and v (T,), None without states, and v_last ()."""
+
+    engine: str
+    s: np.ndarray
+    u: np.ndarray | None
+    v: np.ndarray | None
+    v_last: np.ndarray | None
+
+    @classmethod
+    def of(cls, engine: str, layer: LayerTrace, sample: int, neuron: tuple[int, ...]) -> Recorded:
+        s, u, v = (
+            None if values is None else values[(sample, slice(None), *neuron)]
+            for values in (layer.spikes, layer.u, layer.v)
+        )
+        v_last = None if layer.v_last is None else layer.v_last[(sample, *neuron)]
+        return cls(engine, np.asarray(s), u, v, v_last)
+
+    def equals(self, states: States) -> np.ndarray:
+        """(K,) bool: which of K neurons did all that was recorded."""
+        u, v = wrap32(states.u), wrap32(states.v)  # as a trace holds them
+        pairs = ((self.s, states.s), (self.u, u), (self.v, v), (self.v_last, v[-1:]))
+        same = [np.all(own[..., None] == values, axis=0) for own, values in pairs if own is not None]
+        return np.logical_and.reduce(same)
+
+
+def cut_out(net: IntNet, trace: SpikeTrace, number: int, sample: int, neuron: tuple[int, ...]) -> OneNeuron:
+    """The neuron `neuron` ([c, h, w] or [i]) of layer `number`, on what that layer reads in one sample of `trace`."""
+    _, shape, layer = list(net.inputs())[number]
+    source = (trace.input if number == 0 else trace.layers[number - 1].spikes)[sample]
+    parameters = {name: _own(getattr(layer.neuron, name), layer, neuron) for name in _PARAMETERS}
+    if isinstance(layer, Input):
+        nothing = np.zeros(0, np.int64)
+        parameters["bias"] = int(source[0].reshape(shape)[neuron].astype(np.int16))
+        return OneNeuron(layer, (), nothing, nothing, nothing > 0, source.reshape(len(source), -1)[:, :0], **parameters)
+    inputs = np.indices(layer.weight.shape[1:]).reshape(layer.weight.ndim - 1, -1)
+    place = (np.full_like(inputs[0], neuron[0]), *inputs)
+    delay = np.zeros_like(inputs[0])
+    if isinstance(layer, Conv):
+        events = _window(layer, neuron, source.reshape(len(source), *shape))
+        exists = _window(layer, neuron, np.ones((1, *shape), bool))[0]
+    else:
+        events, exists = source.reshape(len(source), -1), np.ones(len(delay), bool)
+        delay = delay if layer.delay is None else layer.delay[place].astype(np.int64)
+    return OneNeuron(layer, place, layer.weight[place].astype(np.int64), delay, exists, events, **parameters)
+
+
+def again(neurons: Sequence[OneNeuron], rules: Rules = DEFINITION, early: int = 0) -> States:
+    """Runs neurons that read the same events side by side in one layer. early: steps without an event before them,
+    that the states leave out; bias comes in."""
+    events = np.pad(neurons[0].events, ((early, 0), (0, 0)))[None]
+    layer = _side_by_side(neurons)
+    if isinstance(layer, Input):
+        events = np.broadcast_to([neuron.bias for neuron in neurons], (1, events.shape[1], *layer.shape))
+    elif isinstance(layer, Conv):
+        events = events[..., None, None]
+    came: dict[str, list[np.ndarray]] = {"activation": [], "current": [], "voltage": []}
+    left: dict[str, list[np.ndarray]] = {name: [] for name in came}
+
+    def watch(limit: str, values: np.ndarray, limited: np.ndarray, _: int) -> None:
+        if limit in came:
+            came[limit].append(values.reshape(-1))
+            left[limit].append(limited.reshape(-1))
+
+    trace = run(IntNet(events.shape[2:], (layer,)), events, [rules.watched(watch)])
+    a_shifted, u_exact, v_exact = (np.array(values[early:]) for values in came.values())
+    activation, u, v = (np.array(values[early:]) for values in left.values())
+    s = trace.layers[0].spikes.reshape(-1, len(neurons))[early:].astype(np.int64)
+    return States(a_shifted, activation, u_exact, u, v_exact, s, np.where(s, 0, v))
+
+
+def _side_by_side(neurons: Sequence[OneNeuron]) -> Layer:
+    """A layer of these neurons, which were cut out of the same one."""
+    layer = neurons[0].layer
+    parameters = Neuron(*(np.array([getattr(neuron, name) for neuron in neurons], np.int32) for name in _PARAMETERS))
+    if isinstance(layer, Input):
+        return Input((len(neurons),), parameters)
+    weight = np.stack([neuron.weight for neuron in neurons])
+    if isinstance(layer, Conv):
+        return Conv(weight[:, :, None, None], parameters, (len(neurons), 1, 1))
+    return Dense(weight, parameters, layer.weight_exp, np.stack([neuron.delay for neuron in neurons]))
+
+
+_PARAMETERS = ("current_decay", "voltage_decay", "threshold", "bias")  # of Neuron, in its order
+
+
+def _own(values: np.ndarray | None, layer: Layer, neuron: tuple[int, ...]) -> int:
+    """A parameter of one neuron; 0 for no bias."""
+    return 0 if values is None else int(np.broadcast_to(per_neuron(values, layer.shape), layer.shape)[neuron])
+
+
+def _window(layer: Conv, neuron: tuple[int, ...], events: np.ndarray) -> np.ndarray:
+    """(T, F) of events (T, *shape): what one neuron of a convolution reads, in the order of its weights, 0 in the
+    padding."""
+    output, *position = neuron
+    per_group = layer.weight.shape[1]
+    group = output // (layer.weight.shape[0] // layer.groups)
+    channels = events[:, group * per_group : (group + 1) * per_group]
+    padded = np.pad(channels, ((0, 0), (0, 0), *((pad, pad) for pad in layer.padding)))
+    rows, columns = (
+        slice(index * stride, index * stride + dilation * (kernel - 1) + 1, dilation)
+        for index, stride, dilation, kernel in zip(
+            position, layer.stride, layer.dilation, layer.weight.shape[2:], strict=True
+        )
+    )
+    return padded[:, :, rows, columns].reshape(len(events), -1)

@@ -1,0 +1,149 @@
+"""Do two engines agree? Compares traces element by element, and makes the input for files that come without any."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from snnkd.analysis import cautions
+from snnkd.analysis.explanation import Cause, Sums, explain
+from snnkd.base.errors import LimitError, MismatchError
+from snnkd.ir.network import Input, IntNet
+from snnkd.ir.trace import LayerTrace, SpikeTrace
+
+DEFAULT_STEPS = 32
+_MOST = 1 << 30  # values that random events may have
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One element that differs: `quantity` s, u or v of `neuron` ([c, h, w] or [i]) at the end of `step`."""
+
+    quantity: str
+    layer: str
+    sample: int
+    step: int
+    neuron: list[int]
+    expected: int
+    actual: int
+
+
+@dataclass(frozen=True)
+class Verification:
+    """Outcome of a comparison.
+
+    compared: `samples`, `steps`, `cells` (array elements of s, u and v), `spikes` (events expected, all layers) and
+    `states` (how many of the cells were u or v; v after the last step counts where that is all there is).
+    differences: differing cells by layer name, all layers. sums: what led to the first difference; causes: the usual
+    ones that explain it. warnings: what the comparison does not show, e.g. of layers that never fired.
+    """
+
+    equal: bool
+    compared: dict[str, int]
+    first_difference: Difference | None
+    differences: dict[str, int]
+    sums: Sums | None = None
+    causes: tuple[Cause, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON data with the same names."""
+        return asdict(self)
+
+
+def compare(net: IntNet, expected: SpikeTrace, actual: SpikeTrace) -> Verification:
+    """Compares spikes of all layers, u and v where both traces have them, else v after the last step where both do.
+
+    The first difference is the one in the earliest layer, there at the earliest step, then in the first sample; of
+    its u, v and s, in that order, the first one that differs. Raises MismatchError where the traces are not of the
+    same network, samples and steps.
+    """
+    _check_alike(net, expected, actual)
+    first: Difference | None = None
+    differences: dict[str, int] = {}
+    cells = states = 0
+    for name, want, have in zip(net.names, expected.layers, actual.layers, strict=True):
+        found: list[tuple[tuple[int, ...], Difference]] = []
+        differences[name] = 0
+        for rank, (quantity, offset, left, right) in enumerate(_quantities(expected.steps, want, have)):
+            cells += left.size
+            states += left.size if quantity != "s" else 0
+            differing = left != right
+            differences[name] += int(np.count_nonzero(differing))
+            if differing.any():
+                step, sample, *neuron = (int(i) for i in np.argwhere(differing.swapaxes(0, 1))[0])
+                where = (sample, step, *neuron)
+                difference = Difference(
+                    quantity, name, sample, step + offset, neuron, int(left[where]), int(right[where])
+                )
+                found.append(((difference.step, sample, rank), difference))
+        if first is None and found:
+            first = min(found, key=lambda item: item[0])[1]
+    compared = {
+        "samples": expected.samples,
+        "steps": expected.steps,
+        "cells": cells,
+        "spikes": sum(expected.events[1:]),
+        "states": states,
+    }
+    told = tuple(cautions.silent_layers(net, expected.events, f"the {expected.samples} samples compared"))
+    if first is None:
+        return Verification(True, compared, None, differences, warnings=told)
+    place = (net.names.index(first.layer), first.sample, first.step, tuple(first.neuron))
+    return Verification(False, compared, first, differences, *explain(net, expected, actual, place), told)
+
+
+def _quantities(steps: int, want: LayerTrace, have: LayerTrace) -> list[tuple[str, int, np.ndarray, np.ndarray]]:
+    """(quantity, step of the first column, expected, actual) of what both have, arrays (N, T or 1, *shape)."""
+    quantities = []
+    if want.u is not None and have.u is not None:
+        quantities.append(("u", 0, want.u, have.u))
+    if want.v is not None and have.v is not None:
+        quantities.append(("v", 0, want.v, have.v))
+    elif want.v_last is not None and have.v_last is not None:
+        quantities.append(("v", steps - 1, want.v_last[:, None], have.v_last[:, None]))
+    return [*quantities, ("s", 0, want.spikes, have.spikes)]
+
+
+def _check_alike(net: IntNet, expected: SpikeTrace, actual: SpikeTrace) -> None:
+    for trace in (expected, actual):
+        shapes = [layer.spikes.shape for layer in trace.layers]
+        wanted = [(expected.samples, expected.steps, *layer.shape) for layer in net.layers]
+        if shapes != wanted:
+            raise MismatchError(f"trace of engine {trace.engine}: expected layers {wanted}, found {shapes}")
+    if expected.input is not actual.input and not np.array_equal(expected.input, actual.input):
+        raise MismatchError(f"traces of engines {expected.engine} and {actual.engine}: their inputs differ")
+
+
+def synthetic_input(
+    net: IntNet, steps: int | None = None, samples: int = 16, activity: float = 0.1, seed: int = 0
+) -> np.ndarray:
+    """Makes seeded random input (N, T, *net.input_shape) for a network that comes without data.
+
+    steps: the network's own where None, or else 32 and as many as its delays can hold an event back. Each element is an
+    event with probability `activity`; on graded input with a value from 1 to 2^message_bits - 1. For an input layer
+    with neurons: an image of 0 to 2550 * activity, at all steps. Raises LimitError where it would not fit in memory.
+    """
+    steps = steps or net.steps or DEFAULT_STEPS + net.longest_delay
+    if samples * steps * prod(net.input_shape) > _MOST:
+        raise LimitError(
+            f"random events: {samples:,} samples of {steps:,} steps and {prod(net.input_shape):,} inputs are more than "
+            f"{_MOST:,} values; ask for fewer samples, or give events with fewer steps by --input"
+        )
+    random = np.random.default_rng(seed)
+    if isinstance(net.layers[0], Input):
+        brightest = round(2550 * activity)
+        dtype = np.uint8 if brightest < 256 else np.int32
+        image = random.integers(0, brightest + 1, (samples, 1, *net.input_shape), dtype=dtype)
+        return np.broadcast_to(image, (samples, steps, *net.input_shape))
+    shape = (samples, steps, *net.input_shape)
+    events = np.empty(shape, dtype=bool)
+    for sample in events:  # one by one: the random numbers take eight times the memory
+        np.less(random.random(shape[1:]), activity, out=sample)
+    if net.message_bits == 0:
+        return events.astype(np.uint8)
+    values = random.integers(1, 1 << net.message_bits, shape)
+    return np.where(events, values, 0).astype(np.uint8 if net.message_bits <= 8 else np.int32)

@@ -1,0 +1,117 @@
+"""A data set in memory: its splits, how they are drawn, and its digest."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from snnkd.base import provenance
+from snnkd.base.errors import DataError, RecipeError
+from snnkd.base.hashing import hash64
+
+
+@dataclass(frozen=True, eq=False)
+class Split:
+    """images: uint8 (N, C, H, W), 0 to 255. labels: int64 (N,), index into the data set's classes."""
+
+    images: np.ndarray
+    labels: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def take(self, chosen: np.ndarray) -> Split:
+        """The images that an index or a mask chooses, as a copy."""
+        return Split(self.images[chosen], self.labels[chosen])
+
+
+@dataclass(frozen=True, eq=False)
+class DataSet:
+    """A data set, read and split. `digest` is the sha256 of classes, images, labels and split."""
+
+    name: str
+    classes: tuple[str, ...]
+    train: Split
+    validation: Split
+    test: Split
+    digest: str
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(C, H, W) of an image."""
+        channels, height, width = self.train.images.shape[1:]
+        return channels, height, width
+
+
+class Contents(NamedTuple):
+    """What a reader finds on disk: everything that may be trained on, and the test split."""
+
+    classes: tuple[str, ...]
+    train: Split
+    test: Split
+
+
+def assemble(name: str, contents: Contents, validation: int | float, seed: int) -> DataSet:
+    """Takes the validation split out of train; the test split stays as it was read.
+
+    Raises DataError where a class is left without a training image, RecipeError for an impossible `validation`.
+    """
+    classes, train, test = contents
+    chosen = stratified(train.labels, _count(validation, len(train)), seed)
+    splits = (train.take(~chosen), train.take(chosen), test)
+    present = np.bincount(splits[0].labels, minlength=len(classes))
+    if not present.all():
+        raise DataError(
+            f"{name}: no training image of class '{classes[int(present.argmin())]}' is left (label "
+            f"{present.argmin()}): add images of it or ask for a smaller validation split"
+        )
+    return DataSet(name, classes, *splits, _digest(classes, splits))
+
+
+def stratified(labels: np.ndarray, count: int, seed: int) -> np.ndarray:
+    """Mask (N,) of `count` items, each class in its share (largest remainders), drawn by (seed, index) alone."""
+    sizes = np.bincount(labels)
+    quota, remainder = np.divmod(sizes * count, max(1, len(labels)))
+    # Ties between remainders go to the lower class.
+    quota[np.argsort(-remainder, kind="stable")[: count - quota.sum()]] += 1
+    word = hash64(seed, np.arange(len(labels)))
+    order = np.lexsort((word, labels))
+    rank = np.arange(len(labels)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
+    chosen = np.zeros(len(labels), dtype=bool)
+    chosen[order[rank < np.repeat(quota, sizes)]] = True
+    return chosen
+
+
+def check_labels(labels: np.ndarray, classes: int, where: str) -> np.ndarray:
+    """`labels` as int64 (N,). Raises DataError that names the first one outside [0, classes)."""
+    bad = np.flatnonzero((labels < 0) | (labels >= classes))
+    if bad.size:
+        raise DataError(
+            f"{where}: label {labels[bad[0]]} at position {bad[0]}: expected labels from 0 to {classes - 1}"
+        )
+    return labels.astype(np.int64)
+
+
+def _count(validation: int | float, size: int) -> int:
+    """Number of validation images that `validation`, a count or a fraction, asks for."""
+    number = not isinstance(validation, bool) and isinstance(validation, (int, float))
+    if not number or not 0 <= validation < (1 if isinstance(validation, float) else size):
+        raise RecipeError(
+            f"validation {validation!r}: expected a fraction in [0.0, 1.0) or a number of images below {size}"
+        )
+    return round(validation * size) if isinstance(validation, float) else validation
+
+
+def _digest(classes: tuple[str, ...], splits: tuple[Split, ...]) -> str:
+    arrays = [array for split in splits for array in (split.images, split.labels.astype("<i8"))]
+    flat = [np.ascontiguousarray(array).reshape(-1) for array in arrays]
+    return provenance.digest(
+        {
+            "classes": list(classes),
+            "shapes": [list(array.shape) for array in arrays],
+            "sha256": [hashlib.sha256(array.data).hexdigest() for array in flat],
+        }
+    )

@@ -1,0 +1,86 @@
+"""Compilers on this machine: the folder c/ of a bundle built, and its self-test run."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from snnkd.base.errors import LimitError
+
+COMPILERS = ("gcc", "clang")  # that the runtime is tested with, which are also the names of their packages
+STRICT = ("-std=c99", "-Wall", "-Wextra", "-Wconversion", "-pedantic", "-Werror")
+OPTIMIZED = ("-O2",)
+RUNTIME = ("snnkd.c", "snnkd_encoder.c", "model.c")
+TIMEOUT_S = 300.0  # a model is one long constant; what takes longer is broken
+
+
+@dataclass(frozen=True)
+class SelfTest:
+    """passed: whether all golden samples were equal; text: what the self-test printed."""
+
+    passed: bool
+    text: str
+
+
+def missing(compiler: str) -> str | None:
+    """None where `compiler` is installed, else what to do."""
+    return None if shutil.which(compiler) else f"{compiler} is not installed: apt-get install {compiler}"
+
+
+def find_compiler() -> str | None:
+    """The first of `COMPILERS` that is installed, None where none is."""
+    return next((compiler for compiler in COMPILERS if not missing(compiler)), None)
+
+
+def write(folder: Path, contents: Mapping[str, bytes]) -> None:
+    """Writes files by relative path."""
+    for name, data in contents.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+
+
+def execute(command: Sequence[str | Path], folder: Path) -> subprocess.CompletedProcess[str]:
+    """Runs a command in `folder`. Raises LimitError where it does not end."""
+    try:
+        return subprocess.run(
+            command,
+            cwd=folder,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=TIMEOUT_S,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise LimitError(f"{Path(command[0]).name}: did not end in {TIMEOUT_S:.0f} s") from error
+
+
+def compile(folder: Path, sources: Sequence[str | Path], program: str, compiler: str, flags: Sequence[str]) -> Path:
+    """`program` in `folder`, of sources there or elsewhere. Raises LimitError with what the compiler said."""
+    done = execute([compiler, *flags, "-o", program, *sources], folder)
+    if done.returncode:
+        raise LimitError(f"{compiler} {' '.join(flags)}: exit status {done.returncode}\n{done.stderr.strip()}")
+    return folder / program
+
+
+def golden_folder(folder: Path) -> Path:
+    """Where the golden samples of the folder c/ lie: in it, or beside it in golden/, as in a bundle."""
+    return folder if (folder / "golden.c").is_file() else folder.parent / "golden"
+
+
+def self_test(folder: Path, compiler: str, flags: Sequence[str] = (*STRICT, *OPTIMIZED)) -> SelfTest:
+    """Builds the self-test of the folder c/, elsewhere, and runs it. Raises LimitError where it cannot be built."""
+    folder = folder.resolve()
+    golden = golden_folder(folder)
+    sources = [folder / name for name in (*RUNTIME, "selftest.c", "port_host.c")]
+    with tempfile.TemporaryDirectory(prefix="snnkd-c99-") as temporary:
+        here = Path(temporary)
+        include = (f"-I{folder}", f"-I{golden}")
+        program = compile(here, [*sources, golden / "golden.c"], "selftest", compiler, (*flags, *include))
+        done = execute([program], here)
+    return SelfTest(done.returncode == 0, (done.stdout + done.stderr).strip())

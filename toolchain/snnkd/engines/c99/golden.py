@@ -1,0 +1,109 @@
+"""golden.h and golden.c: what a trace says of some samples, as arrays that the self-test compares with."""
+
+from __future__ import annotations
+
+from math import prod
+
+import numpy as np
+
+from snnkd.base.errors import FormatError
+from snnkd.engines.c99.memory import plan
+from snnkd.engines.c99.source import numbers
+from snnkd.engines.c99.weights import channels_last
+from snnkd.ir.network import IntNet
+from snnkd.ir.trace import SpikeTrace
+
+_WORD_BITS = 32
+_FLAGS = ("INPUT_PACKED", "HAS_IMAGES")
+
+
+def golden_files(net: IntNet, trace: SpikeTrace, images: np.ndarray | None = None) -> dict[str, bytes]:
+    """golden.h and golden.c of all samples of `trace`, a run of `net`.
+
+    images: (N, C, H, W) uint8, what the network's encoder has made the events of, image n with the index n; they then
+    prove the encoder too. Raises FormatError where `trace` has no v after the last step, or events that the runtime's
+    input cannot hold.
+    """
+    memory = plan(net)
+    events = channels_last(trace.input, 2).reshape(*trace.input.shape[:2], -1)
+    if not memory.wide_input and (events.min() < 0 or events.max() > 255):
+        raise FormatError(
+            f"input: expected events in [0, 255], as the encoder of the network gives them, found {events.min()} to "
+            f"{events.max()}"
+        )
+    if (events == events[:, :1]).all():
+        events = events[:, :1]
+    packed = not memory.wide_input and net.message_bits == 0
+    rows = np.packbits(events != 0, axis=2, bitorder="little") if packed else events
+    arrays = {
+        "golden_input": ("uint8_t" if packed else "snnkd_input", rows),
+        "golden_spikes": ("uint32_t", _spike_words(trace)),
+        "golden_counts": ("uint32_t", trace.counts),
+        "golden_classes": ("uint32_t", trace.classes(net)),
+        "golden_voltages": ("int32_t", _voltages(trace)),
+    }
+    shown = images if memory.encoder and not memory.wide_input else None
+    if shown is not None:
+        arrays["golden_images"] = ("uint8_t", channels_last(shown, 1))
+    sizes = {
+        "SAMPLES": trace.samples,
+        "STEPS": trace.steps,
+        "INPUT_STEPS": events.shape[1],
+        "INPUT_PACKED": int(packed),
+        "INPUT_ROW": rows.shape[2],
+        "HAS_IMAGES": int(shown is not None),
+        "NEURONS": net.neurons,
+    }
+    return {"golden.h": _header(sizes, arrays).encode(), "golden.c": _source(arrays).encode()}
+
+
+def _header(sizes: dict[str, int], arrays: dict[str, tuple[str, np.ndarray]]) -> str:
+    lines = [
+        "/* Golden samples, from the definition of the integer network. Generated.",
+        " *",
+        " * All arrays are by sample, then by step. Inputs are channels last; where GOLDEN_INPUT_STEPS is 1, all steps",
+        " * have the same; where GOLDEN_INPUT_PACKED is 1, an element is a bit, the lowest first. Where",
+        " * GOLDEN_HAS_IMAGES is 1, they are what the encoder makes of golden_images. Spikes lie as in",
+        " * snnkd_state.spikes. Counts are in the order of the classes. Voltages are those after the last step, of all",
+        " * layers in order, channels last. */",
+        "#ifndef GOLDEN_H",
+        "#define GOLDEN_H",
+        "",
+        '#include "snnkd.h"',
+        "",
+        *(f"#define GOLDEN_{name} {value}" + ("" if name in _FLAGS else "U") for name, value in sizes.items()),
+        "",
+        *(f"extern const {kind} {name}[{values.size}];" for name, (kind, values) in arrays.items()),
+        "",
+        "#endif",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _source(arrays: dict[str, tuple[str, np.ndarray]]) -> str:
+    lines = ['#include "golden.h"', ""]
+    for name, (kind, values) in arrays.items():
+        form = "{}U" if kind == "uint32_t" else "{}"
+        lines += [f"const {kind} {name}[{values.size}] = {{", numbers(values.reshape(-1).tolist(), form) + "};", ""]
+    return "\n".join(lines)
+
+
+def _spike_words(trace: SpikeTrace) -> np.ndarray:
+    """(N, T, words) uint32 of all layers side by side, each in whole words."""
+    words = []
+    for layer in trace.layers:
+        spikes = channels_last(layer.spikes, 2).reshape(trace.samples, trace.steps, -1)
+        spare = -spikes.shape[2] % _WORD_BITS
+        bits = np.pad(spikes != 0, ((0, 0), (0, 0), (0, spare)))
+        words.append(np.packbits(bits, axis=2, bitorder="little").view("<u4"))
+    return np.concatenate(words, axis=2)
+
+
+def _voltages(trace: SpikeTrace) -> np.ndarray:
+    """(N, neurons) int32 after the last step, all layers side by side."""
+    last = []
+    for layer in trace.layers:
+        if layer.v_last is None:
+            raise FormatError(f"{layer.name}: the trace has no v after the last step; golden samples need it")
+        last.append(channels_last(layer.v_last, 1).reshape(trace.samples, prod(layer.v_last.shape[1:])))
+    return np.concatenate(last, axis=1)

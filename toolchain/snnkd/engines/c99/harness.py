@@ -1,0 +1,150 @@
+"""The harness of the engine: events through a compiled model, every spike and state of it as a trace."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from math import prod
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from snnkd.base.errors import LimitError
+from snnkd.engines.c99.build import COMPILERS, OPTIMIZED, RUNTIME, compile, execute, find_compiler, missing, write
+from snnkd.engines.c99.cross import Build
+from snnkd.engines.c99.memory import plan
+from snnkd.engines.c99.source import model_files, runtime_files, trace_file
+from snnkd.engines.c99.weights import channels_last
+from snnkd.ir.network import IntNet, Shape
+from snnkd.ir.trace import LayerTrace, SpikeTrace
+from snnkd.targets.quantities import Quantity
+
+_PART_BYTES = 1 << 26  # of the events and traces that lie in files at a time
+
+
+@dataclass(frozen=True)
+class _Host:
+    """This machine as a target, without limits."""
+
+    name: str = "c99"
+    limits: Mapping[str, Quantity] = field(default_factory=dict)
+    build: Build | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Recording:
+    """A trace with states, and what the runtime itself said after each step.
+
+    classes: (N, T) int64; decided: (N, T) bool; counts: (N, outputs) int64, after the last step.
+    """
+
+    trace: SpikeTrace
+    classes: np.ndarray
+    decided: np.ndarray
+    counts: np.ndarray
+
+
+def record(
+    net: IntNet, events: np.ndarray, compiler: str, flags: Sequence[str] = OPTIMIZED, states: bool = True
+) -> Recording:
+    """Runs `net` on events (N, T, *input_shape), as `ir.events.check_input` gives them, compiled by `compiler`.
+
+    Raises LimitError where the runtime cannot hold the network.
+    """
+    if events.dtype != np.uint8 and events.min(initial=0) < 0:
+        net = replace(net, encoding=None)  # an encoder's events have no sign, these have
+    with tempfile.TemporaryDirectory(prefix="snnkd-c99-") as temporary:
+        folder, host = Path(temporary), _Host()
+        write(folder, runtime_files(host) | model_files(net, host))
+        return record_built(net, folder, events, compiler, flags, states)
+
+
+def run(net: IntNet, folder: Path, events: np.ndarray, states: bool = False) -> SpikeTrace:
+    """The trace of `net` on events (N, T, *input_shape), from the runtime and the model in `folder`, the c/ of a bundle
+    of it, with any compiler of this machine. Raises LimitError where there is none."""
+    compiler = find_compiler()
+    if compiler is None:
+        raise LimitError(str(missing(COMPILERS[0])))
+    return record_built(net, folder, events, compiler, states=states).trace
+
+
+def record_built(
+    net: IntNet,
+    folder: Path,
+    events: np.ndarray,
+    compiler: str,
+    flags: Sequence[str] = OPTIMIZED,
+    states: bool = True,
+) -> Recording:
+    """As `record`, with the runtime and the model that are in `folder`, the c/ of a bundle of `net`."""
+    folder = folder.resolve()
+    with tempfile.TemporaryDirectory(prefix="snnkd-c99-") as temporary:
+        here = Path(temporary)
+        (here / "trace.c").write_bytes(trace_file())
+        sources = [*(folder / name for name in RUNTIME), "trace.c"]
+        program = compile(here, sources, "trace", compiler, (*flags, "-std=c99", "-DSNNKD_OBSERVE", f"-I{folder}"))
+        part = max(1, _PART_BYTES // (_layout(net, events.shape[1]).itemsize + events[0].size * 4))
+        parts = [_run(net, events[start : start + part], program, states) for start in range(0, len(events), part)]
+    return _joined(events, parts)
+
+
+def _layout(net: IntNet, steps: int) -> np.dtype:
+    """One sample of the harness's output."""
+    fields: list[tuple[str, str, int]] = [("class", "u4", 1), ("decided", "u4", 1)]
+    for name, layer in zip(net.names, net.layers, strict=True):
+        size = prod(layer.shape)
+        fields += [(f"{name}_s", "u1", size), (f"{name}_u", "i4", size), (f"{name}_v", "i4", size)]
+    step = np.dtype([(name, kind, (size,)) for name, kind, size in fields])
+    return np.dtype([("steps", step, (steps,)), ("counts", "u4", (prod(net.layers[-1].shape),))])
+
+
+def _run(net: IntNet, events: np.ndarray, program: Path, states: bool) -> Recording:
+    source, result = program.with_name("events"), program.with_name("result")
+    kind = np.int32 if plan(net).wide_input else np.uint8
+    with source.open("wb") as file:
+        np.array(events.shape[:2], np.uint32).tofile(file)
+        channels_last(events, 2).astype(kind).tofile(file)
+    done = execute([program, source, result], program.parent)
+    if done.returncode:
+        raise LimitError(f"{program.name}: exit status {done.returncode}\n{done.stderr.strip()}")
+    raw = np.fromfile(result, _layout(net, events.shape[1]))
+    layers = []
+    for name, layer in zip(net.names, net.layers, strict=True):
+        spikes, u, v = (_channels_first(raw["steps"][f"{name}_{field}"], layer.shape) for field in "suv")
+        layers.append(LayerTrace(name, spikes, v[:, -1].copy(), u if states else None, v if states else None))
+    classes, decided = (raw["steps"][field][..., 0] for field in ("class", "decided"))
+    trace = SpikeTrace("c99", events, tuple(layers))
+    return Recording(trace, classes.astype(np.int64), decided != 0, raw["counts"].astype(np.int64))
+
+
+def _channels_first(values: np.ndarray, shape: Shape) -> np.ndarray:
+    """(N, T, *shape) of (N, T, neurons), channels last."""
+    if len(shape) == 3:
+        values = np.moveaxis(values.reshape(*values.shape[:2], *shape[1:], shape[0]), -1, 2)
+    return np.ascontiguousarray(values)
+
+
+def _joined(events: np.ndarray, parts: Sequence[Recording]) -> Recording:
+    if len(parts) == 1:
+        return parts[0]
+
+    def join(of: Callable[[Recording], np.ndarray | None]) -> Any:
+        arrays = [of(part) for part in parts]
+        return None if arrays[0] is None else np.concatenate(arrays)  # type: ignore[arg-type]
+
+    layers = tuple(
+        LayerTrace(
+            layer.name,
+            *(
+                join(lambda part, k=k, name=name: getattr(part.trace.layers[k], name))
+                for name in ("spikes", "v_last", "u", "v")
+            ),
+        )
+        for k, layer in enumerate(parts[0].trace.layers)
+    )
+    classes, decided, counts = (
+        join(lambda part, name=name: getattr(part, name)) for name in ("classes", "decided", "counts")
+    )
+    return Recording(SpikeTrace("c99", events, layers), classes, decided, counts)

@@ -1,0 +1,192 @@
+"""Where everything of a network lies in the C99 runtime's memory, and how many bytes that takes.
+
+What is constant stays in flash, what changes is one struct `snnkd_state` (hw_targets/c99/runtime/snnkd.h). Arrays are
+channels last (H, W, C) there.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from math import prod
+
+import numpy as np
+
+from snnkd.base.errors import LimitError
+from snnkd.engines.c99.weights import Stored, by_input, stored
+from snnkd.ir.arithmetic import DECAY_BITS, STATE_SHIFT
+from snnkd.ir.network import Conv, Dense, Input, IntNet, Layer, Shape, per_neuron
+
+NONE = (1 << 32) - 1  # SNNKD_NONE
+LAYER_BYTES = 96  # of the struct snnkd_layer
+NEURON_BYTES = 12  # of the struct snnkd_neuron
+ENCODERS = ("direct", "rate", "poisson", "latency")  # of snnkd_encoder.h
+_WORD = 4  # bytes
+
+
+@dataclass(frozen=True, eq=False)
+class Delays:
+    """values: uint8, flat; the delay of (input, output) is at input * by_input + output * by_output. slots: of the
+    ring of sums, the longest delay + 1."""
+
+    values: np.ndarray
+    by_input: int
+    by_output: int
+    slots: int
+
+
+@dataclass(frozen=True, eq=False)
+class Part:
+    """One layer. neurons: its parameters, (period, 4): threshold and bias aligned to v, what u and v keep of a step.
+
+    v, u, spikes, sums: offsets in the arrays of snnkd_state, u NONE where u does not outlast a step. source: the
+    spikes that it reads, NONE for the input. stored: None on an input layer.
+    """
+
+    name: str
+    layer: Layer
+    read: Shape
+    stored: Stored | None
+    delays: Delays | None
+    neurons: np.ndarray
+    source: int = NONE
+    v: int = NONE
+    u: int = NONE
+    spikes: int = NONE
+    sums: int = NONE
+
+    @property
+    def flash(self) -> int:
+        """Bytes of its constant tables."""
+        weights = self.stored.bytes if self.stored else 0
+        delays = self.delays.values.size if self.delays else 0
+        return LAYER_BYTES + len(self.neurons) * NEURON_BYTES + weights + delays
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """values, sums, spike_words, outputs: elements of the arrays of snnkd_state. wide_input: whether input elements
+    are int32_t, else uint8_t. keeps_input: whether the sums of the input outlast a step, so that it may be repeated.
+    encoder: kind of the encoder that the runtime has for this network, None for none.
+    """
+
+    parts: tuple[Part, ...]
+    values: int
+    sums: int
+    spike_words: int
+    outputs: int
+    wide_input: bool
+    keeps_input: bool
+    encoder: str | None
+
+    @property
+    def ram(self) -> int:
+        """Bytes of the struct snnkd_state; the stack and the input come on top."""
+        return _WORD * (1 + self.values + self.sums + self.spike_words + self.outputs)
+
+    @property
+    def flash(self) -> int:
+        """Bytes of the constant tables of model.c; the runtime's code comes on top."""
+        return sum(part.flash for part in self.parts)
+
+
+def plan(net: IntNet) -> Plan:
+    """The memory plan of `net`. Raises LimitError, naming layer and field, where the runtime's fields are too small."""
+    keeps_input = _keeps_input(net)
+    drafts = [_draft(name, read, layer) for name, read, layer in net.inputs()]
+    own = [_own_sums(draft, index == 0 and keeps_input) for index, draft in enumerate(drafts)]
+    # Behind the sums that outlast a step or a layer come those of the layer in work, which all others share.
+    shared = max((_size(part) for part, sums in zip(drafts, own, strict=True) if part.stored and not sums), default=0)
+    parts, source, values, spikes = list[Part](), NONE, 0, 0
+    for index, draft in enumerate(drafts):
+        sums = sum(own[:index]) if own[index] else sum(own)
+        kept = draft.stored is not None and bool(draft.neurons[:, 2].any())
+        u = values + _size(draft) if kept else NONE
+        parts.append(replace(draft, source=source, v=values, u=u, spikes=spikes, sums=sums))
+        values += _size(draft) * (2 if kept else 1)
+        source, spikes = spikes, spikes + (_size(draft) + 31) // 32
+    sums, encoder = max(1, sum(own) + shared), _encoder(net)
+    return Plan(tuple(parts), values, sums, spikes, _size(drafts[-1]), _wide_input(net), keeps_input, encoder)
+
+
+def _size(part: Part) -> int:
+    return prod(part.layer.shape)
+
+
+def _draft(name: str, read: Shape, layer: Layer) -> Part:
+    _check_fields(name, read, layer)
+    weights = None if isinstance(layer, Input) else stored(layer, read)
+    return Part(name, layer, read, weights, _delays(layer, read), _neurons(layer))
+
+
+def _own_sums(part: Part, keeps_input: bool) -> int:
+    """Sums that a layer shares with no other: those of the input where they are kept, else a ring for its delays."""
+    if part.delays is None or part.stored is None:
+        return _size(part) if keeps_input else 0
+    return _size(part) * (part.delays.slots + (1 if part.stored.delay_right else 0))
+
+
+def _encoder(net: IntNet) -> str | None:
+    kind = (net.encoding or {}).get("kind")
+    return kind if kind in ENCODERS and not isinstance(net.layers[0], Input) else None
+
+
+def _keeps_input(net: IntNet) -> bool:
+    """Direct encoding sends the same events at every step, so their sums are worth their memory."""
+    first = net.layers[0]
+    return _encoder(net) == "direct" and not (isinstance(first, Dense) and _delayed(first))
+
+
+def _wide_input(net: IntNet) -> bool:
+    """snnkd's encoders send 0 to 255; of other graded events nothing but their bits is known, signs included."""
+    if isinstance(net.layers[0], Input):
+        return True
+    return net.message_bits > 8 or (net.message_bits > 0 and _encoder(net) is None)
+
+
+def _delayed(layer: Dense) -> bool:
+    return layer.delay is not None and bool(layer.delay.any())
+
+
+def _delays(layer: Layer, read: Shape) -> Delays | None:
+    """None where no delay is above 0; one value for each output or input where they agree."""
+    if not isinstance(layer, Dense) or layer.delay is None or not _delayed(layer):
+        return None
+    delay = by_input(layer.delay, read).astype(np.uint8)
+    slots = int(delay.max()) + 1
+    if (delay == delay[:1]).all():
+        return Delays(delay[0], 0, 1, slots)
+    if (delay == delay[:, :1]).all():
+        return Delays(delay[:, 0], 1, 0, slots)
+    return Delays(delay.reshape(-1), delay.shape[1], 1, slots)
+
+
+def _neurons(layer: Layer) -> np.ndarray:
+    """(period, 4) int64: threshold and bias aligned to v, keep_u, keep_v; one row for all neurons, one for each
+    channel or one for each neuron, channels last."""
+    neuron, shape = layer.neuron, layer.shape
+    every = 1 << DECAY_BITS
+    bias = np.zeros((), np.int64) if neuron.bias is None else per_neuron(neuron.bias, shape)
+    threshold = per_neuron(neuron.threshold, shape)
+    fields = (
+        threshold << STATE_SHIFT,
+        bias << STATE_SHIFT,
+        every - per_neuron(neuron.current_decay, shape),
+        every - per_neuron(neuron.voltage_decay, shape),
+    )
+    table = np.stack([np.broadcast_to(values, shape) for values in fields], axis=-1)
+    table = np.moveaxis(table, 0, -2).reshape(-1, 4)
+    for period in (1, shape[0]):
+        if (table.reshape(-1, period, 4) == table[:period]).all():
+            return table[:period]
+    return table
+
+
+def _check_fields(name: str, read: Shape, layer: Layer) -> None:
+    """The sizes of a convolution have 16 bits in the runtime."""
+    if not isinstance(layer, Conv):
+        return
+    sizes = {"input": read, "shape": layer.shape, "weight": layer.weight.shape, "groups": (layer.groups,)}
+    sizes |= {"stride": layer.stride, "padding": layer.padding, "dilation": layer.dilation}
+    for field, values in sizes.items():
+        if max(values) >= 1 << 16:
+            raise LimitError(f"{name}.{field}: expected sizes below 65536 for the C99 runtime, found {values}")

@@ -1,0 +1,295 @@
+"""Networks and inputs that reach every corner of the number formats, for whoever writes an engine.
+
+`networks()` are named cases, each with the input on which it shows what it is made for; `random_net` and
+`random_events` make as many more as wanted. All are seeded and small, and a `.net` file can hold them. An engine
+conforms where `verification.compare` of its traces with `definition.simulate` finds no difference, states included.
+
+`random` is a numpy Generator everywhere; shapes are (C, H, W) or (features,).
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from snnkd.ir.network import Conv, Dense, Input, IntNet, Layer, Neuron, Shape, conv_shape
+
+Range = tuple[int, int]  # both included
+Case = tuple[IntNet, np.ndarray]  # a network and its input (N, T, *input_shape)
+
+# Dense weights as the synapses of each sign mode hold them: what there may be, the first two of them always.
+SIGNS = {
+    "mixed": (-77, 90, *range(-76, 90)),
+    "excitatory": (101, 0, *range(1, 101)),
+    "inhibitory": (-3, -2, 0),  # with weight_exp -1: Lava makes them of 0 to -2
+}
+
+
+def random_neuron(
+    random: np.random.Generator,
+    shape: Shape = (),
+    *,
+    vary: bool = False,
+    bias: bool = False,
+    decays: Range = (0, 4096),
+    thresholds: Range = (0, 400),
+) -> Neuron:
+    """One value for all neurons, or with `vary` for each neuron or channel of `shape`."""
+
+    def draw(low: int, high: int) -> np.ndarray:
+        form = [(), shape[:1], shape][random.integers(0, 3)] if vary else ()
+        return np.asarray(random.integers(low, high + 1, form)).astype(np.int32)
+
+    return Neuron(draw(*decays), draw(*decays), draw(*thresholds), draw(-200, 300) if bias else None)
+
+
+def random_weight(random: np.random.Generator, *shape: int, largest: int = 60) -> np.ndarray:
+    """Even integers, mixed in sign as trained ones are."""
+    weight = random.integers(-largest // 2, largest // 2 + 1, shape).astype(np.int32) * 2
+    weight.flat[:2] = (-2, 2)
+    return weight
+
+
+def random_dense(
+    random: np.random.Generator,
+    shape: Shape,
+    outputs: int,
+    *,
+    signs: str = "trained",
+    delays: int = 0,
+    delays_of: str = "synapse",
+    largest: int = 60,
+    **neuron: Any,
+) -> Dense:
+    """signs: a key of `SIGNS`, or 'trained' for even weights up to `largest`. delays: the longest one, 0 for none at
+    all; they are the same for all of an 'output', an 'input', or each 'synapse' has its own."""
+    form = (outputs, prod(shape))
+    if signs == "trained":
+        weight = random_weight(random, *form, largest=largest)
+    else:
+        weight = random.choice(SIGNS[signs], form).astype(np.int32)
+        weight.flat[:2] = SIGNS[signs][:2]
+    delay = None
+    if delays:
+        kept = {"synapse": form, "output": (outputs, 1), "input": (1, prod(shape))}[delays_of]
+        delay = np.broadcast_to(random.integers(0, delays + 1, kept), form).astype(np.int32)
+    exponent = -1 if signs == "inhibitory" else 0
+    return Dense(weight, random_neuron(random, (outputs,), **neuron), exponent, delay)
+
+
+def random_conv(
+    random: np.random.Generator,
+    shape: Shape,
+    out: int,
+    kernel: tuple[int, int] = (3, 3),
+    *,
+    stride: tuple[int, int] = (1, 1),
+    padding: tuple[int, int] = (0, 0),
+    dilation: tuple[int, int] = (1, 1),
+    groups: int = 1,
+    largest: int = 60,
+    **neuron: Any,
+) -> Conv:
+    """A convolution of an input (C, H, W) with `out` channels."""
+    weight = random_weight(random, out, shape[0] // groups, *kernel, largest=largest)
+    layer = Conv(weight, random_neuron(random), (), stride, padding, dilation, groups)
+    layer = replace(layer, shape=conv_shape(shape, layer))
+    return replace(layer, neuron=random_neuron(random, layer.shape, **neuron))
+
+
+# Random networks
+
+
+def small_net(seed: int) -> IntNet:
+    """Some ordinary network of one to four tiny layers, of any kind that the definition covers."""
+    random = np.random.default_rng(seed)
+    shape = (2, 4, 5) if random.random() < 0.6 else (4,)
+    first, layers = shape, []
+    options: dict[str, Any] = {"vary": bool(random.random() < 0.5), "bias": bool(random.random() < 0.4)}
+    if random.random() < 0.2:
+        layers.append(Input(shape, random_neuron(random, shape, vary=options["vary"])))
+    if len(shape) == 3:
+        stride, padding = random.integers(1, 3, 2), random.integers(0, 2, 2)
+        kind: dict[str, Any] = {"stride": tuple(map(int, stride)), "padding": tuple(map(int, padding))}
+        groups = int(random.integers(1, 3))
+        layers.append(random_conv(random, shape, 2 * groups, (2, 3), groups=groups, **kind, **options))
+        shape = layers[-1].shape
+    for outputs in random.integers(2, 5, 2):
+        delays = int(random.integers(1, 9)) if random.random() < 0.3 else 0
+        layers.append(random_dense(random, shape, int(outputs), delays=delays, **options))
+        shape = layers[-1].shape
+    bits = int(random.choice([0, 0, 4, 14])) if not isinstance(layers[0], Input) else 0
+    return IntNet(first, tuple(layers), message_bits=bits)
+
+
+def random_net(seed: int) -> IntNet:
+    """Some network of up to five layers with everything that a layer can have, extreme weights and ranges included."""
+    random = np.random.default_rng((seed, 1))
+    shape = tuple(map(int, random.integers((1, 5, 5), (4, 10, 10)))) if random.random() < 0.6 else (30,)
+    bits = int(random.choice([0, 0, 0, 4, 8, 14, 20]))
+    options = {
+        "vary": bool(random.random() < 0.6),
+        "bias": bool(random.random() < 0.3),
+        "decays": ((0, 4096), (0, 4096), (0, 60), (4000, 4096))[random.integers(4)],
+        "thresholds": (0, int(random.choice([30, 400, 1 << 17] if bits > 8 else [30, 400]))),
+    }
+    first, layers = shape, list[Layer]()
+    if random.random() < 0.2:
+        layers.append(Input(shape, random_neuron(random, shape, vary=options["vary"])))
+    for _ in range(random.integers(0, 3) if len(shape) == 3 else 0):
+        layers.append(_any_conv(random, shape, options))
+        shape = layers[-1].shape
+    for _ in range(random.integers(1, 3)):
+        layers.append(_any_dense(random, shape, options))
+        shape = layers[-1].shape
+    return IntNet(first, tuple(layers), message_bits=0 if isinstance(layers[0], Input) else bits)
+
+
+def _any_conv(random: np.random.Generator, shape: Shape, options: dict[str, Any]) -> Conv:
+    def pair(low: int, high: int) -> tuple[int, int]:
+        height, width = random.integers(low, high + 1, 2)
+        return int(height), int(width)
+
+    groups = shape[0] if random.random() < 0.4 else 1
+    kernel, dilation = pair(1, 3), pair(1, 2)
+    fits = all(d * (k - 1) < extent for d, k, extent in zip(dilation, kernel, shape[1:], strict=True))
+    return random_conv(
+        random,
+        shape,
+        groups * int(random.integers(1, 4)),
+        kernel if fits else (1, 1),
+        stride=pair(1, 3),
+        padding=pair(0, 2),
+        dilation=dilation,
+        groups=groups,
+        largest=int(random.choice([60, 254])),
+        **options,
+    )
+
+
+def _any_dense(random: np.random.Generator, shape: Shape, options: dict[str, Any]) -> Dense:
+    """Inhibitory only where there is a bias: without one, it would never spike."""
+    return random_dense(
+        random,
+        shape,
+        int(random.integers(3, 20)),
+        signs=str(random.choice(["trained", *(SIGNS if options["bias"] else ("mixed", "excitatory"))])),
+        delays=int(random.choice([0, 0, 0, 3, 62])),
+        delays_of=str(random.choice(["synapse", "output", "input"])),
+        largest=int(random.choice([60, 254])),
+        **options,
+    )
+
+
+def random_events(
+    random: np.random.Generator, net: IntNet, samples: int, steps: int, activity: float = 0.3
+) -> np.ndarray:
+    """Input for `net`: (N, T, *input_shape), images constant over T where it has an input layer."""
+    if isinstance(net.layers[0], Input):
+        image = random.integers(-300, 600, (samples, 1, *net.input_shape)).astype(np.int32)
+        return np.broadcast_to(image, (samples, steps, *net.input_shape))
+    shape = (samples, steps, *net.input_shape)
+    events = random.random(shape) < activity
+    if not net.message_bits:
+        return events.astype(np.uint8)
+    return (events * random.integers(0, 1 << net.message_bits, shape)).astype(np.int32)
+
+
+# Named cases
+
+
+def networks() -> dict[str, Case]:
+    """The named cases, the same ones at every call."""
+    return {make.__name__[1:].replace("_", " "): make(np.random.default_rng(7)) for make in _CASES}
+
+
+def _active(random: np.random.Generator, net: IntNet, samples: int, steps: int) -> Case:
+    return net, random_events(random, net, samples, steps, activity=0.4)
+
+
+def _dense(random: np.random.Generator) -> Case:
+    """All sign modes and precisions, decays and thresholds of each neuron, bias; many samples in one run."""
+    options: dict[str, Any] = {"vary": True, "thresholds": (0, 200)}
+    layers = (
+        random_dense(random, (3, 4, 5), 30, bias=True, **options),
+        random_dense(random, (30,), 20, signs="inhibitory", bias=True, **options),
+        random_dense(random, (20,), 20, signs="excitatory", **options),
+        random_dense(random, (20,), 10, signs="mixed", bias=True, **options),
+    )
+    return _active(random, IntNet((3, 4, 5), layers), 6, 13)
+
+
+def _graded_dense(random: np.random.Generator) -> Case:
+    """8 bit events on large weights of one sign: u wraps, v saturates on both sides."""
+    signs = random.choice([-1, 1], (30, 1))
+    weight = (random.integers(90, 127, (30, 200)) * 2 * signs).astype(np.int32)
+    first = Dense(weight, random_neuron(random, decays=(0, 60), thresholds=(131000, 131072)))
+    return _active(random, IntNet((200,), (first, random_dense(random, (30,), 10)), message_bits=8), 4, 30)
+
+
+def _wide_graded_dense(random: np.random.Generator) -> Case:
+    """20 bit events: a << 6 wraps in 32 bits."""
+    first = random_dense(random, (30,), 20, largest=250, decays=(0, 4), thresholds=(100000, 131072))
+    return _active(random, IntNet((30,), (first, random_dense(random, (20,), 10)), message_bits=20), 3, 30)
+
+
+def _conv(random: np.random.Generator) -> Case:
+    """Non-square inputs, kernels, strides, paddings, dilations and groups; parameters by layer, channel and neuron."""
+    first = random_conv(random, (2, 9, 7), 4, (3, 2), stride=(2, 1), padding=(1, 0), bias=True, thresholds=(0, 60))
+    by_channel = random_conv(random, first.shape, 6, (2, 3), dilation=(1, 2), groups=2)
+    by_neuron = random_conv(random, by_channel.shape, 3, (2, 1), stride=(1, 2), padding=(0, 1))
+
+    def each(layer: Conv, shape: Shape) -> Conv:
+        current, voltage, threshold = (random.integers(0, top, shape).astype(np.int32) for top in (4096, 4096, 60))
+        bias = random.integers(-40, 60, shape).astype(np.int32)
+        return replace(layer, neuron=Neuron(current, voltage, threshold, bias))
+
+    layers = (first, each(by_channel, (6,)), each(by_neuron, by_neuron.shape), random_dense(random, by_neuron.shape, 5))
+    return _active(random, IntNet((2, 9, 7), layers), 4, 9)
+
+
+def _graded_conv(random: np.random.Generator) -> Case:
+    """14 bit events: sums wrap in 24 bits."""
+    first = random_conv(random, (3, 8, 6), 4, padding=(1, 1), largest=250, decays=(0, 9), thresholds=(0, 131072))
+    layers = (first, random_conv(random, first.shape, 2, stride=(3, 2)))
+    return _active(random, IntNet((3, 8, 6), layers, message_bits=14), 3, 20)
+
+
+def _delays(random: np.random.Generator) -> Case:
+    """Delays of each synapse, of outputs and of inputs, up to the longest; one layer has a weight exponent too."""
+    options: dict[str, Any] = {"decays": (100, 1000), "thresholds": (10, 60)}
+    layers = (
+        random_dense(random, (20,), 30, delays=62, **options),
+        random_dense(random, (30,), 10, delays=5, delays_of="output", **options),
+        random_dense(random, (10,), 9, delays=5, delays_of="input", signs="inhibitory", **options),
+    )
+    return _active(random, IntNet((20,), layers), 2, 70)
+
+
+def _negative_events(random: np.random.Generator) -> Case:
+    """Graded events of both signs, through delays and a negative exponent, which rounds each delay's sum down."""
+    layer = random_dense(random, (12,), 9, signs="inhibitory", delays=4, thresholds=(0, 90))
+    net = IntNet((12,), (layer, random_dense(random, (9,), 4)), message_bits=6)
+    events = random_events(random, net, 2, 20, activity=0.4)
+    return net, events * random.choice([-1, 1], events.shape).astype(np.int32)
+
+
+def _single(random: np.random.Generator) -> Case:
+    """One sample without bias: nothing is ever reset."""
+    layers = (random_dense(random, (12,), 8), random_dense(random, (8,), 4, thresholds=(0, 9)))
+    return _active(random, IntNet((12,), layers), 1, 20)
+
+
+def _input(random: np.random.Generator) -> Case:
+    """Neurons that take the image as their bias; that of the second sample does not fit 16 bits."""
+    first = Input((2, 6, 5), random_neuron(random, thresholds=(300, 900)))
+    conv = random_conv(random, (2, 6, 5), 3)
+    net = IntNet((2, 6, 5), (first, conv, random_dense(random, conv.shape, 4, bias=True)))
+    images = random_events(random, net, 2, 1) + np.array([0, 40000], np.int32).reshape(2, 1, 1, 1, 1)
+    return net, np.broadcast_to(images, (2, 16, 2, 6, 5))
+
+
+_CASES = (_dense, _graded_dense, _wide_graded_dense, _conv, _graded_conv, _delays, _negative_events, _single, _input)

@@ -1,0 +1,30 @@
+"""The fast exact engine: equals `engines.reference.definition` in every spike, state and count.
+
+Each layer runs over all samples on all cores, by one of four ways of making its sums: a dense layer adds the weights of
+its active inputs; a convolution either scatters what each event sends or, at higher activity, looks up the sums of
+patterns of several inputs (`strategy` chooses); graded input and sums that wrap are matrix products; delays have their
+own kernel. Input that is the same at all steps is summed once.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+
+import numpy as np
+
+from snnkd.ir.network import IntNet
+from snnkd.ir.trace import SpikeTrace
+
+
+def available() -> str | None:
+    """None where numba is installed, else what to do."""
+    if importlib.util.find_spec("numba") is None:
+        return "numba is not installed: pip install numba"
+    return None
+
+
+def run(net: IntNet, spikes: np.ndarray, states: bool = False) -> SpikeTrace:
+    """See `fast.simulation.simulate`."""
+    from snnkd.engines.fast.simulation import simulate
+
+    return simulate(net, spikes, states)

@@ -1,0 +1,176 @@
+"""Lava's fixed-point simulation of Loihi 2, run in a child process: its import time, logging, open files, global state
+and hangs stay there.
+
+The child loads the network with lava-dl's NetX from a `.net` file, as a user of Lava would, and records every layer.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from snnkd.base.errors import LimitError, SnnkdError
+from snnkd.formats import netx
+from snnkd.ir.events import check_input
+from snnkd.ir.network import Conv, Dense, Input, IntNet
+from snnkd.ir.trace import LayerTrace, SpikeTrace
+
+_WORKER = Path(__file__).parent / "worker" / "record.py"
+_INT8 = 127  # Lava keeps the parameters of a convolution in 8 bits
+
+
+def available() -> str | None:
+    """None where Lava can run here, else the reason and what to do."""
+    for module, package in (("lava.magma", "lava-nc==0.10.0"), ("lava.lib.dl", "lava-dl==0.6.0")):
+        try:
+            found = importlib.util.find_spec(module)
+        except ModuleNotFoundError:
+            found = None
+        if found is None:
+            if sys.version_info >= (3, 11):
+                return f"{package} installs on Python 3.10 only, this is {sys.version.split()[0]}"
+            return f"{package} is not installed: pip install lava-nc==0.10.0 lava-dl==0.6.0"
+    return None
+
+
+def run(net: IntNet, spikes: np.ndarray, states: bool = False, timeout: float = 600.0) -> SpikeTrace:
+    """Runs `net` in Lava on integers (N, T, *input shape); equals `definition.simulate`, overflows and saturations -1.
+
+    All samples run in one go where nothing of a sample can reach the next one, else each in a network of its own
+    (delays, an input layer with neurons; 0.5 s each). timeout: seconds. Raises LimitError where Lava is missing,
+    cannot take the network or is not done in time, SnnkdError with its last words where it fails.
+    """
+    if reason := available():
+        raise LimitError(f"engine lava: {reason}")
+    _check_limits(net)
+    events = check_input(net, spikes)
+    with tempfile.TemporaryDirectory(prefix="snnkd-lava-") as name:
+        folder = Path(name)
+        netx.save(net, folder / "network.net")
+        write_job(folder, net, events, states)
+        run_worker(folder, timeout)
+        return read_trace(folder, net, events, states)
+
+
+def write_job(folder: Path, net: IntNet, events: np.ndarray, states: bool) -> None:
+    """Writes the worker's input.npy and job.json for `net`, which `folder` holds as network.net."""
+    described = job(net, states)
+    flat = events.reshape(*events.shape[:2], -1)
+    np.save(folder / "input.npy", flat if described["flat"] else _reversed(events, 2))
+    (folder / "job.json").write_text(json.dumps(described))
+
+
+def job(net: IntNet, states: bool) -> dict[str, Any]:
+    """What the worker's job.json says of `net`; flat: whether its input.npy holds flat events."""
+    owns_input = isinstance(net.layers[0], Input)
+    flat = isinstance(net.layers[0], Dense)
+    return {
+        "input_shape": None if flat or owns_input else net.input_shape[::-1],
+        "flat": flat,
+        "message_bits": net.message_bits,
+        "bias_input": owns_input,
+        "together": not owns_input and not _delayed(net),
+        "reset": net.has_bias,
+        "states": states,
+    }
+
+
+def run_worker(folder: Path, timeout: float) -> None:
+    """Runs the worker on `folder` and ends it, with all that it started, whatever happens. See `run` for errors."""
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"}
+    command = [sys.executable, str(_WORKER), str(folder)]
+    log = folder / "log.txt"
+    with log.open("wb") as output:
+        child = subprocess.Popen(
+            command,
+            cwd=folder,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+        )
+        try:
+            status = child.wait(timeout)
+        except subprocess.TimeoutExpired:
+            raise LimitError(
+                f"engine lava: not done after {timeout:g} s, stopped; use fewer samples or steps{_last_words(log)}"
+            ) from None
+        finally:
+            if child.returncode != 0:
+                _end(child)
+    if status != 0 or not (folder / "done").exists():
+        raise SnnkdError(f"engine lava: Lava failed with exit status {status}{_last_words(log)}")
+
+
+def read_trace(folder: Path, net: IntNet, events: np.ndarray, states: bool) -> SpikeTrace:
+    """What the worker wrote into `folder` on `events`, with its arrays back in the order C, H, W."""
+    return SpikeTrace("lava", events, tuple(_read_layer(folder, net, k, states) for k in range(len(net.layers))))
+
+
+def _check_limits(net: IntNet) -> None:
+    """Raises LimitError for what Lava would take and compute wrongly."""
+    for k, (name, _, layer) in enumerate(net.inputs()):
+        if isinstance(layer, Conv):
+            extents = [d * (size - 1) + 1 for d, size in zip(layer.dilation, layer.weight.shape[2:], strict=True)]
+            largest = max(*extents, *layer.stride, *(2 * pad for pad in layer.padding), layer.groups)
+            if largest > _INT8:
+                raise LimitError(
+                    f"{name}: Lava holds stride, 2 * padding, kernel and groups in 8 bits, found {largest}"
+                )
+            event = (1 << net.message_bits) - 1 if k == 0 and net.message_bits else 1
+            bound = event * int(np.abs(layer.weight.astype(np.int64)).reshape(len(layer.weight), -1).sum(axis=1).max())
+            if bound >= 1 << 31:
+                raise LimitError(f"{name}: sums of up to {bound} do not fit the 32 bits of Lava's convolution")
+        if layer.neuron.bias is not None and _delayed(net, k + 1):
+            raise LimitError(
+                f"{name}: has a bias and a later layer has delays: Lava starts all layers at once, so spikes from "
+                "before the first input arrive late and cannot be told apart; verify against another engine"
+            )
+
+
+def _delayed(net: IntNet, start: int = 0) -> bool:
+    return any(isinstance(layer, Dense) and layer.delay is not None for layer in net.layers[start:])
+
+
+def _end(child: subprocess.Popen) -> None:
+    """Ends the child and all that it started: asked first, so that its resource tracker frees the shared memory."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(child.pid, signal.SIGTERM)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            child.wait(2.0)
+        time.sleep(0.5)
+        os.killpg(child.pid, signal.SIGKILL)
+    child.wait()
+
+
+def _last_words(log: Path) -> str:
+    lines = [line.strip() for line in log.read_text(errors="replace").splitlines() if line.strip()]
+    return f". Its last words: {' | '.join(lines[-3:])[-600:]}" if lines else ""
+
+
+def _read_layer(folder: Path, net: IntNet, k: int, states: bool) -> LayerTrace:
+    def read(what: str, leading: int) -> np.ndarray:
+        return _reversed(np.load(folder / f"layer{k}_{what}.npy"), leading)
+
+    u, v = (read("u", 2), read("v", 2)) if states else (None, None)
+    is_last = k == len(net.layers) - 1
+    v_last = read("v_last", 1) if is_last else v[:, -1] if v is not None else None
+    return LayerTrace(net.names[k], read("s", 2), v_last, u, v)
+
+
+def _reversed(array: np.ndarray, leading: int) -> np.ndarray:
+    """C, H, W to W, H, C and back, behind `leading` dimensions that stay."""
+    order = (*range(leading), *reversed(range(leading, array.ndim)))
+    return np.ascontiguousarray(array.transpose(order))

@@ -1,0 +1,191 @@
+"""The two models: one time step, and a whole inference that scans it over time."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from math import prod
+
+from onnx import GraphProto, ModelProto, TensorProto, ValueInfoProto, helper
+
+from snnkd import __version__
+from snnkd.engines.onnx.graph import neurons, synapses
+from snnkd.engines.onnx.graph.nodes import Nodes, Value
+from snnkd.ir.network import Dense, Input, IntNet, Shape
+
+OPSET, IR_VERSION = 13, 7  # onnxruntime reads them since 1.6, of 2020
+_SAMPLES = "N"
+
+_INPUT = {
+    "events": "events 0 or 1, uint8",
+    "graded": "graded events, integers of magnitude below 2^{bits}, int32",
+    "image": "the image, int32, of which the input layer takes 16 bits as its bias, the same at every step",
+}
+_STEP = (
+    "One time step of a spiking network of CUBA-LIF neurons, in integers. input {shape}: {events}. The states "
+    "layerK_u, layerK_v, layerK_pending (what arrives over delays in the steps to come) and counts (spikes of the "
+    "outputs) are int32 and 0 before the first step; each output *_next is the state to give to the next step. "
+    "layerK: spikes of that layer, 0 or 1, uint8. classes: what the readout says after this step."
+)
+_INFERENCE = (
+    "A spiking network of CUBA-LIF neurons over {steps} time steps, in integers. input {shape}: {events}. layerK: "
+    "spikes of that layer at each step, 0 or 1, uint8. layerK_v: its v after the last step. counts: spikes of the "
+    "outputs. classes: the index of the class of each sample."
+)
+
+
+@dataclass(frozen=True)
+class _Tensor:
+    """A named input or output of a time step, (N, *shape)."""
+
+    name: str
+    kind: int
+    shape: Shape
+
+    def info(self, *leading: int | str, name: str | None = None) -> ValueInfoProto:
+        """Its declaration, behind the dimensions `leading`."""
+        return helper.make_tensor_value_info(name or self.name, self.kind, [*leading, *self.shape])
+
+
+def step_model(net: IntNet) -> ModelProto:
+    """One time step of `net`, N samples at once.
+
+    Inputs: `input` (N, *input_shape), uint8 of a network of binary events, else int32; and the states, int32, zeros
+    before the first step: `layerK_u` and `layerK_v` (N, *shape), `layerK_pending` (N, longest delay, O) of layers with
+    delays, `counts` (N, outputs). Outputs: `layerK` (N, *shape) uint8, each state as `*_next`, and `classes` (N,)
+    int64, the readout's after this step. Raises LimitError where a sum could leave 64 bits.
+    """
+    nodes = _step(net, "")
+    neurons.classes(nodes, net.readout, "counts_next", f"{net.names[-1]}_v_next")
+    inputs = [tensor.info(_SAMPLES) for tensor in (_input(net), *_states(net))]
+    after = [state.info(_SAMPLES, name=f"{state.name}_next") for state in _states(net)]
+    outputs = [*(tensor.info(_SAMPLES) for tensor in _spikes(net)), *after, _classes()]
+    graph = helper.make_graph(
+        [*nodes.prepared, *nodes.steps], "step", inputs, outputs, [*nodes.constants.values()], _said(net, _STEP)
+    )
+    return _model(net, graph, net.steps)
+
+
+def inference_model(net: IntNet, steps: int, states: bool = False) -> ModelProto:
+    """A whole inference of `net` over `steps` time steps, N samples at once, all from zero.
+
+    Input: `input` (N, T, *input_shape), as of `step_model`. Outputs: `layerK` (N, T, *shape) uint8 and `layerK_v`
+    (N, *shape) int32, v after the last step, of each layer; `counts` (N, outputs) int32; `classes` (N,) int64. With
+    `states` also `layerK_u_steps` and `layerK_v_steps` (N, T, *shape) int32. Raises LimitError as `step_model`.
+    """
+    inner = _step(net, "step_")
+    kept, recorded = _states(net), _spikes(net)
+    if states:
+        for state in (one for one in kept if one.name.endswith(("_u", "_v"))):
+            inner.add("Identity", f"step_{state.name}_next", name=f"{state.name}_steps")
+            recorded.append(_Tensor(f"{state.name}_steps", state.kind, state.shape))
+    outer = Nodes(constants=inner.constants)
+    start = [_zeros(outer, state) for state in kept]
+    by_step = outer.add("Transpose", "input", perm=_time_and_samples(_input(net)))
+    outputs = [state.name for state in kept] + [f"{tensor.name}_by_step" for tensor in recorded]
+    body = _body(net, inner, kept, recorded)
+    outer.steps.append(helper.make_node("Scan", [*start, by_step], outputs, body=body, num_scan_inputs=1))
+    for tensor in recorded:
+        outer.add("Transpose", f"{tensor.name}_by_step", name=tensor.name, perm=_time_and_samples(tensor))
+    neurons.classes(outer, net.readout, "counts", f"{net.names[-1]}_v")
+    final = [state.info(_SAMPLES) for state in kept if state.name.endswith(("_v", "counts"))]
+    graph = helper.make_graph(
+        [*inner.prepared, *outer.steps],
+        "inference",
+        [_input(net).info(_SAMPLES, steps)],
+        [*(tensor.info(_SAMPLES, steps) for tensor in recorded), *final, _classes()],
+        [*outer.constants.values()],
+        _said(net, _INFERENCE, steps),
+    )
+    return _model(net, graph, steps)
+
+
+def _body(net: IntNet, nodes: Nodes, kept: list[_Tensor], recorded: list[_Tensor]) -> GraphProto:
+    """What Scan does at each step, on values that begin with `step_`; constants are those of the graph around it."""
+    inputs = [tensor.info(_SAMPLES, name=f"step_{tensor.name}") for tensor in (*kept, _input(net))]
+    after = [state.info(_SAMPLES, name=f"step_{state.name}_next") for state in kept]
+    seen = [tensor.info(_SAMPLES, name=f"step_{tensor.name}") for tensor in recorded]
+    return helper.make_graph(nodes.steps, "step", inputs, [*after, *seen])
+
+
+def _time_and_samples(tensor: _Tensor) -> list[int]:
+    """(N, T, ...) to (T, N, ...) and back: runtimes need not scan any dimension but the first."""
+    return [1, 0, *range(2, 2 + len(tensor.shape))]
+
+
+def _zeros(nodes: Nodes, state: _Tensor) -> str:
+    """The state before the first step, for as many samples as the input has."""
+    samples = nodes.add("Gather", nodes.add("Shape", "input"), nodes.indices(0), axis=0)
+    shape = nodes.add("Concat", samples, nodes.indices(*state.shape), axis=0)
+    return nodes.add("ConstantOfShape", shape, value=helper.make_tensor("zero", state.kind, [1], [0]))
+
+
+def _step(net: IntNet, prefix: str) -> Nodes:
+    """The nodes of one time step: from `input` and the states to the spikes and the next states."""
+    nodes = Nodes(prefix)
+    events = Value(f"{prefix}input", (1 << net.message_bits) - 1 if net.message_bits else 1)
+    for name, shape, layer in net.inputs():
+        bias = neurons.constant_bias(nodes, name, layer)
+        if isinstance(layer, Input):
+            activation, bias = None, neurons.image_bias(nodes, events.name)
+        elif isinstance(layer, Dense):
+            activation = synapses.dense(nodes, name, layer, events)
+        else:
+            activation = synapses.conv(nodes, name, layer, events, shape)
+        events = Value(neurons.cuba(nodes, name, layer, activation, bias), 1)
+    fired = nodes.cast(nodes.add("Flatten", events.name, axis=1), TensorProto.INT32)
+    nodes.add("Add", f"{prefix}counts", fired, name="counts_next")
+    return nodes
+
+
+def _input(net: IntNet) -> _Tensor:
+    binary = not net.message_bits and not isinstance(net.layers[0], Input)
+    return _Tensor("input", TensorProto.UINT8 if binary else TensorProto.INT32, net.input_shape)
+
+
+def _spikes(net: IntNet) -> list[_Tensor]:
+    return [_Tensor(name, TensorProto.UINT8, layer.shape) for name, _, layer in net.inputs()]
+
+
+def _states(net: IntNet) -> list[_Tensor]:
+    """What one step leaves to the next one, all int32."""
+    found = list[_Tensor]()
+    for name, _, layer in net.inputs():
+        found += [_Tensor(f"{name}_{state}", TensorProto.INT32, layer.shape) for state in "uv"]
+        if isinstance(layer, Dense) and synapses.delays(layer):
+            found.append(_Tensor(f"{name}_pending", TensorProto.INT32, (synapses.delays(layer), *layer.shape)))
+    return [*found, _Tensor("counts", TensorProto.INT32, (prod(net.layers[-1].shape),))]
+
+
+def _classes() -> ValueInfoProto:
+    return helper.make_tensor_value_info("classes", TensorProto.INT64, [_SAMPLES])
+
+
+def _said(net: IntNet, text: str, steps: int | None = None) -> str:
+    """`text` of this network's input."""
+    owns_input = isinstance(net.layers[0], Input)
+    events = _INPUT["image" if owns_input else "graded" if net.message_bits else "events"]
+    times = () if steps is None else (str(steps),)
+    shape = f"({', '.join((_SAMPLES, *times, *map(str, net.input_shape)))})"
+    return text.format(shape=shape, events=events.format(bits=net.message_bits), steps=steps)
+
+
+def _model(net: IntNet, graph: GraphProto, steps: int | None) -> ModelProto:
+    model = helper.make_model(
+        graph,
+        opset_imports=[helper.make_opsetid("", OPSET)],
+        ir_version=IR_VERSION,
+        producer_name="snnkd",
+        producer_version=__version__,
+        doc_string=graph.doc_string,
+    )
+    about = {
+        "input_shape": net.input_shape,
+        "steps": steps,
+        "message_bits": net.message_bits,
+        "encoding": net.encoding,
+        "readout": asdict(net.readout),
+        "early_exit": None if net.early_exit is None else asdict(net.early_exit),
+    }
+    helper.set_model_props(model, {key: json.dumps(value, sort_keys=True) for key, value in about.items()})
+    return model

@@ -1,0 +1,81 @@
+"""One time step of CUBA-LIF neurons, and the class that comes out of the last ones, as nodes."""
+
+from __future__ import annotations
+
+import numpy as np
+from onnx import TensorProto
+
+from snnkd.engines.onnx.graph.nodes import Nodes, Value
+from snnkd.ir.arithmetic import DECAY_BITS, STATE_LIMIT, STATE_SHIFT
+from snnkd.ir.network import Layer, per_neuron
+from snnkd.ir.readout import Readout
+
+
+def cuba(nodes: Nodes, name: str, layer: Layer, activation: Value | None, bias: str | None) -> str:
+    """Spikes (N, *shape) uint8 from a << 6 and bias << 6, None for none; also makes the next u and v."""
+    u = _decayed(nodes, name, "u", layer.neuron.current_decay, layer)
+    if activation is not None:
+        # Where no activation is above 2^23, no u is, and their sum stays far from 32 bits.
+        most = activation.bound + (STATE_LIMIT if activation.bound <= STATE_LIMIT else 1 << 31)
+        u = _corrected(nodes, nodes.wrapped(Value(nodes.add("Add", u, activation.name), most), 32).name)
+    nodes.cast(u, TensorProto.INT32, f"{name}_u_next")
+    v = nodes.add("Add", _decayed(nodes, name, "v", layer.neuron.voltage_decay, layer), u)
+    if bias is not None:
+        v = nodes.add("Add", v, bias)
+    v = nodes.add("Clip", v, nodes.number(1 - STATE_LIMIT), nodes.number(STATE_LIMIT - 1))
+    threshold = per_neuron(layer.neuron.threshold, layer.shape) << STATE_SHIFT
+    fires = nodes.add("Greater", v, nodes.small(f"{name}_threshold", threshold))
+    nodes.cast(nodes.add("Where", fires, nodes.number(0), v), TensorProto.INT32, f"{name}_v_next")
+    return nodes.cast(fires, TensorProto.UINT8, name)
+
+
+def constant_bias(nodes: Nodes, name: str, layer: Layer) -> str | None:
+    """bias << 6 of a layer, None for none."""
+    bias = layer.neuron.bias
+    return None if bias is None else nodes.small(f"{name}_bias", per_neuron(bias, layer.shape) << STATE_SHIFT)
+
+
+def image_bias(nodes: Nodes, image: str) -> str:
+    """bias << 6 of an input layer, whose mantissa is the image in 16 bits."""
+    mantissa = nodes.wrapped(Value(nodes.cast(image, TensorProto.INT64), 1 << 31), 16)
+    return nodes.scaled(mantissa, 1 << STATE_SHIFT).name
+
+
+def classes(nodes: Nodes, readout: Readout, counts: str, v: str) -> None:
+    """`classes` (N,) int64 from the outputs' spike counts (N, O) and v (N, *shape), both int32."""
+    most = _highest(nodes, _by_class(nodes, readout, counts if readout.kind == "count" else v))
+    if readout.ties == "membrane":
+        lowest = nodes.number(np.iinfo(np.int64).min)
+        most = _highest(nodes, nodes.add("Where", most, _by_class(nodes, readout, v), lowest))
+    # ArgMax takes the first of equals; of int64 older runtimes have none.
+    nodes.add("ArgMax", nodes.cast(most, TensorProto.INT32), name="classes", axis=1, keepdims=0)
+
+
+def _highest(nodes: Nodes, scores: str) -> str:
+    """Which of the scores (N, classes) equal the highest of their sample."""
+    return nodes.add("Equal", scores, nodes.add("ReduceMax", scores, axes=[1], keepdims=1))
+
+
+def _by_class(nodes: Nodes, readout: Readout, values: str) -> str:
+    """(N, classes) sums over each class's neurons."""
+    wide = nodes.cast(nodes.add("Flatten", values, axis=1), TensorProto.INT64)
+    if readout.population == 1:
+        return wide
+    grouped = nodes.add("Reshape", wide, nodes.indices(0, -1, readout.population))
+    return nodes.add("ReduceSum", grouped, nodes.indices(2), keepdims=0)
+
+
+def _decayed(nodes: Nodes, name: str, state: str, decay: np.ndarray, layer: Layer) -> str:
+    """trunc0(state * (4096 - decay) / 4096); integers divide towards zero in ONNX."""
+    kept = nodes.small(f"{name}_{state}_kept", (1 << DECAY_BITS) - per_neuron(decay, layer.shape))
+    wide = nodes.cast(f"{nodes.prefix}{name}_{state}", TensorProto.INT64)
+    return nodes.add("Div", nodes.add("Mul", wide, kept), nodes.number(1 << DECAY_BITS))
+
+
+def _corrected(nodes: Nodes, u: str) -> str:
+    """One correction by 2^24 where u > 2^23 or u <= -2^23; what the first one gives needs no second."""
+    span = nodes.number(2 * STATE_LIMIT)
+    above = nodes.add("Greater", u, nodes.number(STATE_LIMIT))
+    u = nodes.add("Where", above, nodes.add("Sub", u, span), u)
+    below = nodes.add("Less", u, nodes.number(1 - STATE_LIMIT))
+    return nodes.add("Where", below, nodes.add("Add", u, span), u)

@@ -1,0 +1,1 @@
+"""The waist: the integer network, its arithmetic and its readout, and the trace of a run. Numpy only."""

@@ -1,0 +1,55 @@
+"""What may go into a network: arrays of events, checked."""
+
+from __future__ import annotations
+
+from math import prod
+
+import numpy as np
+
+from snnkd.base.errors import FormatError
+from snnkd.ir.network import Input, IntNet
+
+
+def check_input(net: IntNet, spikes: np.ndarray) -> np.ndarray:
+    """`spikes` as (N, T, *net.input_shape), uint8 or int32.
+
+    spikes: integers (N, T, C, H, W) or (N, T, features) whose sizes agree with `net.input_shape`. Events are 0 or 1;
+    integers of magnitude below 2^message_bits on graded input; any int32, constant over T, for an input layer that
+    owns neurons. uint8 comes back without a copy, and where all steps share their memory (stride 0) they still do.
+    Raises FormatError that names what was expected and what was found.
+    """
+    spikes = np.asarray(spikes)
+    if spikes.dtype.kind not in "biu":
+        raise FormatError(f"input: expected integers, found {spikes.dtype}; round or encode it first")
+    expected = f"(N, T, {', '.join(map(str, net.input_shape))})"
+    if len(net.input_shape) == 3:
+        expected += f" or (N, T, {prod(net.input_shape)})"
+    if spikes.ndim not in (3, 5) or prod(spikes.shape[2:]) != prod(net.input_shape) or 0 in spikes.shape:
+        raise FormatError(f"input: expected shape {expected}, found {spikes.shape}")
+    if spikes.ndim == 5 and len(net.input_shape) == 3 and spikes.shape[2:] != net.input_shape:
+        raise FormatError(f"input: expected shape {expected}, found {spikes.shape}")
+    samples, steps = spikes.shape[:2]
+    constant = spikes.strides[1] == 0 and steps > 1
+    distinct = _checked_values(net, spikes[:, :1] if constant else spikes)
+    events = distinct.reshape(samples, -1 if not constant else 1, *net.input_shape)
+    return np.broadcast_to(events, (samples, steps, *net.input_shape)) if constant else events
+
+
+def _checked_values(net: IntNet, spikes: np.ndarray) -> np.ndarray:
+    low, high = int(spikes.min()), int(spikes.max())
+    if isinstance(net.layers[0], Input):
+        if (spikes != spikes[:, :1]).any():
+            raise FormatError("input: layer0 takes the image as its bias, so all time steps must be the same")
+        limits, what = (-(1 << 31), (1 << 31) - 1), "int32 for an input layer that owns neurons"
+    elif net.message_bits:
+        top = (1 << min(net.message_bits, 31)) - 1
+        limits, what = (-top, top), f"graded events of {net.message_bits} bits"
+    else:
+        limits, what = (0, 1), "events 0 or 1 (the network's message_bits is 0)"
+    if low < limits[0] or high > limits[1]:
+        raise FormatError(f"input: expected {what}, in [{limits[0]}, {limits[1]}], found values {low} to {high}")
+    if spikes.dtype == np.uint8:
+        return spikes
+    if spikes.dtype == np.bool_:
+        return spikes.view(np.uint8)
+    return spikes.astype(np.uint8 if limits == (0, 1) else np.int32)

@@ -1,0 +1,168 @@
+"""SpikeTrace: what an engine reports of a run, and the counts that energy and profiles are made of."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import prod
+from pathlib import Path
+
+import numpy as np
+
+from snnkd.base.files import atomic
+from snnkd.ir.network import Conv, Dense, Input, IntNet, Layer, Shape
+
+
+@dataclass(frozen=True, eq=False)
+class LayerTrace:
+    """One layer over N samples and T steps.
+
+    spikes: (N, T, *shape) uint8. v_last: (N, *shape) int32, v after the last step's reset. u, v: (N, T, *shape)
+    int32, at the end of each step, v after the reset, where states were asked for. overflows: wraps of the current
+    and of its sums; saturations: clips of v; both totals over neurons, steps and samples, -1 where an engine cannot
+    tell.
+    """
+
+    name: str
+    spikes: np.ndarray
+    v_last: np.ndarray | None = None
+    u: np.ndarray | None = None
+    v: np.ndarray | None = None
+    overflows: int = -1
+    saturations: int = -1
+
+
+@dataclass(frozen=True, eq=False)
+class SpikeTrace:
+    """input: (N, T, *input_shape) as given to the network, uint8 or int32; layers in the network's order."""
+
+    engine: str
+    input: np.ndarray
+    layers: tuple[LayerTrace, ...]
+
+    @property
+    def samples(self) -> int:
+        return self.input.shape[0]
+
+    @property
+    def steps(self) -> int:
+        return self.input.shape[1]
+
+    @property
+    def counts(self) -> np.ndarray:
+        """(N, outputs) int64: spikes of each neuron of the last layer, over all steps."""
+        return self.layers[-1].spikes.sum(axis=1, dtype=np.int64).reshape(self.samples, -1)
+
+    def classes(self, net: IntNet) -> np.ndarray:
+        """(N,) the classes that the network's readout gives."""
+        return net.readout.classify(self.counts, self._v_last)
+
+    def undecided(self, net: IntNet) -> np.ndarray:
+        """(N,) bool, where only the lower number of a class decides."""
+        return net.readout.undecided(self.counts, self._v_last)
+
+    @property
+    def events(self) -> list[int]:
+        """Events of the input, then spikes of each layer, over all samples and steps."""
+        return [int(np.count_nonzero(values)) for values in (self.input, *(layer.spikes for layer in self.layers))]
+
+    @property
+    def _v_last(self) -> np.ndarray | None:
+        v = self.layers[-1].v_last
+        return None if v is None else v.reshape(self.samples, -1)
+
+
+@dataclass(frozen=True)
+class LayerCount:
+    """Integer totals of one layer over samples x steps.
+
+    synops: existing connections *into* the layer read by events (zero weights included), synops_effective: those
+    with a weight other than 0; updates: neurons x steps x samples. `kind` is 'input', 'dense' or 'conv'.
+    """
+
+    name: str
+    kind: str
+    neurons: int
+    spikes: int
+    synops: int
+    synops_effective: int
+    updates: int
+
+    def __add__(self, other: LayerCount) -> LayerCount:
+        """Totals of two sets of samples of the same layer."""
+        return LayerCount(
+            self.name,
+            self.kind,
+            self.neurons,
+            self.spikes + other.spikes,
+            self.synops + other.synops,
+            self.synops_effective + other.synops_effective,
+            self.updates + other.updates,
+        )
+
+
+def fan_out(layer: Layer, shape: Shape) -> tuple[np.ndarray, np.ndarray]:
+    """Connections into `layer` from each neuron of its input, all and those with a weight other than 0.
+
+    Both have the input's `shape`, int64. For a convolution only connections inside the output's borders exist.
+    """
+    if isinstance(layer, Input):
+        return np.zeros(shape, np.int64), np.zeros(shape, np.int64)
+    if isinstance(layer, Dense):
+        every = np.full(shape, layer.weight.shape[0], np.int64)
+        return every, np.count_nonzero(layer.weight, axis=0).reshape(shape)
+    return _conv_fan_out(layer, shape)
+
+
+def _conv_fan_out(layer: Conv, shape: Shape) -> tuple[np.ndarray, np.ndarray]:
+    height, width = shape[1:]
+    pad_h, pad_w = layer.padding
+    padded = np.zeros((2, shape[0], height + 2 * pad_h, width + 2 * pad_w), np.int64)
+    per_group = layer.weight.shape[0] // layer.groups
+    grouped = layer.weight.reshape(layer.groups, per_group, *layer.weight.shape[1:])
+    _, out_h, out_w = layer.shape
+    for i in range(layer.weight.shape[2]):
+        for j in range(layer.weight.shape[3]):
+            effective = np.count_nonzero(grouped[..., i, j], axis=1).reshape(-1)  # per input channel
+            top, left = i * layer.dilation[0], j * layer.dilation[1]
+            rows = slice(top, top + layer.stride[0] * (out_h - 1) + 1, layer.stride[0])
+            columns = slice(left, left + layer.stride[1] * (out_w - 1) + 1, layer.stride[1])
+            padded[0, :, rows, columns] += per_group
+            padded[1, :, rows, columns] += effective[:, None, None]
+    inside = padded[:, :, pad_h : pad_h + height, pad_w : pad_w + width]
+    return inside[0], inside[1]
+
+
+def count(net: IntNet, trace: SpikeTrace) -> list[LayerCount]:
+    """Counts of `trace`, 'input' first, then each layer of `net`. A graded event is one event."""
+    kinds = {Input: "input", Dense: "dense", Conv: "conv"}
+    events = np.count_nonzero(trace.input, axis=(0, 1))
+    rows = [LayerCount("input", "input", prod(net.input_shape), int(events.sum()), 0, 0, 0)]
+    for (name, shape, layer), seen in zip(net.inputs(), trace.layers, strict=True):
+        every, effective = fan_out(layer, shape)
+        events = events.reshape(shape)
+        spikes = np.count_nonzero(seen.spikes, axis=(0, 1))
+        neurons = prod(layer.shape)
+        rows.append(
+            LayerCount(
+                name,
+                kinds[type(layer)],
+                neurons,
+                int(spikes.sum()),
+                int((events * every).sum()),
+                int((events * effective).sum()),
+                neurons * trace.steps * trace.samples,
+            )
+        )
+        events = spikes
+    return rows
+
+
+def save(trace: SpikeTrace, path: Path) -> None:
+    """Writes `trace` as .npz: input and layerK (N, T, *shape), and layerK_u and layerK_v where it has states."""
+    arrays = {"input": np.ascontiguousarray(trace.input)}
+    for layer in trace.layers:
+        arrays[layer.name] = layer.spikes
+        if layer.u is not None and layer.v is not None:
+            arrays |= {f"{layer.name}_u": layer.u, f"{layer.name}_v": layer.v}
+    with atomic(path) as temporary, temporary.open("wb") as file:
+        np.savez_compressed(file, **arrays)  # pyright: ignore[reportArgumentType]

@@ -1,6 +1,0 @@
-"""`.net` files: lava-dl's HDF5 exchange format, as an IntNet on disk."""
-
-from snnkd.netx.read import load, weights
-from snnkd.netx.write import save, to_bytes
-
-__all__ = ["load", "save", "to_bytes", "weights"]
