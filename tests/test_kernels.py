@@ -31,7 +31,7 @@ cases = conformance.networks() | {
                        conformance.random_events(np.random.default_rng(seed), net, 2, 12))
     for seed in range(12)
 }
-found = {}
+digests = {}
 for name, (net, events) in cases.items():
     expected = reference.simulate(net, events, states=True)
     for scatters in (True, False):
@@ -42,8 +42,8 @@ for name, (net, events) in cases.items():
         for layer in trace.layers:
             for values in (layer.spikes, layer.u, layer.v, layer.v_last, [layer.overflows, layer.saturations]):
                 digest.update(np.ascontiguousarray(values).tobytes())
-        found[f"{name}, {scatters}"] = digest.hexdigest()
-print(json.dumps([primitives._chosen.__name__, found]))
+        digests[f"{name}, {scatters}"] = digest.hexdigest()
+print(json.dumps([primitives._chosen.__name__, digests]))
 """
 
 # The same of products with spikes and of convolutions, forward and of both gradients, whose sums are rounded.
@@ -53,21 +53,21 @@ import torch
 from snnkd.training.kernels import primitives, sparse
 from snnkd.training.kernels.convolution import Conv
 
-def digests(function, x, weight, *options):
+def of(function, x, weight, *options):
     leaves = [x.clone(memory_format=torch.preserve_format).requires_grad_(), weight.clone().requires_grad_()]
-    made = function(*leaves, *options)
-    made.backward(torch.randn(made.shape, generator=random))
-    values = [made.detach(), *(leaf.grad for leaf in leaves)]
+    sums = function(*leaves, *options)
+    sums.backward(torch.randn(sums.shape, generator=random))
+    values = [sums.detach(), *(leaf.grad for leaf in leaves)]
     return [hashlib.sha256(value.contiguous().numpy().tobytes()).hexdigest() for value in values]
 
-random, found = torch.Generator().manual_seed(5), {}
+random, digests = torch.Generator().manual_seed(5), {}
 for graded in (False, True):
     def spikes(*shape):
         kept = torch.rand(shape, generator=random) < 0.3
         return kept * (torch.rand(shape, generator=random) if graded else 1.0)
     for inputs, outputs in ((19, 70), (100, 10), (8, 32)):
         weight = torch.randn(outputs, inputs, generator=random)
-        found[f"product {inputs} {outputs} {graded}"] = digests(sparse.Product.apply, spikes(5, 33, inputs), weight)
+        digests[f"product {inputs} {outputs} {graded}"] = of(sparse.Product.apply, spikes(5, 33, inputs), weight)
     for channels, outputs, kernel, stride, padding in (
         (1, 8, (5, 5), [2, 2], [0, 0]), (3, 40, (3, 2), [2, 1], [2, 1]), (16, 24, (3, 3), [1, 2], [1, 0]),
         (13, 16, (1, 4), [1, 1], [0, 1]),
@@ -76,29 +76,29 @@ for graded in (False, True):
         weight = torch.randn(outputs, channels, *kernel, generator=random)
         for function in (Conv.apply, sparse.Convolution.apply):
             name = f"{function.__self__.__name__} {channels} {outputs} {graded}"
-            found[name] = digests(function, x, weight, stride, padding)
-print(json.dumps([primitives._chosen.__name__, found]))
+            digests[name] = of(function, x, weight, stride, padding)
+print(json.dumps([primitives._chosen.__name__, digests]))
 """
 
 
 def output(code: str, **environment: str) -> tuple[str, dict, str]:
-    """Which building blocks a process of its own has used, what it found, and its warnings."""
+    """Which building blocks a process of its own has used, the digests that it prints, and its warnings."""
     without = {name: value for name, value in os.environ.items() if name != compiling.CHOICE}
     command = [sys.executable, "-W", "always:vector instructions", "-c", code]
     done = subprocess.run(command, env=without | environment, capture_output=True, text=True, timeout=280)
     assert done.returncode == 0, done.stderr
-    used, found = json.loads(done.stdout)
-    return used.removeprefix("snnkd."), found, done.stderr
+    used, digests = json.loads(done.stdout)
+    return used.removeprefix("snnkd."), digests, done.stderr
 
 
 @pytest.mark.parametrize(("code", "room"), [(SIMULATION, "simulation"), (TRAINING, "training")])
 def test_plain_loops_have_the_same_bits(code: str, room: str) -> None:
-    used, found, warned = output(code)
+    used, quick, warned = output(code)
     assert used == f"{room}.kernels.vectors" and not warned, "vector instructions do not compile here"
-    used, same, warned = output(code, **{compiling.CHOICE: "plain"})
+    used, slow, warned = output(code, **{compiling.CHOICE: "plain"})
     assert used == f"{room}.kernels.plain" and not warned
-    assert len(found) >= 15
-    assert same == found
+    assert len(quick) >= 15
+    assert slow == quick
 
 
 @pytest.mark.parametrize(

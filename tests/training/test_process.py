@@ -155,8 +155,8 @@ def _resident() -> float:
 def test_freed_memory_is_kept_in_a_training_and_given_back_behind() -> None:
     begin = _resident()
     with tuning.kept_memory():
-        del_me = np.ones(20 << 20)  # 160 MB
-        del del_me
+        block = np.ones(20 << 20)  # 160 MB
+        del block
         assert _resident() > begin + 120
     assert _resident() < begin + 60
     block = np.ones(20 << 20)
