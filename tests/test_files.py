@@ -166,7 +166,8 @@ def test_a_full_disk_leaves_the_earlier_file(tmp_path: Path) -> None:
         import sys
         from pathlib import Path
         import numpy as np
-        from snnkd import netx, trace
+        from snnkd.formats import netx
+        from snnkd.ir import trace
         from snnkd.base.errors import SnnkdError
         from snnkd.base.files import write_text
         from snnkd.ir.network import Dense, IntNet, Neuron

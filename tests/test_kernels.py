@@ -21,8 +21,10 @@ from snnkd.training.kernels import vectors as training_vectors
 SIMULATION = """
 import hashlib, json
 import numpy as np
-from snnkd import conformance, reference
-from snnkd.engines.fast import simulate, strategy
+from snnkd.engines import conformance
+from snnkd.engines.reference import definition
+from snnkd.engines.fast import strategy
+from snnkd.engines.fast.simulation import simulate
 from snnkd.engines.fast.kernels import primitives
 from snnkd.analysis.verification import compare
 
@@ -33,7 +35,7 @@ cases = conformance.networks() | {
 }
 digests = {}
 for name, (net, events) in cases.items():
-    expected = reference.simulate(net, events, states=True)
+    expected = definition.simulate(net, events, states=True)
     for scatters in (True, False):
         strategy.pays_to_scatter = lambda *_, scatters=scatters: scatters
         trace = simulate(net, events, states=True)

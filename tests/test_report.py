@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from snnkd import report, targets
+from snnkd import targets
 from snnkd.analysis import energy
 from snnkd.ir.network import Dense, IntNet, Neuron
 from snnkd.ir.trace import LayerCount
+from snnkd.report import terminal
 
 NEURON = Neuron(*(np.array(value, np.int32) for value in (1024, 128, 80)))
 NET = IntNet((20,), (Dense(np.ones((10, 20), np.int32), NEURON), Dense(np.ones((4, 10), np.int32), NEURON)))
@@ -28,7 +29,7 @@ def profile(*names):
 
 def render(shown, title="", width=200, sources=True):
     console = Console(width=width, record=True, file=io.StringIO())
-    console.print(report.profile_table(shown, title, sources))
+    console.print(terminal.profile_table(shown, title, sources))
     return console.export_text()
 
 
@@ -50,7 +51,7 @@ def test_energy_of_each_target_with_its_constants():
     shown = profile("loihi1", "loihi2")
     text = render(shown)
     for name, found in shown["energy"].items():
-        bounds = [report.number(found["dynamic_uJ"][key]) for key in ("low", "typical", "high")]
+        bounds = [terminal.number(found["dynamic_uJ"][key]) for key in ("low", "typical", "high")]
         assert cells(text, [name, "dynamic"]) == [name, "dynamic", *bounds]
         for cost in found["costs"]:
             assert cells(text, [name, cost["name"]])[2] == f"{cost['low']:g}"
@@ -104,4 +105,4 @@ def test_names_are_not_taken_for_markup():
     ("value", "shown"), [(0, "0"), (0.0012, "0.00120"), (12, "12.0"), (99.96, "100"), (12345.6, "12,346")]
 )
 def test_number(value, shown):
-    assert report.number(value) == shown
+    assert terminal.number(value) == shown

@@ -109,7 +109,7 @@ def test_a_damaged_recipe_is_passed_over_with_a_word(digits, tmp_path):
 HOLDER = """
 import os, sys
 from pathlib import Path
-from snnkd import lock
+from snnkd.base import lock
 held = lock.held(Path(sys.argv[1]), "train")
 held.__enter__()
 print("held", flush=True)

@@ -8,6 +8,7 @@ from snnkd import targets
 from snnkd.analysis import fit
 from snnkd.base.errors import FormatError
 from snnkd.engines import c99
+from snnkd.targets.build import Build
 
 CHIPS = ("cortex-m4", "cortex-m0plus", "cortex-m33")
 ORIGIN = 'unit = "byte"\nkind = "assumed"\nsource = "made up"\n'
@@ -48,7 +49,7 @@ def test_what_does_not_fit_is_refused_with_the_bytes_missing(target, classifier)
 
 def test_build(target):
     build = target(f"{LIMITS}[build]\n{BUILD}").build
-    assert build == c99.Build(("-mcpu=cortex-m4",), "mps2-an386", 0, 0x20000000)
+    assert build == Build(("-mcpu=cortex-m4",), "mps2-an386", 0, 0x20000000)
 
 
 @pytest.mark.parametrize(
