@@ -18,7 +18,7 @@ from snnkd.errors import FormatError
 from snnkd.fixedpoint import DELAY_MAX, THRESHOLD_LIMIT
 from snnkd.network import Conv, Dense, Input, IntNet, Layer, Neuron, Shape, conv_shape
 from snnkd.netx.hdf5 import Group, opened
-from snnkd.netx.hdf5_format import MAX_ELEMENTS
+from snnkd.netx.hdf5_process import MAX_ELEMENTS
 from snnkd.netx.weights import convert
 from snnkd.readout import EarlyExit, Readout
 
