@@ -26,7 +26,7 @@ MAX_ELEMENTS = 1 << 24  # of all arrays of a file: the synapses of the largest n
 LIMITS = {
     "elements": MAX_ELEMENTS,
     "entry": 512,  # a member of a group or an attribute takes as long to read as so many elements
-    "chunk": 128,
+    "chunk": 256,  # and in memory
     "megabytes": 640,
     "seconds": 5,  # of the processor
 }
@@ -78,6 +78,7 @@ class Reader:
         """
         request = json.dumps({"path": os.path.abspath(path), "limits": LIMITS}).encode() + b"\n"  # noqa: PTH100
         with self._lock:
+            self.used = dict.fromkeys(self.used, 0.0)
             timer = threading.Timer(SECONDS, self._expire)
             timer.daemon = True
             timer.start()
@@ -165,10 +166,9 @@ class Reader:
         except (_Ended, BrokenPipeError):
             items.clear()
         ended = _parsed(self._read("stderr"))
-        if ended.get("ended") != 0 or not items:
-            place, status = _checked(ended.get("place"), str), _checked(ended.get("ended"), int)
-            raise _Failed(f"{place}: {_reason(status)}" if place else _reason(status))
         self.used = {name: _checked(ended.get(name), float) for name in self.used}
+        if ended.get("ended") != 0 or not items:
+            raise _Failed(_reason(_checked(ended.get("ended"), int), _checked(ended.get("place"), str)))
         return items
 
     def _item(self, line: dict[str, Any], left: int) -> Item:
@@ -244,10 +244,12 @@ def _checked(value: Any, kind: type) -> Any:
     return value
 
 
-def _reason(status: int) -> str:
+def _reason(status: int, place: str) -> str:
+    group, _, name = place.rpartition("/")
+    where = f"attribute {name}: " if place.startswith("/") else "".join(f"{part}: " for part in (group, name) if part)
     if status == -getattr(signal, "SIGXCPU", 0):
-        return f"damaged: the HDF5 library takes more than {LIMITS['seconds']} s on it"
-    return f"damaged: the HDF5 library fails on it (status {status})"
+        return f"{where}damaged: the HDF5 library takes more than {LIMITS['seconds']} s on it"
+    return f"{where}damaged: the HDF5 library fails on it (status {status})"
 
 
 def _kill(process: subprocess.Popen[bytes]) -> None:

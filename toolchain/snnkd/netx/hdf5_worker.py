@@ -33,7 +33,7 @@ _ATTRIBUTES = "snnkd_"  # of the root: what the names of those begin with that a
 _READ = ("layer", "simulation")  # members of the root that NetX reads
 _DEEPEST = 3  # layer/0/neuron/iDecay
 _MAX_NAME, _MAX_RANK = 256, 32
-_AT_ONCE = 1 << 20  # larger arrays are not copied, and smaller ones said together with others
+_AT_ONCE = 1 << 20  # bytes that are said together
 _MAX_TEXT = {"array": 256, "attribute": 1 << 20}
 _MAX_ATTRIBUTE = 16  # numbers
 _FILTERS = {1, 2, 3, 4, 5, 6, 32000}  # gzip, shuffle, fletcher32, szip, nbit, scaleoffset; lzf is part of h5py
@@ -66,7 +66,9 @@ class Walk:
         with self.telling("/"):
             count = h5a.get_num_attrs(root)
             self.spend(count * self.limits["entry"])
-            h5a.iterate(root, lambda name: names.append(name) or len(names) > count)
+            h5a.iterate(root, _up_to(count, names))
+            if len(names) != count or len(set(names)) != count:
+                raise Refused("damaged: attributes are missing, or there twice")
             self.tell(kind="group")
         for name in names:
             if name.startswith(_ATTRIBUTES.encode()):
@@ -85,11 +87,11 @@ class Walk:
         except Refused as error:
             self.tell(kind="refused", problem=str(error)[:300])
         except Exception as error:  # the library has many kinds of them for a damaged file
-            self.tell(kind="refused", problem=f"damaged: {error.args[0] if error.args else error!r}"[:300])
+            self.tell(kind="refused", problem=f"damaged: {error}"[:300].replace('"', ""))
 
     def tell(self, raw: bytes | memoryview = b"", **what: Any) -> None:
         self.answer += json.dumps({"place": self.place, **what}).encode() + b"\n"
-        if len(raw) < _AT_ONCE:
+        if len(self.answer) + len(raw) < _AT_ONCE:
             self.answer += raw
         else:
             self.flush()
@@ -100,9 +102,9 @@ class Walk:
         self.answer = bytearray()
 
     def spend(self, elements: int) -> None:
-        self.budget -= elements
-        if self.budget < 0:
+        if elements > self.budget:
             raise Refused(f"more than {self.limits['elements']} elements in one file, or damaged")
+        self.budget -= elements
 
     def group(self, group: h5g.GroupID, place: str) -> None:
         """Tells a group and what it holds."""
@@ -112,7 +114,8 @@ class Walk:
         links: list[tuple[bytes, int]] = []
         count = group.get_num_objs()
         self.spend(count * self.limits["entry"])
-        group.links.iterate(lambda name, info: links.append((name, info.type)) or len(links) > count, info=True)
+        add = _up_to(count, links)
+        group.links.iterate(lambda name, info: add((name, info.type)), info=True)
         names = [name for name, _ in links]
         if len(names) != count or names != sorted(set(names)):
             raise Refused("damaged: members of a group out of order")
@@ -154,6 +157,7 @@ class Walk:
             if code not in _FILTERS:
                 raise Refused(f"is packed by the filter {code}, which is no part of h5py")
         chunk = how.get_chunk()
+        self.check_size(space.shape, kind.get_size())
         self.check_size(chunk, kind.get_size())
         count = prod(-(-extent // part) for extent, part in zip(space.shape, chunk, strict=True))
         self.spend(count * self.limits["chunk"])
@@ -188,6 +192,16 @@ class Walk:
             data = np.empty(shape, kind.dtype)
             read(data)
             self.tell(data.reshape(-1).view(np.uint8).data, kind="numbers", dtype=data.dtype.str, shape=shape)
+
+
+def _up_to(count: int, found: list[Any]) -> Callable[[Any], bool | None]:
+    """What h5py calls with each name: adds it to `found`; anything but None ends a walk, which may have no end."""
+
+    def add(item: Any) -> bool | None:
+        found.append(item)
+        return True if len(found) > count else None
+
+    return add
 
 
 def _named(kind: h5t.TypeID) -> str:
