@@ -2,12 +2,15 @@
 
 import shutil
 import subprocess
+import zlib
+from pathlib import Path
 
 import h5py
 import numpy as np
 import pytest
 
 from snnkd import netx
+from snnkd.netx.hdf5 import opened
 
 
 def rewrite(path, other, file_options=None, **options):
@@ -71,18 +74,50 @@ def test_chunks_of_every_index(path, tmp_path, same_net, libver, limits, chunks)
     same_net(netx.load(tmp_path / "other.net"), net)
 
 
-@pytest.mark.parametrize("code", ["szip", "scaleoffset"])
-def test_the_librarys_other_filters(path, tmp_path, same_net, edited, code):
-    if code == "szip" and not h5py.h5z.filter_avail(h5py.h5z.FILTER_SZIP):
-        pytest.skip("this HDF5 has no szip")
-    how = {"compression": "szip"} if code == "szip" else {"scaleoffset": 0}
-
+@pytest.mark.skipif(not h5py.h5z.filter_avail(h5py.h5z.FILTER_SZIP), reason="this HDF5 has no szip")
+def test_szip(path, same_net, edited):
     def change(file):
         weight = file["layer/3"].pop("weight")[()]
-        file["layer/3"].create_dataset("weight", data=weight, chunks=(3, 18), **how)
+        file["layer/3"].create_dataset("weight", data=weight, chunks=(3, 18), compression="szip", fletcher32=True)
 
     net = netx.load(path)
     same_net(netx.load(edited(path, change)), net)
+
+
+def test_scaleoffset_is_refused(path, edited, refused):
+    """The library unpacks damaged ones beyond their end."""
+
+    def change(file):
+        weight = file["layer/3"].pop("weight")[()]
+        file["layer/3"].create_dataset("weight", data=weight, chunks=(3, 18), scaleoffset=0)
+
+    refused(edited(path, change), "layer/3: weight", "filter 6; only gzip")
+
+
+@pytest.mark.parametrize("how", [{}, {"compression": "gzip"}, {"compression": "lzf"}], ids=["plain", "gzip", "lzf"])
+@pytest.mark.parametrize("where", ["index", "data"])
+def test_a_chunk_that_is_too_short(path, edited, refused, how, where):
+    """The library hands out what lies behind it in memory."""
+    if not how and where == "data":
+        return
+
+    def change(file):
+        weight = file["layer/3"].pop("weight")[()]
+        file["layer/3"].create_dataset("weight", data=weight * 0 + 2, chunks=(3, 18), **how)
+
+    with h5py.File(edited(path, change)) as file:
+        chunk = file["layer/3/weight"].id.get_chunk_info(0)
+    raw = bytearray(path.read_bytes())
+    if where == "index":
+        entry = chunk.size.to_bytes(4, "little") + bytes(4)  # its size and filters that were left out
+        raw.index(entry + bytes(8), raw.index(b"TREE\1"))
+        at = raw.index(entry, raw.index(b"TREE\1"))
+        raw[at] -= 5
+    else:
+        short = zlib.compress(bytes(100)) if how["compression"] == "gzip" else bytes([1, 0, 0])
+        raw[chunk.byte_offset : chunk.byte_offset + chunk.size] = short.ljust(chunk.size, b"\0")[: chunk.size]
+    path.write_bytes(raw)
+    refused(path, "layer/3: weight", "damaged")
 
 
 def test_a_filter_of_a_plugin(path, edited, refused):
@@ -212,9 +247,6 @@ def test_what_no_network_needs_is_not_read(path, same_net, edited):
 
 def test_simulation_is_read(path, edited):
     """As floats, and as integers."""
-    from pathlib import Path
-
-    from snnkd.netx.hdf5 import opened
 
     def change(file):
         file["simulation/Ts"], file["simulation/tSample"] = 1.5, [300]

@@ -53,6 +53,7 @@ FORMS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {  # of a file, and of
     "latest": ({"libver": "latest"}, {}),
     "chunked": ({"userblock_size": 512}, {"chunks": True, "fletcher32": True}),
     "gzip": ({}, {"compression": "gzip", "shuffle": True}),
+    "szip": ({}, {"chunks": True, "compression": "szip" if h5py.h5z.filter_avail(h5py.h5z.FILTER_SZIP) else "lzf"}),
     "latest-chunked": ({"libver": "latest", "track_order": True}, {"compression": "lzf", "maxshape": True}),
 }
 FIELDS = ("delay", "bias", "neuron/messageBits", "messageBits", "weight", "weight/imag", "wgtExp", "transform")

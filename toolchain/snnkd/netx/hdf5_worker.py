@@ -11,10 +11,12 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import itertools
 import json
 import mmap
 import os
 import sys
+import zlib
 from collections.abc import Callable, Iterator
 from math import prod
 from typing import Any
@@ -36,7 +38,7 @@ _MAX_NAME, _MAX_RANK = 256, 32
 _AT_ONCE = 1 << 20  # bytes that are said together
 _MAX_TEXT = {"array": 256, "attribute": 1 << 20}
 _MAX_ATTRIBUTE = 16  # numbers
-_FILTERS = {1, 2, 3, 4, 5, 6, 32000}  # gzip, shuffle, fletcher32, szip, nbit, scaleoffset; lzf is part of h5py
+_GZIP, _SHUFFLE, _FLETCHER32, _SZIP, _LZF = 1, 2, 3, 4, 32000  # not nbit and scaleoffset: they do not check sizes
 _CLASSES = {h5t.BITFIELD: "bit field", h5t.OPAQUE: "opaque", h5t.COMPOUND: "compound", h5t.REFERENCE: "reference"}
 _CLASSES |= {h5t.ENUM: "enumeration", h5t.VLEN: "list", h5t.ARRAY: "array", h5t.TIME: "time"}
 
@@ -145,22 +147,31 @@ class Walk:
             raise Refused("keeps its data in another file; that is not followed")
         space, kind = found.get_space(), found.get_type()
         if layout == h5d.CHUNKED:
-            self.check_chunks(how, space, kind)
+            self.check_chunks(found, how)
         if space.get_simple_extent_npoints() and not found.get_storage_size():
             raise Refused("damaged: its data was never written")
         self.content("array", kind, space, lambda data: found.read(h5s.ALL, h5s.ALL, data))
 
-    def check_chunks(self, how: Any, space: h5s.SpaceID, kind: h5t.TypeID) -> None:
-        """Refuses what would take long or much memory to unpack, by what it says of itself."""
-        for index in range(how.get_nfilters()):
-            code = how.get_filter(index)[0]
-            if code not in _FILTERS:
-                raise Refused(f"is packed by the filter {code}, which is no part of h5py")
-        chunk = how.get_chunk()
-        self.check_size(space.shape, kind.get_size())
-        self.check_size(chunk, kind.get_size())
-        count = prod(-(-extent // part) for extent, part in zip(space.shape, chunk, strict=True))
-        self.spend(count * self.limits["chunk"])
+    def check_chunks(self, found: h5d.DatasetID, how: Any) -> None:
+        """Refuses what would take long or much memory to unpack, and chunks that are not as long as they should be.
+
+        The library takes these for whole ones, and hands out whatever lies behind them in memory.
+        """
+        filters = [how.get_filter(index)[0] for index in range(how.get_nfilters())]
+        if unknown := set(filters) - {_GZIP, _SHUFFLE, _FLETCHER32, _SZIP, _LZF}:
+            raise Refused(f"is packed by the filter {min(unknown)}; only gzip, lzf, szip, shuffle, fletcher32 are read")
+        shape, chunk, size = found.shape, how.get_chunk(), found.get_type().get_size()
+        self.check_size(shape, size)
+        self.check_size(chunk, size)
+        grid = [range(0, extent, part) for extent, part in zip(shape, chunk, strict=True)]
+        self.spend(prod(map(len, grid)) * self.limits["chunk"])
+        expected = prod(chunk) * size
+        for corner in itertools.product(*grid):
+            with contextlib.suppress(OSError, RuntimeError):  # never written: the fill value. Or read() fails, too
+                mask, raw = found.read_direct_chunk(corner)
+                used = [code for bit, code in enumerate(filters) if not mask >> bit & 1]
+                if (length := _unpacked_size(raw, used, expected)) != expected:
+                    raise Refused(f"damaged: a chunk of {length} bytes, expected {expected}")
 
     def check_size(self, shape: tuple[int, ...], size: int) -> int:
         """Elements that an array counts for: its own or, if those are large, those of 8 bytes."""
@@ -215,6 +226,38 @@ def _named(kind: h5t.TypeID) -> str:
     except TypeError:  # numpy has no such numbers
         return "<unusual numbers>"
     return "numbers" if dtype.kind in "iuf" and dtype.itemsize in (1, 2, 4, 8) else "<unusual numbers>"
+
+
+def _unpacked_size(raw: bytes, filters: list[int], expected: int) -> int:
+    """How many bytes the filters, the last one first, make of a chunk; much more than `expected` are not counted."""
+    length = len(raw)
+    for code in reversed(filters):
+        if code == _FLETCHER32:
+            length -= 4
+        elif code != _SHUFFLE:
+            if len(raw) < length:
+                raise Refused("is packed twice")
+            packed, raw = raw[:length], b""
+            if code == _GZIP:
+                raw = zlib.decompressobj().decompress(packed, expected + 8)
+                length = len(raw)
+            else:
+                length = _lzf_size(packed) if code == _LZF else int.from_bytes(packed[:4], "little")
+    return length
+
+
+def _lzf_size(packed: bytes) -> int:
+    """How many bytes the lzf filter makes of these: runs of plain bytes, and references to what came before."""
+    at = size = 0
+    while at < len(packed):
+        code = packed[at]
+        if code < 32:
+            at, size = at + code + 2, size + code + 1
+        elif code < 224:
+            at, size = at + 2, size + (code >> 5) + 2
+        else:
+            at, size = at + 3, size + 9 + (packed[at + 1] if at + 1 < len(packed) else 0)
+    return size
 
 
 def _decoded(name: bytes) -> str:
