@@ -92,7 +92,8 @@ def _in_form(path: Path, form: str, folder: Path) -> Path:
             if not isinstance(item, h5py.Dataset):
                 new.require_group(name)
             elif item.shape:
-                how = {**of_arrays, "maxshape": (None, *item.shape[1:])} if "maxshape" in of_arrays else of_arrays
+                how = of_arrays if item.size > 32 else {**of_arrays, "compression": None}  # szip packs no less
+                how = {**how, "maxshape": (None, *item.shape[1:])} if "maxshape" in how else how
                 new.create_dataset(name, data=item[()], **how)
             else:
                 new[name] = item[()]

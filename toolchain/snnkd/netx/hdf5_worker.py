@@ -165,13 +165,10 @@ class Walk:
         self.check_size(chunk, size)
         grid = [range(0, extent, part) for extent, part in zip(shape, chunk, strict=True)]
         self.spend(prod(map(len, grid)) * self.limits["chunk"])
-        expected = prod(chunk) * size
-        for corner in itertools.product(*grid):
-            with contextlib.suppress(OSError, RuntimeError):  # never written: the fill value. Or read() fails, too
-                mask, raw = found.read_direct_chunk(corner)
-                used = [code for bit, code in enumerate(filters) if not mask >> bit & 1]
-                if (length := _unpacked_size(raw, used, expected)) != expected:
-                    raise Refused(f"damaged: a chunk of {length} bytes, expected {expected}")
+        expected, count = prod(chunk) * size, found.get_num_chunks()
+        lengths = _unpacked_sizes(found, grid, filters, expected) if filters else _stored_sizes(found, count)
+        if len(lengths) != count or set(lengths) - {expected}:
+            raise Refused(f"damaged: chunks of {min(lengths, default=0)} bytes, or missing; expected {expected}")
 
     def check_size(self, shape: tuple[int, ...], size: int) -> int:
         """Elements that an array counts for: its own or, if those are large, those of 8 bytes."""
@@ -226,6 +223,27 @@ def _named(kind: h5t.TypeID) -> str:
     except TypeError:  # numpy has no such numbers
         return "<unusual numbers>"
     return "numbers" if dtype.kind in "iuf" and dtype.itemsize in (1, 2, 4, 8) else "<unusual numbers>"
+
+
+def _stored_sizes(found: h5d.DatasetID, count: int) -> list[int]:
+    """Bytes of each chunk."""
+    sizes: list[int] = []
+    if hasattr(found, "chunk_iter"):  # needs HDF5 1.14
+        add = _up_to(count, sizes)
+        found.chunk_iter(lambda chunk: add(chunk.size))
+        return sizes
+    return [found.get_chunk_info(index).size for index in range(count)]
+
+
+def _unpacked_sizes(found: h5d.DatasetID, grid: list[range], filters: list[int], expected: int) -> list[int]:
+    """Bytes that unpacking makes of each chunk."""
+    sizes: list[int] = []
+    for corner in itertools.product(*grid):
+        with contextlib.suppress(OSError, RuntimeError):  # a chunk that was never written holds the fill value
+            mask, raw = found.read_direct_chunk(corner)
+            used = [code for bit, code in enumerate(filters) if not mask >> bit & 1]
+            sizes.append(_unpacked_size(raw, used, expected))
+    return sizes
 
 
 def _unpacked_size(raw: bytes, filters: list[int], expected: int) -> int:
