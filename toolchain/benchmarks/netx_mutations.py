@@ -92,7 +92,7 @@ def _in_form(path: Path, form: str, folder: Path) -> Path:
             if not isinstance(item, h5py.Dataset):
                 new.require_group(name)
             elif item.shape:
-                how = of_arrays if item.size > 32 else {**of_arrays, "compression": None}  # szip packs no less
+                how = of_arrays if (item.size or 0) > 32 else {**of_arrays, "compression": None}  # szip packs no less
                 how = {**how, "maxshape": (None, *item.shape[1:])} if "maxshape" in how else how
                 new.create_dataset(name, data=item[()], **how)
             else:

@@ -1,20 +1,19 @@
 """`.net` files: lava-dl's HDF5 exchange format, as an IntNet on disk.
 
-`load` and `save` are imported when they are first used: only writing loads h5py, and `warm` loads not even numpy.
+Everything is imported when it is first used: only writing loads h5py, and `warm` loads not even numpy.
 """
 
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from snnkd.netx.hdf5_process import warm
-
 if TYPE_CHECKING:
+    from snnkd.netx.hdf5_process import warm
     from snnkd.netx.read import load
     from snnkd.netx.write import save, to_bytes
 
 __all__ = ["load", "save", "to_bytes", "warm"]
 
-_HOMES = {"load": "read", "save": "write", "to_bytes": "write"}
+_HOMES = {"load": "read", "save": "write", "to_bytes": "write", "warm": "hdf5_process"}
 
 
 def __getattr__(name: str) -> Any:

@@ -1,22 +1,22 @@
 """Reads HDF5 files for `hdf5_process.py`, with h5py: each in a forked process of its own, in little time and memory.
 
-Run as a script; argv[1] is the search path for modules, as JSON. It imports nothing of snnkd: it must start fast. Each
-line of stdin is a request, as JSON: the path of a file, and its limits. The forked process answers on stdout: for each
-item of the file a line of JSON and the bytes of its numbers or its text, at last {}. This process says on stderr when
-it is ready and how the forked one ended. Whoever reads the answer must not trust it: a damaged file may make the HDF5
-library write anything.
+Imports little: it must start fast. Each line of stdin is a request, as JSON: the path of a file, and its limits. The
+forked process answers on stdout: for each item of the file a line of JSON and the bytes of its numbers or its text, at
+last {}. This process says on stderr when it is ready and how the forked one ended. Whoever reads the answer must not
+trust it: a damaged file may make the HDF5 library write anything.
 """
+
+# h5py says nothing of its low-level modules.
+# pyright: reportAttributeAccessIssue=false
 
 from __future__ import annotations
 
 import contextlib
 import gc
-import itertools
 import json
 import mmap
 import os
 import sys
-import zlib
 from collections.abc import Callable, Iterator
 from math import prod
 from typing import Any
@@ -24,12 +24,10 @@ from typing import Any
 if sys.platform != "win32":
     import resource
 
-sys.path[:] = json.loads(sys.argv[1])
-for _name in ("fft", "ma", "polynomial", "random"):  # a third of numpy's start up to version 1; h5py uses none of it
-    sys.modules[f"numpy.{_name}"] = type(sys)(f"numpy.{_name}")
+import numpy as np
+from h5py import h5a, h5d, h5f, h5g, h5l, h5o, h5s, h5t
 
-import numpy as np  # noqa: E402
-from h5py import h5a, h5d, h5f, h5g, h5l, h5o, h5s, h5t  # noqa: E402
+from snnkd.netx.hdf5_chunks import PACKINGS, stored_sizes, unpacked_sizes, up_to
 
 _ATTRIBUTES = "snnkd_"  # of the root: what the names of those begin with that are read
 _READ = ("layer", "simulation")  # members of the root that NetX reads
@@ -38,7 +36,6 @@ _MAX_NAME, _MAX_RANK = 256, 32
 _AT_ONCE = 1 << 20  # bytes that are said together
 _MAX_TEXT = {"array": 256, "attribute": 1 << 20}
 _MAX_ATTRIBUTE = 16  # numbers
-_GZIP, _SHUFFLE, _FLETCHER32, _SZIP, _LZF = 1, 2, 3, 4, 32000  # not nbit and scaleoffset: they do not check sizes
 _CLASSES = {h5t.BITFIELD: "bit field", h5t.OPAQUE: "opaque", h5t.COMPOUND: "compound", h5t.REFERENCE: "reference"}
 _CLASSES |= {h5t.ENUM: "enumeration", h5t.VLEN: "list", h5t.ARRAY: "array", h5t.TIME: "time"}
 
@@ -68,7 +65,7 @@ class Walk:
         with self.telling("/"):
             count = h5a.get_num_attrs(root)
             self.spend(count * self.limits["entry"])
-            h5a.iterate(root, _up_to(count, names))
+            h5a.iterate(root, up_to(count, names))
             if len(names) != count or len(set(names)) != count:
                 raise Refused("damaged: attributes are missing, or there twice")
             self.tell(kind="group")
@@ -116,7 +113,7 @@ class Walk:
         links: list[tuple[bytes, int]] = []
         count = group.get_num_objs()
         self.spend(count * self.limits["entry"])
-        add = _up_to(count, links)
+        add = up_to(count, links)
         group.links.iterate(lambda name, info: add((name, info.type)), info=True)
         names = [name for name, _ in links]
         if len(names) != count or names != sorted(set(names)):
@@ -158,15 +155,15 @@ class Walk:
         The library takes these for whole ones, and hands out whatever lies behind them in memory.
         """
         filters = [how.get_filter(index)[0] for index in range(how.get_nfilters())]
-        if unknown := set(filters) - {_GZIP, _SHUFFLE, _FLETCHER32, _SZIP, _LZF}:
-            raise Refused(f"is packed by the filter {min(unknown)}; only gzip, lzf, szip, shuffle, fletcher32 are read")
+        if unknown := set(filters) - PACKINGS.keys():
+            raise Refused(f"is packed by the filter {min(unknown)}; expected {', '.join(PACKINGS.values())}")
         shape, chunk, size = found.shape, how.get_chunk(), found.get_type().get_size()
         self.check_size(shape, size)
         self.check_size(chunk, size)
         grid = [range(0, extent, part) for extent, part in zip(shape, chunk, strict=True)]
         self.spend(prod(map(len, grid)) * self.limits["chunk"])
         expected, count = prod(chunk) * size, found.get_num_chunks()
-        lengths = _unpacked_sizes(found, grid, filters, expected) if filters else _stored_sizes(found, count)
+        lengths = unpacked_sizes(found, grid, filters, expected) if filters else stored_sizes(found, count)
         if len(lengths) != count or set(lengths) - {expected}:
             raise Refused(f"damaged: chunks of {min(lengths, default=0)} bytes, or missing; expected {expected}")
 
@@ -202,16 +199,6 @@ class Walk:
             self.tell(data.reshape(-1).view(np.uint8).data, kind="numbers", dtype=data.dtype.str, shape=shape)
 
 
-def _up_to(count: int, found: list[Any]) -> Callable[[Any], bool | None]:
-    """What h5py calls with each name: adds it to `found`; anything but None ends a walk, which may have no end."""
-
-    def add(item: Any) -> bool | None:
-        found.append(item)
-        return True if len(found) > count else None
-
-    return add
-
-
 def _named(kind: h5t.TypeID) -> str:
     """'numbers', 'text' or, for what is not read, a word for it."""
     if kind.get_class() == h5t.STRING:
@@ -223,59 +210,6 @@ def _named(kind: h5t.TypeID) -> str:
     except TypeError:  # numpy has no such numbers
         return "<unusual numbers>"
     return "numbers" if dtype.kind in "iuf" and dtype.itemsize in (1, 2, 4, 8) else "<unusual numbers>"
-
-
-def _stored_sizes(found: h5d.DatasetID, count: int) -> list[int]:
-    """Bytes of each chunk."""
-    sizes: list[int] = []
-    if hasattr(found, "chunk_iter"):  # needs HDF5 1.14
-        add = _up_to(count, sizes)
-        found.chunk_iter(lambda chunk: add(chunk.size))
-        return sizes
-    return [found.get_chunk_info(index).size for index in range(count)]
-
-
-def _unpacked_sizes(found: h5d.DatasetID, grid: list[range], filters: list[int], expected: int) -> list[int]:
-    """Bytes that unpacking makes of each chunk."""
-    sizes: list[int] = []
-    for corner in itertools.product(*grid):
-        with contextlib.suppress(OSError, RuntimeError):  # a chunk that was never written holds the fill value
-            mask, raw = found.read_direct_chunk(corner)
-            used = [code for bit, code in enumerate(filters) if not mask >> bit & 1]
-            sizes.append(_unpacked_size(raw, used, expected))
-    return sizes
-
-
-def _unpacked_size(raw: bytes, filters: list[int], expected: int) -> int:
-    """How many bytes the filters, the last one first, make of a chunk; much more than `expected` are not counted."""
-    length = len(raw)
-    for code in reversed(filters):
-        if code == _FLETCHER32:
-            length -= 4
-        elif code != _SHUFFLE:
-            if len(raw) < length:
-                raise Refused("is packed twice")
-            packed, raw = raw[:length], b""
-            if code == _GZIP:
-                raw = zlib.decompressobj().decompress(packed, expected + 8)
-                length = len(raw)
-            else:
-                length = _lzf_size(packed) if code == _LZF else int.from_bytes(packed[:4], "little")
-    return length
-
-
-def _lzf_size(packed: bytes) -> int:
-    """How many bytes the lzf filter makes of these: runs of plain bytes, and references to what came before."""
-    at = size = 0
-    while at < len(packed):
-        code = packed[at]
-        if code < 32:
-            at, size = at + code + 2, size + code + 1
-        elif code < 224:
-            at, size = at + 2, size + (code >> 5) + 2
-        else:
-            at, size = at + 3, size + 9 + (packed[at + 1] if at + 1 < len(packed) else 0)
-    return size
 
 
 def _decoded(name: bytes) -> str:
@@ -293,7 +227,7 @@ def _limit(limits: dict[str, int]) -> None:
         soft = soft if hard == resource.RLIM_INFINITY else min(soft, hard)
         resource.setrlimit(what, (soft, hard))
 
-    with contextlib.suppress(OSError), open("/proc/self/statm") as file:  # noqa: PTH123 (pathlib is slow to import)
+    with contextlib.suppress(OSError), open("/proc/self/statm") as file:  # noqa: PTH123
         limit(resource.RLIMIT_AS, int(file.read().split()[0]) * resource.getpagesize() + (limits["megabytes"] << 20))
     limit(resource.RLIMIT_CPU, limits["seconds"])
     limit(resource.RLIMIT_CORE, 0)
@@ -339,7 +273,7 @@ def _answer_apart(request: dict[str, Any], page: mmap.mmap) -> dict[str, Any]:
 def main() -> None:
     """Answers until stdin ends, or a process failed: what it said may then be cut off anywhere."""
     control = os.dup(2)
-    with open(os.devnull, "wb") as nowhere:  # noqa: PTH123 (pathlib is slow to import)
+    with open(os.devnull, "wb") as nowhere:  # noqa: PTH123
         os.dup2(nowhere.fileno(), 2)  # what a library prints
     page = mmap.mmap(-1, mmap.PAGESIZE)
     gc.freeze()  # a collection would write to all objects, and so copy their memory in every forked process
@@ -350,6 +284,3 @@ def main() -> None:
         _write(control, json.dumps(ended).encode() + b"\n")
         if ended["ended"]:
             sys.exit(1)
-
-
-main()
