@@ -137,7 +137,10 @@ def mutate(seed: int, index: int, sources: list[Path], path: Path) -> str:
     changes = [_pick(random, TREE) for _ in range(1 + int(random.exponential(0.5)))]
     latest = {"libver": "latest"} if random.random() < 0.3 else {}
     for change in changes:
-        with contextlib.suppress(KeyError, AttributeError, OSError), h5py.File(path, "r+", **latest) as file:
+        with (
+            contextlib.suppress(KeyError, AttributeError, OSError, RuntimeError),
+            h5py.File(path, "r+", **latest) as file,
+        ):
             change(random, file)
     return f"tree: {changes[0].__name__[1:]}"
 

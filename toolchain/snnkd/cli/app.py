@@ -7,7 +7,7 @@ import warnings
 
 import typer
 
-from snnkd import __version__
+from snnkd import __version__, netx
 from snnkd.cli import catalogue, deployment, inspection, training
 from snnkd.cli.handoff import handoff
 from snnkd.cli.output import fail, warn
@@ -50,6 +50,8 @@ def main() -> None:
     with warnings.catch_warnings():
         warnings.showwarning = lambda message, *_, **__: warn(str(message))
         try:
+            if any(word.endswith(".net") for word in sys.argv[1:]):
+                netx.warm()  # it starts while the command imports what it needs
             app()
         except SnnkdError as error:
             fail(str(error))

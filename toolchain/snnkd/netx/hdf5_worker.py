@@ -25,7 +25,7 @@ if sys.platform != "win32":
     import resource
 
 import numpy as np
-from h5py import h5a, h5d, h5f, h5g, h5l, h5o, h5s, h5t
+from h5py import h5a, h5d, h5f, h5g, h5l, h5o, h5s, h5t, version
 
 from snnkd.netx.hdf5_chunks import PACKINGS, stored_sizes, unpacked_sizes, up_to
 
@@ -86,7 +86,8 @@ class Walk:
         except Refused as error:
             self.tell(kind="refused", problem=str(error)[:300])
         except Exception as error:  # the library has many kinds of them for a damaged file
-            self.tell(kind="refused", problem=f"damaged: {error}"[:300].replace('"', ""))
+            newer = f", or newer than HDF5 {version.hdf5_version}" if "version number" in str(error) else ""
+            self.tell(kind="refused", problem=f"damaged{newer}: {error}"[:300].replace('"', "").replace("'", ""))
 
     def tell(self, raw: bytes | memoryview = b"", **what: Any) -> None:
         self.answer += json.dumps({"place": self.place, **what}).encode() + b"\n"
