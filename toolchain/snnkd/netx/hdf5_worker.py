@@ -87,7 +87,8 @@ class Walk:
             self.tell(kind="refused", problem=str(error)[:300])
         except Exception as error:  # the library has many kinds of them for a damaged file
             newer = f", or newer than HDF5 {version.hdf5_version}" if "version number" in str(error) else ""
-            self.tell(kind="refused", problem=f"damaged{newer}: {error}"[:300].replace('"', "").replace("'", ""))
+            words = error.args[0] if error.args else "cannot be read"
+            self.tell(kind="refused", problem=f"damaged{newer}: {words}"[:300])
 
     def tell(self, raw: bytes | memoryview = b"", **what: Any) -> None:
         self.answer += json.dumps({"place": self.place, **what}).encode() + b"\n"
@@ -131,6 +132,7 @@ class Walk:
         if "/" not in place and place not in _READ:
             raise Refused("is nothing that NetX reads")
         found = h5o.open(group, name)
+        h5o.get_info(found)  # NetX asks for that, and fails where it is damaged
         if isinstance(found, h5g.GroupID):
             self.group(found, place)
         elif isinstance(found, h5d.DatasetID):
