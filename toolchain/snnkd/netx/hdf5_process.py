@@ -174,7 +174,9 @@ class Reader:
                 left -= len(items[place].raw)
         except (_Ended, BrokenPipeError):
             items.clear()
-        ended = _parsed(self._read("stderr"))
+        if not (report := self._read("stderr")):
+            raise _Failed("the process that reads .net files was ended from outside")
+        ended = _parsed(report)
         self.used = {name: _checked(ended.get(name), float) for name in self.used}
         if ended.get("ended") != 0 or not items:
             raise _Failed(_reason(_checked(ended.get("ended"), int), _checked(ended.get("place"), str)))
