@@ -16,7 +16,7 @@ import h5py
 import numpy as np
 import pytest
 
-from snnkd import api, architecture, cli, engines, netx, recipe, reference
+from snnkd import api, architecture, cli, engines, lock, netx, recipe, reference
 from snnkd.engines import lava
 from snnkd.network import Dense, IntNet, Neuron
 
@@ -48,9 +48,9 @@ def call(*arguments: object) -> tuple[int, str, str]:
 
 
 def data(*arguments: object, status: int = 0) -> dict:
-    """What a command prints with --json: one object on stdout, nothing on stderr, and only documented keys."""
+    """What a command prints with --json: one object on stdout, only notes on stderr, and only documented keys."""
     code, output, errors = call(*arguments, "--json")
-    assert (code, errors) == (status, ""), errors
+    assert code == status and all(line.startswith("note: ") for line in errors.splitlines()), errors
     printed = json.loads(output)
     assert output.count("\n") == 1
     missing = printed.keys() - documented(str(arguments[0]))
@@ -113,7 +113,7 @@ def test_train_prints_a_table_and_fills_a_run_folder(trained: tuple[Path, str]) 
         assert row[1] == f"dense-8x8-{stage}" and re.fullmatch(r"[\d,]+", row[2]) and row[4].endswith("%")
     assert "all 360 test images" in printed and "student: runs/digits-001/student.net" in printed
     files = {path.name for path in (folder / "runs/digits-001").iterdir()}
-    expected = {"recipe.toml", "provenance.json", "metrics.csv", "student.net", "summary.json"}
+    expected = {"SHA256SUMS", "recipe.toml", "provenance.json", "metrics.csv", "student.net", "summary.json"}
     assert files == expected | {"checkpoints", "tensorboard"}
 
 
@@ -135,7 +135,9 @@ def test_export_after_a_failed_one_and_again_in_one_process(folder: Path, same_n
     assert compared["cells"] == 4 * STEPS * (HIDDEN + 10) + compared["states"]
     assert set(printed["against"]) == {"lava", "slayer"}
     assert all(one["equal"] and one["compared"]["cells"] for one in printed["against"].values())
-    assert json.loads(Path("runs/digits-001/verification.json").read_text()) == printed
+    assert printed["stored"] is None
+    kept = json.loads(Path("runs/digits-001/verification.json").read_text())
+    assert kept["compared"]["samples"] == 16, "a quick look does not replace the results of the defaults"
     same_net(netx.load(printed["file"]), first)
 
 
@@ -180,6 +182,53 @@ def test_profile_json(folder: Path, net: Path, events: Path) -> None:
     given = data("profile", net, "--input", events)
     assert (given["samples"], given["data"]) == (3, str(events))
     assert data("profile", net, "digits-001", "--samples", 2)["profiles"][0] == data("profile", net, "--samples", 2)
+
+
+def test_a_quick_look_changes_no_stored_result(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shutil.copytree("runs", tmp_path / "runs")
+    monkeypatch.chdir(tmp_path)
+    kept = {"profile": Path("runs/digits-001/profile.json"), "export": Path("runs/digits-001/verification.json")}
+    for command, path in kept.items():
+        printed = data(command, *(["--energy"] if command == "profile" else []))
+        assert printed["stored"] == str(path) and json.loads(path.read_text()) == printed
+    before = {path: path.read_bytes() for path in kept.values()}
+    looks = ["profile --samples 5", "profile --target loihi2", "export --samples 1", "export --out own.net"]
+    for look in looks:
+        assert data(*look.split())["stored"] is None
+        assert "not stored" in call(*look.split())[1]
+    assert {path: path.read_bytes() for path in kept.values()} == before
+    for name in ("student.net", "recipe.toml", "checkpoints/student.safetensors"):
+        code, _, errors = call("export", "--out", f"runs/digits-001/{name}")
+        assert code == 2 and "--out" in errors
+
+
+def test_what_a_run_reads_back_is_checked(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("recipe.toml", "provenance.json", "student.net", "checkpoints/student.safetensors"):
+        shutil.rmtree("runs", ignore_errors=True)
+        shutil.copytree(folder / "runs", "runs")
+        path = Path("runs/digits-001") / name
+        changed = bytearray(path.read_bytes())
+        changed[-20] ^= 1
+        path.write_bytes(changed)
+        code, output, errors = call("export")
+        assert (code, output) == (2, "") and f"{path}: damaged" in errors and errors.count("\n") == 1
+    damaged = Path("runs/digits-001/checkpoints/student.safetensors").read_bytes()
+    code, _, errors = call("train", *SHORT, "--reuse")
+    assert code == 0 and "--reuse passes over it: runs/digits-001/checkpoints/student.safetensors" in errors
+    assert Path("runs/digits-001/checkpoints/student.safetensors").read_bytes() == damaged
+    code, _, errors = call("train", *SHORT, "--resume")
+    assert code == 0 and "goes on with runs/digits-002: teacher 2 of 2 epochs" in errors
+    same = [path.read_bytes() for path in (folder / "runs/digits-001/student.net", Path("runs/digits-002/student.net"))]
+    assert netx.load(folder / "runs/digits-001/student.net").parameters and len(same[0]) == len(same[1])
+
+
+def test_a_second_process_is_refused_in_a_run_folder(folder: Path) -> None:
+    with lock.held(folder / "runs/digits-001", "train"):
+        code, output, errors = call("profile")
+        assert (code, output) == (2, "") and f"in use by process {os.getpid()}" in errors
+        assert call("profile", "--samples", 5)[0] == 0, "which writes nothing there"
+    assert call("profile")[0] == 0
 
 
 def test_simulate_writes_the_documented_arrays(folder: Path, net: Path, events: Path, tmp_path: Path) -> None:
@@ -254,7 +303,10 @@ def test_export_of_a_changed_file(folder: Path, tmp_path: Path, monkeypatch: pyt
     first = student.layers[0]
     assert isinstance(first, Dense)
     netx.save(replace(student, layers=(replace(first, weight=-first.weight), student.layers[1])), _student())
-    code, output, errors = call("export", "--samples", "2")
+    code, output, errors = call("export")
+    assert (code, output) == (2, "") and "student.net: damaged, or changed since it was written" in errors
+    Path("runs/digits-001/SHA256SUMS").unlink()
+    code, output, errors = call("export")
     assert (code, errors) == (1, "")
     assert re.search(r"first with slayer: s of layer0, sample \d, step \d, neuron \[\d+\]: expected", output)
     assert "first with lava" not in output
@@ -397,7 +449,7 @@ def test_warnings_are_one_line(tmp_path: Path) -> None:
         file["layer/1/weight"][...] = [[300, -2]]
     code, output, errors = call("inspect", tmp_path / "x.net")
     assert code == 0 and "-2 to 254" in output
-    assert re.fullmatch(r"warning: \S+x\.net: layer/1: weights beyond \[-256, 254\] are clipped.*\n", errors)
+    assert re.fullmatch(r"warning: \S+x\.net: layer/1: weight: 1 of 2 beyond \[-256, 254\] are clipped.*\n", errors)
 
 
 def test_ctrl_c(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,7 @@
-"""The sums behind a first difference and its causes: engines that are wrong on purpose, in one point each."""
+"""The sums behind a first difference and its causes: engines that are wrong on purpose, in one point each.
+
+`test_reference.py` holds the definition itself; here a neuron that was cut out must do what it does in its layer.
+"""
 
 import json
 from dataclasses import asdict, replace
@@ -8,9 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from snnkd import fixedpoint, reference, replay
+from snnkd import fixedpoint, replay
 from snnkd.network import Conv, Dense, Input, IntNet, Neuron
-from snnkd.reference import DEFINITION, run, simulate
+from snnkd.reference import Rules, run, simulate
 from snnkd.trace import SpikeTrace
 from snnkd.verification import compare
 
@@ -21,9 +24,9 @@ def neuron(current=1024, voltage=128, threshold=1 << 17, bias=None):
     return Neuron(*(None if x is None else np.array(x, np.int32) for x in (current, voltage, threshold, bias)))
 
 
-def wrong(net, events, limits=DEFINITION):
-    """A trace by other limits than the definition's."""
-    return replace(run(net, events, [limits] * len(net.layers), states=True), engine="wrong")
+def wrong(net, events, **rules):
+    """A trace by other rules than the definition's."""
+    return replace(run(net, events, [Rules(**rules)] * len(net.layers), states=True), engine="wrong")
 
 
 def causes(net, expected, actual):
@@ -47,9 +50,39 @@ def test_a_replayed_neuron_is_the_definitions(build, seed, graded):
     for k, seen in enumerate(trace.layers):
         for sample in range(2):
             place = tuple(int(random.integers(0, size)) for size in net.layers[k].shape)
-            steps = replay.of_neuron(net, trace, k, sample, place)[0].run()
+            steps = replay.cut_out(net, trace, k, sample, place).steps()
             for array, key in ((seen.spikes, "s"), (seen.u, "u"), (seen.v, "v")):
                 assert array[(sample, slice(None), *place)].tolist() == [getattr(step, key) for step in steps]
+
+
+def test_neurons_run_side_by_side_as_they_run_alone(build):
+    """With other parameters each, as the causes try them; a bias comes in early for all of them."""
+    random = np.random.default_rng(5)
+    conv = build.conv(random, (2, 4, 5), 4, groups=2, padding=(1, 0), bias=True, thresholds=(20, 60))
+    dense = build.dense(random, conv.shape, 3, delays=3, bias=True, thresholds=(20, 60))
+    net = IntNet((2, 4, 5), (conv, dense))
+    trace = simulate(net, build.events(random, net, 1, 9))
+    for number, place in ((0, (3, 0, 2)), (1, (2,))):
+        cut = replay.cut_out(net, trace, number, 0, place)
+        neurons = [
+            replace(cut, threshold=threshold, weight=cut.weight * factor) for threshold, factor in ((9, 1), (70, 2))
+        ]
+        for early in (0, 2):
+            together = replay.again(neurons, early=early)
+            assert together.s.shape == (9, 2) and together.s.any()
+            for k, neuron in enumerate(neurons):
+                for values, alone in zip(together, replay.again([neuron], early=early), strict=True):
+                    np.testing.assert_array_equal(values[:, k], alone[:, 0])
+
+
+def test_a_neuron_that_sees_only_padding_has_no_synapse(build):
+    layer = build.conv(np.random.default_rng(0), (1, 3, 3), 2, (2, 2), padding=(3, 3))
+    net = IntNet((1, 3, 3), (layer,))
+    expected = simulate(net, np.ones((1, 4, 1, 3, 3), np.uint8), states=True)
+    u = expected.layers[0].u.copy()
+    u[0, 2, 1, 0, 0] += 64
+    found = compare(net, expected, replace(expected, layers=(replace(expected.layers[0], u=u),)))
+    assert (found.sums.synapses, found.sums.events, found.sums.expected.u) == (0, 0, 0) and not found.causes
 
 
 def test_the_sums_are_all_there():
@@ -136,9 +169,7 @@ def graded(build):
 )
 def test_limits(graded, limit, function, name, words):
     net, events = graded
-    found = causes(
-        net, simulate(net, events, states=True), wrong(net, events, replace(DEFINITION, **{limit: function}))
-    )
+    found = causes(net, simulate(net, events, states=True), wrong(net, events, **{limit: function}))
     assert list(found) == [name]
     assert words in found[name] and found[name].startswith("wrong has what follows if")
 
@@ -148,8 +179,8 @@ def test_no_limits_at_all(build):
     weight = np.array([[250, 240], [-250, -240]], np.int32)
     net = IntNet((2,), (Dense(weight, neuron(10, 0)),), message_bits=12)
     events = build.events(random, net, 2, 30, activity=0.9)
-    free = replace(DEFINITION, current=unlimited, voltage=unlimited)
-    found = causes(net, simulate(net, events, states=True), wrong(net, events, free))
+    free = wrong(net, events, current=unlimited, voltage=unlimited)
+    found = causes(net, simulate(net, events, states=True), free)
     assert list(found) == ["limits"] and "lava-dl's own neuron" in found["limits"]
 
 
@@ -159,16 +190,12 @@ def test_a_32_bit_wrap():
     found = causes(
         net,
         simulate(net, events, states=True),
-        wrong(
-            net,
-            events,
-            replace(DEFINITION, activation=unlimited, current=lambda u: (fixedpoint.wrap_current(u)[0], 0)),
-        ),
+        wrong(net, events, activation=unlimited, current=lambda u: (fixedpoint.wrap_current(u)[0], 0)),
     )
     assert "32 bits" in found["overflow"]
 
 
-def test_threshold_rounding(build, monkeypatch):
+def test_a_threshold_that_fires_where_v_equals_it():
     net = IntNet((1,), (Dense(np.array([[2]], np.int32), neuron(4096, 0, 4)),))
     events = np.ones((1, 8, 1), np.uint8)
     expected = simulate(net, events, states=True)
@@ -177,12 +204,11 @@ def test_threshold_rounding(build, monkeypatch):
     assert list(found) == ["threshold"] and "where both are 256" in found["threshold"]
 
 
-def test_decays_that_round_down(monkeypatch, build):
+def test_decays_that_round_down(build):
     net = IntNet((2,), (Dense(np.array([[2, -6]], np.int32), neuron(1000, 100)),))
     events = build.events(np.random.default_rng(0), net, 1, 9)
-    expected = simulate(net, events, states=True)
-    monkeypatch.setattr(reference, "decay", lambda state, fraction: state * (4096 - fraction) >> 12)
-    assert list(causes(net, expected, simulate(net, events, states=True))) == ["rounding"]
+    down = wrong(net, events, decay=lambda state, fraction: state * (4096 - fraction) >> 12)
+    assert list(causes(net, simulate(net, events, states=True), down)) == ["rounding"]
 
 
 def test_delays(build):
@@ -268,14 +294,14 @@ def test_nothing_is_named_without_evidence(build):
 def test_an_expected_trace_that_is_wrong(graded):
     net, events = graded
     actual = replace(simulate(net, events, states=True), engine="right")
-    found = causes(net, wrong(net, events, replace(DEFINITION, voltage=unlimited)), actual)
+    found = causes(net, wrong(net, events, voltage=unlimited), actual)
     assert list(found) == ["expected", "saturation"]
     assert found["expected"] == "the definition has what right has: it is wrong that differs"
 
 
 def test_the_sums_are_plain_data(graded):
     net, events = graded
-    found = compare(net, simulate(net, events, states=True), wrong(net, events, replace(DEFINITION, voltage=unlimited)))
+    found = compare(net, simulate(net, events, states=True), wrong(net, events, voltage=unlimited))
     printed = found.to_json()
     assert json.loads(json.dumps(printed))["causes"] == [asdict(cause) for cause in found.causes]
     assert printed["sums"]["weight_exp"] is None

@@ -16,7 +16,7 @@ import pytest
 
 from snnkd import files
 from snnkd.errors import FormatError, SnnkdError
-from snnkd.files import atomic, data_root, find, names, read_toml, write_json, write_text
+from snnkd.files import atomic, data_root, find, names, read_toml, to_json, write_text
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="uses what only Linux has")
 
@@ -40,7 +40,7 @@ def test_a_new_file_appears_with_its_folders(tmp_path: Path) -> None:
 
 def test_json_is_indented_and_keeps_its_order(tmp_path: Path) -> None:
     path = tmp_path / "x.json"
-    write_json(path, {"z": [1, 2.5], "a": None})
+    write_text(path, to_json({"z": [1, 2.5], "a": None}))
     assert json.loads(path.read_text()) == {"z": [1, 2.5], "a": None}
     assert path.read_text().startswith('{\n  "z"') and path.read_text().endswith("}\n")
 
@@ -70,9 +70,9 @@ def test_whatever_happens_inside_keeps_the_earlier_file(tmp_path: Path, error: B
 
 def test_data_that_is_no_json_leaves_the_earlier_file(tmp_path: Path) -> None:
     path = tmp_path / "x.json"
-    write_json(path, [1])
+    write_text(path, to_json([1]))
     with pytest.raises(TypeError):
-        write_json(path, {"a": object()})
+        write_text(path, to_json({"a": object()}))
     assert json.loads(path.read_text()) == [1] and alone(path)
 
 
@@ -253,7 +253,7 @@ def test_places_that_cannot_hold_a_file_are_named(tmp_path: Path) -> None:
 def test_readers_never_see_half_a_file(tmp_path: Path) -> None:
     """Another process reads while this one writes."""
     path = tmp_path / "x.json"
-    write_json(path, list(range(2000)))
+    write_text(path, to_json(list(range(2000))))
     code = """
         import json, sys, time
         print("ready", flush=True)
@@ -266,7 +266,7 @@ def test_readers_never_see_half_a_file(tmp_path: Path) -> None:
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None and process.stdout.readline() == "ready\n"
         while process.poll() is None:
-            write_json(path, list(range(2000)))
+            write_text(path, to_json(list(range(2000))))
             time.sleep(0.001)
         assert process.returncode == 0 and int(process.stdout.read()) > 0
 

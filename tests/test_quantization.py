@@ -14,7 +14,7 @@ from snnkd.errors import QuantizationError
 from snnkd.network import IntNet
 from snnkd.recipe_tables import Neuron, Quantization
 from snnkd.training import slayer
-from snnkd.training.blocks import Network
+from snnkd.training.network import Network
 from snnkd.training.quantization import to_intnet
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*weight_norm.*deprecated:FutureWarning")  # lava-dl's use of it

@@ -32,7 +32,7 @@ def dense_net(build, random):
         build.dense(random, (16,), 14, **SLOW_DECAYS),
         build.dense(random, (14,), 12, delays=3, **SLOW_DECAYS),
     ]
-    weight, exponent, _ = convert(random.integers(-16, 1, (6, 12)))
+    weight, exponent, *_ = convert(random.integers(-16, 1, (6, 12)))
     assert exponent == -1
     layers.append(Dense(weight.astype(np.int32), build.neuron(random, **SLOW_DECAYS), exponent))
     return IntNet((16,), tuple(layers))

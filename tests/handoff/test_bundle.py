@@ -10,7 +10,7 @@ import zipfile
 import numpy as np
 import pytest
 
-from snnkd import __version__, c99, early_exit, evaluation, handoff, netx
+from snnkd import __version__, c99, checksums, early_exit, evaluation, handoff, netx
 from snnkd.errors import FormatError, LimitError
 from snnkd.handoff import archive, manifest
 
@@ -38,7 +38,7 @@ def outcomes(bundle):
 def test_made_twice_it_is_the_same_file(digits_net, evidence, bundle, tmp_path):
     result = handoff.make(digits_net[0], "cortex-m4", evidence, tmp_path / bundle.name, "digits")
     assert (tmp_path / bundle.name).read_bytes() == bundle.read_bytes()
-    assert result["sha256"] == archive.hashlib.sha256(bundle.read_bytes()).hexdigest()
+    assert result["sha256"] == checksums.of(bundle.read_bytes())
 
 
 def test_the_manifest_says_what_was_measured(digits_net, evidence, bundle):

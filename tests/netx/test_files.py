@@ -37,7 +37,7 @@ def put(group, name, value):
 
 def test_clipping_is_said(path, edited):
     edited(path, lambda f: f["layer/3/weight"].write_direct(np.resize(np.array([-300, 400, 2], np.int32), (3, 18))))
-    with pytest.warns(UserWarning, match=r"layer/3: weights beyond \[-256, 254\] are clipped"):
+    with pytest.warns(UserWarning, match=r"layer/3: weight: 36 of 54 beyond \[-256, 254\] are clipped"):
         net = netx.load(path)
     assert (net.layers[1].weight.min(), net.layers[1].weight.max()) == (-256, 254)
 

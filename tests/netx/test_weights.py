@@ -74,7 +74,7 @@ def matrices(draw):
 @given(weight=matrices())
 def test_conversion_is_lavas(lavas_own, weight):
     try:
-        found, exponent, _ = convert(weight)
+        found, exponent, *_ = convert(weight)
     except FormatError:
         if weight.any():
             assert not lavas_own(weight)[0].any()
@@ -89,27 +89,27 @@ def test_conversion_is_lavas(lavas_own, weight):
 @given(weight=matrices())
 def test_what_was_loaded_can_be_saved(weight):
     try:
-        found, exponent, _ = convert(weight)
+        found, exponent, *_ = convert(weight)
     except FormatError:
         return
     source = source_of(found.astype(np.int32), exponent)
     if source is None:  # a single synapse that stands for a value which Lava cannot tell from its double
         assert weight.size == 1
         return
-    again, exponent_again, _ = convert(source)
+    again, exponent_again, *_ = convert(source)
     np.testing.assert_array_equal(again, found)
     assert exponent_again == exponent
 
 
 def test_trained_weights_stay_as_they_are():
     weight = np.arange(-256, 256, 2).reshape(16, 16)
-    found, exponent, clipped = convert(weight)
+    found, exponent, clipped, _ = convert(weight)
     assert (exponent, clipped) == (0, False)
     np.testing.assert_array_equal(found, weight)
 
 
 def test_an_exponent_where_lava_needs_one():
-    found, exponent, _ = convert(np.array([[-2, -1, 0]]))
+    found, exponent, *_ = convert(np.array([[-2, -1, 0]]))
     assert (found.tolist(), exponent) == ([[-3, -2, 0]], -1)
     assert source_of(found, exponent).tolist() == [[-2, -1, 0]]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from snnkd.training.step import torch_threads
+from snnkd.training.tuning import torch_threads
 
 
 @pytest.fixture(scope="module")

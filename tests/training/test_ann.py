@@ -20,9 +20,10 @@ from snnkd.datasets import Split
 from snnkd.encoding import Encoding
 from snnkd.errors import MismatchError, SnnkdError
 from snnkd.recipe_tables import Label, Optimizer, Stage
-from snnkd.training.ann import Ann, AnnTeacher, AnnTraining, images
 from snnkd.training.feed import Feed
-from snnkd.training.step import torch_threads
+from snnkd.training.loop.ann import AnnTraining
+from snnkd.training.teachers.ann import Ann, AnnTeacher, images
+from snnkd.training.tuning import torch_threads
 
 CLASSES, SEED, CPU = 3, 5, torch.device("cpu")
 CONV = Architecture(

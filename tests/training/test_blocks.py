@@ -10,8 +10,8 @@ from snnkd.errors import QuantizationError
 from snnkd.fixedpoint import THRESHOLD_LIMIT
 from snnkd.recipe_tables import Neuron, Quantization
 from snnkd.training import slayer
-from snnkd.training.blocks import Network
 from snnkd.training.dynamics import S_SCALE, W_SCALE
+from snnkd.training.network import Network
 from snnkd.training.quantization import to_intnet
 
 STEPS, SAMPLES = 6, 3

@@ -11,8 +11,8 @@ from snnkd import evaluation, netx, recipe
 from snnkd.datasets import DataSet, Split
 from snnkd.errors import LimitError, MismatchError
 from snnkd.network import IntNet
-from snnkd.training.blocks import Network
 from snnkd.training.chain import Chain, pick_device
+from snnkd.training.network import Network
 from snnkd.training.quantization import to_intnet
 
 CLASSES = 3

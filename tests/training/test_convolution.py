@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 
 from snnkd.training import slayer
-from snnkd.training.convolution import Conv
+from snnkd.training.kernels.convolution import Conv
 from snnkd.training.products import sums, weight_of
 
 CASES = [

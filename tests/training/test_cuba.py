@@ -11,8 +11,8 @@ from snnkd.fixedpoint import STATE_LIMIT, THRESHOLD_LIMIT
 from snnkd.network import Dense, IntNet
 from snnkd.network import Neuron as IntNeuron
 from snnkd.training import slayer
-from snnkd.training.cuba import Neuron
 from snnkd.training.dynamics import S_SCALE, W_SCALE
+from snnkd.training.neuron import Neuron
 
 MAX_CURRENT = (1 << 24) - 2  # even weights keep synaptic sums even; below 2^24 every integer is exact in float32
 

@@ -13,9 +13,9 @@ from snnkd.datasets import Split
 from snnkd.encoding import Encoding
 from snnkd.network import IntNet
 from snnkd.readout import Readout
-from snnkd.training.blocks import Network
 from snnkd.training.feed import Feed
 from snnkd.training.measuring import measure, measure_training, warnings
+from snnkd.training.network import Network
 from snnkd.training.quantization import to_intnet
 
 IMAGES = evaluation.BLOCK + 20  # a second, smaller block

@@ -16,17 +16,17 @@ from snnkd.encoding import Encoding
 from snnkd.fixedpoint import THRESHOLD_LIMIT
 from snnkd.network import IntNet
 from snnkd.readout import Readout
-from snnkd.training import step
-from snnkd.training.blocks import Network
 from snnkd.training.chain import Chain
-from snnkd.training.cuba import Neuron
 from snnkd.training.dynamics import S_SCALE
 from snnkd.training.feed import Feed
+from snnkd.training.loop import step
 from snnkd.training.losses import cross_entropy
 from snnkd.training.measuring import measure, measure_training, warnings
+from snnkd.training.network import Network
+from snnkd.training.neuron import Neuron
 from snnkd.training.quantization import to_intnet
 from snnkd.training.start import start_from
-from snnkd.training.teachers import Teacher
+from snnkd.training.teachers.spiking import Teacher
 
 MEMBRANE = Readout("membrane")
 IMAGES, CLASSES = 60, 4

@@ -9,12 +9,12 @@ from snnkd.datasets import Split
 from snnkd.encoding import Encoding
 from snnkd.readout import Readout
 from snnkd.recipe_tables import Data, Neuron, Optimizer, Stage
-from snnkd.training.blocks import Network
 from snnkd.training.chain import repeatable
 from snnkd.training.feed import Feed
+from snnkd.training.loop.trainer import Training
 from snnkd.training.measuring import measure, measure_training
+from snnkd.training.network import Network
 from snnkd.training.quantization import to_intnet
-from snnkd.training.trainer import Training
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from snnkd.recipe_tables import Optimizer as Settings
-from snnkd.training.optimizer import Optimizer, learning_rate
+from snnkd.training.loop.optimizer import Optimizer, learning_rate
 
 
 @pytest.mark.parametrize("kind", ["adam", "sgd"])

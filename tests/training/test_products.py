@@ -4,7 +4,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from snnkd.training import slayer, sparse
+from snnkd.training import slayer
+from snnkd.training.kernels import sparse
 from snnkd.training.products import sums, weight_of
 
 ROUNDING = 4 * torch.finfo(torch.float32).eps  # of a sum in any order, as a share of the magnitudes of its terms

@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from snnkd.recipe_tables import Prune
-from snnkd.training.cuba import center
-from snnkd.training.pruning import Pruning, masks, scores, share
+from snnkd.training.loop.pruning import Pruning, masks, scores, share
+from snnkd.training.weights import center
 
 
 def test_the_smallest_of_all_weights_go():

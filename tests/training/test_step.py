@@ -5,9 +5,9 @@ import torch
 
 from snnkd.architecture import Architecture, Conv, Dense
 from snnkd.recipe_tables import Neuron
-from snnkd.training import step
-from snnkd.training.blocks import Network
+from snnkd.training.loop import step
 from snnkd.training.losses import SatSettings, cross_entropy, full_l2
+from snnkd.training.network import Network
 
 
 @pytest.fixture

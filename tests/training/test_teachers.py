@@ -8,11 +8,11 @@ from snnkd import evaluation, recipe_tables
 from snnkd.architecture import Architecture, Dense
 from snnkd.datasets import Split
 from snnkd.encoding import Encoding
-from snnkd.training.blocks import Network
 from snnkd.training.feed import Feed
+from snnkd.training.network import Network
 from snnkd.training.quantization import to_intnet
 from snnkd.training.store import SpikeStore
-from snnkd.training.teachers import Teacher
+from snnkd.training.teachers.spiking import Teacher
 
 IMAGES, STEPS, CLASSES, VARIANTS = 23, 5, 3, 3  # 15 bits per image: no whole number of bytes
 

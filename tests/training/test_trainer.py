@@ -19,12 +19,12 @@ from snnkd.errors import FormatError, MismatchError, QuantizationError, SnnkdErr
 from snnkd.readout import Readout
 from snnkd.recipe_tables import Distil, Label, Neuron, Optimizer, Prune, Quantization, Rate, Stage
 from snnkd.training import checkpoint
-from snnkd.training.blocks import Network
 from snnkd.training.feed import Feed
+from snnkd.training.loop.trainer import Training
 from snnkd.training.measuring import measure_training
 from snnkd.training.memory import flat
+from snnkd.training.network import Network
 from snnkd.training.quantization import to_intnet
-from snnkd.training.trainer import Training
 
 CLASSES, SEED = 3, 5
 

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as snnkd.training sets it; read when torch is loaded
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as in a training (`tuning`); read when torch is loaded
 
 import numpy as np
 import torch
@@ -32,11 +32,11 @@ from snnkd.architecture import Architecture, Dense
 from snnkd.network import IntNet
 from snnkd.readout import Readout
 from snnkd.recipe_tables import Distil, Label, Neuron, Optimizer, Stage
-from snnkd.training.blocks import Network
 from snnkd.training.feed import Feed
+from snnkd.training.loop.trainer import Training
+from snnkd.training.network import Network
 from snnkd.training.quantization import to_intnet
-from snnkd.training.teachers import Teacher
-from snnkd.training.trainer import Training
+from snnkd.training.teachers.spiking import Teacher
 
 _NETWORK = Architecture(name="order", input=SHAPE, layers=(Dense(neurons=32), Dense(neurons=CLASSES)))
 _NEURON = Neuron(voltage_decay=0.5, tau_grad=0.005, scale_grad=5.0)

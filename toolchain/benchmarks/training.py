@@ -22,7 +22,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import importlib
 import importlib.metadata
 import json
 import os
@@ -34,10 +33,11 @@ import time
 from itertools import product
 from pathlib import Path
 
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as snnkd.training sets it; read when torch is loaded
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as in a training (`tuning`); read when torch is loaded
 
 import torch
 
+from snnkd.training import tuning
 from training_systems import NETWORKS, Step, Work, make, work_of
 
 STEPS, BATCHES = (16, 32), (64, 256)
@@ -62,7 +62,11 @@ def main() -> None:
         name, network, steps, batch = options.peak
         print(_own_peak(name, work_of(network, int(steps), int(batch))))
         return
-    importlib.import_module("snnkd.training")  # it sets malloc for the whole process: then all have it from the start
+    with tuning.kept_memory():  # as in a training; for all systems alike
+        _compare(options)
+
+
+def _compare(options: argparse.Namespace) -> None:
     tables = []
     for name in (name for name in NETWORKS if name.startswith(tuple(options.networks))):
         for steps, batch in product(options.steps, options.batch):
@@ -148,8 +152,9 @@ def _own_peak(system: str, work: Work) -> float:
     assert step is not None, "measured before, so it is installed"
     if system == "floor":
         Path("/proc/self/clear_refs").write_text("5")  # what choosing took is not its own
-    step()
-    step()
+    with tuning.kept_memory() if system == "snnkd" else contextlib.nullcontext():
+        step()
+        step()
     status = Path("/proc/self/status").read_text()
     return int(status.split("VmHWM:")[1].split()[0]) / 1024
 

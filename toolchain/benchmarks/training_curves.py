@@ -29,7 +29,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as snnkd.training sets it; read when torch is loaded
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as in a training (`tuning`); read when torch is loaded
 
 import numpy as np
 import torch
@@ -38,11 +38,11 @@ from snnkd import datasets, recipe
 from snnkd.datasets import DataSet
 from snnkd.recipe import Recipe
 from snnkd.training import slayer
-from snnkd.training.blocks import Network
 from snnkd.training.chain import Chain
 from snnkd.training.feed import Feed
+from snnkd.training.loop.optimizer import learning_rate
 from snnkd.training.losses import cross_entropy
-from snnkd.training.optimizer import learning_rate
+from snnkd.training.network import Network
 
 GOAL = 1.15  # seconds of an epoch with a teacher over those of one without
 _EXACT = 64  # from this threshold on lava-dl's neuron fires where v equals it

@@ -16,11 +16,12 @@ import time
 from collections import Counter
 from itertools import product
 
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as snnkd.training sets it; read when torch is loaded
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as in a training (`tuning`); read when torch is loaded
 
 import torch
 from torch.profiler import ProfilerActivity, profile
 
+from snnkd.training import tuning
 from training_systems import NETWORKS, Step, make, work_of
 
 _WARM, _STEPS = 20, 100
@@ -58,6 +59,7 @@ def main() -> None:
         print(json.dumps({"rows": rows}))
 
 
+@tuning.kept_memory()
 def _milliseconds(step: Step) -> dict[str, float]:
     """By part, and `rest`; scaled to what a step takes without the profiler."""
     for _ in range(_WARM):

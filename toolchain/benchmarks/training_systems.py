@@ -93,9 +93,9 @@ def _training_step(weights: Any, counts: Callable[[], torch.Tensor], work: Work)
 
 def _snnkd(work: Work) -> Step:
     from snnkd import architecture, recipe_tables
-    from snnkd.training.blocks import Network
-    from snnkd.training.optimizer import Optimizer
-    from snnkd.training.step import backward
+    from snnkd.training.loop.optimizer import Optimizer
+    from snnkd.training.loop.step import backward
+    from snnkd.training.network import Network
 
     layers = []
     for layer in work.layers:
@@ -274,7 +274,7 @@ def _dense_ways(weight: torch.Tensor, x: torch.Tensor, grad: torch.Tensor) -> li
 
 def _conv_ways(layer: Layer, x: torch.Tensor, grad: torch.Tensor, steps: int) -> list[list[Step]]:
     """As `_dense_ways`, each with all time steps at once and with one at a time, which takes less memory."""
-    from snnkd.training.convolution import input_gradient
+    from snnkd.training.kernels.convolution import input_gradient
 
     weight, stride, kernel = layer.weight, [layer.stride] * 2, layer.weight.shape[-1]
     rows = weight.permute(0, 2, 3, 1).flatten(1)  # (O, k k C)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from snnkd.netx import load, save
     from snnkd.trace import SpikeTrace
     from snnkd.training import losses
-    from snnkd.training.cuba import Neuron
+    from snnkd.training.neuron import Neuron
     from snnkd.training.quantization import to_intnet
 
 __version__ = "0.1.0"
@@ -39,7 +39,7 @@ __all__ = [
 
 _HOMES = {
     "IntNet": "network",
-    "Neuron": "training.cuba",
+    "Neuron": "training.neuron",
     "SpikeTrace": "trace",
     "export": "api",
     "load": "netx",

@@ -36,9 +36,10 @@ def run(recipe: str | Path | Recipe = "digits", **options: Any) -> dict[str, dic
 
 
 def export(
-    run: str | Path | None = None, target: str = "loihi2-sim", out: str | Path | None = None, **options: Any
+    run: str | Path | None = None, target: str | None = None, out: str | Path | None = None, **options: Any
 ) -> dict[str, Any]:
-    """Writes a run's student (the newest finished run unless given) for `target`, runs it there and compares spikes.
+    """Writes a run's student (the newest finished run unless given) for `target`, the recipe's unless given, runs it
+    there and compares spikes.
 
     options: folder of the runs, and fields of `pipeline.Context`: samples, data_root. Returns what `snnkd export
     --json` prints; `differences` is 0 where every spike is the same.
@@ -59,6 +60,9 @@ def _walk(
     device: str = "auto",
     **options: Any,
 ) -> dict[str, dict[str, Any]]:
+    from snnkd.training import tuning
+
+    tuning.load_torch()
     from snnkd.training.chain import pick_device
 
     pick_device(device)  # this and a missing lava-dl are refused before there is a run folder

@@ -1,4 +1,7 @@
-"""Typed errors. Each message says where, what was expected, and what to do; the CLI prints it and exits 2."""
+"""Typed errors and warnings. Each message says where, what was expected, and what to do.
+
+The CLI prints an error and exits 2; it prints warnings and notes on stderr and goes on.
+"""
 
 
 class SnnkdError(Exception):
@@ -27,3 +30,11 @@ class LimitError(SnnkdError):
 
 class MismatchError(SnnkdError):
     """Things that must agree do not, e.g. a checkpoint and the recipe that it should belong to."""
+
+
+class SnnkdWarning(UserWarning):
+    """Something that was changed in the user's input, or that makes a result say less than it seems to."""
+
+
+class Note(SnnkdWarning):
+    """Something that the user wants to know and need not act on, e.g. where a training is taken up again."""

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from snnkd import early_exit, energy, engines, targets, trace, verification
+from snnkd import cautions, early_exit, energy, engines, targets, trace, verification
 from snnkd.early_exit import Course
 from snnkd.errors import LimitError
 from snnkd.network import IntNet
@@ -17,6 +17,8 @@ from snnkd.verification import Verification
 
 BLOCK = 256  # samples at a time, so that memory stays bounded for a test set of any size
 DEFINITION = "reference"  # the engine that others are compared with
+ACTIVITIES = (0.1, 0.2, 0.3, 0.5, 0.75, 1.0, 0.05, 0.02)  # shares of elements that are events, in random input
+_TRIED = 16  # samples on which they are tried
 FAST = "fast"  # the engine that accuracies and profiles are computed with; it equals the definition
 
 
@@ -37,6 +39,28 @@ def verify(net: IntNet, spikes: np.ndarray, against: str = "lava", states: bool 
     other = FAST if against == DEFINITION else against
     expected = simulate(net, spikes, DEFINITION, states)
     return verification.compare(net, expected, simulate(net, spikes, other, states))
+
+
+def random_input(net: IntNet, samples: int, steps: int | None = None) -> tuple[np.ndarray, str]:
+    """Makes seeded random events on which as many layers as possible fire, and says what they are.
+
+    Densities are tried in the order of ACTIVITIES, on the first few samples; the first of the best is taken.
+    """
+    best: tuple[int, float] | None = None
+    for activity in ACTIVITIES:
+        tried = verification.synthetic_input(net, steps, min(samples, _TRIED), activity)
+        silent = len(cautions.silent(net, simulate(net, tried).events))
+        if best is None or silent < best[0]:
+            best = (silent, activity)
+        if silent == 0:
+            break
+    assert best is not None
+    silent, activity = best
+    chosen = "" if activity == ACTIVITIES[0] else " (of those tried, the first at which "
+    if chosen:
+        chosen += "every layer fires)" if not silent else "the most layers fire)"
+    events = verification.synthetic_input(net, steps, samples, activity)
+    return events, f"{samples} seeded random samples at {activity:.0%} activity{chosen}, not real data (give --input)"
 
 
 def blocks(net: IntNet, spikes: np.ndarray) -> Iterator[SpikeTrace]:
@@ -62,9 +86,17 @@ def output(net: IntNet, run: SpikeTrace) -> LayerTrace:
 
 
 def courses(net: IntNet, events: Iterable[np.ndarray]) -> Course:
-    """That of all samples of several blocks of events (N, T, ...), at least one."""
-    found = [course(net, simulate(net, block)) for block in events]
-    return Course(np.concatenate([one.classes for one in found]), np.concatenate([one.lead for one in found]))
+    """Runs `net` on blocks of samples and collects what its readout says after each step.
+
+    events: blocks (N, T, *input shape), at least one; N may differ, T may not. Each is run and dropped before the next
+    one is taken, so that a generator keeps memory bounded. Returns one Course, (samples of all blocks, T), in their
+    order. Raises FormatError for events that do not fit, ValueError for no block and for blocks of another T.
+    """
+    by_block = [course(net, simulate(net, block)) for block in events]
+    return Course(
+        classes=np.concatenate([block.classes for block in by_block]),
+        lead=np.concatenate([block.lead for block in by_block]),
+    )
 
 
 def profile(
@@ -86,6 +118,7 @@ def profile(
     names = [target] if isinstance(target, str | Path) else target
     chosen = [targets.load(name) for name in names] or [one for one in targets.available() if one.costs]
     found = energy.profile(net, totals, samples=len(spikes), steps=spikes.shape[1], data=data, targets=chosen)
+    found["warnings"] = cautions.silent_layers(net, [row.spikes for row in totals], f"these {len(spikes):,} samples")
     return found if net.early_exit is None else {**found, "early_exit": _per_inference(shorter, steps, len(spikes))}
 
 

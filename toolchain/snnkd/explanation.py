@@ -6,21 +6,23 @@ all steps. The inputs are the same in both traces, because a first difference is
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
+from itertools import islice
 
 import numpy as np
 
 from snnkd import replay
-from snnkd.fixedpoint import STATE_LIMIT, STATE_SHIFT, THRESHOLD_LIMIT, shift, wrap24, wrap32, wrap_current
-from snnkd.network import Dense, IntNet, Layer
-from snnkd.replay import Replay, Rules, Step, Synapses, wrapped
-from snnkd.trace import LayerTrace, SpikeTrace
+from snnkd.fixedpoint import DECAY_BITS, STATE_LIMIT, STATE_SHIFT, THRESHOLD_LIMIT, shift, wrap24, wrap32, wrap_current
+from snnkd.network import Dense, IntNet
+from snnkd.reference import DEFINITION, UNLIMITED, Limit, Rules
+from snnkd.replay import OneNeuron, Recorded, Step
+from snnkd.trace import SpikeTrace
 
 _WEIGHT_BITS = 9  # with the sign: [-256, 255]
 _NAMED = 3  # as many explanations of one kind are worth printing; more explain nothing
-_UNLIMITED = Rules(sum_wraps=False, current_wraps=False, correction="none", clips=False)
 _TRIED = 256  # synapses that are looked at over all steps
+_WEIGHTS = 1 << 22  # that neurons which run side by side may have
 
 
 @dataclass(frozen=True)
@@ -52,70 +54,80 @@ class Cause:
     text: str
 
 
-@dataclass(frozen=True)
-class Recorded:
-    """What an engine's trace has of one neuron in one sample, by step; u and v None without states."""
-
-    engine: str
-    s: list[int]
-    u: list[int] | None
-    v: list[int] | None
-    v_last: int | None
-
-    @classmethod
-    def of(cls, engine: str, layer: LayerTrace, sample: int, neuron: tuple[int, ...]) -> Recorded:
-        s, u, v = (
-            None if x is None else x[(sample, slice(None), *neuron)].tolist() for x in (layer.spikes, layer.u, layer.v)
-        )
-        return cls(engine, s or [], u, v, None if layer.v_last is None else int(layer.v_last[(sample, *neuron)]))
-
-    def equals(self, steps: list[Step]) -> bool:
-        """Whether `steps` are what was recorded; a trace holds u and v in 32 bits."""
-        return (
-            self.s == [step.s for step in steps]
-            and (self.u is None or self.u == [wrapped(step.u, 32) for step in steps])
-            and (self.v is None or self.v == [wrapped(step.v, 32) for step in steps])
-            and (self.v_last is None or self.v_last == wrapped(steps[-1].v, 32))
-        )
-
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Case:
-    """The neuron, by the definition; number and layer are those of its layer, step the one that differs first."""
+    """The neuron, by the definition; number is that of its layer, step the one that differs first."""
 
-    again: Replay
-    synapses: Synapses
+    neuron: OneNeuron
     definition: list[Step]
     recorded: Recorded
     number: int
-    layer: Layer
     step: int
 
-    def explained_by(self, other: Replay, rules: Rules = replay.DEFINITION) -> bool:
-        return self.recorded.equals(other.run(rules))
+    def explained_by(self, neurons: Iterable[OneNeuron], rules: Rules = DEFINITION, early: int = 0) -> list[bool]:
+        """Of each of `neurons`, whether it does by `rules` what was recorded. early: as `replay.again` takes it."""
+        waiting, explained = iter(neurons), list[bool]()
+        together = max(1, _WEIGHTS // (1 + len(self.neuron.weight)))
+        while part := list(islice(waiting, together)):
+            explained += self.recorded.equals(replay.again(part, rules, early)).tolist()
+        return explained
+
+
+def _uncounted(function: Callable[[np.ndarray], np.ndarray]) -> Limit:
+    return lambda values: (function(values), 0)
 
 
 # (name, rules, what they say, how a step shows it); of several with one name, the first that applies.
 RULES = (
-    ("overflow", Rules(sum_wraps=False), "the sum of weight * event does not wrap", "that sum is {total:,}"),
-    ("overflow", Rules(current_wraps=False), "a << 6 and u do not wrap in 32 bits", "a is {a:,}"),
-    ("overflow", Rules(correction="none"), "u is not corrected by 2^24", "u is {u_exact:,} before that"),
-    ("overflow", Rules(correction="modulo"), "u wraps modulo 2^24, also further out and at 2^23", "u is {u_exact:,}"),
-    ("overflow", Rules(correction="clip"), "u is clipped instead of corrected by 2^24", "u is {u_exact:,} before that"),
-    ("saturation", Rules(clips=False), "v is not clipped at +-(2^23 - 1)", "v is {v_exact:,} before that"),
+    (
+        "overflow",
+        Rules(dense_sum=UNLIMITED.dense_sum, conv_sum=UNLIMITED.conv_sum),
+        "the sum of weight * event does not wrap",
+        "that sum is {total:,}",
+    ),
+    (
+        "overflow",
+        Rules(activation=UNLIMITED.activation, current=_uncounted(lambda u: wrap_current(u)[0])),
+        "a << 6 and u do not wrap in 32 bits",
+        "a is {a:,}",
+    ),
+    ("overflow", Rules(current=_uncounted(wrap32)), "u is not corrected by 2^24", "u is {u_exact:,} before that"),
+    (
+        "overflow",
+        Rules(current=_uncounted(wrap24)),
+        "u wraps modulo 2^24, also further out and at 2^23",
+        "u is {u_exact:,}",
+    ),
+    (
+        "overflow",
+        Rules(current=_uncounted(lambda u: np.clip(wrap32(u), -STATE_LIMIT, STATE_LIMIT - 1))),
+        "u is clipped instead of corrected by 2^24",
+        "u is {u_exact:,} before that",
+    ),
+    (
+        "saturation",
+        Rules(voltage=UNLIMITED.voltage),
+        "v is not clipped at +-(2^23 - 1)",
+        "v is {v_exact:,} before that",
+    ),
     (
         "limits",
-        _UNLIMITED,
+        UNLIMITED,
         "nothing wraps or is clipped, as in lava-dl's own neuron",
         "u is {u_exact:,}, v {v_exact:,}",
     ),
     (
         "threshold",
-        Rules(fires_at_threshold=True),
+        Rules(fires=np.greater_equal),
         "neurons also fire where v equals the threshold, as lava-dl's own do in float32",
         "both are {v_exact:,}",
     ),
-    ("rounding", Rules(floors=True), "decays round down instead of towards zero", "u was {u_before:,}, v {v_before:,}"),
+    (
+        "rounding",
+        Rules(decay=lambda state, fraction: state * ((1 << DECAY_BITS) - fraction) >> DECAY_BITS),
+        "decays round down instead of towards zero",
+        "u was {u_before:,}, v {v_before:,}",
+    ),
 )
 
 
@@ -127,59 +139,63 @@ def explain(
     place: number of the layer, sample, step and neuron ([c, h, w] or [i]) of the first difference.
     """
     number, sample, step, neuron = place
-    again, synapses = replay.of_neuron(net, expected, number, sample, neuron)
-    definition = again.run()
-    want, have = (Recorded.of(one.engine, one.layers[number], sample, neuron) for one in (expected, actual))
-    arriving = synapses.active(step) != 0
+    own = replay.cut_out(net, expected, number, sample, neuron)
+    definition = own.steps()
+    want, have = (Recorded.of(trace.engine, trace.layers[number], sample, neuron) for trace in (expected, actual))
+    arriving = own.arriving(step) != 0
     sums = Sums(
         actual.engine,
-        len(arriving),
+        int(own.exists.sum()),
         int(arriving.sum()),
-        int((arriving & (synapses.delay > 0)).sum()),
-        again.current_decay,
-        again.voltage_decay,
-        again.weight_exp if isinstance(net.layers[number], Dense) else None,
+        int((arriving & (own.delay > 0)).sum()),
+        own.current_decay,
+        own.voltage_decay,
+        own.layer.weight_exp if isinstance(own.layer, Dense) else None,
         definition[step],
-        _from_states(again, have, definition[step], step),
+        _from_states(own, have, definition[step], step),
     )
-    swapped = have.equals(definition)
-    case = Case(again, synapses, definition, want if swapped else have, number, net.layers[number], step)
-    found = _causes(case)
+    swapped = have.equals(replay.again([own]))[0]
+    causes = _causes(Case(own, definition, want if swapped else have, number, step))
     if swapped:
         text = f"the definition has what {actual.engine} has: it is {expected.engine} that differs"
-        found = (Cause("expected", text), *found)
-    return sums, found
+        causes = (Cause("expected", text), *causes)
+    return sums, causes
 
 
-def _from_states(again: Replay, seen: Recorded, expected: Step, step: int) -> dict[str, int | None]:
+def _from_states(neuron: OneNeuron, seen: Recorded, expected: Step, step: int) -> dict[str, int | None]:
     """The keys of a Step, as far as the recorded states tell them."""
-    found: dict[str, int | None] = dict.fromkeys(Step.__dataclass_fields__)
-    found |= {"bias": expected.bias, "threshold": expected.threshold, "s": seen.s[step]}
+    known: dict[str, int | None] = dict.fromkeys(Step.__dataclass_fields__)
+    known |= {"bias": expected.bias, "threshold": expected.threshold, "s": int(seen.s[step])}
     if seen.u is not None:
-        before, u = seen.u[step - 1] if step else 0, seen.u[step]
-        decayed = replay.decayed(before, again.current_decay)
-        found |= {"u_before": before, "u_decayed": decayed, "u": u}
+        before, u = int(seen.u[step - 1]) if step else 0, int(seen.u[step])
+        u_decayed = _decayed(before, neuron.current_decay)
+        known |= {"u_before": before, "u_decayed": u_decayed, "u": u}
         exact = (u + k * 2 * STATE_LIMIT for k in (-1, 0, 1))  # corrected or not
-        fitting = [one for one in exact if (one - decayed) % (1 << STATE_SHIFT) == 0]
+        fitting = [value for value in exact if (value - u_decayed) % (1 << STATE_SHIFT) == 0]
         if fitting:
-            u_exact = min(fitting, key=lambda one: abs(one - expected.u_exact))
-            activation = u_exact - decayed
-            found |= {"u_exact": u_exact, "activation": activation, "a": activation >> STATE_SHIFT}
+            u_exact = min(fitting, key=lambda value: abs(value - expected.u_exact))
+            activation = u_exact - u_decayed
+            known |= {"u_exact": u_exact, "activation": activation, "a": activation >> STATE_SHIFT}
     if seen.v is not None:
-        before = seen.v[step - 1] if step else 0
-        found |= {"v_before": before, "v_decayed": replay.decayed(before, again.voltage_decay), "v": seen.v[step]}
+        before = int(seen.v[step - 1]) if step else 0
+        v_decayed = _decayed(before, neuron.voltage_decay)
+        known |= {"v_before": before, "v_decayed": v_decayed, "v": int(seen.v[step])}
         if seen.u is not None:
-            found["v_exact"] = replay.decayed(before, again.voltage_decay) + seen.u[step] + expected.bias
+            known["v_exact"] = v_decayed + int(seen.u[step]) + expected.bias
     elif seen.v_last is not None and step == len(seen.s) - 1:
-        found["v"] = seen.v_last
-    return found
+        known["v"] = int(seen.v_last)
+    return known
+
+
+def _decayed(state: int, fraction: int) -> int:
+    return int(DEFINITION.decay(np.array(state), np.array(fraction)))
 
 
 def _causes(case: Case) -> tuple[Cause, ...]:
     named: dict[str, str] = {}
     for name, rules, what, shown in RULES:
-        if name not in named and not (name == "limits" and named) and case.explained_by(case.again, rules):
-            step = _first_change(case, case.again.run(rules))
+        if name not in named and not (name == "limits" and named) and all(case.explained_by([case.neuron], rules)):
+            step = _first_change(case, rules)
             named[name] = f"{what}; first at step {step}, where {shown.format(**asdict(case.definition[step]))}"
     for functions in (FUNCTIONS, ONE_BIT):
         if functions is FUNCTIONS or not named:
@@ -187,83 +203,93 @@ def _causes(case: Case) -> tuple[Cause, ...]:
     return tuple(Cause(name, f"{case.recorded.engine} has what follows if {text}") for name, text in named.items())
 
 
-def _first_change(case: Case, steps: list[Step]) -> int:
-    changes = (
-        (one.u, one.v, one.s) != (other.u, other.v, other.s) for one, other in zip(case.definition, steps, strict=True)
-    )
-    return next((t for t, changed in enumerate(changes) if changed), case.step)
+def _first_change(case: Case, rules: Rules) -> int:
+    """The first step at which `rules` change the neuron, else the one that differs."""
+    usual, other = replay.again([case.neuron]), replay.again([case.neuron], rules)
+    changed = [usual.u != other.u, usual.v != other.v, usual.s != other.s]
+    steps = np.flatnonzero(np.logical_or.reduce(changed))
+    return int(steps[0]) if len(steps) else case.step
 
 
 def _delay(case: Case) -> str | None:
-    if not isinstance(case.layer, Dense) or case.layer.delay is None:
+    neuron = case.neuron
+    if not isinstance(neuron.layer, Dense) or neuron.layer.delay is None:
         return None
-    delay = case.layer.delay
-    others = {"the delays of this layer are ignored": np.zeros_like(case.synapses.delay)}
+    delay = neuron.layer.delay
+    texts = {"the delays of this layer are ignored": np.zeros_like(neuron.delay)}
     if delay.shape[0] == delay.shape[1]:
-        others["the delays are taken by input instead of by output, or the other way"] = delay.T[case.synapses.place]
-    for text, other in others.items():
-        sums = replace(case.synapses, delay=other).sums()
-        if case.explained_by(replace(case.again, sums=sums)):
-            return text
-    return None
+        texts["the delays are taken by input instead of by output, or the other way"] = delay.T[neuron.place]
+    explained = case.explained_by(replace(neuron, delay=delays) for delays in texts.values())
+    return next((text for text, fits in zip(texts, explained, strict=True) if fits), None)
 
 
 def _bias(case: Case) -> str | None:
-    for early in range(1, case.number + 2) if case.again.bias else ():
-        if case.explained_by(case.again, Rules(early_bias=early)):
+    for early in range(1, case.number + 2) if case.neuron.bias else ():
+        if all(case.explained_by([case.neuron], early=early)):
             return f"its bias has come in {early} time{'s' * (early > 1)} before the first input"
     return None
 
 
 def _weight(case: Case) -> str | None:
     """One bit of one synapse."""
-    weight, place = case.synapses.weight, case.synapses.place
-    found = []
+    weight, place = case.neuron.weight, case.neuron.place
     candidates = list(_fitting_weights(case))
-    for index, other in candidates if len(candidates) <= _TRIED else ():
-        changed = weight.copy()
-        changed[index] = other
-        if case.explained_by(replace(case.again, sums=replace(case.synapses, weight=changed).sums())):
+    if len(candidates) > _TRIED:
+        return None
+
+    def changed(index: int, value: int) -> OneNeuron:
+        return replace(case.neuron, weight=np.where(np.arange(len(weight)) == index, value, weight))
+
+    texts = []
+    explained = case.explained_by(changed(*candidate) for candidate in candidates)
+    for (index, value), fits in zip(candidates, explained, strict=True):
+        if fits:
             where = ", ".join(str(int(axis[index])) for axis in place)
-            found.append(f"weight[{where}] is {other} instead of {weight[index]}")
-    return _either(found)
+            texts.append(f"weight[{where}] is {value} instead of {weight[index]}")
+    return _either(texts)
 
 
 def _fitting_weights(case: Case) -> Iterator[tuple[int, int]]:
     """(synapse, weight) one bit apart from the network's that give the u recorded at the step that differs."""
-    if case.recorded.u is None or not case.synapses.weight.size:
+    neuron = case.neuron
+    if case.recorded.u is None or not neuron.weight.size:
         return
-    before = case.recorded.u[case.step - 1] if case.step else 0
-    decayed = replay.decayed(before, case.again.current_decay)
-    weight, active = case.synapses.weight, case.synapses.active(case.step)
-    sums = np.array(case.again.sums[case.step])[np.unique(case.synapses.delay, return_inverse=True)[1]]
+    u_decayed = _decayed(int(case.recorded.u[case.step - 1]) if case.step else 0, neuron.current_decay)
+    weight, active = neuron.weight, neuron.arriving(case.step)
+    _, group = np.unique(neuron.delay, return_inverse=True)  # synapses of each delay sum on their own
+    sums = np.zeros(group.max() + 1, np.int64)
+    np.add.at(sums, group, weight * active)
     for bit in range(_WEIGHT_BITS):
         sign = bit == _WEIGHT_BITS - 1
-        other = np.where(weight < 0, weight + (1 << bit), weight - (1 << bit)) if sign else weight ^ (1 << bit)
-        changed = sums + (other - weight) * active
-        exponent = case.again.weight_exp
-        if exponent is None:
-            a = wrap24(changed)
+        value = np.where(weight < 0, weight + (1 << bit), weight - (1 << bit)) if sign else weight ^ (1 << bit)
+        changed = sums[group] + (value - weight) * active
+        if isinstance(neuron.layer, Dense):
+            after, before = (
+                shift(DEFINITION.dense_sum(total)[0], neuron.layer.weight_exp) for total in (changed, sums[group])
+            )
+            a = case.definition[case.step].a + after - before
         else:
-            a = shift(wrap32(changed), exponent) - shift(wrap32(sums), exponent) + case.definition[case.step].a
-        u, _ = wrap_current(wrap32(decayed + wrap32(a << STATE_SHIFT)))
+            a = DEFINITION.conv_sum(changed)[0]
+        u, _ = DEFINITION.current(u_decayed + DEFINITION.activation(a << STATE_SHIFT)[0])
         for index in np.flatnonzero((u == case.recorded.u[case.step]) & (active != 0)):
-            yield int(index), int(other[index])
+            yield int(index), int(value[index])
 
 
 def _parameter(case: Case) -> str | None:
     """One bit of a decay or the threshold."""
-    found = []
+    changes: dict[str, OneNeuron] = {}
     for name, largest in (("current_decay", 4096), ("voltage_decay", 4096), ("threshold", THRESHOLD_LIMIT)):
-        value = getattr(case.again, name)
-        for other in (value ^ (1 << bit) for bit in range(largest.bit_length())):
-            if other <= largest and case.explained_by(replace(case.again, **{name: other})):
-                found.append(f"its {name} is {other} instead of {value}")
-    return _either(found)
+        value = getattr(case.neuron, name)
+        for changed in (value ^ (1 << bit) for bit in range(largest.bit_length())):
+            if changed <= largest:
+                text = f"its {name} is {changed} instead of {value}"
+                changes[text] = replace(case.neuron, **{name: changed})
+    explained = case.explained_by(changes.values())
+    return _either([text for text, fits in zip(changes, explained, strict=True) if fits])
 
 
-def _either(found: list[str]) -> str | None:
-    return " or ".join(found) if 1 <= len(found) <= _NAMED else None
+def _either(texts: list[str]) -> str | None:
+    return " or ".join(texts) if 1 <= len(texts) <= _NAMED else None
 
 
 FUNCTIONS: dict[str, Callable[[Case], str | None]] = {"delay": _delay, "bias": _bias}

@@ -1,4 +1,5 @@
-"""Files: found by name or path, read with errors that name the place, written whole or not at all."""
+"""Files: found by name or path, read with errors that name the place, written whole or not at all, never over an
+input."""
 
 from __future__ import annotations
 
@@ -8,11 +9,12 @@ import json
 import os
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from snnkd.errors import FormatError, SnnkdError
+from snnkd import checksums
+from snnkd.errors import FormatError, LimitError, SnnkdError
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -65,14 +67,54 @@ def find(name: str | Path, known: dict[str, Path], what: str) -> Path:
     raise SnnkdError(f"no {what} is called '{name}': {hint} (a path to your own .toml works too)")
 
 
-def read_toml(path: Path) -> dict[str, Any]:
-    """Contents of a TOML file. Raises FormatError that names the file and the line."""
+def read_bytes(path: Path) -> bytes:
+    """Reads a file. Raises FormatError where it cannot be read, or is not what the SHA256SUMS beside it lists."""
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
+        data = path.read_bytes()
+        checksums.check(path, data)
+    except OSError as error:
+        raise FormatError(f"{path}: cannot be read: {error.strerror or error}") from error
+    return data
+
+
+def check_listed(path: Path) -> None:
+    """Compares a file with the SHA256SUMS beside it, if that lists it. Raises FormatError where they differ."""
+    if path.is_file() and path.name in checksums.beside(path):
+        read_bytes(path)
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """Reads a TOML file. Raises FormatError as `read_bytes` does, and that names the line of what is no TOML."""
+    try:
+        return tomllib.loads(read_bytes(path).decode("utf-8"))
+    except UnicodeDecodeError as error:
         raise FormatError(f"{path}: cannot be read: {error}") from error
     except tomllib.TOMLDecodeError as error:
         raise FormatError(f"{path}: not valid TOML: {error}") from error
+
+
+def read_json(path: Path) -> Any:
+    """Reads a JSON file. Raises FormatError as `read_bytes` does, and for what is no JSON."""
+    try:
+        return json.loads(read_bytes(path))
+    except ValueError as error:
+        raise FormatError(f"{path}: not valid JSON: {error}") from error
+
+
+def check_output(option: str, out: Path, suffix: str, inputs: Iterable[str | Path | None]) -> None:
+    """Refuses to write `out` where that would destroy an input, or would be a file of a misleading name.
+
+    option: what the user typed, '--out'. suffix: what the file's name has to end with, '.net'. inputs: all files that
+    the command reads; compared by real path, so that links count. Raises LimitError.
+    """
+    if out.suffix != suffix:
+        raise LimitError(f"{option} {out}: expected a name that ends with {suffix}; choose another one")
+    for source in inputs:
+        if source is not None and os.path.realpath(source) == os.path.realpath(out):
+            raise LimitError(
+                f"{option} {out}: is an input of this command ({source}), which is never overwritten; choose "
+                "another file"
+            )
 
 
 @contextlib.contextmanager
@@ -111,6 +153,17 @@ def write_text(path: Path, text: str) -> None:
         temporary.write_text(text, encoding="utf-8")
 
 
-def write_json(path: Path, data: Any) -> None:
-    """Writes `data` as indented JSON to `path`, whole or not at all."""
-    write_text(path, json.dumps(data, indent=2, sort_keys=False) + "\n")
+def write_listed(path: Path, data: bytes) -> None:
+    """Writes `data` to `path`, whole or not at all, and its digest into the SHA256SUMS beside it.
+
+    The digest comes first: a process that is killed in between leaves a file that is refused, not one that is believed.
+    """
+    digests = checksums.beside(path) | {path.name: checksums.of(data)}
+    write_text(path.with_name(checksums.SUMS), checksums.text(digests))
+    with atomic(path) as temporary:
+        temporary.write_bytes(data)
+
+
+def to_json(data: Any) -> str:
+    """Writes `data` as indented JSON, the contents of a file."""
+    return json.dumps(data, indent=2) + "\n"

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from math import floor, log2, prod
 from typing import Any
 
@@ -11,11 +10,10 @@ import numpy as np
 
 from snnkd.fixedpoint import STATE_LIMIT, STATE_SHIFT, shift
 from snnkd.network import Conv, Dense, IntNet, Layer
-from snnkd.reference import DEFINITION, Limit, Limits, check_input, run
+from snnkd.reference import DEFINITION, UNLIMITED, check_input, no_limit, run
 
 NEAR = 0.9  # of a limit: other input may pass it
 _BLOCK = 1 << 26  # spikes of a layer that a block of samples may hold: 64 MB
-_FAR_SUM, _FAR_CURRENT, _FAR_VOLTAGE = 1 << 44, 1 << 50, (1 << 31) - 1  # products fit 64 bits, v fits a trace
 
 
 @dataclass
@@ -107,7 +105,7 @@ def _measure_block(net: IntNet, events: np.ndarray, found: Headroom) -> None:
         _Watch(row, layer, len(events), events.shape[1], k == 0 and events.strides[1] == 0)
         for k, (row, layer) in enumerate(zip(found.layers, net.layers, strict=True))
     ]
-    limited = run(net, events, [watch.limits for watch in watches])
+    limited = run(net, events, [watch.rules for watch in watches])
     for row, trace in zip(found.layers, limited.layers, strict=True):
         row.spikes += int(np.count_nonzero(trace.spikes))
     for watch in watches:
@@ -121,44 +119,38 @@ def _measure_block(net: IntNet, events: np.ndarray, found: Headroom) -> None:
 
 
 class _Watch:
-    """The definition's limits of one layer in a block of samples, which note in `row` what comes to them."""
+    """Notes in `row` what comes to the limits of one layer in a block of samples.
+
+    shared: whether all steps have the same input, so that a sum is made once for all of them.
+    """
 
     def __init__(self, row: LayerHeadroom, layer: Layer, samples: int, steps: int, shared: bool) -> None:
         self._row = row
         self._changed = {name: np.zeros(samples, bool) for name in row.uses}
         delayed = isinstance(layer, Dense) and layer.delay is not None
-        times = steps if shared and not delayed else 1  # a sum that is the same at all steps is only made once
-        exponent = layer.weight_exp if isinstance(layer, Dense) else 0
-        self.limits = Limits(
-            dense_sum=self._noting("a", DEFINITION.dense_sum, lambda a: shift(a, exponent), times),
-            conv_sum=self._noting("a", DEFINITION.conv_sum, times=times),
-            activation=self._noting("a", DEFINITION.activation, lambda a: a >> STATE_SHIFT),
-            current=self._noting("u", DEFINITION.current),
-            voltage=self._noting("v", DEFINITION.voltage),
-        )
+        self._times = steps if shared and not delayed else 1
+        self._exponent = layer.weight_exp if isinstance(layer, Dense) else 0
+        self.rules = DEFINITION.watched(self._note)
 
     def count_samples(self) -> None:
         for name, changed in self._changed.items():
             self._row.uses[name].samples += int(changed.sum())
 
-    def _noting(
-        self, name: str, limit: Limit, scaled: Callable[[np.ndarray], np.ndarray] = lambda a: a, times: int = 1
-    ) -> Limit:
+    def _note(self, limit: str, values: np.ndarray, limited: np.ndarray, count: int) -> None:
+        """For `Rules.watched`."""
+        name = _USE_OF[limit]
         use, changed = self._row.uses[name], self._changed[name]
+        use.largest = max(use.largest, int(np.abs(self._scaled(limit, values)).max()))
+        use.beyond += count * (self._times if limit.endswith("_sum") else 1)
+        if count:
+            np.logical_or(changed, (limited != values).reshape(len(values), -1).any(axis=1), out=changed)
 
-        def noting(values: np.ndarray) -> tuple[np.ndarray, int]:
-            kept, count = limit(values)
-            use.largest = max(use.largest, int(np.abs(scaled(values)).max()))
-            use.beyond += count * times
-            if count:
-                np.logical_or(changed, (kept != values).reshape(len(values), -1).any(axis=1), out=changed)
-            return kept, count
-
-        return noting
-
-
-def _far(limit: int) -> Limit:
-    return lambda values: (np.clip(values, -limit, limit), 0)
+    def _scaled(self, limit: str, values: np.ndarray) -> np.ndarray:
+        """As `a` where they are one: the sum of a dense layer behind weight_exp, an activation in front of << 6."""
+        if limit == "dense_sum":
+            return shift(values, self._exponent)
+        return values >> STATE_SHIFT if limit == "activation" else values
 
 
-_FREE = Limits(_far(_FAR_SUM), _far(_FAR_SUM), _far(_FAR_CURRENT), _far(_FAR_CURRENT), _far(_FAR_VOLTAGE))
+_USE_OF = {"dense_sum": "a", "conv_sum": "a", "activation": "a", "current": "u", "voltage": "v"}
+_FREE = replace(UNLIMITED, voltage=no_limit((1 << 31) - 1))  # v fits a trace

@@ -7,7 +7,7 @@ Frozen dataclasses of numpy integer arrays; hardware-neutral; channel-first (C, 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from math import prod
 from typing import Any
 
@@ -33,6 +33,11 @@ class Neuron:
     voltage_decay: np.ndarray
     threshold: np.ndarray
     bias: np.ndarray | None = None
+
+    @property
+    def can_fire(self) -> bool:
+        """Whether any of them can: not where thresholds have more than 17 bits, as those of lava-dl's Affine."""
+        return bool(np.min(self.threshold) <= THRESHOLD_LIMIT)
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,6 +114,12 @@ class IntNet:
         return any(layer.neuron.bias is not None for layer in self.layers)
 
     @property
+    def longest_delay(self) -> int:
+        """Steps by which delays can hold back an event on its way through all layers."""
+        delays = (layer.delay for layer in self.layers if isinstance(layer, Dense))
+        return sum(int(delay.max(initial=0)) for delay in delays if delay is not None)
+
+    @property
     def parameters(self) -> int:
         """Number of synaptic weights."""
         return sum(layer.weight.size for layer in self.layers if not isinstance(layer, Input))
@@ -116,6 +127,15 @@ class IntNet:
     @property
     def neurons(self) -> int:
         return sum(prod(layer.shape) for layer in self.layers)
+
+    def read_by(self, kind: str) -> IntNet:
+        """Returns the same network with its class read by `kind`, 'count' or 'membrane'.
+
+        A rule for early exit goes: its margin counts what the other readout has. Raises FormatError for another kind.
+        """
+        if kind == self.readout.kind:
+            return self
+        return replace(self, readout=Readout(kind, "first", self.readout.population), early_exit=None)
 
     def inputs(self) -> Iterator[tuple[str, Shape, Layer]]:
         """(name, shape of what the layer reads, layer) for each layer in order."""

@@ -6,6 +6,8 @@ stage or a few. torch and lava-dl are imported by the stages that train.
 
 from __future__ import annotations
 
+import contextlib
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -14,18 +16,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from snnkd import datasets, evaluation, netx, provenance, recipe_stages, runs, targets, verification
-from snnkd.errors import FormatError, LimitError, MismatchError, RecipeError
-from snnkd.files import write_json
+from snnkd import datasets, evaluation, files, lock, netx, provenance, recipe_stages, runs, targets, verification
+from snnkd.errors import FormatError, LimitError, MismatchError, Note, RecipeError
+from snnkd.files import to_json
 from snnkd.network import IntNet
 from snnkd.recipe import Recipe
 from snnkd.runs import Run
 
 if TYPE_CHECKING:
-    from snnkd.training.blocks import Network
     from snnkd.training.chain import Chain
     from snnkd.training.feed import Feed
-    from snnkd.training.stage import OnBatch, OnEpoch
+    from snnkd.training.loop.stage import OnBatch, OnEpoch
+    from snnkd.training.network import Network
 
 BASELINE = "baseline"  # the student's network, seed and settings, trained without its teacher
 
@@ -36,7 +38,8 @@ class Context:
 
     data_root: where data sets are, that of the training where None. device: 'auto', 'cpu' or 'cuda'. reuse: take over
     what another run in the same folder has trained. target, out: of
-    the export. targets: of the profile. samples: how many test images export and profile use.
+    the export. targets: of the profile. samples: how many test images export and profile use; those of the defaults,
+    which the run folder keeps, where all of these are not given.
     """
 
     run: Run
@@ -69,6 +72,14 @@ class Context:
         from snnkd.training.chain import Chain
 
         return Chain(self.run.recipe, self.data, self.run.checkpoints, self.device)
+
+    def stored(self, stage: str) -> bool:
+        """Whether the run folder keeps the product of `stage`: that of an export or a profile with options of its own
+        is for the caller alone, so that a quick look never replaces the results of the defaults."""
+        if stage == "export":
+            own_target = self.target not in (None, self.run.recipe.target.name)
+            return self.samples is None and self.out is None and not own_target
+        return stage != "profile" or (self.samples is None and not self.targets)
 
     @property
     def trained(self) -> list[str]:
@@ -115,7 +126,10 @@ def start(
             recipe_stages.opened(stage, recipe.images[0])
     found = runs.resumable(recipe, folder) if resume else None
     if found is not None:
-        return Context(found, data_root, resume=True, **options)
+        baseline = options.pop("baseline", False) or (found.checkpoints / f"{BASELINE}.safetensors").exists()
+        context = Context(found, data_root, resume=True, baseline=baseline, **options)
+        warnings.warn(f"--resume: goes on with {found.folder}: {_progress(context)}", Note, stacklevel=2)
+        return context
     root = datasets.root_folder(data_root).absolute()
     data = load_data(recipe, root, download)
     facts = provenance.collect(recipe.to_dict(), recipe.seed, data.digest)
@@ -125,12 +139,25 @@ def start(
     return context
 
 
+def _progress(context: Context) -> str:
+    """What of a run is trained already: 'teacher 30 of 30 epochs, student 4 of 20'."""
+    from snnkd.training import checkpoint
+
+    told = []
+    for name in context.trained:
+        stage = context.run.recipe.chain.get(name) or context.run.recipe.chain[context.run.recipe.student]
+        if stage.net is None:
+            progress = checkpoint.peek(context.run.checkpoints / f"{name}.safetensors")
+            told.append(f"{name} {progress.epoch if progress else 0} of {stage.epochs} epochs")
+    return ", ".join(told)
+
+
 def train(context: Context) -> dict[str, Any]:
     """Trains every stage of the chain, resumable; writes checkpoints/, metrics.csv and TensorBoard events.
 
     Stages that were taken over from other runs are in reused.json, by name.
     """
-    from snnkd.training.journal import Journal
+    from snnkd.training.loop.journal import Journal
 
     rows: list[dict[str, Any]] = []
     if context.reuse:
@@ -155,7 +182,7 @@ def quantize(context: Context) -> dict[str, Any]:
     student, tolerance = context.run.recipe.student, context.run.recipe.early_exit.tolerance
     net = _deployed(context, student, context.chain.load(student))
     rule = measuring.chosen_exit(net, context.chain.feed(context.data.validation), tolerance)
-    netx.save(replace(net, early_exit=rule), context.run.student)
+    context.run.write("student.net", netx.to_bytes(replace(net, early_exit=rule)))
     return {"net": str(context.run.student), "parameters": net.parameters, "neurons": net.neurons}
 
 
@@ -183,7 +210,7 @@ def evaluate(context: Context) -> dict[str, Any]:
         "networks": rows,
         "warnings": warnings,
     }
-    write_json(context.run.summary, summary)
+    context.run.write("summary.json", to_json(summary))
     return summary
 
 
@@ -199,24 +226,28 @@ def _evaluated(context: Context, name: str, test: Feed) -> tuple[dict[str, Any],
     if stage is not None and stage.net is not None:
         net = context.chain.net(name)
         row = {"network": Path(stage.net).name, "kind": "net", "parameters": net.parameters, "neurons": net.neurons}
-        return {**row, "accuracy": {"float": None, "integer": measuring.measure(net, test).accuracy}}, []
+        measured = measuring.measure(net, test)
+        told = measuring.doubts(measured, test, "the test images")
+        return {**row, "accuracy": {"float": None, "integer": measured.accuracy}}, told
     network = context.chain.load(name)
     net = _deployed(context, name, network)
     integer, trained = measuring.measure(net, test), measuring.measure_training(network, test, net.readout)
     row = {"network": context.chain.plan(name).name, "kind": "snn", "parameters": net.parameters}
-    told = [text for _, text in measuring.warnings(integer.activity, "the test images")]
+    told = measuring.doubts(integer, test, "the test images")
     return {**row, "neurons": net.neurons, "accuracy": {"float": trained.accuracy, "integer": integer.accuracy}}, told
 
 
 def export(context: Context) -> dict[str, Any]:
     """Writes the .net for a target, runs it there and compares every spike with the definition's and with SLAYER's.
 
-    The comparison covers the first `samples` test images (16 unless told). Writes verification.json.
+    The comparison covers the first `samples` test images (16 unless told). Writes verification.json where all options
+    are the defaults. Raises LimitError where the file would replace an input.
     """
     target = targets.load(context.target or context.run.recipe.target.name)
     if target.engine is None:
         raise LimitError(f"target '{target.name}' cannot be run here; see `snnkd check --target {target.name}`")
     out = context.out or context.run.folder / f"student-{target.name}.net"
+    files.check_output("--out", out, ".net", context.run.inputs)
     netx.save(netx.load(context.run.student), out)
     net = netx.load(out)
     events, data = context.test_events(context.samples or 16)
@@ -233,9 +264,9 @@ def export(context: Context) -> dict[str, Any]:
         "compared": against[target.engine].to_json()["compared"],
         "differences": sum(sum(one.differences.values()) for one in against.values()),
         "against": {name: one.to_json() for name, one in against.items()},
+        "warnings": list(dict.fromkeys(text for one in against.values() for text in one.warnings)),
     }
-    write_json(context.run.folder / "verification.json", result)
-    return result
+    return _kept(context, "export", "verification.json", result)
 
 
 def profile(context: Context) -> dict[str, Any]:
@@ -243,7 +274,15 @@ def profile(context: Context) -> dict[str, Any]:
     net = netx.load(context.run.student)
     events, data = context.test_events(context.samples or 1000)
     result = {"name": str(context.run.folder), **evaluation.profile(net, events, context.targets, data)}
-    write_json(context.run.folder / "profile.json", result)
+    return _kept(context, "profile", "profile.json", result)
+
+
+def _kept(context: Context, stage: str, name: str, result: dict[str, Any]) -> dict[str, Any]:
+    """`result` with the path of the file that keeps it as `stored`, null where it is no result of the defaults."""
+    kept = context.stored(stage)
+    result["stored"] = str(context.run.folder / name) if kept else None
+    if kept:
+        context.run.write(name, to_json(result))
     return result
 
 
@@ -265,7 +304,7 @@ class Stage:
 
 def _has(name: str, *keys: str) -> Callable[[Run], None]:
     def check(run: Run) -> None:
-        missing = [key for key in keys if key not in runs.read_json(run.folder / name)]
+        missing = [key for key in keys if key not in files.read_json(run.folder / name)]
         if missing:
             raise FormatError(f"{run.folder / name}: lacks {', '.join(missing)}")
 
@@ -288,10 +327,16 @@ STAGES = [
 
 
 def walk(context: Context, *names: str) -> dict[str, dict[str, Any]]:
-    """Runs the named stages in the order of STAGES, checks each product, and returns their results by name."""
+    """Runs the named stages in the order of STAGES, checks each product, and returns their results by name.
+
+    Meanwhile no other process can write into the run folder. Raises LimitError where one does already.
+    """
     results = {}
-    for stage in STAGES:
-        if stage.name in names:
-            results[stage.name] = stage.function(context)
-            stage.check(context.run)
+    kept = any(context.stored(name) for name in names)
+    with lock.held(context.run.folder, names[0]) if kept else contextlib.nullcontext():
+        for stage in STAGES:
+            if stage.name in names:
+                results[stage.name] = stage.function(context)
+                if context.stored(stage.name):
+                    stage.check(context.run)
     return results

@@ -52,6 +52,18 @@ class Readout:
             raise FormatError("readout kind = 'membrane' needs the output neurons' v after the last step")
         return self._by_class(v)
 
+    def undecided(self, counts: np.ndarray, v: np.ndarray | None) -> np.ndarray:
+        """Tells where the best classes are equal in all that is compared, so that the lower index wins: (N,) bool.
+
+        Arguments as of `classify`.
+        """
+        scores = self.scores(counts, v)
+        best = scores == scores.max(axis=1, keepdims=True)
+        if self.ties == "membrane" and v is not None:
+            held = np.where(best, self._by_class(v), np.iinfo(np.int64).min)
+            best = held == held.max(axis=1, keepdims=True)
+        return best.sum(axis=1) > 1
+
     @property
     def reads_v(self) -> bool:
         """Whether a class may depend on the output neurons' v."""

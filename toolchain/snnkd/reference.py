@@ -13,6 +13,9 @@ arithmetic, `wrapN` is two's complement in N bits:
 Time is local to each layer: u = v = 0 before its first input, all layers see step t at step t, bias comes in at every
 step. An event at step t through a synapse of delay d arrives at step t + d; past the last step it is dropped.
 
+The wraps, corrections and clips of these lines, the decays and the comparison are fields of `Rules`, whose defaults are
+the definition. `headroom` and `explanation` run the same lines by rules that differ in one of them.
+
 Follows lava-nc 0.10.0 `proc/lif/models.py` (AbstractPyLifModelFixed), `proc/dense/models.py` (PyDenseModelBitAcc,
 PyDelayDenseModelBitAcc), `proc/conv/models.py` (PyConvModelFixed), without the step that Lava's synapses are late.
 """
@@ -20,7 +23,7 @@ PyDelayDenseModelBitAcc), `proc/conv/models.py` (PyConvModelFixed), without the 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 
 import numpy as np
@@ -33,22 +36,8 @@ from snnkd.trace import LayerTrace, SpikeTrace
 
 _COLUMNS = 1 << 24  # elements of the unfolded input that one convolution call may hold
 
+# Brings int64 values, whose first dimension is the sample, into a range; also returns how many that changed.
 Limit = Callable[[np.ndarray], tuple[np.ndarray, int]]
-
-
-@dataclass(frozen=True)
-class Limits:
-    """What becomes of values that leave their range, in the order in which they are computed.
-
-    Each takes an int64 array whose first dimension is the sample, and gives it back within its range, and how many
-    values that changed. `DEFINITION` has those of every engine; `headroom` measures what they do.
-    """
-
-    dense_sum: Limit
-    conv_sum: Limit
-    activation: Limit
-    current: Limit
-    voltage: Limit
 
 
 def _in_24_bits(a: np.ndarray) -> tuple[np.ndarray, int]:
@@ -72,7 +61,47 @@ def _saturated(total: np.ndarray) -> tuple[np.ndarray, int]:
     return v, int(np.count_nonzero(clipped))
 
 
-DEFINITION = Limits(_in_32_bits, _in_24_bits, _in_32_bits, _corrected, _saturated)
+@dataclass(frozen=True)
+class Rules:
+    """What a layer follows where engines are known to differ; the defaults are the definition.
+
+    dense_sum, conv_sum: of the sum of weight * s; activation: of a << 6; current: of the new u; voltage: of the new v,
+    in the order in which they are computed. decay: (state, fraction of 4096) to what is left of the state. fires: (v,
+    threshold << 6) to where there is a spike.
+    """
+
+    dense_sum: Limit = _in_32_bits
+    conv_sum: Limit = _in_24_bits
+    activation: Limit = _in_32_bits
+    current: Limit = _corrected
+    voltage: Limit = _saturated
+    decay: Callable[[np.ndarray, np.ndarray], np.ndarray] = decay
+    fires: Callable[[np.ndarray, np.ndarray], np.ndarray] = np.greater
+
+    def watched(self, watch: Callable[[str, np.ndarray, np.ndarray, int], None]) -> Rules:
+        """The same rules; each limit also tells `watch` its name, the values that came, what it made of them and how
+        many it changed."""
+
+        def telling(name: str, limit: Limit) -> Limit:
+            def tell(values: np.ndarray) -> tuple[np.ndarray, int]:
+                limited, count = limit(values)
+                watch(name, values, limited, count)
+                return limited, count
+
+            return tell
+
+        return replace(self, **{name: telling(name, getattr(self, name)) for name in LIMITS})
+
+
+def no_limit(bound: int) -> Limit:
+    """A limit that changes no value that a real network has; `bound` keeps the products that follow in 64 bits."""
+    return lambda values: (np.clip(values, -bound, bound), 0)
+
+
+LIMITS = ("dense_sum", "conv_sum", "activation", "current", "voltage")
+DEFINITION = Rules()
+# Nothing wraps and nothing is clipped.
+UNLIMITED = Rules(no_limit(1 << 44), no_limit(1 << 44), no_limit(1 << 50), no_limit(1 << 50), no_limit(1 << 50))
 
 
 def check_input(net: IntNet, spikes: np.ndarray) -> np.ndarray:
@@ -130,16 +159,16 @@ def simulate(net: IntNet, spikes: np.ndarray, states: bool = False) -> SpikeTrac
     return run(net, check_input(net, spikes), [DEFINITION] * len(net.layers), states)
 
 
-def run(net: IntNet, events: np.ndarray, limits: Sequence[Limits], states: bool = False) -> SpikeTrace:
-    """`simulate` with the limits of each layer, on events as `check_input` gives them."""
+def run(net: IntNet, events: np.ndarray, rules: Sequence[Rules], states: bool = False) -> SpikeTrace:
+    """`simulate` with the rules of each layer, on events as `check_input` gives them."""
     source, traces = events, []
-    for name, layer, own in zip(net.names, net.layers, limits, strict=True):
+    for name, layer, own in zip(net.names, net.layers, rules, strict=True):
         traces.append(_run_layer(name, layer, source, own, states))
         source = traces[-1].spikes
     return SpikeTrace("reference", events, tuple(traces))
 
 
-def _run_layer(name: str, layer: Layer, events: np.ndarray, limits: Limits, states: bool) -> LayerTrace:
+def _run_layer(name: str, layer: Layer, events: np.ndarray, rules: Rules, states: bool) -> LayerTrace:
     """One layer on the events (N, T, *shape) that it reads."""
     samples, steps = events.shape[:2]
     shape = (samples, *layer.shape)
@@ -148,8 +177,8 @@ def _run_layer(name: str, layer: Layer, events: np.ndarray, limits: Limits, stat
     u, v = np.zeros(shape, np.int64), np.zeros(shape, np.int64)
     bias = _bias(layer, events)
     overflows = saturations = 0
-    for t, (a, wraps) in enumerate(_sums(layer, events, limits)):
-        u, v, spikes[:, t], overflowed, clipped = _step(layer.neuron, layer.shape, bias, a, u, v, limits)
+    for t, (a, wraps) in enumerate(_sums(layer, events, rules)):
+        u, v, spikes[:, t], overflowed, clipped = _step(layer.neuron, layer.shape, bias, a, u, v, rules)
         overflows += wraps + overflowed
         saturations += clipped
         if recorded:
@@ -159,13 +188,13 @@ def _run_layer(name: str, layer: Layer, events: np.ndarray, limits: Limits, stat
 
 
 def _step(
-    neuron: Neuron, shape: Shape, bias: np.ndarray, a: np.ndarray, u: np.ndarray, v: np.ndarray, limits: Limits
+    neuron: Neuron, shape: Shape, bias: np.ndarray, a: np.ndarray, u: np.ndarray, v: np.ndarray, rules: Rules
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, int, int]:
     """One time step of CUBA-LIF neurons: (u, v, s, overflows, saturations). All arrays (N, *shape) int64."""
-    activation, wraps = limits.activation(a << STATE_SHIFT)
-    u, corrections = limits.current(decay(u, per_neuron(neuron.current_decay, shape)) + activation)
-    v, clips = limits.voltage(decay(v, per_neuron(neuron.voltage_decay, shape)) + u + (bias << STATE_SHIFT))
-    s = v > per_neuron(neuron.threshold, shape) << STATE_SHIFT
+    activation, wraps = rules.activation(a << STATE_SHIFT)
+    u, corrections = rules.current(rules.decay(u, per_neuron(neuron.current_decay, shape)) + activation)
+    v, clips = rules.voltage(rules.decay(v, per_neuron(neuron.voltage_decay, shape)) + u + (bias << STATE_SHIFT))
+    s = rules.fires(v, per_neuron(neuron.threshold, shape) << STATE_SHIFT)
     return u, np.where(s, 0, v), s, wraps + corrections, clips
 
 
@@ -177,22 +206,22 @@ def _bias(layer: Layer, events: np.ndarray) -> np.ndarray:
     return np.zeros((), np.int64) if bias is None else per_neuron(bias, layer.shape)
 
 
-def _sums(layer: Layer, events: np.ndarray, limits: Limits) -> Iterator[tuple[np.ndarray, int]]:
+def _sums(layer: Layer, events: np.ndarray, rules: Rules) -> Iterator[tuple[np.ndarray, int]]:
     """For each step: a, (N, *layer.shape) int64, and how many convolution sums wrapped."""
     steps = events.shape[1]
     if isinstance(layer, Input):
         yield from ((np.zeros((1,) * events[:, 0].ndim, np.int64), 0) for _ in range(steps))
     elif isinstance(layer, Dense) and layer.delay is not None:
-        yield from _delayed_sums(layer.weight, layer.delay, layer.weight_exp, events, limits)
+        yield from _delayed_sums(layer.weight, layer.delay, layer.weight_exp, events, rules)
     else:
         weight = layer.weight.astype(_exact_dtype(layer.weight, events))
         result = None
         for t in range(steps):
             if result is None or events.strides[1] != 0:
                 if isinstance(layer, Dense):
-                    result = _dense_sum(weight, layer.weight_exp, events[:, t], limits), 0
+                    result = _dense_sum(weight, layer.weight_exp, events[:, t], rules), 0
                 else:
-                    result = limits.conv_sum(_conv_sum(layer, weight, events[:, t]))
+                    result = rules.conv_sum(correlate(layer, weight, events[:, t]))
             yield result
 
 
@@ -206,13 +235,13 @@ def _exact_dtype(weight: np.ndarray, events: np.ndarray) -> type:
     return np.float32 if bound < 1 << 24 else np.float64 if bound < 1 << 53 else np.int64
 
 
-def _dense_sum(weight: np.ndarray, weight_exp: int, events: np.ndarray, limits: Limits) -> np.ndarray:
+def _dense_sum(weight: np.ndarray, weight_exp: int, events: np.ndarray, rules: Rules) -> np.ndarray:
     flat = events.reshape(len(events), -1).astype(weight.dtype)
-    return shift(limits.dense_sum((flat @ weight.T).astype(np.int64))[0], weight_exp)
+    return shift(rules.dense_sum((flat @ weight.T).astype(np.int64))[0], weight_exp)
 
 
 def _delayed_sums(
-    weight: np.ndarray, delay: np.ndarray, weight_exp: int, events: np.ndarray, limits: Limits
+    weight: np.ndarray, delay: np.ndarray, weight_exp: int, events: np.ndarray, rules: Rules
 ) -> Iterator[tuple[np.ndarray, int]]:
     """Synapses of each delay sum and shift on their own, when the event is sent, as in Lava's DelayDense."""
     samples, steps = events.shape[:2]
@@ -221,11 +250,11 @@ def _delayed_sums(
     for wait in np.unique(delay):
         group = np.where(delay == wait, weight, 0).astype(dtype)
         for t in range(steps - wait):
-            pending[t + wait] += _dense_sum(group, weight_exp, events[:, t], limits)
+            pending[t + wait] += _dense_sum(group, weight_exp, events[:, t], rules)
     yield from ((a, 0) for a in pending)
 
 
-def _conv_sum(layer: Conv, weight: np.ndarray, events: np.ndarray) -> np.ndarray:
+def correlate(layer: Conv, weight: np.ndarray, events: np.ndarray) -> np.ndarray:
     """Cross-correlation of (N, C, H, W) as one matrix product over the unfolded input."""
     (pad_h, pad_w), (_, out_h, out_w) = layer.padding, layer.shape
     extent = [dilation * (k - 1) + 1 for dilation, k in zip(layer.dilation, weight.shape[2:], strict=True)]

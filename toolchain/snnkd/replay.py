@@ -1,42 +1,32 @@
-"""One neuron again, step by step in Python's integers: by the definition, or by rules that differ from it in one point.
+"""One neuron of a layer in one sample, cut out and run again by the definition or by other rules.
 
-It needs no more memory than the events of one sample that reach the neuron. `tests/test_explanation.py` holds it
-against `reference.py`.
+It becomes a layer of its own, dense, or a 1x1 convolution on what its window sees, and `reference.run` runs that.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
-from snnkd.fixedpoint import DECAY_BITS, STATE_LIMIT, STATE_SHIFT
-from snnkd.network import Conv, Dense, Input, IntNet, Layer, Shape, per_neuron
-from snnkd.trace import SpikeTrace
-
-Sums = tuple[int, ...]  # sums of weight * event that arrive at one step, one of the synapses of each delay
-
-
-@dataclass(frozen=True)
-class Rules:
-    """What a neuron follows; the defaults are the definition.
-
-    sum_wraps: the sum, in 32 bits (dense) or 24 (convolution). current_wraps: a << 6 and u, in 32 bits. correction of
-    u beyond 2^23: 'once' by 2^24, 'modulo' 2^24, 'clip', or 'none'. clips: of v at +-(2^23 - 1). fires_at_threshold:
-    >= instead of >. floors: decays round down instead of towards zero. early_bias: steps of bias before the first
-    input.
-    """
-
-    sum_wraps: bool = True
-    current_wraps: bool = True
-    correction: str = "once"
-    clips: bool = True
-    fires_at_threshold: bool = False
-    floors: bool = False
-    early_bias: int = 0
+from snnkd.fixedpoint import STATE_SHIFT, wrap32
+from snnkd.network import Conv, Dense, Input, IntNet, Layer, Neuron, per_neuron
+from snnkd.reference import DEFINITION, Rules, run
+from snnkd.trace import LayerTrace, SpikeTrace
 
 
-DEFINITION = Rules()
+class States(NamedTuple):
+    """What K neurons do in T steps, int64 arrays (T, K), as `Step` names it; of an input layer the first two (T, 1)."""
+
+    a_shifted: np.ndarray  # a << 6 before it wraps
+    activation: np.ndarray
+    u_exact: np.ndarray
+    u: np.ndarray
+    v_exact: np.ndarray
+    s: np.ndarray
+    v: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -65,154 +55,146 @@ class Step:
 
 
 @dataclass(frozen=True, eq=False)
-class Synapses:
-    """Those into one neuron, F of them. place: their indices in the layer's weight, a tuple of (F,) arrays. events:
-    (T, F) what their inputs send in one sample. weight, delay: (F,)."""
+class OneNeuron:
+    """A neuron and what it reads: F events at each step, one through each of its synapses (0 for an input layer).
 
+    layer: the one that it was cut out of. place: where its weights are in those of that layer, a tuple of (F,) arrays.
+    weight, delay: (F,) int64. exists: (F,) bool, False in the padding of a convolution. events: (T, F). bias: its
+    mantissa; of a neuron of an input layer the image there.
+    """
+
+    layer: Layer
     place: tuple[np.ndarray, ...]
-    events: np.ndarray
     weight: np.ndarray
     delay: np.ndarray
-
-    def active(self, step: int) -> np.ndarray:
-        """(F,) int64: the events that arrive at `step`."""
-        sent = step - self.delay
-        found = self.events[np.maximum(sent, 0), np.arange(len(sent))].astype(np.int64)
-        return np.where(sent >= 0, found, 0)
-
-    def sums(self) -> list[Sums]:
-        """By step."""
-        waits = np.unique(self.delay)
-        groups = [(wait, self.delay == wait) for wait in waits]
-        weights = [np.where(mask, self.weight, 0) for _, mask in groups]
-        return [
-            tuple(
-                int(self.events[t - wait].astype(np.int64) @ weight) if t >= wait else 0
-                for (wait, _), weight in zip(groups, weights, strict=True)
-            )
-            for t in range(len(self.events))
-        ]
-
-
-@dataclass(frozen=True)
-class Replay:
-    """One neuron of a layer in one sample. weight_exp: None for a convolution, whose sums wrap to 24 bits."""
-
-    sums: list[Sums]
-    weight_exp: int | None
+    exists: np.ndarray
+    events: np.ndarray
     current_decay: int
     voltage_decay: int
     threshold: int
     bias: int
 
-    def run(self, rules: Rules = DEFINITION) -> list[Step]:
-        """Every step, from u = v = 0."""
-        u = v = 0
-        for _ in range(rules.early_bias):
-            v = self._step((0,), 0, v, rules).v
-        steps = []
-        for sums in self.sums:
-            steps.append(self._step(sums, u, v, rules))
-            u, v = steps[-1].u, steps[-1].v
-        return steps
+    def arriving(self, step: int) -> np.ndarray:
+        """(F,) int64: the events that arrive at `step`."""
+        sent = step - self.delay
+        values = self.events[np.maximum(sent, 0), np.arange(len(sent))].astype(np.int64)
+        return np.where(sent >= 0, values, 0)
 
-    def _step(self, sums: Sums, u_before: int, v_before: int, rules: Rules) -> Step:
-        a = self.activation(sums, rules)
-        activation = wrapped(a << STATE_SHIFT, 32) if rules.current_wraps else a << STATE_SHIFT
-        u_decayed = decayed(u_before, self.current_decay, rules.floors)
-        u_exact = u_decayed + activation
-        u = _corrected(wrapped(u_exact, 32) if rules.current_wraps else u_exact, rules.correction)
-        v_decayed = decayed(v_before, self.voltage_decay, rules.floors)
-        bias, threshold = self.bias << STATE_SHIFT, self.threshold << STATE_SHIFT
-        v_exact = v_decayed + u + bias
-        v = max(1 - STATE_LIMIT, min(STATE_LIMIT - 1, v_exact)) if rules.clips else v_exact
-        s = int(v >= threshold if rules.fires_at_threshold else v > threshold)
-        return Step(
-            total=sum(sums),
-            a=a,
-            u_before=u_before,
-            u_decayed=u_decayed,
-            activation=activation,
-            u_exact=u_exact,
-            u=u,
-            v_before=v_before,
-            v_decayed=v_decayed,
-            bias=bias,
-            v_exact=v_exact,
-            threshold=threshold,
-            s=s,
-            v=0 if s else v,
+    def steps(self) -> list[Step]:
+        """Every step by the definition, from u = v = 0."""
+        a_shifted, activation, u_exact, u, v_exact, s, v = (values[:, 0] for values in again([self]))
+        u_before, v_before = (np.concatenate([[0], states[:-1]]) for states in (u, v))
+        bias, threshold = (np.full_like(u, value << STATE_SHIFT) for value in (self.bias, self.threshold))
+        total = [self.arriving(t) @ self.weight for t in range(len(u))]
+        by_current = (total, a_shifted >> STATE_SHIFT, u_before, u_exact - activation, activation, u_exact, u)
+        by_voltage = (v_before, v_exact - u - bias, bias, v_exact, threshold, s, v)
+        return [Step(*map(int, row)) for row in zip(*by_current, *by_voltage, strict=True)]
+
+
+@dataclass(frozen=True, eq=False)
+class Recorded:
+    """What an engine's trace has of one neuron in one sample: s, u and v (T,), None without states, and v_last ()."""
+
+    engine: str
+    s: np.ndarray
+    u: np.ndarray | None
+    v: np.ndarray | None
+    v_last: np.ndarray | None
+
+    @classmethod
+    def of(cls, engine: str, layer: LayerTrace, sample: int, neuron: tuple[int, ...]) -> Recorded:
+        s, u, v = (
+            None if values is None else values[(sample, slice(None), *neuron)]
+            for values in (layer.spikes, layer.u, layer.v)
         )
+        v_last = None if layer.v_last is None else layer.v_last[(sample, *neuron)]
+        return cls(engine, np.asarray(s), u, v, v_last)
 
-    def activation(self, sums: Sums, rules: Rules = DEFINITION) -> int:
-        """a of the sums that arrive at one step."""
-        if self.weight_exp is None:
-            return wrapped(sums[0], 24) if rules.sum_wraps else sums[0]
-        every = (wrapped(one, 32) if rules.sum_wraps else one for one in sums)
-        return sum(one << self.weight_exp if self.weight_exp > 0 else one >> -self.weight_exp for one in every)
-
-
-def of_neuron(
-    net: IntNet, trace: SpikeTrace, layer: int, sample: int, neuron: tuple[int, ...]
-) -> tuple[Replay, Synapses]:
-    """The neuron `neuron` ([c, h, w] or [i]) of layer number `layer` on what that layer reads in `trace`."""
-    _, shape, found = list(net.inputs())[layer]
-    source = trace.input if layer == 0 else trace.layers[layer - 1].spikes
-    synapses = _synapses(found, shape, neuron, source[sample])
-    parameters = {
-        name: int(np.broadcast_to(per_neuron(values, found.shape), found.shape)[neuron])
-        for name in ("current_decay", "voltage_decay", "threshold")
-        if (values := getattr(found.neuron, name)) is not None
-    }
-    exponent = None if isinstance(found, Conv) else getattr(found, "weight_exp", 0)
-    bias = _bias(found, neuron, source[sample, 0].reshape(shape))
-    return Replay(synapses.sums(), exponent, **parameters, bias=bias), synapses
+    def equals(self, states: States) -> np.ndarray:
+        """(K,) bool: which of K neurons did all that was recorded."""
+        u, v = wrap32(states.u), wrap32(states.v)  # as a trace holds them
+        pairs = ((self.s, states.s), (self.u, u), (self.v, v), (self.v_last, v[-1:]))
+        same = [np.all(own[..., None] == values, axis=0) for own, values in pairs if own is not None]
+        return np.logical_and.reduce(same)
 
 
-def decayed(state: int, fraction: int, floors: bool = False) -> int:
-    """trunc0(state * (4096 - fraction) / 4096), or rounded down."""
-    product = state * ((1 << DECAY_BITS) - fraction)
-    return product >> DECAY_BITS if floors or product >= 0 else -(-product >> DECAY_BITS)
-
-
-def wrapped(value: int, bits: int) -> int:
-    """`value` in two's complement of `bits`."""
-    return (value + (1 << bits - 1)) % (1 << bits) - (1 << bits - 1)
-
-
-def _corrected(u: int, how: str) -> int:
-    if how == "once":
-        return u - 2 * STATE_LIMIT if u > STATE_LIMIT else u + 2 * STATE_LIMIT if u <= -STATE_LIMIT else u
-    if how == "modulo":
-        return wrapped(u, 24)
-    return max(-STATE_LIMIT, min(STATE_LIMIT - 1, u)) if how == "clip" else u
-
-
-def _bias(layer: Layer, neuron: tuple[int, ...], image: np.ndarray) -> int:
+def cut_out(net: IntNet, trace: SpikeTrace, number: int, sample: int, neuron: tuple[int, ...]) -> OneNeuron:
+    """The neuron `neuron` ([c, h, w] or [i]) of layer `number`, on what that layer reads in one sample of `trace`."""
+    _, shape, layer = list(net.inputs())[number]
+    source = (trace.input if number == 0 else trace.layers[number - 1].spikes)[sample]
+    parameters = {name: _own(getattr(layer.neuron, name), layer, neuron) for name in _PARAMETERS}
     if isinstance(layer, Input):
-        return int(image[neuron].astype(np.int16))
-    bias = layer.neuron.bias
-    return 0 if bias is None else int(np.broadcast_to(per_neuron(bias, layer.shape), layer.shape)[neuron])
+        nothing = np.zeros(0, np.int64)
+        parameters["bias"] = int(source[0].reshape(shape)[neuron].astype(np.int16))
+        return OneNeuron(layer, (), nothing, nothing, nothing > 0, source.reshape(len(source), -1)[:, :0], **parameters)
+    inputs = np.indices(layer.weight.shape[1:]).reshape(layer.weight.ndim - 1, -1)
+    place = (np.full_like(inputs[0], neuron[0]), *inputs)
+    delay = np.zeros_like(inputs[0])
+    if isinstance(layer, Conv):
+        events = _window(layer, neuron, source.reshape(len(source), *shape))
+        exists = _window(layer, neuron, np.ones((1, *shape), bool))[0]
+    else:
+        events, exists = source.reshape(len(source), -1), np.ones(len(delay), bool)
+        delay = delay if layer.delay is None else layer.delay[place].astype(np.int64)
+    return OneNeuron(layer, place, layer.weight[place].astype(np.int64), delay, exists, events, **parameters)
 
 
-def _synapses(layer: Layer, shape: Shape, neuron: tuple[int, ...], events: np.ndarray) -> Synapses:
-    """events: (T, *shape) of one sample."""
+def again(neurons: Sequence[OneNeuron], rules: Rules = DEFINITION, early: int = 0) -> States:
+    """Runs neurons that read the same events side by side in one layer. early: steps without an event before them,
+    that the states leave out; bias comes in."""
+    events = np.pad(neurons[0].events, ((early, 0), (0, 0)))[None]
+    layer = _side_by_side(neurons)
     if isinstance(layer, Input):
-        none = np.zeros(0, np.int64)
-        return Synapses((), events.reshape(len(events), -1)[:, :0], none, none)
-    if isinstance(layer, Dense):
-        inputs = np.arange(layer.weight.shape[1])
-        place = (np.full_like(inputs, neuron[0]), inputs)
-        delay = np.zeros_like(inputs) if layer.delay is None else layer.delay[place].astype(np.int64)
-        return Synapses(place, events.reshape(len(events), -1), layer.weight[place].astype(np.int64), delay)
-    output, row, column = neuron
+        events = np.broadcast_to([neuron.bias for neuron in neurons], (1, events.shape[1], *layer.shape))
+    elif isinstance(layer, Conv):
+        events = events[..., None, None]
+    came: dict[str, list[np.ndarray]] = {"activation": [], "current": [], "voltage": []}
+    left: dict[str, list[np.ndarray]] = {name: [] for name in came}
+
+    def watch(limit: str, values: np.ndarray, limited: np.ndarray, _: int) -> None:
+        if limit in came:
+            came[limit].append(values.reshape(-1))
+            left[limit].append(limited.reshape(-1))
+
+    trace = run(IntNet(events.shape[2:], (layer,)), events, [rules.watched(watch)])
+    a_shifted, u_exact, v_exact = (np.array(values[early:]) for values in came.values())
+    activation, u, v = (np.array(values[early:]) for values in left.values())
+    s = trace.layers[0].spikes.reshape(-1, len(neurons))[early:].astype(np.int64)
+    return States(a_shifted, activation, u_exact, u, v_exact, s, np.where(s, 0, v))
+
+
+def _side_by_side(neurons: Sequence[OneNeuron]) -> Layer:
+    """A layer of these neurons, which were cut out of the same one."""
+    layer = neurons[0].layer
+    parameters = Neuron(*(np.array([getattr(neuron, name) for neuron in neurons], np.int32) for name in _PARAMETERS))
+    if isinstance(layer, Input):
+        return Input((len(neurons),), parameters)
+    weight = np.stack([neuron.weight for neuron in neurons])
+    if isinstance(layer, Conv):
+        return Conv(weight[:, :, None, None], parameters, (len(neurons), 1, 1))
+    return Dense(weight, parameters, layer.weight_exp, np.stack([neuron.delay for neuron in neurons]))
+
+
+_PARAMETERS = ("current_decay", "voltage_decay", "threshold", "bias")  # of Neuron, in its order
+
+
+def _own(values: np.ndarray | None, layer: Layer, neuron: tuple[int, ...]) -> int:
+    """A parameter of one neuron; 0 for no bias."""
+    return 0 if values is None else int(np.broadcast_to(per_neuron(values, layer.shape), layer.shape)[neuron])
+
+
+def _window(layer: Conv, neuron: tuple[int, ...], events: np.ndarray) -> np.ndarray:
+    """(T, F) of events (T, *shape): what one neuron of a convolution reads, in the order of its weights, 0 in the
+    padding."""
+    output, *position = neuron
     per_group = layer.weight.shape[1]
-    c, i, j = (index.reshape(-1) for index in np.indices(layer.weight.shape[1:]))
-    y = row * layer.stride[0] - layer.padding[0] + i * layer.dilation[0]
-    x = column * layer.stride[1] - layer.padding[1] + j * layer.dilation[1]
-    inside = (y >= 0) & (y < shape[1]) & (x >= 0) & (x < shape[2])
-    c, i, j, y, x = (index[inside] for index in (c, i, j, y, x))
-    channel = output // (layer.weight.shape[0] // layer.groups) * per_group + c
-    place = (np.full_like(c, output), c, i, j)
-    sent = events.reshape(len(events), *shape)[:, channel, y, x]
-    return Synapses(place, sent, layer.weight[place].astype(np.int64), np.zeros_like(c))
+    group = output // (layer.weight.shape[0] // layer.groups)
+    channels = events[:, group * per_group : (group + 1) * per_group]
+    padded = np.pad(channels, ((0, 0), (0, 0), *((pad, pad) for pad in layer.padding)))
+    rows, columns = (
+        slice(index * stride, index * stride + dilation * (kernel - 1) + 1, dilation)
+        for index, stride, dilation, kernel in zip(
+            position, layer.stride, layer.dilation, layer.weight.shape[2:], strict=True
+        )
+    )
+    return padded[:, :, rows, columns].reshape(len(events), -1)

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import csv
-import json
+import warnings
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from snnkd import recipe as recipes
-from snnkd.errors import FormatError, SnnkdError
-from snnkd.files import atomic, write_json, write_text
+from snnkd import schema
+from snnkd.errors import Note, SnnkdError, SnnkdWarning
+from snnkd.files import atomic, read_json, to_json, write_listed
 from snnkd.recipe import Recipe
 
 RUNS = Path("runs")
@@ -22,6 +24,8 @@ class Run:
 
     recipe.toml and provenance.json are there from the start; checkpoints/, metrics.csv and events.* grow with the
     training; student.net and summary.json end it. verification.json and profile.json come from export and profile.
+    SHA256SUMS has the digests of what `write` wrote: such a file is refused where it was damaged. Checkpoints have
+    theirs within.
     """
 
     folder: Path
@@ -50,22 +54,72 @@ class Run:
     def provenance(self) -> dict[str, Any]:
         return read_json(self.folder / "provenance.json")
 
+    @property
+    def inputs(self) -> list[Path]:
+        """Files that commands read and never write: those of the run, but for products, and those its recipe names."""
+        own = [self.folder / name for name in ("recipe.toml", "provenance.json", "student.net", "summary.json")]
+        stages = self.recipe.chain.values()
+        return [*own, *self.checkpoints.glob("*"), *(Path(path) for s in stages if (path := s.net or s.start))]
+
+    def write(self, name: str, data: bytes | str) -> None:
+        """Writes the file `name` of the run, whole or not at all, and its digest."""
+        write_listed(self.folder / name, data.encode() if isinstance(data, str) else data)
+
 
 def create(recipe: Recipe, provenance: dict[str, Any], runs: Path) -> Run:
-    """A new folder runs/<recipe>-<number>, with the recipe and where it came from."""
-    numbers = [_number(path, recipe.name) for path in runs.glob(f"{recipe.name}-*")]
-    run = Run(runs / f"{recipe.name}-{max(numbers, default=0) + 1:03d}", recipe)
-    write_text(run.folder / "recipe.toml", recipe.to_toml())
-    write_json(run.folder / "provenance.json", provenance)
+    """Makes a new folder runs/<recipe>-<number>, which no other process gets, with the recipe and its provenance."""
+    number = max((_number(path, recipe.name) for path in runs.glob(f"{recipe.name}-*")), default=0)
+    while True:
+        number += 1
+        run = Run(runs / f"{recipe.name}-{number:03d}", recipe)
+        try:
+            run.folder.mkdir(parents=True)
+            break
+        except FileExistsError:  # of a training that started at the same moment
+            continue
+        except OSError as error:
+            raise SnnkdError(f"{run.folder}: cannot be made: {error.strerror}; choose another folder") from error
+    run.write("recipe.toml", recipe.to_toml())
+    run.write("provenance.json", to_json(provenance))
     return run
 
 
 def resumable(recipe: Recipe, runs: Path) -> Run | None:
-    """The newest folder in `runs` with the same recipe, finished or not."""
+    """Finds the newest folder in `runs` whose recipe says the same, finished or not; tells what it passed over."""
+    different: list[str] = []
     for folder in sorted(runs.glob(f"{recipe.name}-*"), key=lambda path: _number(path, recipe.name), reverse=True):
-        if (folder / "recipe.toml").is_file() and (folder / "recipe.toml").read_text() == recipe.to_toml():
+        if not (folder / "recipe.toml").is_file():
+            continue
+        try:
+            theirs = recipes.load(folder / "recipe.toml")
+        except SnnkdError as error:
+            warnings.warn(f"--resume passes over a run that cannot be read: {error}", SnnkdWarning, stacklevel=2)
+            continue
+        if theirs.name != recipe.name:  # 'digits-deep-001' is no run of 'digits'
+            continue
+        changes = list(_changes(_meant(theirs), _meant(recipe)))
+        if not changes:
             return Run(folder, recipe)
+        different.append(f"{folder.name} has {changes[0]}" + (f" and {len(changes) - 1} more" if changes[1:] else ""))
+    told = f"; of this recipe's name: {'; '.join(different[:3])}" if different else f"; none has the name {recipe.name}"
+    warnings.warn(f"--resume: no run in {runs.absolute()} says what this recipe says{told}. A new run starts", Note, 2)
     return None
+
+
+def _meant(recipe: Recipe) -> dict[str, Any]:
+    """What a recipe says, as plain data: all but its description, and the order of its stages."""
+    said = {key: value for key, value in recipe.to_dict().items() if key != "description"}
+    return {**said, "order of the chain": list(recipe.chain)}
+
+
+def _changes(theirs: Any, ours: Any, place: str = "") -> Iterator[str]:
+    """What differs between two recipes' data, one text for each field: 'seed = 1 in place of 2'."""
+    if isinstance(theirs, dict) and isinstance(ours, dict):
+        for key in [*theirs, *(key for key in ours if key not in theirs)]:
+            yield from _changes(theirs.get(key), ours.get(key), f"{place}.{key}".removeprefix("."))
+    elif theirs != ours:
+        there, here = ("nothing" if value is None else schema.shown(value) for value in (theirs, ours))
+        yield f"{place} = {there} in place of {here}"
 
 
 def find(name: str | Path | None, runs: Path) -> Run:
@@ -91,7 +145,7 @@ def find(name: str | Path | None, runs: Path) -> Run:
 def note_reused(run: Run, found: dict[str, Path]) -> None:
     """reused.json: adds stages that were taken over, each with the folder of the run that it is from."""
     if found:
-        write_json(run.folder / "reused.json", run.reused | {name: str(folder) for name, folder in found.items()})
+        run.write("reused.json", to_json(run.reused | {name: str(folder) for name, folder in found.items()}))
 
 
 def write_metrics(run: Run, rows: list[dict[str, Any]]) -> None:
@@ -101,14 +155,6 @@ def write_metrics(run: Run, rows: list[dict[str, Any]]) -> None:
         writer = csv.DictWriter(file, columns)
         writer.writeheader()
         writer.writerows(rows)
-
-
-def read_json(path: Path) -> Any:
-    """Contents of a JSON file of a run. Raises FormatError that names it."""
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise FormatError(f"{path}: cannot be read ({error})") from error
 
 
 def _number(folder: Path, name: str) -> int:

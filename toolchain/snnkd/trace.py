@@ -54,8 +54,21 @@ class SpikeTrace:
 
     def classes(self, net: IntNet) -> np.ndarray:
         """(N,) the classes that the network's readout gives."""
+        return net.readout.classify(self.counts, self._v_last)
+
+    def undecided(self, net: IntNet) -> np.ndarray:
+        """(N,) bool, where only the lower number of a class decides."""
+        return net.readout.undecided(self.counts, self._v_last)
+
+    @property
+    def events(self) -> list[int]:
+        """Events of the input, then spikes of each layer, over all samples and steps."""
+        return [int(np.count_nonzero(values)) for values in (self.input, *(layer.spikes for layer in self.layers))]
+
+    @property
+    def _v_last(self) -> np.ndarray | None:
         v = self.layers[-1].v_last
-        return net.readout.classify(self.counts, None if v is None else v.reshape(self.samples, -1))
+        return None if v is None else v.reshape(self.samples, -1)
 
 
 @dataclass(frozen=True)

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from math import prod
 from typing import Any
 
 import numpy as np
 
-from snnkd.errors import MismatchError
+from snnkd import cautions
+from snnkd.errors import LimitError, MismatchError
 from snnkd.explanation import Cause, Sums, explain
 from snnkd.network import Input, IntNet
 from snnkd.trace import LayerTrace, SpikeTrace
 
 DEFAULT_STEPS = 32
+_MOST = 1 << 30  # values that random events may have
 
 
 @dataclass(frozen=True)
@@ -35,7 +38,7 @@ class Verification:
     compared: `samples`, `steps`, `cells` (array elements of s, u and v), `spikes` (events expected, all layers) and
     `states` (how many of the cells were u or v; v after the last step counts where that is all there is).
     differences: differing cells by layer name, all layers. sums: what led to the first difference; causes: the usual
-    ones that explain it.
+    ones that explain it. warnings: what the comparison does not show, e.g. of layers that never fired.
     """
 
     equal: bool
@@ -44,6 +47,7 @@ class Verification:
     differences: dict[str, int]
     sums: Sums | None = None
     causes: tuple[Cause, ...] = ()
+    warnings: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON data with the same names."""
@@ -82,13 +86,14 @@ def compare(net: IntNet, expected: SpikeTrace, actual: SpikeTrace) -> Verificati
         "samples": expected.samples,
         "steps": expected.steps,
         "cells": cells,
-        "spikes": sum(int(np.count_nonzero(layer.spikes)) for layer in expected.layers),
+        "spikes": sum(expected.events[1:]),
         "states": states,
     }
+    told = tuple(cautions.silent_layers(net, expected.events, f"the {expected.samples} samples compared"))
     if first is None:
-        return Verification(True, compared, None, differences)
+        return Verification(True, compared, None, differences, warnings=told)
     place = (net.names.index(first.layer), first.sample, first.step, tuple(first.neuron))
-    return Verification(False, compared, first, differences, *explain(net, expected, actual, place))
+    return Verification(False, compared, first, differences, *explain(net, expected, actual, place), told)
 
 
 def _quantities(steps: int, want: LayerTrace, have: LayerTrace) -> list[tuple[str, int, np.ndarray, np.ndarray]]:
@@ -116,18 +121,28 @@ def _check_alike(net: IntNet, expected: SpikeTrace, actual: SpikeTrace) -> None:
 def synthetic_input(
     net: IntNet, steps: int | None = None, samples: int = 16, activity: float = 0.1, seed: int = 0
 ) -> np.ndarray:
-    """Seeded random input (N, T, *net.input_shape) for a network that comes without data.
+    """Makes seeded random input (N, T, *net.input_shape) for a network that comes without data.
 
-    steps: the network's own, or 32, where None. Each element is an event with probability `activity`; on graded input
-    with a value from 1 to 2^message_bits - 1. For an input layer with neurons: an image of 0 to 255, at all steps.
+    steps: the network's own where None, or else 32 and as many as its delays can hold an event back. Each element is an
+    event with probability `activity`; on graded input with a value from 1 to 2^message_bits - 1. For an input layer
+    with neurons: an image of 0 to 2550 * activity, at all steps. Raises LimitError where it would not fit in memory.
     """
-    steps = steps or net.steps or DEFAULT_STEPS
+    steps = steps or net.steps or DEFAULT_STEPS + net.longest_delay
+    if samples * steps * prod(net.input_shape) > _MOST:
+        raise LimitError(
+            f"random events: {samples:,} samples of {steps:,} steps and {prod(net.input_shape):,} inputs are more than "
+            f"{_MOST:,} values; ask for fewer samples, or give events with fewer steps by --input"
+        )
     random = np.random.default_rng(seed)
     if isinstance(net.layers[0], Input):
-        image = random.integers(0, 256, (samples, 1, *net.input_shape), dtype=np.uint8)
+        brightest = round(2550 * activity)
+        dtype = np.uint8 if brightest < 256 else np.int32
+        image = random.integers(0, brightest + 1, (samples, 1, *net.input_shape), dtype=dtype)
         return np.broadcast_to(image, (samples, steps, *net.input_shape))
     shape = (samples, steps, *net.input_shape)
-    events = random.random(shape) < activity
+    events = np.empty(shape, dtype=bool)
+    for sample in events:  # one by one: the random numbers take eight times the memory
+        np.less(random.random(shape[1:]), activity, out=sample)
     if net.message_bits == 0:
         return events.astype(np.uint8)
     values = random.integers(1, 1 << net.message_bits, shape)

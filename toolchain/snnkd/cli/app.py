@@ -10,8 +10,9 @@ import typer
 from snnkd import __version__, netx
 from snnkd.cli import catalogue, deployment, inspection, training
 from snnkd.cli.handoff import handoff
-from snnkd.cli.output import fail, warn
-from snnkd.errors import SnnkdError
+from snnkd.cli.output import fail, note, warn
+from snnkd.cli.quantization import quantize
+from snnkd.errors import Note, SnnkdError, SnnkdWarning
 
 app = typer.Typer(
     name="snnkd",
@@ -26,7 +27,7 @@ app = typer.Typer(
 
 _PANELS = {
     "The chain": (training.run, training.train, deployment.export, deployment.profile, handoff),
-    "A network": (inspection.simulate, inspection.verify, inspection.inspect, inspection.check),
+    "A network": (inspection.simulate, inspection.verify, inspection.inspect, inspection.check, quantize),
     "What there is": (catalogue.models, catalogue.recipes, catalogue.datasets, catalogue.targets),
 }
 for panel, commands in _PANELS.items():
@@ -45,10 +46,15 @@ def _options(version: bool = typer.Option(False, "--version", callback=_version,
     pass
 
 
+def _show(message: Warning | str, category: type[Warning], *_: object, **__: object) -> None:
+    (note if issubclass(category, Note) else warn)(str(message))
+
+
 def main() -> None:
     """Runs the command line. Exit status: 0 done, 1 a check found something, 2 unusable input, 130 interrupted."""
     with warnings.catch_warnings():
-        warnings.showwarning = lambda message, *_, **__: warn(str(message))
+        warnings.filterwarnings("always", category=SnnkdWarning)
+        warnings.showwarning = _show
         try:
             if any(word.endswith(".net") for word in sys.argv[1:]):
                 netx.warm()  # it starts while the command imports what it needs

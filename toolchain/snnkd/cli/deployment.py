@@ -30,9 +30,11 @@ Targets = Annotated[
 
 def export(
     name: RunName = None,
-    target: Annotated[str, typer.Option(help="A target that can be run here, see `snnkd targets`.")] = "loihi2-sim",
+    target: Annotated[
+        str | None, typer.Option(help="A target that can be run here, see `snnkd targets`; the recipe's unless given.")
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="The .net file; in the run folder unless given.")] = None,
-    samples: Annotated[int, typer.Option(min=1, help="Test images that are compared.")] = 16,
+    samples: Annotated[int | None, typer.Option(min=1, help="Test images that are compared, 16.")] = None,
     data_root: DataRoot = None,
     runs: Runs = DEFAULT_RUNS,
     as_json: Json = False,
@@ -109,12 +111,11 @@ def _profile(
 
 def given_events(net: Any, inputs: Path | None, samples: int) -> tuple[Any, str]:
     """Events of --input and what they are, or seeded random ones for a file that comes without."""
-    from snnkd import reference, verification
+    from snnkd import evaluation, reference
 
     if inputs is not None:
         return reference.check_input(net, read_events(inputs)), str(inputs)
-    events = verification.synthetic_input(net, samples=samples)
-    return events, f"{len(events)} seeded random samples at 10 % activity, not real data (give --input)"
+    return evaluation.random_input(net, samples)
 
 
 def exported(data: dict[str, Any]) -> Any:
@@ -129,7 +130,14 @@ def exported(data: dict[str, Any]) -> Any:
     for engine, one in data["against"].items():
         if one["first_difference"]:
             lines.append(f"first with {engine}: {difference(one['first_difference'])}")
-    return output.group(*lines)
+    return output.group(*lines, stored(data))
+
+
+def stored(data: dict[str, Any]) -> str:
+    """Where the run folder keeps these results, or why it does not."""
+    if data["stored"]:
+        return f"stored: {data['stored']}"
+    return "not stored: with options of its own; the run folder keeps the results of the defaults"
 
 
 def difference(first: dict[str, Any]) -> str:
@@ -144,4 +152,5 @@ def profiled(data: dict[str, Any], sources: bool = False) -> Any:
     """The tables of a profile."""
     from snnkd.report import profile_table
 
-    return profile_table(data, title=data["name"], sources=sources)
+    table = profile_table(data, title=data["name"], sources=sources)
+    return output.group(table, stored(data)) if "stored" in data else table

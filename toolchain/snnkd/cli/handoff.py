@@ -15,11 +15,14 @@ from snnkd.cli.options import (
     InputFile,
     InputShape,
     Json,
+    Labels,
+    ReadoutKind,
     RunOrNet,
     Runs,
     is_net,
     read_events,
     shape_of,
+    with_readout,
 )
 from snnkd.errors import LimitError
 
@@ -32,10 +35,9 @@ def handoff(
         Path | None, typer.Option("--verify", metavar="BUNDLE.zip", help="Prove this bundle instead of making one.")
     ] = None,
     inputs: InputFile = None,
-    labels: Annotated[
-        Path | None, typer.Option(help="Classes of --input: .npy of integers (N,).", show_default=False)
-    ] = None,
+    labels: Labels = None,
     input_shape: InputShape = None,
+    readout: ReadoutKind = None,
     data_root: DataRoot = None,
     runs: Runs = DEFAULT_RUNS,
     as_json: Json = False,
@@ -50,16 +52,19 @@ def handoff(
     if verify is not None:
         _verify(verify, as_json)
         return
+    from snnkd import files, netx
     from snnkd import handoff as bundles
-    from snnkd import netx
 
     if labels is not None and inputs is None:
         raise LimitError("--labels: are the classes of --input, which is missing")
+    files.check_output("--out", out, ".zip", [inputs, labels, target])
     if is_net(name):
+        files.check_output("--out", out, ".zip", [name])
         net = netx.load(Path(str(name)), shape_of(input_shape))
         evidence, words = _given(net, inputs, labels), Path(str(name)).stem
     else:
         net, evidence, words = _of_run(name, inputs, input_shape, data_root, runs)
+    net = with_readout(net, readout)
     result = bundles.make(net, target, evidence, out, words)
     output.result(result, as_json, _made)
     if result["violations"]:
@@ -103,6 +108,12 @@ def _verify(path: Path, as_json: bool) -> None:
         raise typer.Exit(1)
 
 
+_READOUTS = {
+    "count": "count, the class whose outputs spike most",
+    "membrane": "membrane, the class whose outputs have the highest v after the last step",
+}
+
+
 def _made(data: dict[str, Any]) -> Any:
     flash, ram = data["bytes"]["flash"], data["bytes"]["ram"]
     lines: list[Any] = [f"{data['target']}: {flash:,} bytes of flash and {ram:,} bytes of RAM, without code and stack"]
@@ -114,6 +125,7 @@ def _made(data: dict[str, Any]) -> Any:
         found = data["accuracy"]
         lines.append(f"accuracy: {found['integer']:.2%} of {found['samples']:,} samples, {found['data']}")
     lines += [
+        f"readout: {_READOUTS[data['readout']['kind']]}",
         f"golden: the first {data['samples']} samples of: {data['data']}",
         f"bundle: {data['file']}",
         f"sha256: {data['sha256']}",

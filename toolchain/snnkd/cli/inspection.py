@@ -18,11 +18,13 @@ from snnkd.cli.options import (
     InputFile,
     InputShape,
     Json,
+    ReadoutKind,
     RunOrNet,
     Runs,
     is_net,
     read_events,
     shape_of,
+    with_readout,
 )
 
 NetFile = Annotated[Path, typer.Argument(metavar="FILE.net", help="A network file.")]
@@ -41,8 +43,9 @@ def simulate(
 
     Example: snnkd simulate student.net --input events.npy --out trace.npz
     """
-    from snnkd import evaluation, netx, trace
+    from snnkd import evaluation, files, netx, trace
 
+    files.check_output("--out", out, ".npz", [file, inputs])
     net, events = netx.load(file, shape_of(input_shape)), read_events(inputs)
     started = time.perf_counter()
     found = evaluation.simulate(net, events, engine, states)
@@ -97,6 +100,7 @@ def inspect(
         int | None, typer.Option(min=1, help="Headroom on so many test images, or random samples of a .net.")
     ] = None,
     input_shape: InputShape = None,
+    readout: ReadoutKind = None,
     data_root: DataRoot = None,
     runs: Runs = DEFAULT_RUNS,
     as_json: Json = False,
@@ -108,7 +112,7 @@ def inspect(
 
     Example: snnkd inspect student.net
     """
-    net = _network(name, input_shape, runs)
+    net = with_readout(_network(name, input_shape, runs), readout)
     data = {"file": str(_net_path(name, runs)), **net.describe()}
     if inputs is not None or samples is not None:
         from snnkd import headroom

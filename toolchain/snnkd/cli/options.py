@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from snnkd.errors import FormatError
+from snnkd.errors import FormatError, LimitError
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
 Runs = Annotated[Path, typer.Option(help="Folder of run folders.")]
@@ -26,12 +26,24 @@ InputFile = Annotated[
     Path | None,
     typer.Option("--input", help="Events: .npy of integers (N, T, C, H, W) or (N, T, features).", show_default=False),
 ]
+Labels = Annotated[
+    Path | None, typer.Option("--labels", help="Classes of --input: .npy of integers (N,).", show_default=False)
+]
 InputShape = Annotated[
     str | None,
     typer.Option(
         "--input-shape",
         metavar="C,H,W|FEATURES",
         help="Shape of the input, for a FILE.net that does not tell it.",
+        show_default=False,
+    ),
+]
+ReadoutKind = Annotated[
+    str | None,
+    typer.Option(
+        "--readout",
+        metavar="count|membrane",
+        help="How a class is read from the outputs, instead of what the file says.",
         show_default=False,
     ),
 ]
@@ -51,6 +63,13 @@ def shape_of(text: str | None) -> tuple[int, ...] | None:
     if len(parts) not in (1, 3) or not all(part.strip().isdecimal() and int(part) for part in parts):
         raise FormatError(f"--input-shape {text}: expected C,H,W or one number of features, like 1,28,28 or 784")
     return tuple(map(int, parts))
+
+
+def with_readout(net: Any, kind: str | None) -> Any:
+    """The network with the value of --readout. Raises LimitError for another one."""
+    if kind not in (None, "count", "membrane"):
+        raise LimitError(f"--readout {kind}: expected count or membrane")
+    return net if kind is None else net.read_by(kind)
 
 
 def read_events(path: Path) -> Any:

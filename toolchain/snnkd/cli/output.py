@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -27,16 +27,34 @@ def console(stderr: bool = False) -> Console:
 
 
 def result(data: dict[str, Any], as_json: bool, render: Callable[[dict[str, Any]], RenderableType]) -> None:
-    """One JSON object with --json, else what `render` makes of the same data."""
+    """Prints one JSON object with --json, else what `render` makes of the same data, and its warnings on stderr."""
     if as_json:
         print(json.dumps(data))
-    else:
-        console().print(render(data))
+        return
+    console().print(render(data))
+    for text in dict.fromkeys(_warnings(data)):
+        warn(text)
+
+
+def _warnings(data: Any) -> Iterator[str]:
+    """All `warnings` in a result and in the results that it holds."""
+    if isinstance(data, dict):
+        yield from data.get("warnings", ())
+        for value in data.values():
+            yield from _warnings(value)
+    elif isinstance(data, list):
+        for value in data:
+            yield from _warnings(value)
 
 
 def warn(text: str) -> None:
     """A warning, on stderr."""
     _line("[yellow]warning:[/]", text)
+
+
+def note(text: str) -> None:
+    """A note, on stderr."""
+    _line("[cyan]note:[/]", text)
 
 
 def fail(text: str) -> None:

@@ -103,7 +103,7 @@ _KINDS = {"snn": "", "ann": " (ANN)", "net": " (frozen)"}
 
 
 def summary(data: dict[str, Any]) -> Any:
-    """The table at the end of a training, and what is wrong with the networks in it."""
+    """The table at the end of a training."""
     rows = [
         [
             name,
@@ -117,9 +117,8 @@ def summary(data: dict[str, Any]) -> Any:
     title = f"{data['data_set']}: accuracy on all {data['test_images']:,} test images, {data['steps']} steps"
     columns = ["stage", "network", "parameters", "neurons", "float", "integer"]
     reused = [f"{name}: not trained, taken over from {folder}" for name, folder in data["reused"].items()]
-    warnings = [f"warning: {text}" for text in data["warnings"]]
     student = [*_by_step(data["by_step"]), *_early_exit(data), f"student: {data['net']}"]
-    return output.group(output.table(title, columns, rows, left=2), *reused, *student, *warnings)
+    return output.group(output.table(title, columns, rows, left=2), *reused, *student)
 
 
 def _by_step(accuracy: list[float]) -> list[str]:

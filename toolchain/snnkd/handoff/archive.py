@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
 import stat
 import zipfile
 import zlib
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 
+from snnkd import checksums
+from snnkd.checksums import SUMS
 from snnkd.errors import FormatError
 from snnkd.files import atomic
-
-SUMS = "SHA256SUMS"  # as `sha256sum --check` reads it; lists all other files
 
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 _MODE = stat.S_IFREG | 0o644
@@ -31,7 +30,7 @@ def write(path: Path, files: Mapping[str, bytes]) -> str:
             info = zipfile.ZipInfo(name, _EPOCH)
             info.external_attr, info.create_system = _MODE << 16, 3
             archive.writestr(info, whole[name], zipfile.ZIP_DEFLATED, 9)
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+    return checksums.of(path.read_bytes())
 
 
 def read(path: Path) -> dict[str, bytes]:
@@ -61,14 +60,11 @@ def differences(files: Mapping[str, bytes]) -> list[str]:
     """What of `files` is not as their SHA256SUMS say, one sentence each: changed, missing, or not listed."""
     if SUMS not in files:
         return [f"{SUMS}: missing"]
-    listed: dict[str, str] = {}
-    for line in files[SUMS].decode("utf-8", "replace").splitlines():
-        digest, _, name = line.partition("  ")
-        listed[name] = digest
+    listed = checksums.parsed(files[SUMS].decode("utf-8", "replace"))
     found = [f"{name}: not listed in {SUMS}" for name in sorted(files.keys() - listed.keys() - {SUMS})]
     found += [f"{name}: missing" for name in sorted(listed.keys() - files.keys())]
     for name in sorted(listed.keys() & files.keys()):
-        if hashlib.sha256(files[name]).hexdigest() != listed[name]:
+        if checksums.of(files[name]) != listed[name]:
             found.append(f"{name}: not the file that {SUMS} lists")
     if not found and files[SUMS] != _sums({name: data for name, data in files.items() if name != SUMS}):
         found.append(f"{SUMS}: not as a bundle's is written")
@@ -76,8 +72,7 @@ def differences(files: Mapping[str, bytes]) -> list[str]:
 
 
 def _sums(files: Mapping[str, bytes]) -> bytes:
-    lines = (f"{hashlib.sha256(files[name]).hexdigest()}  {name}\n" for name in sorted(files))
-    return "".join(lines).encode()
+    return checksums.text({name: checksums.of(data) for name, data in files.items()}).encode()
 
 
 def _check_entries(path: Path, entries: list[zipfile.ZipInfo]) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 from snnkd import c99, targets
 from snnkd.errors import LimitError
-from snnkd.files import atomic
+from snnkd.files import atomic, check_output
 from snnkd.handoff import archive, contents, proof
 from snnkd.handoff.evidence import GOLDEN_SAMPLES, Evidence
 from snnkd.handoff.proof import Check
@@ -24,7 +24,7 @@ def make(net: IntNet, target: str | Path, evidence: Evidence, out: Path, name: s
 
     evidence: what accuracy and work are measured on, at least 16 samples; the first 16 become the golden ones. name: of
     the network, in words. Returns what `snnkd handoff --json` prints: file, sha256, samples, bytes {flash, ram},
-    accuracy and violations; where there are violations of the target's limits, nothing is written.
+    readout, accuracy, violations and warnings; where there are violations of the target's limits, nothing is written.
     Raises LimitError where the target is not one that C is made for, or there are too few samples.
     """
     chosen = targets.load(target)
@@ -39,21 +39,25 @@ def make(net: IntNet, target: str | Path, evidence: Evidence, out: Path, name: s
         "samples": GOLDEN_SAMPLES,
         "data": evidence.data,
         "bytes": {"flash": plan.flash, "ram": plan.ram},
+        "readout": asdict(net.readout),
         "violations": [asdict(one) for one in violations],
+        "warnings": [],
     }
     if violations:
         return {**result, "file": None, "sha256": None, "accuracy": None}
     files, about = contents.assemble(net, chosen, evidence, name, out.name)
     accuracy = None if about.accuracy is None else about.accuracy.model_dump()
-    return {**result, "sha256": archive.write(out, files), "accuracy": accuracy}
+    return {**result, "sha256": archive.write(out, files), "accuracy": accuracy, "warnings": about.warnings}
 
 
 def verify(path: Path, on_check: Callable[[Check], None] = lambda _: None) -> dict[str, Any]:
     """Proves the bundle at `path` on this machine, and writes measured.json beside it.
 
     on_check: called with each check when it is done. Returns what `snnkd handoff --verify --json` prints. Code of the
-    bundle is compiled and run where its hashes agree. Raises FormatError where the file is no bundle.
+    bundle is compiled and run where its hashes agree. Raises FormatError where the file is no bundle, LimitError
+    where measured.json would replace it.
     """
+    check_output("--verify", path.with_name(MEASURED), ".json", [path])
     checks = []
     for check in proof.prove(path):
         checks.append(check)

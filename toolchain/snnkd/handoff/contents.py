@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from snnkd import __version__, c99, engines, files, netx, onnx_graph
+from snnkd import __version__, c99, cautions, files, netx, onnx_graph
 from snnkd.engines import lava
 from snnkd.errors import LimitError
 from snnkd.handoff import evidence as measured
@@ -22,7 +22,8 @@ from snnkd.trace import SpikeTrace
 
 MODEL, GOLDEN = "model.net", "golden/golden.npz"
 STEP, INFERENCE = "onnx/step.onnx", "onnx/inference.onnx"
-_ENGINES = Path(engines.__file__).parent
+_SCRIPT = Path(__file__).with_name("lava_golden.py")
+_WORKER = Path(lava.__file__).parent / "lava_worker" / "record.py"
 
 
 def assemble(
@@ -61,15 +62,16 @@ def generated(net: IntNet, target: Target, run: SpikeTrace, images: np.ndarray |
         **golden,
         STEP: onnx_graph.step_model(net).SerializeToString(deterministic=True),
         INFERENCE: onnx_graph.inference_model(net, run.steps).SerializeToString(deterministic=True),
-        "lava/run.py": (_ENGINES / "lava_golden.py").read_bytes(),
-        "lava/worker/record.py": (_ENGINES / "lava_worker" / "record.py").read_bytes(),
+        "lava/run.py": _SCRIPT.read_bytes(),
+        "lava/worker/record.py": _WORKER.read_bytes(),
         "lava/job.json": (json.dumps(lava.job(net, states=False), indent=2) + "\n").encode(),
     }
 
 
 def _manifest(net: IntNet, target: Target, evidence: Evidence, run: SpikeTrace) -> Manifest:
     """The manifest, without the files."""
-    accuracy, work = measured.measure(net, evidence)
+    accuracy, work, warnings = measured.measure(net, evidence)
+    warnings = warnings or cautions.silent_layers(net, run.events, f"the {run.samples} golden samples")
     plan = c99.plan(net)
     return Manifest(
         bundle=manifests.VERSION,
@@ -89,4 +91,5 @@ def _manifest(net: IntNet, target: Target, evidence: Evidence, run: SpikeTrace) 
         work=work,
         memory=manifests.Memory(flash=plan.flash, ram=plan.ram),
         golden=manifests.Golden(samples=run.samples, data=f"the first {run.samples} of: {evidence.data}"),
+        warnings=warnings,
     )

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from snnkd import early_exit, evaluation, trace
+from snnkd import cautions, early_exit, evaluation, trace
+from snnkd.early_exit import Course
 from snnkd.errors import FormatError
 from snnkd.handoff.manifest import Accuracy, Work
 from snnkd.network import IntNet
@@ -37,8 +38,9 @@ class Evidence:
             )
 
 
-def measure(net: IntNet, evidence: Evidence) -> tuple[Accuracy | None, Work]:
-    """Accuracy where there are labels, and the work of an inference, over all samples."""
+def measure(net: IntNet, evidence: Evidence) -> tuple[Accuracy | None, Work, list[str]]:
+    """Measures the accuracy where there are labels, and the work of an inference, over all samples; with what these
+    figures do not show, as sentences."""
     samples, steps = evidence.events.shape[:2]
     found = evaluation.profile(net, evidence.events, [], evidence.data)
     rows = {row["name"]: row for row in found["layers"]}
@@ -54,22 +56,27 @@ def measure(net: IntNet, evidence: Evidence) -> tuple[Accuracy | None, Work]:
         updates=net.neurons * steps,
         early_exit_steps=found["early_exit"]["steps"] if "early_exit" in found else None,
     )
-    return _accuracy(net, evidence), work
+    accuracy, doubts = _accuracy(net, evidence)
+    return accuracy, work, [*found["warnings"], *doubts]
 
 
-def _accuracy(net: IntNet, evidence: Evidence) -> Accuracy | None:
+def _accuracy(net: IntNet, evidence: Evidence) -> tuple[Accuracy | None, list[str]]:
     if evidence.labels is None:
-        return None
-    block = evaluation.BLOCK
-    parts = (evidence.events[start : start + block] for start in range(0, len(evidence.events), block))
-    course = evaluation.courses(net, parts)
+        return None, []
+    courses, undecided = [], []
+    for run in evaluation.blocks(net, evidence.events):
+        courses.append(evaluation.course(net, run))
+        undecided.append(run.undecided(net))
+    course = Course(*(np.concatenate([getattr(part, key) for part in courses]) for key in ("classes", "lead")))
     sooner = None if net.early_exit is None else early_exit.stops(course, net.early_exit)[0]
-    return Accuracy(
+    accuracy = Accuracy(
         data=evidence.data,
         samples=len(evidence.events),
         integer=course.accuracy(evidence.labels)[-1],
         early_exit=None if sooner is None else float((sooner == evidence.labels).mean()),
     )
+    samples = f"the {len(evidence.events):,} samples"
+    return accuracy, cautions.of_classes(course.classes[:, -1], np.concatenate(undecided), evidence.labels, samples)
 
 
 def _synops_most(net: IntNet) -> int:

@@ -95,6 +95,7 @@ class Manifest(Table):
     work: Work
     memory: Memory
     golden: Golden
+    warnings: list[str] = Field(default_factory=list, description="what the figures and golden samples do not show")
 
     def to_bytes(self) -> bytes:
         """The file."""

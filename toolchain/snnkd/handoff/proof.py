@@ -152,7 +152,7 @@ def _random(bundle: Unpacked) -> Check:
     """The C of the bundle on random samples."""
     if reason := c99.missing(c99.COMPILERS[0]):
         return Check("random", SKIPPED, reason)
-    events = verification.synthetic_input(bundle.net, bundle.manifest.steps, RANDOM_SAMPLES)
+    events, _ = evaluation.random_input(bundle.net, RANDOM_SAMPLES, bundle.manifest.steps)
     expected = evaluation.simulate(bundle.net, events, states=True)
     actual = c99.run(bundle.net, bundle.folder / "c", events, states=True)
     return _verdict("random", verification.compare(bundle.net, expected, actual))
@@ -214,7 +214,7 @@ def _verdict(name: str, found: verification.Verification) -> Check:
         )
         return Check(name, DIFFERENT, text)
     text = f"{compared['spikes']:,} spikes and {compared['states']:,} states of {compared['samples']:,} samples"
-    return Check(name, EQUAL, text)
+    return Check(name, EQUAL, "; ".join((text, *found.warnings)))
 
 
 def measured(path: Path, sha256: str, checks: list[Check]) -> bytes:

@@ -62,7 +62,7 @@ def text(about: Manifest, name: str, bundle: str, net: IntNet) -> str:
         target_name=about.target.name,
         summary=_summary(about),
         golden_samples=about.golden.samples,
-        facts="\n".join(f"| {key} | {value} |" for key, value in _facts(about, net).items()),
+        facts="\n".join(f"| {key} | {value} |" for key, value in _facts(about, net)),
         qemu=_qemu(about),
         usage=_EVENTS if about.encoder is None else _IMAGE,
         encoder=_encoder(about),
@@ -82,7 +82,7 @@ def _summary(about: Manifest) -> str:
     )
 
 
-def _facts(about: Manifest, net: IntNet) -> dict[str, str]:
+def _facts(about: Manifest, net: IntNet) -> list[tuple[str, str]]:
     work, memory = about.work, about.memory
     if about.accuracy is None:
         accuracy = "not measured: no labels were given"
@@ -93,7 +93,7 @@ def _facts(about: Manifest, net: IntNet) -> dict[str, str]:
     steps = f"{work.steps}"
     if work.early_exit_steps is not None:
         steps += f"; {work.early_exit_steps:.2f} in the mean with early exit"
-    return {
+    facts = {
         "accuracy of exactly this network": accuracy,
         "time steps": steps,
         "flash: weights and parameters": f"{memory.flash:,} bytes, code comes to it",
@@ -103,6 +103,7 @@ def _facts(about: Manifest, net: IntNet) -> dict[str, str]:
         "most work that any input can ask for": f"{work.synops_most:,} weights read",
         "layers": ", ".join(_layer(layer) for layer in net.layers),
     }
+    return [*facts.items(), *(("**warning**", text) for text in about.warnings)]
 
 
 def _layer(layer: Layer) -> str:

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from snnkd.netx.hdf5_process import warm
-    from snnkd.netx.read import load
+    from snnkd.netx.read import load, stored_weights
     from snnkd.netx.write import save, to_bytes
 
-__all__ = ["load", "save", "to_bytes", "warm"]
+__all__ = ["load", "save", "stored_weights", "to_bytes", "warm"]
 
-_HOMES = {"load": "read", "save": "write", "to_bytes": "write", "warm": "hdf5_process"}
+_HOMES = {"load": "read", "stored_weights": "read", "save": "write", "to_bytes": "write", "warm": "hdf5_process"}
 
 
 def __getattr__(name: str) -> Any:

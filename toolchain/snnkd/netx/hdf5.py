@@ -50,7 +50,7 @@ class Group:
         return self._numbers(name).astype(np.int64)
 
     def floats(self, name: str) -> np.ndarray:
-        """The array `name` as float64, all finite and in 32 bits."""
+        """The array `name` as float64, in 32 bits before the point: nothing of it is truncated."""
         return self._numbers(name).astype(np.float64)
 
     def integers(self, name: str) -> np.ndarray:

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import json
 import warnings
+from collections.abc import Callable
 from math import prod
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from snnkd.errors import FormatError
+from snnkd import files
+from snnkd.errors import FormatError, SnnkdWarning
 from snnkd.fixedpoint import DELAY_MAX, THRESHOLD_LIMIT
 from snnkd.network import Conv, Dense, Input, IntNet, Layer, Neuron, Shape, conv_shape
 from snnkd.netx.hdf5 import Group, opened
@@ -23,6 +25,7 @@ from snnkd.netx.weights import convert
 from snnkd.readout import EarlyExit, Readout
 
 _MAX_LAYERS = 1000
+_MAX_STEPS = 1 << 20
 _REFUSED = {
     "pool": "NetX cannot load pooling; use a strided convolution",
     "convT": "NetX cannot load transposed convolutions",
@@ -36,20 +39,27 @@ _REFUSED = {
 _DEFAULT_NEURON = {"iDecay": 0, "vDecay": 4096, "vThMant": 1 << 17}  # what NetX gives a dense layer without `neuron`
 
 
-def load(path: str | Path, input_shape: Shape | None = None) -> IntNet:
-    """The network in the `.net` file at `path`.
+# Makes integers of a file's numbers: (their group, their name, the numbers as float64) -> int64 of the same shape.
+Rounding = Callable[[Group, str, np.ndarray], np.ndarray]
+
+
+def load(path: str | Path, input_shape: Shape | None = None, rounding: Rounding | None = None) -> IntNet:
+    """Reads the network in the `.net` file at `path`, as NetX takes it.
 
     input_shape: (C, H, W) or (features,), only needed where neither the file's attributes, nor an input layer, nor a
-    dense first layer tell it. Warns where NetX clips weights. Raises FormatError that names file, layer and field.
+    dense first layer tell it. rounding: of weights and biases that are no integers, which NetX truncates. Warns, with
+    counts, of every number that NetX changes: truncates, clips, clamps or wraps. Raises FormatError that names file,
+    layer and field, and where the file is not what the SHA256SUMS beside it lists.
     """
+    files.check_listed(Path(path))
     with opened(Path(path)) as root:
         layer_groups = _layer_groups(root)
         shape = _input_shape(root, layer_groups, input_shape)
-        layers = tuple(_layers(layer_groups, shape))
+        layers = tuple(_layers(layer_groups, shape, rounding or _truncated))
         return IntNet(
             input_shape=shape,
             layers=layers,
-            steps=_number(root, "snnkd_steps", 1, 1 << 20),
+            steps=_steps(root),
             message_bits=_number(root, "snnkd_message_bits", 0, 24) or 0,
             encoding=_json(root, "snnkd_encoding"),
             readout=_readout(root, layer_groups[-1], layers),
@@ -90,7 +100,53 @@ def _input_shape(root: Group, groups: list[Group], given: Shape | None) -> Shape
     raise root.error("", f"does not tell the shape of its input; {how}")
 
 
-def _layers(groups: list[Group], shape: Shape) -> list[Layer]:
+def stored_weights(path: str | Path) -> list[np.ndarray]:
+    """Reads the weights (O, ...) float64 of each dense and convolutional layer as they stand in the `.net` file."""
+    with opened(Path(path)) as root:
+        synaptic = [group for group in _layer_groups(root) if group.text("type") in ("dense", "conv")]
+        return [group.floats("weight") for group in synaptic]
+
+
+def _truncated(group: Group, name: str, values: np.ndarray) -> np.ndarray:
+    """Integers as NetX makes them, towards zero; tells how many that changes."""
+    whole = np.trunc(values)
+    changed = int(np.count_nonzero(whole != values))
+    if changed and not whole.any():
+        raise group.error(
+            name,
+            f"{changed} fractions below 1 (the largest magnitude is {np.abs(values).max():.3g}), which Lava truncates "
+            "to 0: they were never scaled to integers; do that with `snnkd quantize FILE.net --bits 8 --out NEW.net`",
+        )
+    if changed:
+        scale = "; `snnkd quantize` scales and rounds them instead" if name == "weight" else ""
+        _tell(
+            group, name, f"{changed} of {values.size} are no integers and are truncated towards 0, as NetX does{scale}"
+        )
+    return whole.astype(np.int64)
+
+
+def _tell(group: Group, name: str, what: str) -> None:
+    warnings.warn(f"{group.where}: {name}: {what}", SnnkdWarning, stacklevel=2)
+
+
+def _steps(root: Group) -> int | None:
+    """The steps that the file is meant for: snnkd's attribute, or lava-dl's simulation/tSample."""
+    steps = _number(root, "snnkd_steps", 1, _MAX_STEPS)
+    if steps is not None or "simulation" not in root:
+        return steps
+    group = root.group("simulation")
+    if "tSample" not in group:
+        return None
+    told = group.floats("tSample")
+    if told.size == 1 and 1 <= told.item() <= _MAX_STEPS and told.item() == int(told.item()):
+        return int(told.item())
+    _tell(
+        group, "tSample", f"expected a number of steps from 1 to {_MAX_STEPS}, found {told.reshape(-1)[:4]}; not used"
+    )
+    return None
+
+
+def _layers(groups: list[Group], shape: Shape, rounding: Rounding) -> list[Layer]:
     layers: list[Layer] = []
     for index, group in enumerate(groups):
         kind = group.text("type")
@@ -98,7 +154,7 @@ def _layers(groups: list[Group], shape: Shape) -> list[Layer]:
             if index:
                 raise group.error("type", "an input layer must be the first one")
             if "neuron" in group:
-                layers.append(_input(group, shape))
+                layers.append(_input(group, shape, rounding))
         elif kind == "flatten":
             shape = (prod(shape),)
         elif kind == "average" and layers and index == len(groups) - 1:  # the readout
@@ -107,7 +163,7 @@ def _layers(groups: list[Group], shape: Shape) -> list[Layer]:
         elif kind in ("dense", "conv"):
             if kind == "dense" and len(shape) == 3 and layers:
                 raise group.error("", f"a dense layer behind neurons of shape {shape} needs a flatten layer in between")
-            layers.append(_dense(group, shape) if kind == "dense" else _conv(group, shape))
+            layers.append((_dense if kind == "dense" else _conv)(group, shape, rounding))
             shape = layers[-1].shape
         else:
             raise group.error("type", f"'{kind[:32]}': {_REFUSED.get(kind, 'unknown, NetX skips it in silence')}")
@@ -122,18 +178,18 @@ def _shape(group: Group) -> Shape:
     return extents
 
 
-def _input(group: Group, shape: Shape) -> Input:
+def _input(group: Group, shape: Shape, rounding: Rounding) -> Input:
     if _shape(group) != shape:
         raise group.error("shape", f"expected {shape}, found {_shape(group)}")
     for name in ("weight", "bias"):  # of a transform of the image: NetX ignores it, but reads it
         if name in group and group.numbers(name).size != 1:
             raise group.error(name, "expected one number")
-    return Input(shape, _neuron(group, shape))
+    return Input(shape, _neuron(group, shape, rounding))
 
 
 def _dense_weight(group: Group) -> np.ndarray:
     outputs = prod(_shape(group))
-    weight = group.numbers("weight")
+    weight = group.floats("weight")
     if weight.ndim == 1 and weight.size % outputs == 0:
         weight = weight.reshape(outputs, -1)
     if weight.ndim != 2 or weight.shape[0] != outputs or not weight.size:
@@ -141,25 +197,37 @@ def _dense_weight(group: Group) -> np.ndarray:
     return weight
 
 
-def _dense(group: Group, shape: Shape) -> Dense:
+def _dense(group: Group, shape: Shape, rounding: Rounding) -> Dense:
     source = _dense_weight(group)
     if source.shape[1] != prod(shape):
         raise group.error("weight", f"expected {prod(shape)} inputs from {shape}, found {source.shape[1]}")
+    integers = rounding(group, "weight", source)
     try:
-        weight, weight_exp, clipped = convert(source)
+        synapses = convert(integers)
     except FormatError as error:
         raise group.error("weight", str(error)) from error
-    if clipped:
-        warnings.warn(f"{group.where}: weights beyond [-256, 254] are clipped, as NetX does", stacklevel=5)
-    neuron = _neuron(group, weight.shape[:1])
-    return Dense(weight.astype(np.int32), neuron, weight_exp, _delay(group, weight.shape))
+    if synapses.clipped:
+        _tell(group, "weight", f"{synapses.clipped} of {source.size} beyond [-256, 254] are clipped, as NetX does")
+    if synapses.truncated:
+        _tell(
+            group,
+            "weight",
+            f"{synapses.truncated} of {source.size} lose their lowest bits, since Lava's synapses hold 8; "
+            "`snnkd quantize` rounds them instead",
+        )
+    weight = synapses.weight.astype(np.int32)
+    return Dense(weight, _neuron(group, weight.shape[:1], rounding), synapses.exponent, _delay(group, weight.shape))
 
 
 def _delay(group: Group, shape: tuple[int, ...]) -> np.ndarray | None:
     """(O, I) delays: one for all, one per output, else one per input, or each its own; at most 62."""
     if "delay" not in group:
         return None
-    delay = np.minimum(group.numbers("delay"), DELAY_MAX)
+    steps = _truncated(group, "delay", group.floats("delay"))
+    beyond = int(np.count_nonzero(steps > DELAY_MAX))
+    if beyond:
+        _tell(group, "delay", f"{beyond} of {steps.size} are beyond {DELAY_MAX} and are clamped to it, as NetX does")
+    delay = np.minimum(steps, DELAY_MAX)
     if delay.size and delay.min() < 0:
         raise group.error("delay", f"expected steps of at least 0, found {delay.min()}")
     if delay.ndim == 1 and delay.size == shape[0]:
@@ -171,12 +239,12 @@ def _delay(group: Group, shape: tuple[int, ...]) -> np.ndarray | None:
     return np.broadcast_to(delay, shape).astype(np.int32)
 
 
-def _conv(group: Group, shape: Shape) -> Conv:
+def _conv(group: Group, shape: Shape, rounding: Rounding) -> Conv:
     if "delay" in group:
         raise group.error("delay", "Lava ignores delays of convolutions, so they cannot be reproduced")
     if "neuron" not in group:
         raise group.error("neuron", "is missing (NetX has defaults for dense layers only)")
-    weight = group.numbers("weight")
+    weight = group.floats("weight")
     if weight.ndim == 5 and weight.shape[4] == 1:
         weight = weight[..., 0]
     if weight.ndim != 4 or not weight.size:
@@ -186,8 +254,8 @@ def _conv(group: Group, shape: Shape) -> Conv:
         raise group.error("groups", f"expected one number, found {groups.shape}")
     output = _shape(group)
     layer = Conv(
-        weight.astype(np.int32),
-        _neuron(group, output),
+        rounding(group, "weight", weight).astype(np.int32),
+        _neuron(group, output, rounding),
         output,
         _pair(group, "stride", 1),
         _pair(group, "padding", 0),
@@ -206,7 +274,7 @@ def _pair(group: Group, name: str, low: int) -> tuple[int, int]:
     return int(values.flat[0]), int(values.flat[-1])
 
 
-def _neuron(layer: Group, shape: Shape) -> Neuron:
+def _neuron(layer: Group, shape: Shape, rounding: Rounding) -> Neuron:
     """CUBA-LIF neurons of `layer`, or NetX's defaults where it has no group `neuron`."""
     values = {name: np.array(value, np.int32) for name, value in _DEFAULT_NEURON.items()}
     if "neuron" in layer:
@@ -221,11 +289,21 @@ def _neuron(layer: Group, shape: Shape) -> Neuron:
     # A threshold of 2^17 is never reached: v stays below 2^23. Larger ones say the same.
     threshold = np.minimum(values["vThMant"], THRESHOLD_LIMIT + 1)
     is_input = layer.text("type") == "input"  # there, bias belongs to a transform of the image that NetX ignores
-    bias = None if is_input or "bias" not in layer else _per_neuron(layer, "bias", layer.numbers("bias"), shape)
-    if bias is not None and len(shape) == 3 and layer.numbers("bias").shape not in (shape[:1], shape[::-1]):
+    bias = None if is_input or "bias" not in layer else _bias(layer, shape, rounding)
+    return Neuron(values["iDecay"], values["vDecay"], threshold, bias)
+
+
+def _bias(layer: Group, shape: Shape, rounding: Rounding) -> np.ndarray:
+    """Bias mantissas, wrapped into 16 bits as Lava does."""
+    values = layer.floats("bias")
+    if len(shape) == 3 and values.shape not in (shape[:1], shape[::-1]):
         raise layer.error("bias", f"expected {shape[0]} values or (W, H, C) = {shape[::-1]}: NetX takes no other")
-    wrapped = None if bias is None else bias.astype(np.int16).astype(np.int32)
-    return Neuron(values["iDecay"], values["vDecay"], threshold, wrapped)
+    bias = _per_neuron(layer, "bias", rounding(layer, "bias", values) if values.any() else values, shape)
+    wrapped = bias.astype(np.int16).astype(np.int32)
+    beyond = int(np.count_nonzero(wrapped != bias))
+    if beyond:
+        _tell(layer, "bias", f"{beyond} of {values.size} do not fit 16 bits and wrap around, as in Lava")
+    return wrapped
 
 
 def _parameter(group: Group, name: str, shape: Shape) -> np.ndarray:
@@ -279,11 +357,13 @@ def _json(root: Group, name: str) -> dict[str, Any] | None:
 
 
 def _readout(root: Group, last: Group, layers: tuple[Layer, ...]) -> Readout:
-    """What the attribute says; in a file without one, a trailing `average` tells the neurons of each class."""
+    """What the attribute says; in a file without one, a trailing `average` tells the neurons of each class, and a last
+    layer that cannot fire (lava-dl's Affine, one without `neuron`) is read by its membrane."""
     data = _json(root, "snnkd_readout")
     if data is None:
         averaged = last.text("type") == "average"
-        return Readout(population=prod(layers[-1].shape) // prod(_shape(last)) if averaged else 1)
+        kind = "count" if layers and layers[-1].neuron.can_fire else "membrane"
+        return Readout(kind, population=prod(layers[-1].shape) // prod(_shape(last)) if averaged else 1)
     if not data.keys() <= {"kind", "ties", "population"}:
         found = ", ".join(map(str, data))[:80]
         raise root.error("attribute snnkd_readout", f"expected kind, ties and population, found {found}")

@@ -8,6 +8,8 @@ positive weights but with zeros for a mixed one, the synapse takes it for an inh
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 
 from snnkd.errors import FormatError
@@ -15,12 +17,21 @@ from snnkd.errors import FormatError
 _MIXED_MIN, _MIXED_MAX = -256, 254
 
 
-def convert(weight: np.ndarray) -> tuple[np.ndarray, int, bool]:
-    """(weight, weight_exp, clipped) of the synapses that Lava builds from a file's integer weights (O, I).
+class Synapses(NamedTuple):
+    """What Lava's synapses hold: weight (O, I) int64 and exponent, the simplest pair that gives the same sums: 0
+    wherever the weights allow it, else negative. clipped: how many weights NetX clipped; truncated: how many more are
+    not those of the file."""
 
-    The result is the simplest pair that gives the same sums: weight_exp 0 wherever the weights allow it, else
-    negative. `clipped` tells whether NetX had to clip. Raises FormatError where Lava's loader fails or where its
-    conversion makes every weight 0.
+    weight: np.ndarray
+    exponent: int
+    clipped: int
+    truncated: int
+
+
+def convert(weight: np.ndarray) -> Synapses:
+    """Makes the synapses that Lava builds from a file's integer weights (O, I).
+
+    Raises FormatError where Lava's loader fails or where its conversion makes every weight 0.
     """
     if not weight.any():
         raise FormatError("all weights are 0: Lava's loader fails on them (log2 of 0); remove the layer or retrain it")
@@ -32,7 +43,8 @@ def convert(weight: np.ndarray) -> tuple[np.ndarray, int, bool]:
             f"weights {weight.min()} to {weight.max()}: Lava's conversion makes every one of them 0; expected even "
             "integers in [-256, 254]"
         )
-    return (*reduce(held, -scale_bits), not np.array_equal(clipped, weight))
+    beyond, lost = np.count_nonzero(clipped != weight), np.count_nonzero(held != shifted)
+    return Synapses(*reduce(held, -scale_bits), int(beyond), int(lost))
 
 
 def reduce(weight: np.ndarray, weight_exp: int) -> tuple[np.ndarray, int]:
@@ -61,10 +73,10 @@ def source_of(weight: np.ndarray, weight_exp: int) -> np.ndarray | None:
         candidates.append(doubled)
     for candidate in candidates:
         try:
-            found, found_exp, _ = convert(candidate)
+            synapses = convert(candidate)
         except FormatError:
             continue
-        if found_exp == exponent and np.array_equal(found, wanted):
+        if synapses.exponent == exponent and np.array_equal(synapses.weight, wanted):
             return candidate
     return None
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from snnkd.network import Conv, Shape
+from snnkd.simulation.kernels.sizes import LANES, TILE
 from snnkd.simulation.layouts import aligned
-from snnkd.simulation.vectors import LANES, TILE
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,7 +37,7 @@ class Scatter:
 
     @property
     def arguments(self) -> tuple:
-        """In the order of `conv_kernels.run_scatter`."""
+        """In the order of `convolutions.run_scatter`."""
         return tuple(getattr(self, name) for name in self.__dataclass_fields__)
 
 
@@ -117,7 +117,7 @@ class Patterns:
 
     @property
     def arguments(self) -> tuple:
-        """In the order of `conv_kernels.run_patterns`."""
+        """In the order of `convolutions.run_patterns`."""
         return tuple(getattr(self, name) for name in self.__dataclass_fields__)
 
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from snnkd.fixedpoint import DECAY_BITS, STATE_SHIFT
 from snnkd.network import Conv, Layer, per_neuron
-from snnkd.simulation.vectors import TILE
+from snnkd.simulation.kernels.sizes import TILE
 
 _LINE = 32  # int16 in 64 bytes
 

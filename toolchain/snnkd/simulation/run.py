@@ -12,7 +12,8 @@ import numpy as np
 from snnkd.fixedpoint import STATE_SHIFT
 from snnkd.network import Conv, Dense, Input, IntNet, Layer
 from snnkd.reference import check_input
-from snnkd.simulation import conv_kernels, conv_layouts, kernels, layouts, products, strategy
+from snnkd.simulation import conv_layouts, layouts, products, strategy
+from snnkd.simulation.kernels import convolutions, layers
 from snnkd.simulation.threads import spread
 from snnkd.trace import LayerTrace, SpikeTrace
 
@@ -116,7 +117,7 @@ def _by_bias(layer: Input, source: _Source, record: _Record) -> tuple[int, int]:
         image = np.ascontiguousarray(source.events[start : start + block, 0, order]).astype(np.int16)
         sums = np.zeros((len(image), 1, len(order)), np.int32)
         bias = image.astype(np.int32) << STATE_SHIFT
-        made = spread(kernels.run_sums, len(image), (sums, parameters, bias, *record.arrays(start, start + block)))
+        made = spread(layers.run_sums, len(image), (sums, parameters, bias, *record.arrays(start, start + block)))
         overflows, saturations = overflows + made[0], saturations + made[1]
     return overflows, saturations
 
@@ -127,12 +128,12 @@ def _by_events(layer: Dense | Conv, source: _Source, record: _Record) -> tuple[i
     if isinstance(layer, Dense):
         exponent = max(-31, min(31, layer.weight_exp))  # beyond that only 0 and -1 are left of 32 bits
         arguments = (source.events, layouts.dense_weight(layer.weight), exponent, *neurons)
-        return spread(kernels.run_dense, samples, arguments)
+        return spread(layers.run_dense, samples, arguments)
     shape = source.images.shape[2:]
     if strategy.scatters(layer, source.images):
-        layout, kernel = conv_layouts.scatter(layer, shape, source.order), conv_kernels.run_scatter
+        layout, kernel = conv_layouts.scatter(layer, shape, source.order), convolutions.run_scatter
     else:
-        layout, kernel = conv_layouts.patterns(layer, shape, source.order), conv_kernels.run_patterns
+        layout, kernel = conv_layouts.patterns(layer, shape, source.order), convolutions.run_patterns
     return spread(kernel, samples, (source.events, *layout.arguments, *neurons))
 
 
@@ -147,7 +148,7 @@ def _by_sums(
     for start in range(0, samples, block):
         sums, wrapped = make(layer, events[start : start + block])
         arguments = (sums, *neurons, *record.arrays(start, start + block))
-        made = spread(kernels.run_sums, len(sums), arguments)
+        made = spread(layers.run_sums, len(sums), arguments)
         overflows += wrapped * (steps // sums.shape[1]) + made[0]
         saturations += made[1]
     return overflows, saturations
@@ -162,5 +163,5 @@ def _delayed(layer: Dense, events: np.ndarray) -> tuple[np.ndarray, int]:
     every = np.ascontiguousarray(events, dtype=np.int32)
     sums = np.zeros((*events.shape[:2], layer.weight.shape[0]), np.int64)
     exponent = max(-63, min(63, layer.weight_exp))
-    spread(kernels.delayed_sums, len(events), (every, weight, slot, waits.astype(np.int64), exponent, sums))
+    spread(layers.delayed_sums, len(events), (every, weight, slot, waits.astype(np.int64), exponent, sums))
     return products.in_32_bits(sums)

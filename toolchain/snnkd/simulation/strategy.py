@@ -8,7 +8,7 @@ import numpy as np
 
 from snnkd.network import Conv, Dense
 from snnkd.simulation import conv_layouts, products
-from snnkd.simulation.vectors import GROUP, LANES, ROW_LIMIT, TILE
+from snnkd.simulation.kernels.sizes import GROUP, LANES, ROW_LIMIT, TILE
 
 _SAMPLED = 16  # samples in which events are counted
 _INT16 = 32767

@@ -18,16 +18,17 @@ from snnkd.network import IntNet
 from snnkd.recipe import Recipe
 from snnkd.recipe_lineage import lineage
 from snnkd.recipe_tables import Stage
-from snnkd.training.ann import Ann, AnnTeacher, AnnTraining
-from snnkd.training.blocks import Network
 from snnkd.training.feed import Feed
+from snnkd.training.loop.ann import AnnTraining
+from snnkd.training.loop.stage import OnBatch, OnEpoch
+from snnkd.training.loop.trainer import Training
+from snnkd.training.network import Network
 from snnkd.training.quantization import to_intnet
 from snnkd.training.reuse import take_over
-from snnkd.training.stage import OnBatch, OnEpoch
 from snnkd.training.start import start_from
-from snnkd.training.step import torch_threads
-from snnkd.training.teachers import Teacher
-from snnkd.training.trainer import Training
+from snnkd.training.teachers.ann import Ann, AnnTeacher
+from snnkd.training.teachers.spiking import Teacher
+from snnkd.training.tuning import torch_threads
 
 _THREADS = torch.get_num_threads()
 

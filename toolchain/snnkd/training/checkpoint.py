@@ -1,8 +1,14 @@
-"""Checkpoints as one safetensors file: network, best network so far, optimizer and RNG state, and the history."""
+"""Checkpoints as one safetensors file: network, best network so far, optimizer and RNG state, and the history.
+
+Its metadata have a digest of all of it, so that a file in which a single bit has changed is refused. Files without one,
+of earlier versions, are taken as they are.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -42,20 +48,27 @@ def save(
         tensors |= {f"optimizer.{index}.{name}": value for name, value in state.items()}
     tensors["rng"] = torch.get_rng_state()
     contiguous = {name: value.detach().clone().contiguous() for name, value in tensors.items()}
+    told = json.dumps(vars(progress))
+    metadata = {"progress": told, "sha256": _digest(told, contiguous)}
     with atomic(path) as temporary:
         try:
-            save_file(contiguous, temporary, metadata={"progress": json.dumps(vars(progress))})
+            save_file(contiguous, temporary, metadata=metadata)
         except SafetensorError as error:  # what a full disk is to this library
             raise SnnkdError(f"{path}: cannot be written: {error}; an earlier file is intact") from error
 
 
 def peek(path: Path) -> Progress | None:
-    """The progress in a checkpoint, of which only the header is read; None where it is damaged."""
+    """Reads the progress in a checkpoint, of which only the header is read; None where that is damaged."""
     try:
         with safe_open(path, framework="pt") as file:
             return Progress(**json.loads((file.metadata() or {})["progress"]))
     except (SafetensorError, OSError, KeyError, TypeError, ValueError):
         return None
+
+
+def check(path: Path) -> None:
+    """Reads a whole checkpoint and compares it with its digest. Raises FormatError where it is damaged."""
+    _read(path)
 
 
 def load(
@@ -65,12 +78,7 @@ def load(
 
     Raises MismatchError where the file belongs to another recipe, FormatError where it is damaged.
     """
-    try:
-        with safe_open(path, framework="pt") as file:
-            progress = Progress(**json.loads((file.metadata() or {})["progress"]))
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (not a dict)
-    except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
-        raise _damaged(path, error) from error
+    progress, tensors = _read(path)
     if progress.key != key:
         raise MismatchError(
             f"{path}: belongs to another recipe, data set or seed; train without --resume, or into another --runs"
@@ -85,6 +93,30 @@ def load(
     except (RuntimeError, KeyError, TypeError, ValueError) as error:
         raise _damaged(path, error) from error
     return progress, best
+
+
+def _read(path: Path) -> tuple[Progress, dict[str, torch.Tensor]]:
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            progress = Progress(**json.loads(metadata["progress"]))
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (not a dict)
+    except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
+        raise _damaged(path, error) from error
+    known = metadata.keys() - {"progress"}  # a digest whose own name has changed is no file without one
+    if known and (known != {"sha256"} or metadata["sha256"] != _digest(metadata["progress"], tensors)):
+        raise _damaged(path, ValueError("its contents are not those of its digest"))
+    return progress, tensors
+
+
+def _digest(progress: str, tensors: Mapping[str, torch.Tensor]) -> str:
+    """sha256 (hex) of the progress and of each tensor's name, type, shape and bytes."""
+    state = hashlib.sha256(progress.encode())
+    for name in sorted(tensors):
+        tensor = tensors[name].cpu()
+        state.update(f"\n{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+        state.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
+    return state.hexdigest()
 
 
 def _restore(optimizer: torch.optim.Optimizer, tensors: dict[str, torch.Tensor]) -> None:

@@ -23,7 +23,7 @@ def convolution(
     groups: int,
 ) -> torch.Tensor:
     """F.conv2d without bias of images (N, C, H, W), integers up to 255, with weight (O, C / groups, kH, kW), even
-    integers in [-256, 254] divided by `W_SCALE`; float32, whose sums are within 23 bits (`blocks` sees to that).
+    integers in [-256, 254] divided by `W_SCALE`; float32, whose sums are within 23 bits (`network` sees to that).
 
     Products and sums of such numbers are exact in TF32 with float32 sums, but not where they are transformed first
     (Winograd with large tiles, Fourier). The first convolution of each shape is tried on random integers against

@@ -10,20 +10,21 @@ from typing import Any
 import numpy as np
 import torch
 
-from snnkd import early_exit, evaluation
+from snnkd import cautions, early_exit, evaluation
 from snnkd.early_exit import Course
 from snnkd.network import IntNet
 from snnkd.readout import EarlyExit, Readout
-from snnkd.training.blocks import Network
 from snnkd.training.dynamics import S_SCALE
 from snnkd.training.feed import Feed
+from snnkd.training.network import Network
 
 
 @dataclass(frozen=True)
 class Measured:
     """An integer network on a split. accuracy: a fraction; by layer: spikes per neuron and step, the fractions of
     neurons that never and that always fire, but for the output layer of a membrane readout, which is not meant to fire,
-    and the number of wraps and clips of the states. Of an empty split the accuracy is 0 and nothing is known by layer.
+    and the number of wraps and clips of the states. answers: how many images got each class; undecided: in how many
+    of them only the lower number decided. Of an empty split the accuracy is 0 and nothing else is known.
     """
 
     accuracy: float
@@ -31,10 +32,12 @@ class Measured:
     silent: list[float]
     saturated: list[float]
     overflows: list[int]
+    answers: list[int]
+    undecided: int
 
     @property
     def activity(self) -> dict[str, float | int]:
-        """All but the accuracy as columns of a table: rate.layer0, rate.layer1, ..., overflows.layer0, ..."""
+        """What its layers do as columns of a table: rate.layer0, rate.layer1, ..., overflows.layer0, ..."""
         kinds = {"rate": self.rate, "silent": self.silent, "saturated": self.saturated, "overflows": self.overflows}
         return {f"{kind}.layer{k}": value for kind, values in kinds.items() for k, value in enumerate(values)}
 
@@ -44,7 +47,7 @@ def measure(net: IntNet, feed: Feed) -> Measured:
     totals = _Totals([prod(layer.shape) for layer in net.layers])
     for indices in feed.blocks(evaluation.BLOCK):
         trace = evaluation.simulate(net, feed.events(indices))
-        totals.correct += int((trace.classes(net) == feed.split.labels[indices]).sum())
+        totals.answered(trace.classes(net), trace.undecided(net), feed.split.labels[indices])
         for number, layer in enumerate(trace.layers):
             per_sample = layer.spikes.sum(axis=1, dtype=np.uint16)  # an encoding has 4096 steps at most
             totals.spikes[number] += per_sample.sum(axis=0, dtype=np.int64).reshape(-1)
@@ -63,7 +66,7 @@ def measure_training(network: Network, feed: Feed, readout: Readout) -> Measured
         counts = output.layers[-1].sum(dim=0).long().cpu().numpy()
         v = (output.v_last * S_SCALE).long().cpu().numpy()
         totals = totals or _Totals([spikes[0, 0].numel() for spikes in output.layers])
-        totals.correct += int((readout.classify(counts, v) == labels.cpu().numpy()).sum())
+        totals.answered(readout.classify(counts, v), readout.undecided(counts, v), labels.cpu().numpy())
         for number, (spikes, block) in enumerate(zip(output.layers, network.layers, strict=True)):
             totals.spikes[number] += spikes.sum(dim=(0, 1)).long().flatten().cpu().numpy()
             totals.overflows[number] += block.neuron.overflows + block.neuron.saturations
@@ -71,16 +74,24 @@ def measure_training(network: Network, feed: Feed, readout: Readout) -> Measured
 
 
 class _Totals:
-    """Sums over the blocks of a split. correct: images; by layer: spikes of each neuron (neurons,), and overflows."""
+    """Sums over the blocks of a split. correct, undecided: images; answers: images by class; by layer: spikes of each
+    neuron (neurons,), and overflows."""
 
     def __init__(self, neurons: list[int]):
-        self.correct = 0
+        self.correct = self.undecided = 0
+        self.answers = np.zeros(neurons[-1] if neurons else 0, dtype=np.int64)
         self.spikes = [np.zeros(count, dtype=np.int64) for count in neurons]
         self.overflows = [0] * len(neurons)
 
+    def answered(self, classes: np.ndarray, undecided: np.ndarray, labels: np.ndarray) -> None:
+        """Adds the answers (N,) to a block of images with their labels."""
+        self.correct += int((classes == labels).sum())
+        self.answers += np.bincount(classes, minlength=len(self.answers))
+        self.undecided += int(undecided.sum())
+
     def measured(self, feed: Feed, readout: Readout) -> Measured:
         if not len(feed):
-            return Measured(0.0, [], [], [], [])
+            return Measured(0.0, [], [], [], [], [], 0)
         opportunities = len(feed) * feed.encoding.steps
         meant = self.spikes[:-1] if readout.kind == "membrane" else self.spikes
         return Measured(
@@ -89,6 +100,8 @@ class _Totals:
             [float((spikes == 0).mean()) for spikes in meant],
             [float((spikes == opportunities).mean()) for spikes in meant],
             self.overflows,
+            self.answers.tolist(),
+            self.undecided,
         )
 
 
@@ -113,6 +126,17 @@ def by_step(net: IntNet, feed: Feed) -> dict[str, Any]:
 
 def _course(net: IntNet, feed: Feed) -> Course:
     return evaluation.courses(net, (feed.events(indices) for indices in feed.blocks(evaluation.BLOCK)))
+
+
+def doubts(measured: Measured, feed: Feed, data: str) -> list[str]:
+    """Sentences on an accuracy: layers that learn nothing or leave their number format, answers that are all alike.
+
+    data: what `feed` holds, in words.
+    """
+    told = [text for _, text in warnings(measured.activity, data)]
+    if len(feed):
+        told += cautions.of_answers(measured.answers, measured.undecided, len(np.unique(feed.split.labels)), data)
+    return told
 
 
 def warnings(activity: Mapping[str, Any], data: str) -> Iterator[tuple[str, str]]:

@@ -9,7 +9,8 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 
-from snnkd.training import convolution, exact, slayer, sparse
+from snnkd.training import exact, slayer
+from snnkd.training.kernels import convolution, sparse
 
 Block = slayer.block.cuba.Conv | slayer.block.cuba.Dense
 

@@ -7,9 +7,9 @@ import torch
 
 from snnkd.errors import QuantizationError
 from snnkd.network import Input, IntNet
-from snnkd.training.blocks import Network
-from snnkd.training.cuba import quantize
 from snnkd.training.dynamics import W_SCALE
+from snnkd.training.network import Network
+from snnkd.training.weights import quantize
 
 
 @torch.no_grad()

@@ -10,11 +10,10 @@ import torch
 
 from snnkd.augmentation import Moves
 from snnkd.simulation.threads import spread
-from snnkd.simulation.vectors import jit
+from snnkd.training.kernels.bits import OF_BYTES, unpack
 
 _BLOCK = 4096  # images that are moved together on another device
 _AHEAD = 256  # images computed together, more than were asked for: an epoch needs all of them
-_BITS = (np.arange(256)[:, None] >> np.arange(8) & 1).astype(np.float32)  # of each byte, the lowest first
 
 
 class DeviceImages:
@@ -101,26 +100,10 @@ class SpikeStore(ValueStore):
         """(T, N, count) float32 of the images `indices`."""
         bits = self._of(variant, indices)
         spikes = torch.empty(bits.shape[1], len(indices), self._count)
-        spread(_unpack, len(indices), (bits, indices.astype(np.int64), _BITS, spikes.numpy()), torch.get_num_threads())
+        arguments = (bits, indices.astype(np.int64), OF_BYTES, spikes.numpy())
+        spread(unpack, len(indices), arguments, torch.get_num_threads())
         return spikes
 
     def _packed(self, values: np.ndarray) -> np.ndarray:
         self._count = values.shape[2]
         return np.packbits(values, axis=2, bitorder="little")
-
-
-@jit
-def _unpack(bits, indices, table, spikes, first, last):
-    """Images `first` to `last` of `indices`; bits (images, T, bytes), spikes (T, N, count) float32."""
-    count = spikes.shape[2]
-    whole = count // 8
-    for n in range(first, last):
-        for t in range(spikes.shape[0]):
-            row, made = bits[indices[n], t], spikes[t, n]
-            for byte in range(whole):
-                values = table[row[byte]]
-                for k in range(8):
-                    made[byte * 8 + k] = values[k]
-            for k in range(whole * 8, count):
-                made[k] = table[row[whole], k - whole * 8]
-    return 0, 0

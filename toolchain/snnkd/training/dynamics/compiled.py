@@ -1,8 +1,5 @@
 """The same in one compiled pass for the CPU, parallel over neurons and samples. See `implementation`."""
 
-# An intrinsic is called without its first parameter, the typing context.
-# pyright: reportCallIssue=false
-
 from __future__ import annotations
 
 from collections.abc import Callable
@@ -10,14 +7,11 @@ from math import factorial, log
 
 import numpy as np
 import torch
-from llvmlite import ir
-from numba.core import types
-from numba.extending import intrinsic
 
 from snnkd.fixedpoint import DECAY_BITS
-from snnkd.simulation.kernels import step
+from snnkd.simulation.kernels.compiling import jit
+from snnkd.simulation.kernels.layers import step
 from snnkd.simulation.threads import spread
-from snnkd.simulation.vectors import jit
 from snnkd.training.dynamics import S_SCALE, Cuba
 
 _BLOCK = 2048  # neurons whose states stay in the nearest cache over all steps
@@ -29,16 +23,6 @@ _SCALE = np.float32(S_SCALE)
 _C0, _C1, _C2, _C3, _C4, _C5, _C6 = (_f32(log(2) ** k / factorial(k)) for k in range(7))  # 2^x as a series
 
 
-@intrinsic
-def _as_float(typing_context, bits):
-    """The float32 that has these 32 bits."""
-
-    def generate(context, builder, signature, arguments):
-        return builder.bitcast(arguments[0], ir.FloatType())
-
-    return types.float32(types.int32), generate
-
-
 @jit
 def _power(y):
     """2^-y for y >= 0, 0 from _FLAT on; relative error below 3e-7."""
@@ -46,7 +30,7 @@ def _power(y):
     whole = _i32(near + _f32(0.5))
     x = _f32(whole) - near
     series = ((((((_C6 * x + _C5) * x + _C4) * x + _C3) * x + _C2) * x) + _C1) * x + _C0
-    return series * _as_float(_i32(_i32(_i32(127) - whole) << 23)) if y < _f32(_FLAT) else _f32(0)
+    return series * _i32(_i32(_i32(127) - whole) << 23).view(np.float32) if y < _f32(_FLAT) else _f32(0)
 
 
 @jit

@@ -12,8 +12,8 @@ from typing import Any
 import torch
 from torch.autograd.function import once_differentiable
 
-from snnkd.training.convolution import input_gradient
-from snnkd.training.lists import Lists, reach
+from snnkd.training.kernels.convolution import input_gradient
+from snnkd.training.kernels.lists import Lists, reach
 
 SPARSE = 0.2  # share of inputs that are not 0 up to which this is quicker than a dense product
 _SAMPLED = 16  # every so many rows are looked at for it

@@ -20,7 +20,7 @@ class Teacher:
     What an image makes it do depends on the image, its variant and (Poisson) its index only, so each SAT is computed
     the first time that it is needed, and T x classes bits of it are kept, or as many float32.
 
-    unit: that of a membrane readout, see `blocks.Network`; unless given, as with the network of a file, the standard
+    unit: that of a membrane readout, see `network.Network`; unless given, as with the network of a file, the standard
     deviation of the output neurons' u on the first images.
     """
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from functools import reduce
 
 import torch
 
 from snnkd.simulation.threads import each
-from snnkd.training.blocks import Network
+from snnkd.training.network import Network
+from snnkd.training.tuning import torch_threads
 
 # Parts do not depend on the number of cores, so that the order of all sums, and with it every bit, is the same on any.
 LEAST = 32  # samples of a part
@@ -34,17 +34,6 @@ def backward(
     """
     with torch_threads(1):
         return _backward(network, events, loss, threads, rate)
-
-
-@contextlib.contextmanager
-def torch_threads(count: int) -> Iterator[None]:
-    """So many threads for torch within, as many as before behind."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(count)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def _backward(

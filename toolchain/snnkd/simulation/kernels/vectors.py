@@ -1,7 +1,8 @@
-"""Building blocks of the kernels: how functions are compiled, lists of active inputs, and additions as vectors.
+"""What the kernels are built of, as vector instructions.
 
 LLVM cannot know that the arrays of a scattered addition do not overlap, and would add element by element; so these few
-are written as vector instructions, of which each machine's compiler makes what it has.
+are written in LLVM IR, of which each machine's compiler makes what it has. `plain` says what they do. Arrays are flat,
+with the index from which on they are meant: a view would cost counting its references, twice.
 """
 
 # An intrinsic is called without its first parameter, the typing context.
@@ -9,42 +10,18 @@ are written as vector instructions, of which each machine's compiler makes what 
 
 from __future__ import annotations
 
-import hashlib
 import sys
-from collections.abc import Callable
-from pathlib import Path
-from typing import Any
 
-import numba
 import numpy as np
 from llvmlite import ir
 from numba.core import cgutils, types
 from numba.extending import intrinsic
 
-LANES = 8  # int32 in a vector of 256 bits
-TILE_BITS = 4
-TILE = 1 << TILE_BITS  # outputs whose weights are side by side, so that all rows of a tile stay in the nearest cache
-GROUP = 8  # rows that are added in 16 bits before they are widened
-ROW_LIMIT = 32767 // GROUP  # largest element of a row for which these 16 bits are enough
+from snnkd.simulation.kernels.compiling import jit
+from snnkd.simulation.kernels.sizes import ACTIVE_OFFSETS, GROUP, LANES, TILE
 
 # Eight bytes of 0 or 1, the first one lowest, times this have their bits side by side in the highest byte.
 _PACK = 0x0102040810204080
-_ACTIVE = [[k for k in range(8) if bits >> k & 1] for bits in range(256)]
-ACTIVE_COUNTS = np.array([len(places) for places in _ACTIVE], np.int64)
-ACTIVE_OFFSETS = np.array([(places + [0] * 8)[:8] for places in _ACTIVE], np.uint8).reshape(-1)
-
-# Numba's cache on disk looks at a function's own file only, and a kernel calls functions of others.
-_SOURCES = b"".join(path.read_bytes() for path in sorted(Path(__file__).parent.glob("*.py")))
-_DIGEST = hashlib.sha256(_SOURCES).hexdigest()[:12]
-
-
-def jit(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Compiles `function` for use without the GIL when it is first called; kept on disk where that can be written."""
-    function.__qualname__ = f"{function.__qualname__}_{_DIGEST}"
-    try:
-        return numba.njit(function, nogil=True, cache=True)
-    except RuntimeError:  # neither the package's folder nor the user's cache folder
-        return numba.njit(function, nogil=True)
 
 
 def vector_at(context, builder, array_type, array, index, lanes):
@@ -152,9 +129,6 @@ def store_active(typing_context, found, at, table, bits, base, scale):
     return types.void(found, at, table, bits, base, scale), generate
 
 
-# Arrays are flat, with the index from which on they are meant: a view would cost counting its references, twice.
-
-
 @intrinsic
 def put(typing_context, array, at, value):
     """array[at] = value, int32, without asking whether `at` is below 0."""
@@ -181,25 +155,20 @@ def clear_group(typing_context, array, at):
 
 
 @jit
-def active(events, first, inputs, found, place, scale):
-    """Writes i << scale for each of `inputs` events that is not 0 to `found`, from `place` on, where 8 elements more
-    than there are inputs must be free; returns how many."""
-    at = place
-    whole = inputs & ~7
-    for base in range(0, whole, 8):
-        bits = packed(events, first + base)
-        store_active(found, at, ACTIVE_OFFSETS, bits, base, scale)
-        at += ACTIVE_COUNTS[bits]
-    for i in range(whole, inputs):
-        found[at] = i << scale
-        at += events[first + i]
-    return at - place
+def sample(sums, weight, rows, events, found):
+    """All of them on a small `case`: `compiling.choose` tries it."""
+    add_lanes(sums, 1, weight, 3)
+    add_block(sums, 2, weight, 5)
+    add_rows(sums, 4, weight, 2, rows, 1)
+    bits = packed(events, 3)
+    store_active(found, 2, ACTIVE_OFFSETS, bits, 7, 2)
+    put(found, 11, -5)
+    clear_group(found, 12)
+    return bits, bits_at(events, 13)
 
 
-@jit
-def gather(sums, at, pitch, weight, start, rows, room, counts, lists):
-    """For each list i: sums[at + i * pitch :][:TILE] += weight[start + row :][:TILE] over its rows, of which there are
-    counts[i], filled up to GROUP, in rows[i * room :]."""
-    for i in range(lists):
-        for k in range(i * room, i * room + counts[i], GROUP):
-            add_rows(sums, at + i * pitch, weight, start, rows, k)
+def case() -> tuple[np.ndarray, ...]:
+    """Arguments of `sample`."""
+    sums, weight = np.arange(40, dtype=np.int32), np.arange(-60, 60, dtype=np.int16) * 50
+    rows, events = np.arange(GROUP + 1, dtype=np.int32) * 9, np.array([0, 1, 1, 0, 1, 0, 1, 1] * 2, np.uint8)
+    return sums, weight, rows, events, np.full(24, 3, np.int32)

@@ -17,7 +17,7 @@ from snnkd.recipe_tables import Prune
 
 class Pruning:
     """Keeps the pruned ones of `weights` at 0 while others are trained. unrounded: by what the weights are scored, one
-    tensor of each in its shape, 0 where it is (`cuba.center` where weights are centered).
+    tensor of each in its shape, 0 where it is (`weights.center` where weights are centered).
 
     It has no state of its own to save: at the start of an epoch the masks follow from the weights, of which those that
     are 0 have the lowest scores.
@@ -59,12 +59,18 @@ def share(settings: Prune, done: float) -> float:
 
 @torch.no_grad()
 def masks(weights: list[torch.Tensor], share: float) -> list[torch.Tensor]:
-    """What stays, as boolean tensors, when of all weights together that `share` goes whose scores are the lowest."""
-    found = [scores(weight) for weight in weights]
-    every = torch.cat([score.flatten() for score in found])
-    count = int(share * len(every))
-    limit = every.kthvalue(count).values if count else -1.0
-    return [score > limit for score in found]
+    """Marks which weights stay when the lowest-scored ones of the whole network are pruned.
+
+    weights: one tensor of each layer, of any shapes, at least one. share: the fraction of all their elements to prune,
+    0 to 1; a single layer may lose more or less. Returns one boolean tensor of the same shape for each: True stays,
+    False becomes 0. int(share * elements) are False, and more only where the next scores equal the last of these. The
+    scores are LAMP's, see `scores`. Raises RuntimeError for a share above 1.
+    """
+    by_layer = [scores(weight) for weight in weights]
+    network = torch.cat([layer.flatten() for layer in by_layer])
+    pruned = int(share * len(network))
+    highest_pruned = network.kthvalue(pruned).values if pruned else -1.0  # no score is negative
+    return [layer > highest_pruned for layer in by_layer]
 
 
 def scores(weight: torch.Tensor) -> torch.Tensor:

@@ -22,8 +22,8 @@ from snnkd.recipe_tables import Neuron as NeuronSettings
 from snnkd.recipe_tables import Quantization
 from snnkd.trace import LayerTrace, SpikeTrace
 from snnkd.training import slayer
-from snnkd.training.cuba import Neuron
 from snnkd.training.dynamics import S_SCALE, W_SCALE
+from snnkd.training.neuron import Neuron
 from snnkd.training.products import Block, sums, weight_of
 
 # float32 holds integers up to 2^24; the weights are even, which gives one bit more. Lava wraps convolutions at 2^23.

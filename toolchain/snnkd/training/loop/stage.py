@@ -15,7 +15,8 @@ import torch
 from snnkd.recipe_tables import Stage
 from snnkd.training import checkpoint
 from snnkd.training.feed import Feed
-from snnkd.training.optimizer import Optimizer
+from snnkd.training.loop.optimizer import Optimizer
+from snnkd.training.tuning import kept_memory
 
 # Called after each batch with (stage, epoch, epochs, batch, batches); after each epoch with its row of metrics.
 OnBatch = Callable[[str, int, int, int, int], None]
@@ -47,6 +48,7 @@ class StageTraining(ABC, Generic[Trained]):
     on_epoch: OnEpoch = lambda *_: None
     progress: checkpoint.Progress = field(init=False)
 
+    @kept_memory()
     def run(self, resume: bool = False) -> Trained:
         """Trains up to the recipe's epochs and returns the network of the epoch that was best on validation data, the
         last one of equals.

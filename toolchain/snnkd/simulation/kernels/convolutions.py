@@ -1,31 +1,25 @@
 """Compiled kernels of convolutions on events 0 or 1, by two strategies; `conv_layouts` prepares what they read.
 
-Arguments and results that all kernels share are explained in `kernels`.
+Arguments and results that all kernels share are explained in `layers`.
 """
-
-# An intrinsic is called without its first parameter, the typing context.
-# pyright: reportCallIssue=false
 
 from __future__ import annotations
 
 import numpy as np
 
-from snnkd.simulation.kernels import advance, record
-from snnkd.simulation.vectors import (
-    GROUP,
-    LANES,
-    TILE,
-    TILE_BITS,
+from snnkd.simulation.kernels.compiling import jit
+from snnkd.simulation.kernels.layers import advance, record
+from snnkd.simulation.kernels.primitives import (
     active,
     add_block,
     add_lanes,
     bits_at,
     clear_group,
     gather,
-    jit,
     packed,
     put,
 )
+from snnkd.simulation.kernels.sizes import GROUP, LANES, TILE, TILE_BITS
 
 _CHUNK = 2048  # inputs whose events are listed at a time
 

@@ -1,30 +1,24 @@
 """2-D convolutions of few input channels on the CPU, time first and channels last, and both gradients.
 
-All three are one contraction of other elements, whose sums stay in registers: see `_tile`. The gradient of the weights
-is made in parts that do not depend on the number of threads, so that every bit is the same on any.
+All three are one contraction of other elements, whose sums stay in registers: see `plain.contract`. The gradient of the
+weights is made in parts that do not depend on the number of threads, so that every bit is the same on any.
 """
-
-# An intrinsic is called without its first parameter, the typing context.
-# pyright: reportCallIssue=false
 
 from __future__ import annotations
 
-import itertools
 from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from llvmlite import ir
-from numba.core import cgutils, types
-from numba.extending import intrinsic
 from torch.autograd.function import once_differentiable
 
+from snnkd.simulation.kernels.compiling import jit
 from snnkd.simulation.threads import spread
-from snnkd.simulation.vectors import jit, splat, vector_at
 from snnkd.training import memory
+from snnkd.training.kernels.primitives import contract
+from snnkd.training.kernels.sizes import LANES
 
-_LANES = 8  # float32 in a vector of 256 bits
 _CHUNK = 64  # images of a part of the weights' gradient
 _FEW = 32  # input channels below which the gradient of the input is quicker than torch's, measured with 3 x 3 kernels
 
@@ -64,7 +58,7 @@ def _channels_last(x: torch.Tensor, padding: list[int]) -> torch.Tensor:
 
 def _in_lanes(a: torch.Tensor) -> torch.Tensor:
     """Contiguous, its last axis filled up with zeros to whole vectors."""
-    return F.pad(a, (0, -a.shape[-1] % _LANES)).contiguous() if a.shape[-1] % _LANES else a.contiguous()
+    return F.pad(a, (0, -a.shape[-1] % LANES)).contiguous() if a.shape[-1] % LANES else a.contiguous()
 
 
 def _forward(images: torch.Tensor, weight: torch.Tensor, stride: list[int]) -> torch.Tensor:
@@ -121,99 +115,6 @@ def _input_gradient(
     return made.movedim(-1, 1)
 
 
-def _tile(rows, vectors):
-    """The intrinsic that adds, for so many rows r from `first` on, the sum of a[at + a_rows[r] + terms[k]] *
-    b[start + k width :][:vectors * _LANES] over k < len(terms) to out[to + to_rows[r] :][:vectors * _LANES].
-
-    Arrays are flat, to_rows, a_rows and terms int64, the others float32.
-    """
-
-    def tile(typing_context, out, to, to_rows, a, at, a_rows, terms, count, b, start, width, first):
-        def generate(context, builder, signature, arguments):
-            out_, to_, to_rows_, a_, at_, a_rows_, terms_, count_, b_, start_, width_, first_ = arguments
-            number, vector = to_.type, ir.VectorType(ir.FloatType(), _LANES)
-
-            def plus(index, other):
-                return builder.add(index, ir.Constant(number, other) if isinstance(other, int) else other)
-
-            def element(kind, array, index, size):
-                one = builder.load(vector_at(context, builder, kind, array, index, 1), align=size)
-                return builder.extract_element(one, ir.Constant(ir.IntType(32), 0))
-
-            sums = [[cgutils.alloca_once(builder, vector) for _ in range(vectors)] for _ in range(rows)]
-            for total in itertools.chain(*sums):
-                builder.store(ir.Constant(vector, [0.0] * _LANES), total)
-            places = [plus(at_, element(a_rows, a_rows_, plus(first_, row), 8)) for row in range(rows)]
-            with cgutils.for_range(builder, count_) as loop:
-                term = element(terms, terms_, loop.index, 8)
-                here = plus(start_, builder.mul(loop.index, width_))
-                indices = [plus(here, v * _LANES) for v in range(vectors)]
-                values = [builder.load(vector_at(context, builder, b, b_, k, _LANES), align=4) for k in indices]
-                for totals, place in zip(sums, places, strict=True):
-                    factor = splat(builder, element(a, a_, plus(place, term), 4), vector)
-                    for total, value in zip(totals, values, strict=True):
-                        product = builder.fmul(value, factor, flags=("contract",))
-                        builder.store(builder.fadd(builder.load(total), product, flags=("contract",)), total)
-            for row, totals in enumerate(sums):
-                place = plus(to_, element(to_rows, to_rows_, plus(first_, row), 8))
-                for v, total in enumerate(totals):
-                    target = vector_at(context, builder, out, out_, plus(place, v * _LANES), _LANES)
-                    builder.store(builder.fadd(builder.load(target, align=4), builder.load(total)), target, align=4)
-            return context.get_dummy_value()
-
-        return types.void(out, to, to_rows, a, at, a_rows, terms, count, b, start, width, first), generate
-
-    return intrinsic(tile)
-
-
-# As many sums as there are registers for, and fewer for the rows that are left.
-_tile_8x1, _tile_4x1, _tile_1x1 = _tile(8, 1), _tile(4, 1), _tile(1, 1)
-_tile_6x2, _tile_3x2, _tile_1x2 = _tile(6, 2), _tile(3, 2), _tile(1, 2)
-_tile_4x3, _tile_2x3, _tile_1x3 = _tile(4, 3), _tile(2, 3), _tile(1, 3)
-
-
-@jit
-def _contract(out, to, to_rows, a, at, a_rows, terms, b, start, width):
-    """`_tile` for any number of rows, and for a width of any number of vectors."""
-    rows, count = a_rows.shape[0], terms.shape[0]
-    done = 0
-    while done < width:
-        o, s, left = to + done, start + done, width - done
-        first = 0
-        if left == 3 * _LANES:
-            done += 3 * _LANES
-            while first + 4 <= rows:
-                _tile_4x3(out, o, to_rows, a, at, a_rows, terms, count, b, s, width, first)
-                first += 4
-            if first + 2 <= rows:
-                _tile_2x3(out, o, to_rows, a, at, a_rows, terms, count, b, s, width, first)
-                first += 2
-            if first < rows:
-                _tile_1x3(out, o, to_rows, a, at, a_rows, terms, count, b, s, width, first)
-        elif left >= 2 * _LANES:
-            done += 2 * _LANES
-            while first + 6 <= rows:
-                _tile_6x2(out, o, to_rows, a, at, a_rows, terms, count, b, s, width, first)
-                first += 6
-            if first + 3 <= rows:
-                _tile_3x2(out, o, to_rows, a, at, a_rows, terms, count, b, s, width, first)
-                first += 3
-            while first < rows:
-                _tile_1x2(out, o, to_rows, a, at, a_rows, terms, count, b, s, width, first)
-                first += 1
-        else:
-            done += _LANES
-            while first + 8 <= rows:
-                _tile_8x1(out, o, to_rows, a, at, a_rows, terms, count, b, s, width, first)
-                first += 8
-            if first + 4 <= rows:
-                _tile_4x1(out, o, to_rows, a, at, a_rows, terms, count, b, s, width, first)
-                first += 4
-            while first < rows:
-                _tile_1x1(out, o, to_rows, a, at, a_rows, terms, count, b, s, width, first)
-                first += 1
-
-
 @jit
 def _convolve(images, starts, pixels, taps, kernels, made, first, last):
     """Images `first` to `last` with kernels (taps, O) to made (M, pixels, O)."""
@@ -221,7 +122,7 @@ def _convolve(images, starts, pixels, taps, kernels, made, first, last):
     flat, out, to = kernels.reshape(-1), made.reshape(-1), np.arange(count) * width
     for m in range(first, last):
         made[m] = np.float32(0)
-        _contract(out, m * count * width, to, images, starts[m], pixels, taps, flat, 0, width)
+        contract(out, m * count * width, to, images, starts[m], pixels, taps, flat, 0, width)
     return 0, 0
 
 
@@ -234,7 +135,7 @@ def _correlate(images, starts, pixels, taps, grad, parts, first, last):
         parts[chunk] = np.float32(0)
         at = chunk * taps.shape[0] * width
         for m in range(chunk * _CHUNK, min((chunk + 1) * _CHUNK, number)):
-            _contract(out, at, to, images, starts[m], taps, pixels, flat, m * count * width, width)
+            contract(out, at, to, images, starts[m], taps, pixels, flat, m * count * width, width)
     return 0, 0
 
 
@@ -248,13 +149,11 @@ def _transpose(grad, kernels, pixels, image, made, first, last):
     high, _, width = kernels.shape
     top, left, row, size = image
     flat, grads, rows, terms = kernels.reshape(-1), grad.reshape(-1), np.arange(count) * outputs, np.arange(outputs)
-    padded = np.empty(size + _LANES, np.float32)  # whole vectors are added, at its end as well
+    padded = np.empty(size + LANES, np.float32)  # whole vectors are added, at its end as well
     for m in range(first, last):
         padded[:] = np.float32(0)
         for k in range(high):
-            _contract(
-                padded, k * row, pixels, grads, m * count * outputs, rows, terms, flat, k * outputs * width, width
-            )
+            contract(padded, k * row, pixels, grads, m * count * outputs, rows, terms, flat, k * outputs * width, width)
         for y in range(made.shape[1]):
             start = np.uint64((top + y) * row + left)  # unsigned, since an index that may be negative is no vector's
             for i in range(np.uint64(made.shape[2])):

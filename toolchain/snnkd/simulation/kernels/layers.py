@@ -14,7 +14,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from snnkd.simulation.vectors import GROUP, TILE, TILE_BITS, active, gather, jit
+from snnkd.simulation.kernels.compiling import jit
+from snnkd.simulation.kernels.primitives import active, gather
+from snnkd.simulation.kernels.sizes import GROUP, TILE, TILE_BITS
 
 _WINDOW = 32  # steps whose sums are made together, tile by tile
 

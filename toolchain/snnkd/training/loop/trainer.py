@@ -12,15 +12,15 @@ import torch
 
 from snnkd.errors import QuantizationError
 from snnkd.readout import Readout
-from snnkd.training.blocks import Network
+from snnkd.training.loop.optimizer import Optimizer
+from snnkd.training.loop.pruning import Pruning
+from snnkd.training.loop.stage import StageTraining
+from snnkd.training.loop.step import backward
 from snnkd.training.measuring import Measured, measure, measure_training
+from snnkd.training.network import Network
 from snnkd.training.objective import Objective
-from snnkd.training.optimizer import Optimizer
-from snnkd.training.pruning import Pruning
 from snnkd.training.quantization import to_intnet_so_far
-from snnkd.training.stage import StageTraining
-from snnkd.training.step import backward
-from snnkd.training.teachers import Teacher
+from snnkd.training.teachers.spiking import Teacher
 
 CALIBRATION = 256  # images of the first batch that thresholds are calibrated on
 

@@ -15,7 +15,8 @@ import torch.nn.functional as F
 
 from snnkd.simulation.threads import spread
 from snnkd.training import memory
-from snnkd.training.list_kernels import LANES, WIDE, fetch, fetch_patches, list_patches, list_rows, multiply, scatter
+from snnkd.training.kernels.list_kernels import fetch, fetch_patches, list_patches, list_rows, multiply, scatter
+from snnkd.training.kernels.sizes import LANES, WIDE
 
 
 @dataclass(frozen=True, eq=False)

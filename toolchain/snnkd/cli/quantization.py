@@ -1,0 +1,87 @@
+"""`snnkd quantize`: a network of another tool, with real weights or too many bits, as one with few."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from snnkd.cli import output
+from snnkd.cli.deployment import given_events
+from snnkd.cli.inspection import NetFile
+from snnkd.cli.options import InputFile, InputShape, Json, Labels, read_events, shape_of
+from snnkd.errors import LimitError
+
+
+def quantize(
+    file: NetFile,
+    bits: Annotated[int, typer.Option(help="Bits of a weight, sign included: 2 to 8.")],
+    out: Annotated[Path, typer.Option(help="The .net file that is written.")],
+    scale: Annotated[str, typer.Option(help="auto: by layer; or a factor of all weights, thresholds stay.")] = "auto",
+    inputs: InputFile = None,
+    labels: Labels = None,
+    input_shape: InputShape = None,
+    as_json: Json = False,
+) -> None:
+    """Round the weights of a network to few bits, each layer at the scale at which that loses least.
+
+    For networks whose weights were never made integers, or have more bits than a target takes. With --input, and
+    --labels for an accuracy, the network before, in float64, and after are compared on these events.
+
+    Example: snnkd quantize foreign.net --bits 8 --out student.net
+    """
+    from snnkd import files, netx, quantization
+
+    if labels is not None and inputs is None:
+        raise LimitError("--labels: are the classes of --input, which is missing")
+    files.check_output("--out", out, ".net", [file, inputs, labels])
+    quantized = quantization.quantize(file, bits, _factor(scale), shape_of(input_shape))
+    events, data = given_events(quantized.net, inputs, 16)
+    effect = quantization.effect(quantized, events, None if labels is None else read_events(labels), data)
+    netx.save(quantized.net, out)
+    result = {
+        "file": str(out),
+        "bits": bits,
+        "unit": quantized.unit,
+        "layers": [
+            {**vars(row), "threshold": dict(zip(("before", "after"), row.threshold, strict=True))}
+            for row in quantized.layers
+        ],
+        **effect.to_json(),
+    }
+    output.result(result, as_json, _quantized)
+
+
+def _factor(scale: str) -> float | None:
+    try:
+        return None if scale == "auto" else float(scale)
+    except ValueError as error:
+        raise LimitError(f"--scale {scale}: expected auto or a number above 0") from error
+
+
+def _quantized(data: dict[str, Any]) -> Any:
+    columns = ["layer", "scale", "step", "threshold", "clipped", "error", "spikes before", "after"]
+    rows = [
+        [
+            row["layer"],
+            f"{row['scale']:.4g}",
+            str(row["step"]),
+            f"{row['threshold']['before']:,} -> {row['threshold']['after']:,}",
+            f"{row['clipped']:,}",
+            f"{row['error']:.2%}",
+            f"{spikes['before']:,}",
+            f"{spikes['after']:,}",
+        ]
+        for row, spikes in zip(data["layers"], data["spikes"][-len(data["layers"]) :], strict=True)
+    ]
+    lines = [f"the same class in {data['classes_equal']:.2%} of {data['samples']:,} samples: {data['data']}"]
+    if data["unit"] != 1:
+        lines.insert(
+            0, f"all weights x {data['unit']:g}, since their thresholds are integers already (--scale says otherwise)"
+        )
+    if data["accuracy"] is not None:
+        before, after = data["accuracy"]["before"], data["accuracy"]["after"]
+        lines.append(f"accuracy: {before:.2%} before, in float64; {after:.2%} after, in integers")
+    title = f"weights of {data['bits']} bits"
+    return output.group(output.table(title, columns, rows), *lines, f"written: {data['file']}")

@@ -1,0 +1,300 @@
+"""Networks of other tools with weights that are no integers, or with more bits than a target has, as integer networks.
+
+A layer of CUBA neurons does the same when its weights, thresholds and biases are all multiplied by one number. So each
+layer gets the scale at which its weights lose least when they are rounded to N bits; thresholds and biases follow.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from snnkd import cautions, evaluation, headroom, netx
+from snnkd.errors import FormatError, LimitError
+from snnkd.fixedpoint import DECAY_BITS, STATE_SHIFT, THRESHOLD_LIMIT, WEIGHT_MIN
+from snnkd.network import Conv, Dense, Input, IntNet, Layer, Neuron, Shape, per_neuron
+from snnkd.reference import check_input, correlate
+from snnkd.trace import LayerTrace, SpikeTrace
+
+SLAYER_UNIT = 64  # SLAYER's weight 1 is 64 as hardware holds it (lava-dl slayer/neuron/base.py, w_scale)
+_CLIPS = np.linspace(1, 2, 21)  # how far beyond the range the largest weight may lie, of which the best is taken
+_FAR = 16  # thresholds are at least so many times SLAYER's weights where only the thresholds were made integers
+_BIAS_MAX = (1 << 15) - 1
+
+
+@dataclass(frozen=True)
+class Scaled:
+    """How one layer was quantized.
+
+    scale: factor of its weights, `threshold` (lowest, before and after) and biases; step: between two of its integer
+    weights. clipped: how many weights lay beyond the range. error: root mean square error of the weights as a fraction
+    of their own root mean square.
+    """
+
+    layer: str
+    scale: float
+    step: int
+    threshold: tuple[int, int]
+    clipped: int
+    error: float
+
+
+@dataclass(frozen=True, eq=False)
+class Quantized:
+    """A quantized network and what it was.
+
+    unit: what all weights of the file were multiplied by before a layer's own scale, 64 for those in SLAYER's units.
+    neurons: of each layer before; weights and biases: those of each layer with synapses before, float64.
+    """
+
+    net: IntNet
+    unit: float
+    layers: tuple[Scaled, ...]
+    neurons: tuple[Neuron, ...]
+    weights: tuple[np.ndarray, ...]
+    biases: tuple[np.ndarray | None, ...]
+
+
+@dataclass(frozen=True)
+class Effect:
+    """What quantization changed on `samples` samples of `data`, before in float64 and after in integers.
+
+    accuracy: before and after, fractions, None without labels. classes_equal: fraction of equal answers. spikes: of
+    each layer, before and after.
+    """
+
+    data: str
+    samples: int
+    accuracy: dict[str, float] | None
+    classes_equal: float
+    spikes: list[dict[str, Any]]
+    warnings: list[str]
+
+    def to_json(self) -> dict[str, Any]:
+        """Returns plain JSON data with the same names."""
+        return asdict(self)
+
+
+def quantize(path: str | Path, bits: int, scale: float | None = None, input_shape: Shape | None = None) -> Quantized:
+    """Reads the `.net` file at `path` with its weights rounded to `bits` bits, 2 to 8, sign included.
+
+    scale: of all weights, with thresholds as they are; None chooses one for each layer: 1 where its weights have no
+    more bits, SLAYER's 64 where they are in its units and fit 8 bits, else the one at which the rounding loses least.
+    Raises FormatError for a file that cannot be read, LimitError for other bits or a scale that is not above 0.
+    """
+    if not 2 <= bits <= 8:
+        raise LimitError(f"--bits {bits}: expected 2 to 8")
+    if scale is not None and not 0 < scale < float("inf"):
+        raise LimitError(f"--scale {scale:g}: expected auto or a number above 0")
+    values = netx.stored_weights(path)
+    with warnings.catch_warnings(record=True):  # the same warnings come again below
+        as_it_is = netx.load(path, input_shape, _signs)
+    unit = _unit(as_it_is, values) if scale is None else scale
+    rounding = _Rounding(bits, unit, [_most(layer) for layer in _synaptic(as_it_is)] if scale is None else None)
+    net = netx.load(path, input_shape, rounding)
+    fitted, layers, scaled = iter(rounding.layers), [], []
+    for name, layer in zip(net.names, net.layers, strict=True):
+        if not isinstance(layer, Input):
+            fit = next(fitted)
+            neuron = _rescaled(layer.neuron, fit)
+            thresholds = int(layer.neuron.threshold.min()), int(neuron.threshold.min())
+            scaled.append(Scaled(name, unit * fit.factor, fit.step, thresholds, fit.clipped, fit.error))
+            layer = replace(layer, neuron=neuron)
+        layers.append(layer)
+    neurons = tuple(layer.neuron for layer in net.layers)
+    before = (tuple(fit.weight for fit in rounding.layers), tuple(fit.bias for fit in rounding.layers))
+    # An early exit's margin may be in units of v, which are others now.
+    return Quantized(replace(net, layers=tuple(layers), early_exit=None), unit, tuple(scaled), neurons, *before)
+
+
+def effect(quantized: Quantized, events: np.ndarray, labels: np.ndarray | None, data: str) -> Effect:
+    """Runs the network before, in float64, and after, in integers, on events (N, T, ...) with their labels (N,)."""
+    events = check_input(quantized.net, events)
+    if labels is not None and (labels.shape != (len(events),) or labels.dtype.kind not in "iu"):
+        raise FormatError(f"labels: expected ({len(events)},) integers, found {labels.dtype} {labels.shape}")
+    spikes = np.zeros((len(quantized.net.layers), 2), np.int64)
+    classes: list[list[np.ndarray]] = [[], []]
+    undecided, counted = [], np.zeros(len(quantized.net.layers) + 1, np.int64)
+    for start in range(0, len(events), evaluation.BLOCK):
+        block = events[start : start + evaluation.BLOCK]
+        runs = (_float_run(quantized, block), evaluation.simulate(quantized.net, block))
+        for side, run in enumerate(runs):
+            spikes[:, side] += run.events[1:]
+            classes[side].append(run.classes(quantized.net))
+        undecided.append(runs[1].undecided(quantized.net))
+        counted += runs[1].events
+    before, after = (np.concatenate(parts) for parts in classes)
+    samples = f"the {len(events):,} samples"
+    warnings = cautions.silent_layers(quantized.net, counted.tolist(), samples)
+    if labels is not None:
+        warnings += cautions.of_classes(after, np.concatenate(undecided), labels, samples)
+    room = headroom.measure(quantized.net, events)
+    for row in room.layers:
+        beyond = sum(use.beyond for use in row.uses.values())
+        if beyond:
+            warnings.append(
+                f"{row.name}: a sum, u or v leaves its range {beyond:,} times on {samples}; a lower --scale helps"
+            )
+    accuracy = None if labels is None else {"before": _right(before, labels), "after": _right(after, labels)}
+    rows = [
+        {"layer": name, "before": int(old), "after": int(new)}
+        for name, (old, new) in zip(quantized.net.names, spikes, strict=True)
+    ]
+    return Effect(data, len(events), accuracy, float((before == after).mean()), rows, warnings)
+
+
+@dataclass
+class _Fit:
+    """Weights of a layer before (float64, in the unit of its thresholds), and how they became integers."""
+
+    weight: np.ndarray
+    factor: float
+    step: int
+    clipped: int
+    error: float
+    bias: np.ndarray | None = None
+
+
+class _Rounding:
+    """Makes integers of each layer's weights and biases for `netx.load`, and keeps how.
+
+    most: the largest factor that each layer may have beside `unit`; None where all have 1.
+    """
+
+    def __init__(self, bits: int, unit: float, most: list[float] | None):
+        self.layers: list[_Fit] = []
+        self._bits, self._unit, self._most = bits, unit, most
+
+    def __call__(self, _: object, name: str, values: np.ndarray) -> np.ndarray:
+        if name == "weight":
+            weight = values * self._unit
+            most = None if self._most is None else self._most[len(self.layers)]
+            integers, fit = _fitted(weight, self._bits, most, self._unit == SLAYER_UNIT)
+            self.layers.append(fit)
+            return integers
+        fit, whole = self.layers[-1], bool((values == np.trunc(values)).all())
+        bias = fit.bias = values * (1 if whole else self._unit)
+        return np.rint(bias * fit.factor).astype(np.int64)
+
+
+def _signs(_: object, name: str, values: np.ndarray) -> np.ndarray:
+    """Some even weights of the same signs: for what a file says beside them."""
+    return np.where(values < 0, -2, 2) if name == "weight" else np.trunc(values).astype(np.int64)
+
+
+def _synaptic(net: IntNet) -> Iterator[Dense | Conv]:
+    return (layer for layer in net.layers if not isinstance(layer, Input))
+
+
+def _unit(net: IntNet, values: list[np.ndarray]) -> float:
+    """64 where weights are SLAYER's but thresholds are integers as hardware holds them, else 1."""
+    largest = max(float(np.abs(weight).max()) for weight in values)
+    whole = all((weight == np.trunc(weight)).all() for weight in values)
+    reachable = [layer.neuron.threshold.max() for layer in _synaptic(net) if layer.neuron.can_fire]
+    fits = largest * SLAYER_UNIT <= -WEIGHT_MIN
+    return SLAYER_UNIT if not whole and fits and reachable and _FAR * largest <= min(reachable) else 1
+
+
+def _most(layer: Layer) -> float:
+    """The largest factor at which thresholds and biases stay within their bits."""
+    threshold = layer.neuron.threshold[layer.neuron.threshold <= THRESHOLD_LIMIT]
+    bias = np.abs(layer.neuron.bias).max() if layer.neuron.bias is not None else 0
+    return float(min(THRESHOLD_LIMIT / max(threshold.max(initial=0), 1), _BIAS_MAX / max(bias, 1)))
+
+
+def _fitted(weight: np.ndarray, bits: int, most: float | None, slayers: bool) -> tuple[np.ndarray, _Fit]:
+    """Integers for a layer's weights and how they were made; most: the largest factor, None for 1 whatever it loses."""
+    steps = [1 << power for power in range(1, 10 - bits)]
+    as_they_are = min((_rounded(weight, 1.0, step, bits) for step in steps), key=_error)
+    fits = as_they_are[1].clipped == 0
+    if most is None or as_they_are[1].error == 0 or (slayers and fits and bits == 8):
+        return as_they_are
+    high, low = weight.max(), weight.min()
+    range_high, range_low = ((1 << bits - 1) - 1) * steps[-1], WEIGHT_MIN
+    reach = max(high / range_high, low / range_low)
+    factors = {min(float(factor), most) for factor in (2 ** np.floor(np.log2(1 / reach)), *(_CLIPS / reach))}
+    return min((_rounded(weight, factor, step, bits) for factor in sorted(factors) for step in steps), key=_error)
+
+
+def _error(fitted: tuple[np.ndarray, _Fit]) -> float:
+    return fitted[1].error
+
+
+def _rounded(weight: np.ndarray, factor: float, step: int, bits: int) -> tuple[np.ndarray, _Fit]:
+    codes = np.rint(weight * factor / step)
+    kept = np.clip(codes, -(1 << bits - 1), (1 << bits - 1) - 1)
+    size = float(np.sqrt(np.mean(weight**2))) or 1.0
+    error = float(np.sqrt(np.mean((kept * step / factor - weight) ** 2))) / size
+    fit = _Fit(weight, factor, step, int(np.count_nonzero(kept != codes)), error)
+    return (kept * step).astype(np.int64), fit
+
+
+def _rescaled(neuron: Neuron, fit: _Fit) -> Neuron:
+    """Neurons whose thresholds are multiplied by the layer's factor; one that is never reached stays so."""
+    scaled = np.clip(np.rint(neuron.threshold * fit.factor), 0, THRESHOLD_LIMIT).astype(np.int32)
+    return replace(neuron, threshold=np.where(neuron.threshold > THRESHOLD_LIMIT, neuron.threshold, scaled))
+
+
+def _right(classes: np.ndarray, labels: np.ndarray) -> float:
+    return float((classes == labels).mean())
+
+
+def _float_run(quantized: Quantized, events: np.ndarray) -> SpikeTrace:
+    """The network before, with real weights and states: nothing is rounded, wraps or is clipped."""
+    source, traces = events, []
+    synapses = iter(zip(quantized.weights, quantized.biases, strict=True))
+    for name, layer, neuron in zip(quantized.net.names, quantized.net.layers, quantized.neurons, strict=True):
+        weight, bias = (None, None) if isinstance(layer, Input) else next(synapses)
+        traces.append(_float_layer(name, layer, neuron, weight, bias, source))
+        source = traces[-1].spikes
+    return SpikeTrace("float64", events, tuple(traces))
+
+
+def _float_layer(
+    name: str, layer: Layer, neuron: Neuron, weight: np.ndarray | None, bias: np.ndarray | None, events: np.ndarray
+) -> LayerTrace:
+    samples, steps = events.shape[:2]
+    current, voltage = (
+        1 - per_neuron(d, layer.shape) / 2**DECAY_BITS for d in (neuron.current_decay, neuron.voltage_decay)
+    )
+    threshold = per_neuron(neuron.threshold, layer.shape)
+    added = events[:, 0].astype(np.float64) if isinstance(layer, Input) else _by_neuron(bias, layer.shape)
+    arriving = _float_sums(layer, weight, events)
+    u, v = np.zeros((2, samples, *layer.shape))
+    spikes = np.zeros((samples, steps, *layer.shape), np.uint8)
+    for t in range(steps):
+        u = u * current + arriving[t]
+        v = v * voltage + u + added
+        spikes[:, t] = v > threshold
+        v = np.where(spikes[:, t], 0, v)
+    return LayerTrace(name, spikes, np.rint(v * 2**STATE_SHIFT).astype(np.int64))
+
+
+def _by_neuron(bias: np.ndarray | None, shape: Shape) -> np.ndarray | float:
+    """Real biases (O,) of a file that broadcast over (N, *shape)."""
+    if bias is None:
+        return 0.0
+    return bias.reshape(-1, *(1,) * (len(shape) - 1)) if bias.shape == shape[:1] else bias.transpose(2, 1, 0)
+
+
+def _float_sums(layer: Layer, weight: np.ndarray | None, events: np.ndarray) -> np.ndarray:
+    """(T, N, *shape) float64, what arrives at each step."""
+    samples, steps = events.shape[:2]
+    sums = np.zeros((steps, samples, *layer.shape))
+    if weight is None or isinstance(layer, Input):
+        return sums
+    if isinstance(layer, Conv):
+        for t in range(steps):
+            sums[t] = correlate(layer, weight.reshape(layer.weight.shape), events[:, t])
+        return sums
+    flat = events.reshape(samples, steps, -1).swapaxes(0, 1).astype(np.float64)
+    weight = weight.reshape(layer.weight.shape)
+    for wait in np.unique(layer.delay) if layer.delay is not None else (0,):
+        group = weight if layer.delay is None else np.where(layer.delay == wait, weight, 0)
+        sums[wait:] += flat[: steps - wait] @ group.T
+    return sums

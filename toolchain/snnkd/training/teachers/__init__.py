@@ -1,0 +1,1 @@
+"""Who is imitated: trained spiking networks and ANNs, by the activation tensors that they put out."""
