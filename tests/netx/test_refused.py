@@ -37,10 +37,25 @@ def virtual(file):
     file["layer/3"].create_virtual_dataset("weight", layout)
 
 
-def compressed(file):
-    weight = file["layer/3/weight"][()]
+def bomb(file):
+    """32 KB of zeros, compressed."""
     del file["layer/3/weight"]
-    file["layer/3"].create_dataset("weight", data=weight, compression="gzip")
+    file["layer/3"].create_dataset("weight", (1 << 15, 1 << 10), "i1", chunks=True, compression="gzip")[0] = 1
+
+
+def many_chunks(file):
+    del file["layer/3/weight"]
+    file["layer/3"].create_dataset("weight", (1 << 10, 1 << 10), "i1", chunks=(1, 1))[0, 0] = 1
+
+
+def large_chunk(file):
+    del file["layer/3/weight"]
+    file["layer/3"].create_dataset("weight", (3, 18), "i4", chunks=(3, 1 << 26), maxshape=(3, None))
+
+
+def never_written_chunks(file):
+    del file["layer/3/weight"]
+    file["layer/3"].create_dataset("weight", (3, 18), "i4", chunks=True, fillvalue=2)
 
 
 def never_written(file):
@@ -73,8 +88,11 @@ def attribute(name, value):
         (external_storage, ["layer/3: weight", "in another file"]),
         (virtual, ["layer/3: weight", "in another file"]),
         (huge, ["layer/3: weight", "more than"]),
-        (compressed, ["layer/3: weight", "compressed"]),
-        (never_written, ["layer/3: weight", "damaged"]),
+        (bomb, ["layer/3: weight", "more than 16777216 elements"]),
+        (many_chunks, ["layer/3: weight", "more than 16777216 elements"]),
+        (large_chunk, ["layer/3: weight", "more than 16777216 elements"]),
+        (never_written, ["layer/3: weight", "damaged", "never written"]),
+        (never_written_chunks, ["layer/3: weight", "damaged", "never written"]),
         (setting("layer/3/weight", np.full((3, 18), np.nan)), ["layer/3: weight", "NaN"]),
         (setting("layer/3/weight", np.full((3, 18), 1e300)), ["layer/3: weight", "32 bits"]),
         (setting("layer/3/weight", np.zeros((3, 18))), ["layer/3: weight", "all weights are 0"]),
@@ -186,12 +204,12 @@ def type_in_a_heap(file):
     put(file["layer/3"], "neuron/type", "CUBA")
 
 
-def test_a_heap_that_the_library_would_walk_for_ever(path, edited, refused):
+def test_a_heap_that_the_library_walks_for_ever(path, edited, refused):
     raw = bytearray(edited(path, type_in_a_heap).read_bytes())
     first_object = raw.index(b"GCOL") + 16
     raw[first_object : first_object + 16] = bytes(16)
     path.write_bytes(raw)
-    refused(path, "layer/3/neuron: type", "damaged")
+    refused(path, "layer/3/neuron: type", "damaged: the HDF5 library takes more than 5 s")
 
 
 @pytest.mark.parametrize(
@@ -202,7 +220,7 @@ def test_a_heap_that_the_library_would_walk_for_ever(path, edited, refused):
     ],
 )
 def test_a_text_that_claims_three_gigabytes(path, edited, refused, change, place):
-    """The HDF5 library would take them."""
+    """The HDF5 library tries to take them."""
     raw = bytearray(edited(path, change).read_bytes())
     heap = raw.index(b"GCOL")
     reference = raw.index(heap.to_bytes(8, "little") + b"\1\0\0\0")  # behind the text's length
@@ -218,7 +236,7 @@ def test_a_heap_whose_gap_does_not_fit(path, edited, refused):
     assert raw[gap : gap + 2] == b"\0\0"
     raw[gap + 9] ^= 0x10
     path.write_bytes(raw)
-    refused(path, "layer/3/neuron: type", "damaged: the texts of a heap overlap")
+    refused(path, "layer/3/neuron: type", "damaged")
 
 
 def test_quotations_are_plain_and_short(path, edited):
@@ -231,27 +249,6 @@ def test_quotations_are_plain_and_short(path, edited):
     with pytest.raises(FormatError) as error:
         netx.load(edited(path, attribute("snnkd_steps", "1" * 60000)))
     assert len(str(error.value)) < len(str(path)) + 500
-
-
-@pytest.mark.parametrize(
-    ("how", "reason"), [({"libver": "latest"}, "newer form of HDF5"), ({}, "layer/1: weight: is stored in chunks")]
-)
-def test_other_forms_of_the_format_and_the_remedy(path, tmp_path, refused, same_net, how, reason):
-    """What the message says makes a file of it that loads."""
-    with h5py.File(path) as file, h5py.File(tmp_path / "other.net", "w", **how) as other:
-        file.copy("layer", other)
-        other.attrs.update(file.attrs)
-        weight = other["layer/1"].pop("weight")[()]
-        other["layer/1"].create_dataset("weight", data=weight, chunks=True, compression="gzip")
-    refused(tmp_path / "other.net", reason, "new[name] = old[name][()]")
-    with h5py.File(tmp_path / "other.net") as old, h5py.File(tmp_path / "plain.net", "w") as new:
-        new.attrs.update(old.attrs)
-        names = []
-        old.visit(names.append)
-        for name in names:
-            if isinstance(old[name], h5py.Dataset):
-                new[name] = old[name][()]
-    same_net(netx.load(tmp_path / "plain.net"), netx.load(path))
 
 
 def test_not_a_file(tmp_path, refused):

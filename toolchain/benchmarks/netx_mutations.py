@@ -49,6 +49,13 @@ ATTRIBUTE_VALUES += tuple(map(np.array, ([], [6], [[6]], [2, 6, 5], [0, 0, 0], [
 ATTRIBUTE_VALUES += (np.array([1, 6]), 0, 1, -1, 4, 25, 1 << 40, np.uint8(4), np.bool_(True))
 ATTRIBUTE_VALUES += (np.array([b"{}"], object), np.array(["a", "b"], "S4"), np.array("{}", "S9000"), h5py.Empty("f4"))
 ATTRIBUTE_VALUES += (np.zeros(6000, "i8"), (1 << 64) - 1, -(1 << 63))
+FORMS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {  # of a file, and of its arrays with extents
+    "latest": ({"libver": "latest"}, {}),
+    "chunked": ({"userblock_size": 512}, {"chunks": True, "fletcher32": True}),
+    "gzip": ({}, {"compression": "gzip", "shuffle": True}),
+    "szip": ({}, {"chunks": True, "compression": "szip" if h5py.h5z.filter_avail(h5py.h5z.FILTER_SZIP) else "lzf"}),
+    "latest-chunked": ({"libver": "latest", "track_order": True}, {"compression": "lzf", "maxshape": True}),
+}
 FIELDS = ("delay", "bias", "neuron/messageBits", "messageBits", "weight", "weight/imag", "wgtExp", "transform")
 FIELD_VALUES = (0, 1, -1, 2.7, 63, 1e9, "x", [-3.0], [1.5] * 4, [[1]])
 FIELD_VALUES += (np.arange(4), np.arange(6), np.arange(24).reshape(4, 6))
@@ -58,7 +65,7 @@ FIELD_VALUES += (np.arange(4), np.arange(6), np.arange(24).reshape(4, 6))
 
 
 def valid_files(folder: Path) -> list[Path]:
-    """Small files of every kind that `save` writes, and lava-dl's own where it is installed."""
+    """Small files of every kind that `save` writes and lava-dl's own where it is installed, each in all FORMS."""
     random = np.random.default_rng(0)
     nets = {name: net for name, (net, _) in networks().items()}
     plain = IntNet((6,), (random_dense(random, (6,), 4), random_dense(random, (4,), 3)))
@@ -71,7 +78,28 @@ def valid_files(folder: Path) -> list[Path]:
         netx.save(net, path)
     _as_lava_dl_writes(folder / "slayer.net")
     shipped = [Path(site) / "tests/lava/lib/dl/netx" / name for name in SHIPPED for site in sys.path]
-    return [*paths, folder / "slayer.net", *(path for path in shipped if path.is_file())]
+    plain_files = [*paths, folder / "slayer.net", *(path for path in shipped if path.is_file())]
+    return [*plain_files, *(_in_form(path, form, folder) for path in plain_files for form in FORMS)]
+
+
+def _in_form(path: Path, form: str, folder: Path) -> Path:
+    """The same file as another tool might write it."""
+    of_file, of_arrays = FORMS[form]
+    with h5py.File(path) as old, h5py.File(folder / f"{path.stem}-{form}.net", "w", **of_file) as new:
+        new.attrs.update(old.attrs)
+
+        def copy(name: str, item: h5py.Group | h5py.Dataset) -> None:
+            if not isinstance(item, h5py.Dataset):
+                new.require_group(name)
+            elif item.shape:
+                how = of_arrays if (item.size or 0) > 32 else {**of_arrays, "compression": None}  # szip packs no less
+                how = {**how, "maxshape": (None, *item.shape[1:])} if "maxshape" in how else how
+                new.create_dataset(name, data=item[()], **how)
+            else:
+                new[name] = item[()]
+
+        old.visititems(copy)
+        return Path(new.filename)
 
 
 def _as_lava_dl_writes(path: Path) -> None:
@@ -104,11 +132,15 @@ def mutate(seed: int, index: int, sources: list[Path], path: Path) -> str:
         for kind in changes:
             if data:
                 _change_bytes(random, data, kind)
-        path.write_bytes(data)
+        path.write_bytes(with_checksums(data) if random.random() < 0.8 else data)
         return f"bytes: {changes[0]}"
     changes = [_pick(random, TREE) for _ in range(1 + int(random.exponential(0.5)))]
+    latest = {"libver": "latest"} if random.random() < 0.3 else {}
     for change in changes:
-        with contextlib.suppress(KeyError, AttributeError, OSError), h5py.File(path, "r+") as file:
+        with (
+            contextlib.suppress(KeyError, AttributeError, OSError, RuntimeError),
+            h5py.File(path, "r+", **latest) as file,
+        ):
             change(random, file)
     return f"tree: {changes[0].__name__[1:]}"
 
@@ -127,7 +159,8 @@ def _place(random: Random, data: bytearray) -> int:
     """An offset: mostly near a structure of the file format, which are few bytes among the weights."""
     if random.random() < 0.2:
         return int(random.integers(len(data)))
-    structures = rb"\x89HDF|TREE|SNOD|HEAP|GCOL|snnkd_|\x11\0\x10\0|\x08\0\x18\0"
+    structures = rb"\x89HDF|TREE|SNOD|HEAP|GCOL|snnkd_|\x11\0\x10\0|\x08\0\x18\0|deflate|shuffle|lzf|fletcher32"
+    structures += rb"|OHDR|OCHK|FRHP|FHDB|FHIB|BTHD|BTLF|BTIN|FAHD|FADB|EAHD|EAIB|EASB|EADB|FSHD|FSSE"
     starts = [match.start() for match in re.finditer(structures, data)] if random.random() < 0.8 else []
     start = _pick(random, starts or [0])
     return min(len(data) - 1, start + int(random.exponential(80)))
@@ -156,6 +189,52 @@ def _change_bytes(random: Random, data: bytearray, kind: str) -> None:
         del data[at : at + _pick(random, SIZES)]
     else:  # truncate
         del data[at if random.random() < 0.5 else int(random.integers(len(data))) :]
+
+
+# Checksums of the newer structures: without right ones, the library looks no further
+
+CHECKED = {b"\x89HDF\r\n\x1a\n": 44, b"BTHD": 34, b"FRHP": 142, b"FAHD": 24, b"EAHD": 68}  # bytes up to the checksum
+
+
+def with_checksums(data: bytearray) -> bytearray:
+    """`data` with right checksums of superblocks, object headers and of the heads of heaps, trees and indices."""
+    for match in re.finditer(b"|".join(map(re.escape, (*CHECKED, b"OHDR\2"))), data):
+        at, head = match.start(), match[0]
+        if head == b"OHDR\2":
+            flags = data[at + 5] if at + 5 < len(data) else 0
+            start = at + 6 + 16 * bool(flags & 32) + 4 * bool(flags & 16)
+            width = 1 << (flags & 3)
+            size = start + width + int.from_bytes(data[start : start + width], "little") - at
+        else:
+            size = CHECKED[head]
+        if head in CHECKED and head[:1] == b"\x89" and data[at + 8 : at + 9] not in (b"\2", b"\3"):
+            continue  # a superblock that has none
+        if at + size + 4 <= len(data) and size < 1 << 14:
+            data[at + size : at + size + 4] = checksum(data[at : at + size]).to_bytes(4, "little")
+    return data
+
+
+def checksum(data: bytes | bytearray) -> int:
+    """HDF5's checksum of metadata: Jenkins' lookup3 (hashlittle)."""
+    if not data:
+        return 0xDEADBEEF
+    mask = (1 << 32) - 1
+    state = [(0xDEADBEEF + len(data)) & mask] * 3
+    words = np.frombuffer(bytes(data).ljust(-(-len(data) // 12) * 12, b"\0"), "<u4").reshape(-1, 3).tolist()
+
+    def turned(x: int, shift: int) -> int:
+        return (x << shift | x >> (32 - shift)) & mask
+
+    for count, block in enumerate(words, 1):
+        state = [(x + y) & mask for x, y in zip(state, block, strict=True)]
+        for k, shift in enumerate((4, 6, 8, 16, 19, 4) if count < len(words) else ()):
+            one, before, behind = k % 3, (k + 2) % 3, (k + 1) % 3
+            state[one] = ((state[one] - state[before]) & mask) ^ turned(state[before], shift)
+            state[before] = (state[before] + state[behind]) & mask
+    for k, shift in enumerate((14, 11, 25, 16, 4, 14, 24)):
+        one, before = (k + 2) % 3, (k + 1) % 3
+        state[one] = ((state[one] ^ state[before]) - turned(state[before], shift)) & mask
+    return state[2]
 
 
 # Mutations of the tree
@@ -229,6 +308,28 @@ def _shape(random: Random, file: h5py.File) -> None:
     elif data.ndim:
         axis = int(random.integers(data.ndim))
         _put(file, name, data=np.concatenate((data, data), axis) if random.random() < 0.5 else data[None])
+
+
+def _storage(random: Random, file: h5py.File) -> None:
+    """The same numbers, or a part of them, in chunks, limits and packings of any kind."""
+    name, data = _array(random, file)
+    if data.ndim and data.size:
+        chunks = tuple(int(random.integers(1, 2 * extent + 1)) for extent in data.shape)
+        limits = tuple(
+            None if random.random() < 0.5 or part > extent else extent
+            for part, extent in zip(chunks, data.shape, strict=True)
+        )
+        how: dict[str, Any] = {"chunks": chunks, "maxshape": limits, "fillvalue": _pick(random, (0, 2))}
+        if random.random() < 0.7:
+            how["compression"] = _pick(random, ("gzip", "lzf", "szip"))
+        how |= {key: True for key in ("shuffle", "fletcher32") if random.random() < 0.4}
+        if data.dtype.kind in "iu" and random.random() < 0.2:
+            how = {"chunks": chunks, "scaleoffset": int(random.integers(0, 9))}
+        whole = random.random() < 0.8
+        with contextlib.suppress(ValueError):
+            _put(file, name, shape=data.shape, dtype=data.dtype, **how)
+            part = slice(None if whole else int(random.integers(len(data))), None)
+            file[name][part] = data[part]
 
 
 def _huge(random: Random, file: h5py.File) -> None:
@@ -347,5 +448,20 @@ def _extra(random: Random, file: h5py.File) -> None:
         file[f"{group}/{name}"] = _pick(random, FIELD_VALUES)
 
 
-TREE = (_value, _value, _value, _scale, _type, _odd_type, _shape, _shape, _huge, _remove_item, _rename, _swap_items)
+TREE = (
+    _value,
+    _value,
+    _value,
+    _scale,
+    _type,
+    _odd_type,
+    _shape,
+    _shape,
+    _storage,
+    _storage,
+    _huge,
+    _remove_item,
+    _rename,
+    _swap_items,
+)
 TREE += (_links, _elsewhere, _text, _text, _attribute, _attribute, _attribute, _layers, _layers, _extra, _extra)

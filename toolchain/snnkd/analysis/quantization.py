@@ -93,7 +93,7 @@ def quantize(path: str | Path, bits: int, scale: float | None = None, input_shap
         raise LimitError(f"--bits {bits}: expected 2 to 8")
     if scale is not None and not 0 < scale < float("inf"):
         raise LimitError(f"--scale {scale:g}: expected auto or a number above 0")
-    values = netx.weights(path)
+    values = netx.stored_weights(path)
     with warnings.catch_warnings(record=True):  # the same warnings come again below
         as_it_is = netx.load(path, input_shape, _signs)
     unit = _unit(as_it_is, values) if scale is None else scale

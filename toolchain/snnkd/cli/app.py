@@ -13,6 +13,7 @@ from snnkd.cli import catalogue, deployment, inspection, training
 from snnkd.cli.handoff import handoff
 from snnkd.cli.output import fail, note, warn
 from snnkd.cli.quantization import quantize
+from snnkd.formats import netx
 
 app = typer.Typer(
     name="snnkd",
@@ -56,6 +57,8 @@ def main() -> None:
         warnings.filterwarnings("always", category=SnnkdWarning)
         warnings.showwarning = _show
         try:
+            if any(word.endswith(".net") for word in sys.argv[1:]):
+                netx.warm()  # it starts while the command imports what it needs
             app()
         except SnnkdError as error:
             fail(str(error))

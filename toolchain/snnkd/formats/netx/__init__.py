@@ -1,6 +1,22 @@
-"""`.net` files: lava-dl's HDF5 exchange format, as an IntNet on disk."""
+"""`.net` files: lava-dl's HDF5 exchange format, as an IntNet on disk.
 
-from snnkd.formats.netx.read import load, weights
-from snnkd.formats.netx.write import save, to_bytes
+Everything is imported when it is first used: only writing loads h5py, and `warm` loads not even numpy.
+"""
 
-__all__ = ["load", "save", "to_bytes", "weights"]
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from snnkd.formats.netx.hdf5_process import warm
+    from snnkd.formats.netx.read import load, stored_weights
+    from snnkd.formats.netx.write import save, to_bytes
+
+__all__ = ["load", "save", "stored_weights", "to_bytes", "warm"]
+
+_HOMES = {"load": "read", "stored_weights": "read", "save": "write", "to_bytes": "write", "warm": "hdf5_process"}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'snnkd.formats.netx' has no attribute '{name}'")
+    return getattr(importlib.import_module(f"snnkd.formats.netx.{_HOMES[name]}"), name)

@@ -3,33 +3,26 @@
 from __future__ import annotations
 
 import contextlib
-import mmap
-import re
 from collections.abc import Iterator
-from dataclasses import dataclass
-from math import prod
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
 from snnkd.base.errors import FormatError
-from snnkd.formats.netx import hdf5_arrays as arrays
-from snnkd.formats.netx import hdf5_format as form
+from snnkd.formats.netx.hdf5_process import READER, Item, plain
 
-_MAX_TEXT = 1 << 20
 _MAX_PROBLEM = 300
-_EXTERNAL_LINK = re.compile(rb"\x01\x08\x40(.)", re.DOTALL)  # version, flags, kind; the length of its name
 
 
 @dataclass(frozen=True)
 class Group:
-    """A group of an open file; `file` and `place` ('layer/0') name it in messages."""
+    """A group of a file that was read; `file` and `place` ('layer/0') name it in messages."""
 
-    data: form.Bytes
-    header: form.Messages
-    members: dict[str, int | None]
+    items: dict[str, Item]  # of the whole file, by their places; attributes of the root as '/name'
     file: str
     place: str = ""
+    members: dict[str, list[str]] = field(default_factory=dict)  # names in each group
 
     @property
     def where(self) -> str:
@@ -38,103 +31,97 @@ class Group:
     def error(self, name: str, problem: str) -> FormatError:
         """What the file says is quoted without its control characters, and not at length."""
         told = ": ".join(part for part in (name, problem) if part)[:_MAX_PROBLEM]
-        return FormatError(f"{self.where}: " + "".join(c if c.isprintable() else "\ufffd" for c in told))
+        return FormatError(f"{self.where}: {plain(told)}")
 
     def names(self) -> list[str]:
-        return list(self.members)
+        return list(self.members[self.place])
 
     def __contains__(self, name: str) -> bool:
-        return name in self.members
+        return name in self.members[self.place]
 
     def group(self, name: str) -> Group:
         """The group `name`; FormatError where it is missing, a link or something else."""
-        with self._reading(name):
-            header = self._header(name)
-        found = Group(self.data, header, {}, self.file, f"{self.place}/{name}" if self.place else name)
-        with found._reading(""):
-            found.members.update(_members(self.data, header))
-        return found
+        if self._item(name).kind != "group":
+            raise self.error(name, "expected a group")
+        return Group(self.items, self.file, self._at(name), self.members)
 
     def numbers(self, name: str) -> np.ndarray:
         """The array `name`: integers as int64, floats truncated towards zero as NetX does, all in 32 bits."""
-        return self._numbers(name, self._array(name)).astype(np.int64)
+        return self._numbers(name).astype(np.int64)
 
     def floats(self, name: str) -> np.ndarray:
         """The array `name` as float64, in 32 bits before the point: nothing of it is truncated."""
-        return self._numbers(name, self._array(name)).astype(np.float64)
+        return self._numbers(name).astype(np.float64)
 
     def integers(self, name: str) -> np.ndarray:
         """The array `name` as int64; FormatError where it holds floats (a float decay makes Lava hang)."""
-        array = self._array(name)
-        if array.kind not in "iu":
-            raise self.error(name, f"expected integers, found {array}")
-        return self._numbers(name, array).astype(np.int64)
+        item = self._array(name)
+        if item.kind != "numbers" or item.dtype[1] == "f":
+            raise self.error(name, f"expected integers, found {_named(item)}")
+        return self.numbers(name)
 
     def text(self, name: str) -> str:
         """The short string `name`, a scalar or of shape (1,), as NetX takes it: spaces count."""
-        array = self._array(name)
-        if array.kind not in "SO" or array.shape not in ((), (1,)) or array.size > 256:
-            raise self.error(name, f"expected one short string, found {array} of shape {array.shape}")
-        with self._reading(name):
-            return arrays.string(self.data, array, 256).decode("ascii", "replace")
+        item = self._array(name)
+        if item.kind != "text":
+            raise self.error(name, f"expected one short string, found {_named(item)} of shape {item.shape}")
+        return item.raw.decode("ascii", "replace")
 
     def attribute(self, name: str) -> np.ndarray | str | None:
-        """The attribute `name`: up to 16 integers or one string; None where there is none."""
-        with self._reading(f"attribute {name}"):
-            array = arrays.attribute(self.header, name)
-            if array is None:
-                return None
-            if array.kind not in "iuSO" or prod(array.shape) > (1 if array.kind in "SO" else 16):
-                raise form.Damaged(f"unexpected {array} of shape {array.shape}")
-            if array.kind in "iu":
-                return array.values()
-            if array.shape not in ((), (1,)):
-                raise form.Damaged(f"expected one string, found the shape {array.shape}")
+        """The attribute `name` of the root: up to 16 integers or one string; None where there is none."""
+        item = self.items.get(f"/{name}")
+        if problem := self.items["/"].problem or (item.problem if item else ""):
+            raise self.error(f"attribute {name}", problem)
+        if item is None:
+            return None
+        if item.kind == "text":
             try:
-                return arrays.string(self.data, array, _MAX_TEXT).decode("utf-8")
+                return item.raw.decode("utf-8")
             except UnicodeDecodeError as error:
-                raise form.Damaged("expected text in UTF-8") from error
+                raise self.error(f"attribute {name}", "expected text in UTF-8") from error
+        if item.kind != "numbers" or item.dtype[1] == "f":
+            raise self.error(f"attribute {name}", f"unexpected {_named(item)} of shape {item.shape}")
+        return _values(item)
 
-    def _numbers(self, name: str, array: arrays.Array) -> np.ndarray:
-        if array.kind not in "iuf":
-            raise self.error(name, f"expected numbers, found {array}")
-        values = array.values()
-        if array.kind == "f" and not np.isfinite(values).all():
+    def _numbers(self, name: str) -> np.ndarray:
+        item = self._array(name)
+        if item.kind != "numbers":
+            raise self.error(name, f"expected numbers, found {_named(item)}")
+        values = _values(item)
+        if values.dtype.kind == "f" and not np.isfinite(values).all():
             raise self.error(name, "holds NaN or infinite values")
         if values.size and (values.min() < -(1 << 31) or values.max() >= 1 << 31):
             raise self.error(name, f"values {values.min()} to {values.max()} do not fit 32 bits")
         return values
 
-    @contextlib.contextmanager
-    def _reading(self, name: str) -> Iterator[None]:
-        try:
-            yield
-        except form.Damaged as error:
-            raise self.error(name, str(error)) from error
+    def _array(self, name: str) -> Item:
+        item = self._item(name)
+        if item.kind == "group":
+            raise self.error(name, "expected an array")
+        return item
 
-    def _header(self, name: str) -> form.Messages:
-        if name not in self.members:
-            raise form.Damaged("is missing")
-        address = self.members[name]
-        if address is None:
-            raise form.Damaged("is a link; expected the data itself, links are not followed")
-        return form.messages(self.data, address)
+    def _item(self, name: str) -> Item:
+        if name not in self:
+            raise self.error(name, "is missing")
+        item = self.items[self._at(name)]
+        if item.kind == "refused":
+            raise self.error(name, item.problem)
+        return item
 
-    def _array(self, name: str) -> arrays.Array:
-        with self._reading(name):
-            return arrays.array(self.data, self._header(name))
+    def _at(self, name: str) -> str:
+        return f"{self.place}/{name}" if self.place else name
 
 
 @contextlib.contextmanager
 def opened(path: Path) -> Iterator[Group]:
-    """The root of the file at `path`, open for reading. Whatever is wrong with it is a FormatError that names it."""
+    """The root of the file at `path`. Whatever is wrong with it is a FormatError that names it."""
     if not path.is_file():
         raise FormatError(f"{path}: no such file")
     try:
-        if not path.stat().st_size:
-            raise FormatError("is empty")
-        with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-            yield _root(form.Bytes(data), str(path))
+        with path.open("rb") as file:
+            if not file.read(1):
+                raise FormatError("is empty")
+        yield _root(str(path))
     except FormatError as error:
         message = str(error)
         raise (error if message.startswith(str(path)) else FormatError(f"{path}: {message}")) from error
@@ -142,34 +129,24 @@ def opened(path: Path) -> Iterator[Group]:
         raise FormatError(f"{path}: cannot be read: {error.strerror}") from error
 
 
-def _root(data: form.Bytes, name: str) -> Group:
-    try:
-        header = form.root(data)
-        return Group(data, header, _members(data, header), name)
-    except form.Damaged as error:
-        raise FormatError(f"cannot be read as a .net file (HDF5): {error}") from error
+def _root(path: str) -> Group:
+    items = READER.items(path)
+    root = items.get("", Item("refused"))
+    if root.kind != "group" or "/" not in items:
+        raise FormatError(f"cannot be read as a .net file (HDF5): {plain(root.problem)}")
+    members: dict[str, list[str]] = {place: [] for place, item in items.items() if item.kind == "group"}
+    for place in items:
+        group, _, name = place.rpartition("/")
+        if place and group not in members:
+            raise FormatError("damaged: the HDF5 library says what it should not")
+        if name:
+            members[group].append(name)
+    return Group(items, path, "", members)
 
 
-def _members(data: form.Bytes, header: form.Messages) -> dict[str, int | None]:
-    """Addresses of what a group holds. One with links to other files has the newer form: the first of them is named."""
-    described = dict(reversed(header))
-    if form.LINKS in described:
-        links = b"".join(body for kind, body in header if kind == form.LINK) + _link_heap(data, described[form.LINKS])
-        if found := _EXTERNAL_LINK.search(links):
-            name = links[found.end() :][: found[1][0]].decode("utf-8", "replace")
-            raise form.Damaged(f"{name}: is a link to another file; links are not followed")
-        raise form.Damaged(form.NEWER)
-    if form.TABLE not in described:
-        raise form.Damaged("expected a group")
-    return form.members(data, header)
+def _values(item: Item) -> np.ndarray:
+    return np.frombuffer(item.raw, item.dtype).reshape(item.shape)
 
 
-def _link_heap(data: form.Bytes, described: bytes) -> bytes:
-    """The first links of a group that has too many for its header (III.G); nothing where they are not found."""
-    counted = 8 * (described[1:2] in (b"\1", b"\3"))
-    heap = int.from_bytes(described[2 + counted : 10 + counted], "little")
-    try:
-        (size,), (block,) = data.unpack("Q", heap + 112), data.unpack("Q", heap + 132)
-        return data.take(block, min(size, 4096))
-    except form.Damaged:
-        return b""
+def _named(item: Item) -> str:
+    return str(np.dtype(item.dtype)) if item.kind == "numbers" else item.dtype

@@ -18,7 +18,7 @@ import numpy as np
 from snnkd.base import files
 from snnkd.base.errors import FormatError, SnnkdWarning
 from snnkd.formats.netx.hdf5 import Group, opened
-from snnkd.formats.netx.hdf5_format import MAX_ELEMENTS
+from snnkd.formats.netx.hdf5_process import MAX_ELEMENTS
 from snnkd.formats.netx.weights import convert
 from snnkd.ir.arithmetic import DELAY_MAX, THRESHOLD_LIMIT
 from snnkd.ir.network import Conv, Dense, Input, IntNet, Layer, Neuron, Shape, conv_shape
@@ -100,7 +100,7 @@ def _input_shape(root: Group, groups: list[Group], given: Shape | None) -> Shape
     raise root.error("", f"does not tell the shape of its input; {how}")
 
 
-def weights(path: str | Path) -> list[np.ndarray]:
+def stored_weights(path: str | Path) -> list[np.ndarray]:
     """Reads the weights (O, ...) float64 of each dense and convolutional layer as they stand in the `.net` file."""
     with opened(Path(path)) as root:
         synaptic = [group for group in _layer_groups(root) if group.text("type") in ("dense", "conv")]
