@@ -93,7 +93,7 @@ def output(code: str, **environment: str) -> tuple[str, dict, str]:
     return used.removeprefix("snnkd."), digests, done.stderr
 
 
-@pytest.mark.parametrize(("code", "room"), [(SIMULATION, "simulation"), (TRAINING, "training")])
+@pytest.mark.parametrize(("code", "room"), [(SIMULATION, "engines.fast"), (TRAINING, "training")])
 def test_plain_loops_have_the_same_bits(code: str, room: str) -> None:
     used, quick, warned = output(code)
     assert used == f"{room}.kernels.vectors" and not warned, "vector instructions do not compile here"
