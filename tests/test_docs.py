@@ -69,7 +69,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     pytest.importorskip("lava.lib.dl.slayer", reason="training needs lava-dl")
     import snnkd
 
-    snnkd.train(recipe.load("digits", SHORT), folder=folder / "runs")
+    snnkd.train(recipe.load("digits", SHORT), snnkd.TrainingOptions(folder=folder / "runs"))
     return folder
 
 

@@ -186,7 +186,7 @@ def test_a_training_chooses_the_rule_on_its_validation_data(kind, tmp_path):
     table = {"data": {"train_limit": 400}, "encoding": {"steps": 6}, "readout": {"kind": kind}}
     table |= {"name": kind, "chain": {"only": {"network": "dense-8x8-student", "epochs": 2, "batch": 32}}}
     loaded = recipe.parse({**table, "early_exit": {"tolerance": 0.1}})
-    done = snnkd.train(loaded, folder=tmp_path)
+    done = snnkd.train(loaded, snnkd.TrainingOptions(folder=tmp_path)).to_json()
     net = netx.load(done["net"])
     assert net.early_exit is not None
 
@@ -201,7 +201,9 @@ def test_a_training_chooses_the_rule_on_its_validation_data(kind, tmp_path):
     found = {"accuracy": (classes == data.test.labels).mean(), "steps": steps.mean()}
     assert done["early_exit"] == {"margin": net.early_exit.margin, "first": net.early_exit.first, **found}
     assert json.loads((Path(done["run"]) / "summary.json").read_text())["early_exit"] == done["early_exit"]
-    assert snnkd.train(loaded, folder=tmp_path, resume=True) == done
+    assert snnkd.train(loaded, snnkd.TrainingOptions(folder=tmp_path, resume=True)).to_json() == done
 
-    blind = snnkd.train(recipe.parse({**table, "data": {"validation": 0, "train_limit": 400}}), folder=tmp_path)
+    blind = snnkd.train(
+        recipe.parse({**table, "data": {"validation": 0, "train_limit": 400}}), snnkd.TrainingOptions(folder=tmp_path)
+    ).to_json()
     assert blind["early_exit"] is None and netx.load(blind["net"]).early_exit is None

@@ -14,7 +14,7 @@ PACKAGE = ROOT / "toolchain" / "snnkd"
 DOORS = {
     "torch": {"training"},
     "torchvision": {"data.datasets"},
-    "lava": {"training.slayer", "engines.lava", "handoff.lava_golden"},  # the last is a bundle's script
+    "lava": {"training.slayer", "engines.lava", "bundle.lava_golden"},  # the last is a bundle's script
     "numba": {"engines.fast.kernels", "training.kernels"},
     "llvmlite": {"engines.fast.kernels", "training.kernels"},
     "h5py": {"formats.netx"},

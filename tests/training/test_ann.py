@@ -257,12 +257,16 @@ def test_a_whole_run_lists_an_ann_and_the_network_of_a_file_as_what_they_are(tmp
     """The accuracy table, metrics.csv, TensorBoard and the progress bars, none of which may expect an integer one."""
     settings = {"encoding": {"steps": 4}, "data": {"train_limit": 200}}
     short = {"network": "dense-8x8-student", "epochs": 1, "batch": 32}
-    first = snnkd.train(recipe.parse({"name": "old", **settings, "chain": {"old": short}}), folder=tmp_path)
+    first = snnkd.train(
+        recipe.parse({"name": "old", **settings, "chain": {"old": short}}), snnkd.TrainingOptions(folder=tmp_path)
+    ).to_json()
     taught = {**short, "distil": {"losses": {"kl": 1.0}, "teacher": "ann"}}
     chain = {"ann": {**short, "epochs": 2, "neuron": "relu"}, "file": {"net": first["net"]}, "student": taught}
     loaded = recipe.parse({"name": "both", **settings, "chain": chain})
     with TrainingProgress() as progress:
-        done = snnkd.train(loaded, folder=tmp_path, on_batch=progress.on_batch, on_epoch=progress.on_epoch)
+        done = snnkd.train(
+            loaded, snnkd.TrainingOptions(folder=tmp_path, on_batch=progress.on_batch, on_epoch=progress.on_epoch)
+        ).to_json()
     assert done["epochs"] == 3
     rows = done["networks"]
     assert [row["kind"] for row in rows.values()] == ["ann", "net", "snn"]
@@ -281,9 +285,9 @@ def test_a_whole_run_lists_an_ann_and_the_network_of_a_file_as_what_they_are(tmp
     assert filled == [("ann", True, False), ("ann", True, False), ("student", False, True)]
     assert {path.name for path in (folder / "tensorboard").iterdir()} == {"ann", "student"}
     assert {path.stem for path in (folder / "checkpoints").iterdir()} == {"ann", "student"}
-    again = snnkd.train(loaded, folder=tmp_path, resume=True)
+    again = snnkd.train(loaded, snnkd.TrainingOptions(folder=tmp_path, resume=True)).to_json()
     assert again == done
     Path(first["net"]).unlink()
     with pytest.raises(MismatchError, match=r"student\.net: no such file"):
-        snnkd.train(loaded, folder=tmp_path)
+        snnkd.train(loaded, snnkd.TrainingOptions(folder=tmp_path))
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith("both")] == ["both-001"], "none begun"

@@ -117,7 +117,7 @@ assert "mallopt" in asked, "it would have been seen"
 LOADS = {
     "alone": "from snnkd.training import tuning\ntuning.load_torch()",
     "by train": "import snnkd\nfrom snnkd.base.errors import LimitError\n"
-    "try: snnkd.train('digits', device='no such')\nexcept LimitError: pass",
+    "try: snnkd.train('digits', snnkd.TrainingOptions(device='no such'))\nexcept LimitError: pass",
 }
 SAME = "\nassert dict(os.environ) == before and 'torch' in sys.modules"
 

@@ -26,7 +26,9 @@ def made(*changes: str, **chain: dict[str, Any]) -> recipe.Recipe:
 
 def trained(folder: Path, plan: recipe.Recipe, **options: Any) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     rows: list[dict[str, Any]] = []
-    return snnkd.train(plan, folder=folder, device="cpu", on_epoch=rows.append, **options), rows
+    return snnkd.train(
+        plan, snnkd.TrainingOptions(folder=folder, device="cpu", on_epoch=rows.append, **options)
+    ).to_json(), rows
 
 
 @pytest.fixture
@@ -73,7 +75,7 @@ def test_an_unfinished_stage_is_not_taken_over(tmp_path: Path) -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        snnkd.train(plan, folder=tmp_path, device="cpu", on_epoch=killed)
+        snnkd.train(plan, snnkd.TrainingOptions(folder=tmp_path, device="cpu", on_epoch=killed))
     assert list(tmp_path.glob("*/checkpoints/teacher.safetensors"))
     damaged = tmp_path / "reuse-000" / "checkpoints" / "teacher.safetensors"
     damaged.parent.mkdir(parents=True)

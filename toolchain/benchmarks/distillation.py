@@ -39,7 +39,8 @@ from snnkd.base import provenance
 from snnkd.formats import netx
 from snnkd.recipe import Recipe
 from snnkd.recipe.lineage import lineage
-from snnkd.runs import Run, pipeline
+from snnkd.runs import Run
+from snnkd.runs.subject import read_data
 
 DOCS = Path(__file__).resolve().parent.parent.parent / "docs"
 CSV, PAGE = "results.csv", "results.md"
@@ -127,38 +128,34 @@ def work(job: Job, runs: Path, data_root: Path | None) -> Row:
         if os.getppid() != parent:
             sys.exit("the benchmark was ended")
 
-    result = snnkd.train(
-        job.plan,
-        folder=runs,
-        data_root=data_root,
-        resume=True,
-        reuse=True,
-        on_batch=orphaned,
-        on_epoch=epochs.append,
+    options = snnkd.TrainingOptions(
+        folder=runs, data_root=data_root, resume=True, reuse=True, on_batch=orphaned, on_epoch=epochs.append
     )
-    net, rule = netx.load(result["net"]), result["early_exit"]
-    test, encoder = pipeline.load_data(job.plan, data_root).test, job.plan.encoder()
+    result = snnkd.train(job.plan, options)
+    net, rule, accuracy = netx.load(result.net), result.early_exit, result.accuracy
+    assert accuracy.float is not None and accuracy.integer is not None, "the student is no ANN and no file"
+    test, encoder = read_data(job.plan, data_root).test, job.plan.encoder()
     profile = evaluation.profile(net, encoder.encode(test.images, np.arange(len(test))))
     layers = [layer for layer in profile["layers"] if layer["name"] != "input"]
     counted = ("spikes", "synops", "synops_effective")
     spikes, synops, effective = (sum(layer[key] for layer in layers) / len(test) for key in counted)
     return Row(
         cell=job.cell.name,
-        set=result["data_set"],
+        set=result.data_set,
         seed=job.seed,
-        steps=result["steps"],
-        parameters=result["parameters"],
-        float_accuracy=result["accuracy"]["float"],
-        accuracy=result["accuracy"]["integer"],
+        steps=result.steps,
+        parameters=result.parameters,
+        float_accuracy=accuracy.float,
+        accuracy=accuracy.integer,
         spikes=spikes,
         synops=synops,
         synops_effective=effective,
-        by_step=[round(accuracy, 6) for accuracy in result["by_step"]],
-        exit_accuracy=rule["accuracy"] if rule else result["accuracy"]["integer"],
+        by_step=[round(fraction, 6) for fraction in result.by_step],
+        exit_accuracy=rule.accuracy if rule else accuracy.integer,
         exit_spikes=profile["early_exit"]["spikes"] if rule else spikes,
         epochs=job.plan.chain[job.plan.student].epochs,
-        device=Run(Path(result["run"]), job.plan).provenance["device"],
-        seconds=round(sum(row["seconds"] for row in epochs if row["stage"] not in result["reused"]), 1),
+        device=Run(Path(result.run), job.plan).provenance["device"],
+        seconds=round(sum(row["seconds"] for row in epochs if row["stage"] not in result.reused), 1),
         git=provenance.git_revision() or "",
         date=datetime.now(timezone.utc).strftime("%Y-%m-%d"),
         recipe=catalogue.digest(job.plan),

@@ -96,7 +96,7 @@ def compare(context: Context, net: IntNet, folder: Path, turns: int, seconds: fl
     data = context.data
     table = Table(systems.pixels(data.test.images[:IMAGES]), data.test.labels[:IMAGES], folder)
     programs = systems.ours(net)
-    wanted = systems.expected(net, context.test_events(len(table.images))[0])
+    wanted = systems.expected(net, context.student.samples(len(table.images)).events())
     table.add_program("snnkd", programs["snnkd"], wanted.added, wanted.classes)
     if wanted.early is not None:
         table.add_program("snnkd, early exit", programs["snnkd, early exit"], wanted.added_early, wanted.early)

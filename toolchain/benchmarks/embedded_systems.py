@@ -100,7 +100,8 @@ def expected(net: IntNet, events: np.ndarray) -> Expected:
     kept = c99.plan(net).keeps_input
     classes, early, ends = list[np.ndarray](), list[np.ndarray](), list[np.ndarray]()
     added = added_early = 0
-    for run in evaluation.blocks(net, events):
+    for block in evaluation.in_blocks(events, evaluation.BLOCK):
+        run = evaluation.simulate(net, block)
         course = evaluation.course(net, run)
         classes.append(course.classes[:, -1])
         added += _added(net, run, kept)

@@ -165,7 +165,8 @@ _TEST = samples(1000, seed=0)
 
 def _spikes(net: IntNet) -> np.ndarray:
     events = ENCODING.encode(_TEST.images, np.arange(len(_TEST)))
-    return np.concatenate([trace.layers[-1].spikes for trace in evaluation.blocks(net, events)])
+    blocks = evaluation.in_blocks(events, evaluation.BLOCK)
+    return np.concatenate([evaluation.simulate(net, block).layers[-1].spikes for block in blocks])
 
 
 def plot(rows: list[dict[str, Any]], path: Path) -> None:

@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from snnkd.analysis.evaluation import profile, simulate, verify
-    from snnkd.api import export, run, train
+    from snnkd.api import export, handoff, run, train
     from snnkd.formats.netx import load, save
     from snnkd.ir.network import IntNet
     from snnkd.ir.trace import SpikeTrace
+    from snnkd.runs.pipeline import TrainingOptions
     from snnkd.training import losses
     from snnkd.training.neuron import Neuron
     from snnkd.training.quantization import to_intnet
@@ -25,7 +26,9 @@ __all__ = [
     "IntNet",
     "Neuron",
     "SpikeTrace",
+    "TrainingOptions",
     "export",
+    "handoff",
     "load",
     "losses",
     "profile",
@@ -41,7 +44,9 @@ _HOMES = {
     "IntNet": "ir.network",
     "Neuron": "training.neuron",
     "SpikeTrace": "ir.trace",
+    "TrainingOptions": "runs.pipeline",
     "export": "api",
+    "handoff": "api",
     "load": "formats.netx",
     "losses": "training.losses",
     "profile": "analysis.evaluation",

@@ -1,79 +1,107 @@
-"""`snnkd.run`, `train` and `export`: the pipeline for notebooks; the command line calls the same functions."""
+"""`snnkd.train`, `run`, `export`, `handoff` and `check`, for notebooks; the command line calls the same functions."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from snnkd import engines, runs, targets
+from snnkd import bundle, engines, runs, targets
 from snnkd import recipe as recipes
 from snnkd.base.errors import LimitError
+from snnkd.bundle import Handoff
 from snnkd.recipe import Recipe
 from snnkd.runs import RUNS, pipeline
+from snnkd.runs.pipeline import Context, ExportOptions, TrainingOptions
+from snnkd.runs.results import Exported, Training
+from snnkd.runs.subject import opened
 
 _TRAIN = ("train", "quantize", "evaluate")
 
 
-def train(recipe: str | Path | Recipe = "digits", **options: Any) -> dict[str, Any]:
+@dataclass(frozen=True)
+class Everything:
+    """What `snnkd run` did: the results of its stages. profile: as `snnkd.profile` returns it."""
+
+    train: Training
+    export: Exported
+    profile: dict[str, Any]
+
+    def to_json(self) -> dict[str, Any]:
+        """Returns what `snnkd run --json` prints."""
+        return {"train": self.train.to_json(), "export": self.export.to_json(), "profile": self.profile}
+
+
+def train(recipe: str | Path | Recipe = "digits", options: TrainingOptions | None = None) -> Training:
     """Trains a recipe (a name, a path or one from `snnkd.recipe.load`) into a new run folder.
 
-    options: folder, of the run folders; data_root; download; resume, to go on with the newest run of the same recipe;
-    and fields of `pipeline.Context`: device, baseline, on_batch, on_epoch, and reuse, to take over stages that another
-    run in the folder has trained alike. Returns what `snnkd train --json` prints; `run` is the folder and `net` the
-    student's file. Raises SnnkdError for unusable input, before anything is trained.
+    Returns the accuracies of its networks; `run` is the folder and `net` the student's file. Raises SnnkdError for
+    unusable input, before anything is trained.
     """
-    return _train(_walk(recipe, _TRAIN, **options))
+    results = pipeline.walk(_started(recipe, options), *_TRAIN)
+    return Training.of(*(results[stage] for stage in _TRAIN))
 
 
-def run(recipe: str | Path | Recipe = "digits", **options: Any) -> dict[str, dict[str, Any]]:
-    """As `train`, then exports to the recipe's target, verifies there and profiles. Returns what `snnkd run --json`
-    prints: what train, export and profile print, under these names."""
+def run(recipe: str | Path | Recipe = "digits", options: TrainingOptions | None = None) -> Everything:
+    """Trains as `train` does, then exports to the recipe's target, verifies there and profiles."""
     loaded = recipe if isinstance(recipe, Recipe) else recipes.load(recipe)
     _check_engine(loaded.target.name)
-    results = _walk(loaded, (*_TRAIN, "export", "profile"), **options)
-    return {"train": _train(results), "export": results["export"], "profile": results["profile"]}
+    results = pipeline.walk(_started(loaded, options), *_TRAIN, "export", "profile")
+    trained = Training.of(*(results[stage] for stage in _TRAIN))
+    return Everything(trained, results["export"], results["profile"])
 
 
 def export(
-    run: str | Path | None = None, target: str | None = None, out: str | Path | None = None, **options: Any
-) -> dict[str, Any]:
-    """Writes a run's student (the newest finished run unless given) for `target`, the recipe's unless given, runs it
-    there and compares spikes.
+    run: str | Path | None = None,
+    target: str | None = None,
+    out: str | Path | None = None,
+    samples: int | None = None,
+    data_root: str | Path | None = None,
+    folder: str | Path = RUNS,
+) -> Exported:
+    """Writes a run's student for `target`, runs it there and compares its spikes; `differences` is 0 where all agree.
 
-    options: folder of the runs, and fields of `pipeline.Context`: samples, data_root. Returns what `snnkd export
-    --json` prints; `differences` is 0 where every spike is the same.
+    run: its folder or name, the newest finished one in `folder` where None. target: the recipe's where None. out: the
+    file, in the run folder where None. samples: test images that are compared, 16 where None. Raises SnnkdError for
+    unusable input.
     """
-    found = runs.find(run, Path(options.pop("folder", RUNS)))
-    context = pipeline.Context(found, target=target, out=Path(out) if out else None, **options)
+    wanted = ExportOptions(target, Path(out) if out else None, samples)
+    context = Context(runs.find(run, Path(folder)), Path(data_root) if data_root else None, export=wanted)
     return pipeline.walk(context, "export")["export"]
 
 
-def _walk(
-    recipe: str | Path | Recipe,
-    stages: Sequence[str],
-    *,
-    folder: str | Path = RUNS,
+def handoff(
+    name: str | Path | None = None,
+    target: str | Path = "c99",
+    out: str | Path = "bundle.zip",
+    events: str | Path | None = None,
+    labels: str | Path | None = None,
+    input_shape: tuple[int, ...] | None = None,
+    readout: str | None = None,
     data_root: str | Path | None = None,
-    download: bool = False,
-    resume: bool = False,
-    device: str = "auto",
-    **options: Any,
-) -> dict[str, dict[str, Any]]:
-    from snnkd.training import tuning
+    folder: str | Path = RUNS,
+) -> Handoff:
+    """Packs a run, or the network of a file, into a bundle for embedded engineers; `file` is None where it does not
+    fit.
 
-    tuning.load_torch()
+    name: a run's folder or name, or a FILE.net; the newest finished run in `folder` where None. events, labels: .npy
+    files to measure a file on. input_shape, readout: of a file, where it does not tell them. Raises SnnkdError for
+    unusable input.
+    """
+    subject = opened(name, Path(folder), Path(data_root) if data_root else None, input_shape, readout)
+    given = (Path(path) if path is not None else None for path in (events, labels))
+    return bundle.pack(subject, target, Path(out), *given)
+
+
+def _started(recipe: str | Path | Recipe, options: TrainingOptions | None) -> Context:
+    from snnkd.training.tuning import load_torch
+
+    load_torch()  # with the threads that a training wants
     from snnkd.training.chain import pick_device
 
-    pick_device(device)  # this and a missing lava-dl are refused before there is a run folder
-    loaded = recipe if isinstance(recipe, Recipe) else recipes.load(recipe)
-    root = Path(data_root) if data_root else None
-    context = pipeline.start(loaded, Path(folder), root, download, resume, device=device, **options)
-    return pipeline.walk(context, *stages)
-
-
-def _train(results: dict[str, dict[str, Any]]) -> dict[str, Any]:
-    return {key: value for stage in _TRAIN for key, value in results[stage].items()}
+    options = options or TrainingOptions()
+    pick_device(options.device)  # this and a missing lava-dl are refused before there is a run folder
+    return pipeline.start(recipe if isinstance(recipe, Recipe) else recipes.load(recipe), options)
 
 
 def _check_engine(name: str) -> None:

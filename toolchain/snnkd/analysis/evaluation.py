@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,7 @@ from snnkd.ir.trace import LayerCount, LayerTrace, SpikeTrace
 BLOCK = 256  # samples at a time, so that memory stays bounded for a test set of any size
 DEFINITION = "reference"  # the engine that others are compared with
 ACTIVITIES = (0.1, 0.2, 0.3, 0.5, 0.75, 1.0, 0.05, 0.02)  # shares of elements that are events, in random input
+_COMPARED = 1 << 30  # bytes of traces that a comparison may hold
 _TRIED = 16  # samples on which they are tried
 FAST = "fast"  # the engine that accuracies and profiles are computed with; it equals the definition
 
@@ -37,10 +40,68 @@ def simulate(net: IntNet, spikes: np.ndarray, engine: str = FAST, states: bool =
 
 
 def verify(net: IntNet, spikes: np.ndarray, against: str = "lava", states: bool = True) -> Verification:
-    """Compares the engine `against` with the definition, element by element; the definition itself with `fast`."""
+    """Compares the engine `against` with the definition, element by element; the definition itself with `fast`.
+
+    spikes: as of `simulate`; so many samples run at a time as fit into a bounded memory.
+    """
     other = FAST if against == DEFINITION else against
-    expected = simulate(net, spikes, DEFINITION, states)
-    return verification.compare(net, expected, simulate(net, spikes, other, states))
+    comparison = Comparison(net)
+    for block in in_blocks(spikes, block_of(net, spikes.shape[1], states)):
+        expected = simulate(net, block, DEFINITION, states)
+        comparison.add(expected, simulate(net, block, other, states))
+    return comparison.result()
+
+
+def in_blocks(spikes: np.ndarray, size: int) -> Iterator[np.ndarray]:
+    """Yields `spikes` (N, ...), `size` samples at a time."""
+    for start in range(0, len(spikes), size):
+        yield spikes[start : start + size]
+
+
+def block_of(net: IntNet, steps: int, states: bool) -> int:
+    """Returns how many samples run at a time where two traces of `net` are held, with or without states."""
+    per_sample = steps * (net.neurons * (1 + 8 * states) + prod(net.input_shape))
+    return max(1, _COMPARED // (2 * per_sample))
+
+
+class Comparison:
+    """A comparison of two engines that grows block by block: `verification.compare` of all samples together."""
+
+    def __init__(self, net: IntNet):
+        self._net = net
+        self._samples = 0
+        self._events = np.zeros(len(net.layers) + 1, np.int64)
+        self._sum: Verification | None = None
+
+    def add(self, expected: SpikeTrace, actual: SpikeTrace) -> None:
+        """Compares the next samples. Raises MismatchError as `compare` does."""
+        part = verification.compare(self._net, expected, actual)
+        if part.first_difference is not None:
+            there = replace(part.first_difference, sample=part.first_difference.sample + self._samples)
+            part = replace(part, first_difference=there)
+        self._samples += expected.samples
+        self._events += expected.events
+        self._sum = part if self._sum is None else self._merged(self._sum, part)
+
+    def result(self) -> Verification:
+        """Returns the comparison of all samples, at least one block of which was added."""
+        assert self._sum is not None
+        told = cautions.silent_layers(self._net, self._events.tolist(), f"the {self._samples:,} samples compared")
+        return replace(self._sum, warnings=tuple(told))
+
+    def _merged(self, before: Verification, part: Verification) -> Verification:
+        compared = {key: count + part.compared[key] for key, count in before.compared.items()}
+        differences = {name: count + part.differences[name] for name, count in before.differences.items()}
+        first = min((before, part), key=self._place)
+        steps = {"steps": before.compared["steps"]}
+        return replace(first, equal=before.equal and part.equal, compared=compared | steps, differences=differences)
+
+    def _place(self, part: Verification) -> tuple[int, int, int]:
+        """Layer, step and sample of the first difference: the smallest of all blocks is that of all samples."""
+        first = part.first_difference
+        if first is None:
+            return len(self._net.layers), 0, 0
+        return self._net.names.index(first.layer), first.step, first.sample
 
 
 def random_input(net: IntNet, samples: int, steps: int | None = None) -> tuple[np.ndarray, str]:
@@ -65,10 +126,45 @@ def random_input(net: IntNet, samples: int, steps: int | None = None) -> tuple[n
     return events, f"{samples} seeded random samples at {activity:.0%} activity{chosen}, not real data (give --input)"
 
 
-def blocks(net: IntNet, spikes: np.ndarray) -> Iterator[SpikeTrace]:
-    """Traces of `spikes`, BLOCK samples at a time."""
-    for start in range(0, len(spikes), BLOCK):
-        yield simulate(net, spikes[start : start + BLOCK])
+@dataclass(frozen=True, eq=False)
+class Survey:
+    """What a network did on samples that ran once, block by block.
+
+    samples, steps: how many. counts: totals by layer, 'input' first. course: what its readout says of each sample after
+    each step; undecided: (N,) bool, where only the lower number of a class decides; both None where nobody asked.
+    """
+
+    samples: int
+    steps: int
+    counts: list[LayerCount]
+    course: Course | None = None
+    undecided: np.ndarray | None = None
+    shorter: list[LayerCount] = field(default_factory=list)  # until the rule for early exit ends a sample
+
+
+def survey(net: IntNet, blocks: Iterable[np.ndarray], answers: bool) -> Survey:
+    """Runs `net` by the fast engine on blocks of events (n, T, ...), at least one, each of which is let go behind it.
+
+    answers: also what its readout says; that includes what a rule for early exit leaves of the work.
+    """
+    samples = steps = 0
+    counts: list[LayerCount] = []
+    shorter: list[LayerCount] = []
+    courses: list[Course] = []
+    undecided: list[np.ndarray] = []
+    for block in blocks:
+        run = simulate(net, block)
+        samples, steps = samples + run.samples, run.steps
+        counts = _added(counts, trace.count(net, run))
+        if answers:
+            courses.append(course(net, run))
+            undecided.append(run.undecided(net))
+        if answers and net.early_exit is not None:
+            _, ends = early_exit.stops(courses[-1], net.early_exit)
+            shorter = _added(shorter, trace.count(net, early_exit.cut(run, ends)))
+    if not answers:
+        return Survey(samples, steps, counts)
+    return Survey(samples, steps, counts, joined(courses), np.concatenate(undecided), shorter)
 
 
 def course(net: IntNet, run: SpikeTrace) -> Course:
@@ -94,10 +190,14 @@ def courses(net: IntNet, events: Iterable[np.ndarray]) -> Course:
     one is taken, so that a generator keeps memory bounded. Returns one Course, (samples of all blocks, T), in their
     order. Raises FormatError for events that do not fit, ValueError for no block and for blocks of another T.
     """
-    by_block = [course(net, simulate(net, block)) for block in events]
+    return joined([course(net, simulate(net, block)) for block in events])
+
+
+def joined(courses: Sequence[Course]) -> Course:
+    """Returns the course of all samples of several ones, at least one, in their order."""
     return Course(
-        classes=np.concatenate([block.classes for block in by_block]),
-        lead=np.concatenate([block.lead for block in by_block]),
+        classes=np.concatenate([part.classes for part in courses]),
+        lead=np.concatenate([part.lead for part in courses]),
     )
 
 
@@ -109,19 +209,23 @@ def profile(
 
     target: name, file or several of them; all shipped targets with costs unless given. data: what the events are.
     """
-    totals: list[LayerCount] = []
-    shorter: list[LayerCount] = []
-    steps = 0
-    for part in blocks(net, spikes):
-        totals = _added(totals, trace.count(net, part))
-        if net.early_exit is not None:
-            _, ends = early_exit.stops(course(net, part), net.early_exit)
-            shorter, steps = _added(shorter, trace.count(net, early_exit.cut(part, ends))), steps + int(ends.sum())
+    return profile_of(net, survey(net, in_blocks(spikes, BLOCK), net.early_exit is not None), target, data)
+
+
+def profile_of(
+    net: IntNet, seen: Survey, target: str | Path | Sequence[str | Path] = (), data: str = "the given samples"
+) -> dict[str, Any]:
+    """Returns `profile` of samples that ran already."""
     names = [target] if isinstance(target, str | Path) else target
     chosen = [targets.load(name) for name in names] or [one for one in targets.available() if one.costs]
-    found = energy.profile(net, totals, samples=len(spikes), steps=spikes.shape[1], data=data, targets=chosen)
-    found["warnings"] = cautions.silent_layers(net, [row.spikes for row in totals], f"these {len(spikes):,} samples")
-    return found if net.early_exit is None else {**found, "early_exit": _per_inference(shorter, steps, len(spikes))}
+    profile = energy.profile(net, seen.counts, samples=seen.samples, steps=seen.steps, data=data, targets=chosen)
+    profile["warnings"] = cautions.silent_layers(
+        net, [row.spikes for row in seen.counts], f"these {seen.samples:,} samples"
+    )
+    if net.early_exit is not None and seen.course is not None:
+        _, ends = early_exit.stops(seen.course, net.early_exit)
+        profile["early_exit"] = _per_inference(seen.shorter, int(ends.sum()), seen.samples)
+    return profile
 
 
 def _added(totals: list[LayerCount], counts: list[LayerCount]) -> list[LayerCount]:

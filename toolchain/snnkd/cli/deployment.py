@@ -7,7 +7,6 @@ from typing import Annotated, Any
 
 import typer
 
-from snnkd.base.errors import LimitError
 from snnkd.cli import output
 from snnkd.cli.options import (
     DEFAULT_RUNS,
@@ -17,11 +16,9 @@ from snnkd.cli.options import (
     Json,
     RunName,
     Runs,
-    is_net,
-    read_events,
+    refuse_for_runs,
     shape_of,
 )
-from snnkd.ir.events import check_input
 
 Targets = Annotated[
     list[str] | None,
@@ -44,12 +41,11 @@ def export(
 
     Example: snnkd export --target loihi2-sim --out student.net
     """
-    from snnkd.runs import find, pipeline
+    from snnkd import api
 
-    context = pipeline.Context(find(name, runs), data_root, target=target, out=out, samples=samples)
-    done = pipeline.walk(context, "export")["export"]
-    output.result(done, as_json, exported)
-    if done["differences"]:
+    exported = api.export(name, target, out, samples, data_root, runs)
+    output.result(exported.to_json(), as_json, render_export)
+    if exported.differences:
         raise typer.Exit(1)
 
 
@@ -73,14 +69,15 @@ def profile(
 
     Example: snnkd profile --energy --target loihi2
     """
-    results = [
-        _profile(name, tuple(target or ()), samples, inputs, input_shape, data_root, runs) for name in names or [None]
+    profiled = [
+        _profile(name, tuple(target or ()), samples, inputs, shape_of(input_shape), data_root, runs)
+        for name in names or [None]
     ]
-    for one in results:
+    for result in profiled:
         if not (energy or sources or target):
-            one["energy"] = {}
-    whole = results[0] if len(results) == 1 else {"profiles": results}
-    output.result(whole, as_json, lambda _: output.group(*(profiled(one, sources) for one in results)))
+            result["energy"] = {}
+    whole = profiled[0] if len(profiled) == 1 else {"profiles": profiled}
+    output.result(whole, as_json, lambda _: output.group(*(render_profile(result, sources) for result in profiled)))
 
 
 def _profile(
@@ -88,37 +85,26 @@ def _profile(
     targets: tuple[str, ...],
     samples: int | None,
     inputs: Path | None,
-    input_shape: str | None,
+    input_shape: tuple[int, ...] | None,
     data_root: Path | None,
     runs: Path,
 ) -> dict[str, Any]:
-    if name is not None and is_net(name):
-        from snnkd.analysis import evaluation
-        from snnkd.formats import netx
+    from snnkd.runs import find, subject
 
-        net = netx.load(Path(name), shape_of(input_shape))
-        events, data = given_events(net, inputs, samples or 16)
-        return {"name": name, **evaluation.profile(net, events, targets, data)}
-    from snnkd.runs import find, pipeline
+    if not subject.is_file(name):
+        from snnkd.runs import pipeline
 
-    if inputs is not None:
-        raise LimitError("--input: a run is profiled on its own test images; give its student.net to use other events")
-    if input_shape is not None:
-        raise LimitError("--input-shape: a run tells the shape of its input; this option is for a FILE.net")
-    context = pipeline.Context(find(name, runs), data_root, targets=targets, samples=samples)
-    return pipeline.walk(context, "profile")["profile"]
-
-
-def given_events(net: Any, inputs: Path | None, samples: int) -> tuple[Any, str]:
-    """Events of --input and what they are, or seeded random ones for a file that comes without."""
+        refuse_for_runs({"--input": inputs, "--input-shape": input_shape})
+        context = pipeline.Context(find(name, runs), data_root, profile=pipeline.ProfileOptions(targets, samples))
+        return pipeline.walk(context, "profile")["profile"]
     from snnkd.analysis import evaluation
 
-    if inputs is not None:
-        return check_input(net, read_events(inputs)), str(inputs)
-    return evaluation.random_input(net, samples)
+    file = subject.opened(name, input_shape=input_shape)
+    chosen = file.samples(samples, inputs)
+    return {"name": file.name, **evaluation.profile(file.net, chosen.events(), targets, chosen.data)}
 
 
-def exported(data: dict[str, Any]) -> Any:
+def render_export(data: dict[str, Any]) -> Any:
     """What export compared, and the first difference with each engine that has one."""
     compared = data["compared"]
     lines = [
@@ -148,7 +134,7 @@ def difference(first: dict[str, Any]) -> str:
     )
 
 
-def profiled(data: dict[str, Any], sources: bool = False) -> Any:
+def render_profile(data: dict[str, Any], sources: bool = False) -> Any:
     """The tables of a profile."""
     from snnkd.report import profile_table
 

@@ -7,9 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from snnkd.base.errors import LimitError
 from snnkd.cli import output
-from snnkd.cli.deployment import given_events
 from snnkd.cli.options import (
     DEFAULT_RUNS,
     DataRoot,
@@ -20,10 +18,8 @@ from snnkd.cli.options import (
     ReadoutKind,
     RunOrNet,
     Runs,
-    is_net,
-    read_events,
+    refuse_for_runs,
     shape_of,
-    with_readout,
 )
 
 
@@ -52,60 +48,28 @@ def handoff(
     if verify is not None:
         _verify(verify, as_json)
         return
-    from snnkd import handoff as bundles
-    from snnkd.base import files
-    from snnkd.formats import netx
+    from snnkd import bundle
+    from snnkd.runs.subject import is_file, opened
 
-    if labels is not None and inputs is None:
-        raise LimitError("--labels: are the classes of --input, which is missing")
-    files.check_output("--out", out, ".zip", [inputs, labels, target])
-    if is_net(name):
-        files.check_output("--out", out, ".zip", [name])
-        net = netx.load(Path(str(name)), shape_of(input_shape))
-        evidence, words = _given(net, inputs, labels), Path(str(name)).stem
-    else:
-        net, evidence, words = _of_run(name, inputs, input_shape, data_root, runs)
-    net = with_readout(net, readout)
-    result = bundles.make(net, target, evidence, out, words)
-    output.result(result, as_json, _made)
-    if result["violations"]:
+    if not is_file(name):
+        refuse_for_runs({"--input": inputs, "--input-shape": input_shape})
+    subject = opened(name, runs, data_root, shape_of(input_shape), readout)
+    packed = bundle.pack(subject, target, out, inputs, labels)
+    output.result(packed.to_json(), as_json, _made)
+    if packed.violations:
         raise typer.Exit(1)
 
 
-def _given(net: Any, inputs: Path | None, labels: Path | None) -> Any:
-    """Events and classes from files, or random events."""
-    from snnkd.handoff import Evidence
-
-    events, data = given_events(net, inputs, 16)
-    return Evidence(data, events, None if labels is None else read_events(labels))
-
-
-def _of_run(name: str | None, inputs: Path | None, input_shape: str | None, data_root: Path | None, runs: Path) -> Any:
-    """The student of a run, the run's test set, and its name."""
-    from snnkd.formats import netx
-    from snnkd.handoff import Evidence
-    from snnkd.runs import find, pipeline
-
-    for option, value in (("--input", inputs), ("--input-shape", input_shape)):
-        if value is not None:
-            raise LimitError(f"{option}: a run has its own test images; give its student.net to use other events")
-    run = find(name, runs)
-    context = pipeline.Context(run, data_root)
-    test = context.data.test
-    events, data = context.test_events(len(test))
-    return netx.load(run.student), Evidence(data, events, test.labels, test.images), run.folder.name
-
-
 def _verify(path: Path, as_json: bool) -> None:
-    from snnkd import handoff as bundles
+    from snnkd import bundle
 
     def show(check: Any) -> None:
         if not as_json:
             output.console().print(f"{check.outcome:9s} {check.name:10s} {check.detail}", markup=False, soft_wrap=True)
 
-    result = bundles.verify(path, show)
-    output.result(result, as_json, _verified)
-    if not result["equal"]:
+    proof = bundle.verify(path, show)
+    output.result(proof.to_json(), as_json, _verified)
+    if not proof.equal:
         raise typer.Exit(1)
 
 

@@ -11,7 +11,6 @@ import typer
 
 from snnkd.analysis import fit
 from snnkd.cli import output
-from snnkd.cli.deployment import given_events
 from snnkd.cli.findings import headroom_found, verified
 from snnkd.cli.options import (
     DEFAULT_RUNS,
@@ -22,10 +21,7 @@ from snnkd.cli.options import (
     ReadoutKind,
     RunOrNet,
     Runs,
-    is_net,
-    read_events,
     shape_of,
-    with_readout,
 )
 
 NetFile = Annotated[Path, typer.Argument(metavar="FILE.net", help="A network file.")]
@@ -46,11 +42,12 @@ def simulate(
     """
     from snnkd.analysis import evaluation
     from snnkd.base import files
+    from snnkd.data.samples import read_array
     from snnkd.formats import netx
     from snnkd.ir import trace
 
     files.check_output("--out", out, ".npz", [file, inputs])
-    net, events = netx.load(file, shape_of(input_shape)), read_events(inputs)
+    net, events = netx.load(file, shape_of(input_shape)), read_array(inputs)
     started = time.perf_counter()
     found = evaluation.simulate(net, events, engine, states)
     seconds = time.perf_counter() - started
@@ -87,11 +84,12 @@ def verify(
     Example: snnkd verify student.net --against lava
     """
     from snnkd.analysis import evaluation
+    from snnkd.runs.subject import opened
 
-    net = _network(name, input_shape, runs)
-    events, data = _events(net, name, inputs, samples, data_root, runs)
-    verification = evaluation.verify(net, events, against)
-    result = {"against": against, "data": data, "bias": net.has_bias, **verification.to_json()}
+    subject = opened(name, runs, data_root, shape_of(input_shape))
+    chosen = subject.samples(samples, inputs)
+    verification = evaluation.verify(subject.net, chosen.events(), against)
+    result = {"against": against, "data": chosen.data, "bias": subject.net.has_bias, **verification.to_json()}
     output.result(result, as_json, verified)
     if not verification.equal:
         raise typer.Exit(1)
@@ -116,13 +114,15 @@ def inspect(
 
     Example: snnkd inspect student.net
     """
-    net = with_readout(_network(name, input_shape, runs), readout)
-    data = {"file": str(_net_path(name, runs)), **net.describe()}
+    from snnkd.runs.subject import opened
+
+    subject = opened(name, runs, data_root, shape_of(input_shape), readout)
+    data = {"file": str(subject.path), **subject.net.describe()}
     if inputs is not None or samples is not None:
         from snnkd.analysis import headroom
 
-        events, what = _events(net, name, inputs, samples or 0, data_root, runs)
-        data["headroom"] = {"data": what, **headroom.measure(net, events).to_json()}
+        chosen = subject.samples(samples, inputs)
+        data["headroom"] = {"data": chosen.data, **headroom.measure(subject.net, chosen.events()).to_json()}
     output.result(data, as_json, _inspected)
 
 
@@ -137,35 +137,12 @@ def check(
     Example: snnkd check student.net --target loihi2
     """
     from snnkd import targets
-    from snnkd.formats import netx
+    from snnkd.runs.subject import opened
 
-    found = fit.fit(netx.load(_net_path(name, runs)), targets.load(target))
-    output.result(found, as_json, _checked)
-    if found["violations"]:
+    fitted = fit.fit(opened(name, runs).net, targets.load(target))
+    output.result(fitted, as_json, _checked)
+    if fitted["violations"]:
         raise typer.Exit(1)
-
-
-def _net_path(name: str | None, runs: Path) -> Path:
-    from snnkd.runs import find
-
-    return Path(str(name)) if is_net(name) else find(name, runs).student
-
-
-def _network(name: str | None, input_shape: str | None, runs: Path) -> Any:
-    from snnkd.formats import netx
-
-    return netx.load(_net_path(name, runs), shape_of(input_shape))
-
-
-def _events(
-    net: Any, name: str | None, inputs: Path | None, samples: int, data_root: Path | None, runs: Path
-) -> tuple[Any, str]:
-    """Events to run the network on, and what these are."""
-    from snnkd.runs import find, pipeline
-
-    if is_net(name) or inputs is not None:
-        return given_events(net, inputs, samples)
-    return pipeline.Context(find(name, runs), data_root).test_events(samples)
 
 
 def _simulated(data: dict[str, Any]) -> Any:

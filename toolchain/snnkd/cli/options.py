@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -50,11 +50,6 @@ ReadoutKind = Annotated[
 DEFAULT_RUNS = Path("runs")
 
 
-def is_net(name: str | None) -> bool:
-    """Whether an argument RUN|FILE.net means a file."""
-    return name is not None and (name.endswith(".net") or Path(name).is_file())
-
-
 def shape_of(text: str | None) -> tuple[int, ...] | None:
     """The value of --input-shape. Raises FormatError for anything but one or three numbers of at least 1."""
     if text is None:
@@ -65,18 +60,12 @@ def shape_of(text: str | None) -> tuple[int, ...] | None:
     return tuple(map(int, parts))
 
 
-def with_readout(net: Any, kind: str | None) -> Any:
-    """The network with the value of --readout. Raises LimitError for another one."""
-    if kind not in (None, "count", "membrane"):
-        raise LimitError(f"--readout {kind}: expected count or membrane")
-    return net if kind is None else net.read_by(kind)
-
-
-def read_events(path: Path) -> Any:
-    """The array in an .npy file. Raises FormatError that names it."""
-    import numpy as np
-
-    try:
-        return np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        raise FormatError(f"{path}: not an .npy file with an integer array ({error})") from error
+def refuse_for_runs(options: dict[str, object]) -> None:
+    """Refuses options that are for a FILE.net only, by name and value. Raises LimitError for the first one given."""
+    reasons = {
+        "--input": "a run has its own test images; give its student.net to use other events",
+        "--input-shape": "a run tells the shape of its input; this option is for a FILE.net",
+    }
+    for option, value in options.items():
+        if value is not None:
+            raise LimitError(f"{option}: {reasons[option]}")

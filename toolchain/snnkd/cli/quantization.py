@@ -9,9 +9,8 @@ import typer
 
 from snnkd.base.errors import LimitError
 from snnkd.cli import output
-from snnkd.cli.deployment import given_events
 from snnkd.cli.inspection import NetFile
-from snnkd.cli.options import InputFile, InputShape, Json, Labels, read_events, shape_of
+from snnkd.cli.options import InputFile, InputShape, Json, Labels, shape_of
 
 
 def quantize(
@@ -34,13 +33,12 @@ def quantize(
     from snnkd.analysis import quantization
     from snnkd.base import files
     from snnkd.formats import netx
+    from snnkd.runs.subject import Subject
 
-    if labels is not None and inputs is None:
-        raise LimitError("--labels: are the classes of --input, which is missing")
     files.check_output("--out", out, ".net", [file, inputs, labels])
     quantized = quantization.quantize(file, bits, _factor(scale), shape_of(input_shape))
-    events, data = given_events(quantized.net, inputs, 16)
-    effect = quantization.effect(quantized, events, None if labels is None else read_events(labels), data)
+    samples = Subject(quantized.net, file, str(file)).samples(None, inputs, labels)
+    effect = quantization.effect(quantized, samples.events(), samples.labels, samples.data)
     netx.save(quantized.net, out)
     result = {
         "file": str(out),

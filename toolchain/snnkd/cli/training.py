@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from snnkd.cli import deployment, output
 from snnkd.cli.options import DEFAULT_RUNS, DataRoot, Json, RecipeName, Runs
+
+if TYPE_CHECKING:
+    from snnkd.recipe import Recipe
 
 Set = Annotated[list[str] | None, typer.Option("--set", metavar="A.B=VALUE", help="Override a field; repeatable.")]
 Seed = Annotated[int | None, typer.Option(help="Seed of the run, instead of the recipe's.", show_default=False)]
@@ -36,9 +38,16 @@ def run(
 
     Example: snnkd run mnist --data-root ~/data --baseline
     """
-    result = _call("run", recipe, overrides, seed, resume, reuse, baseline, data_root, download, device, runs)
-    output.result(result, as_json, _everything)
-    if result["export"]["differences"]:
+    from snnkd import api
+    from snnkd.cli.progress import TrainingProgress
+    from snnkd.runs.pipeline import TrainingOptions
+
+    loaded = _loaded(recipe, overrides, seed)
+    with TrainingProgress() as bars:
+        how = (resume, reuse, baseline, device, bars.on_batch, bars.on_epoch)
+        result = api.run(loaded, TrainingOptions(runs, data_root, download, *how))
+    output.result(result.to_json(), as_json, _everything)
+    if result.export.differences:
         raise typer.Exit(1)
 
 
@@ -59,44 +68,25 @@ def train(
 
     Example: snnkd train mnist --data-root ~/data --set chain.student.epochs=3
     """
-    result = _call("train", recipe, overrides, seed, resume, reuse, baseline, data_root, download, device, runs)
-    output.result(result, as_json, summary)
-
-
-def _call(
-    function: str,
-    recipe: str,
-    overrides: list[str] | None,
-    seed: int | None,
-    resume: bool,
-    reuse: bool,
-    baseline: bool,
-    data_root: Path | None,
-    download: bool,
-    device: str,
-    folder: Path,
-) -> dict[str, Any]:
     from snnkd import api
-    from snnkd import recipe as recipes
     from snnkd.cli.progress import TrainingProgress
+    from snnkd.runs.pipeline import TrainingOptions
 
-    changes = [*(overrides or []), *([f"seed={seed}"] if seed is not None else [])]
-    loaded = recipes.load(recipe, changes)
+    loaded = _loaded(recipe, overrides, seed)
+    with TrainingProgress() as bars:
+        how = (resume, reuse, baseline, device, bars.on_batch, bars.on_epoch)
+        result = api.train(loaded, TrainingOptions(runs, data_root, download, *how))
+    output.result(result.to_json(), as_json, summary)
+
+
+def _loaded(recipe: str, overrides: list[str] | None, seed: int | None) -> Recipe:
+    """Reads the recipe with its overrides, and warns of what it probably does not mean."""
+    from snnkd import recipe as recipes
+
+    loaded = recipes.load(recipe, [*(overrides or []), *([f"seed={seed}"] if seed is not None else [])])
     for warning in recipes.warnings(loaded):
         output.warn(warning)
-    with TrainingProgress() as progress:
-        return getattr(api, function)(
-            loaded,
-            folder=folder,
-            data_root=data_root,
-            download=download,
-            resume=resume,
-            reuse=reuse,
-            device=device,
-            baseline=baseline,
-            on_batch=progress.on_batch,
-            on_epoch=progress.on_epoch,
-        )
+    return loaded
 
 
 _KINDS = {"snn": "", "ann": " (ANN)", "net": " (frozen)"}
@@ -138,5 +128,9 @@ def _early_exit(data: dict[str, Any]) -> list[str]:
 
 def _everything(data: dict[str, Any]) -> Any:
     return output.group(
-        summary(data["train"]), "", deployment.exported(data["export"]), "", deployment.profiled(data["profile"])
+        summary(data["train"]),
+        "",
+        deployment.render_export(data["export"]),
+        "",
+        deployment.render_profile(data["profile"]),
     )

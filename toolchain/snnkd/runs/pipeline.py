@@ -10,7 +10,7 @@ import contextlib
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,11 +22,18 @@ from snnkd.base import files, lock, provenance
 from snnkd.formats import netx
 from snnkd.recipe import stages
 from snnkd import runs, targets
+from snnkd.analysis import evaluation
+from snnkd.base import files, lock, provenance
 from snnkd.base.errors import FormatError, LimitError, MismatchError, Note, RecipeError
 from snnkd.base.files import to_json
+from snnkd.data import datasets
+from snnkd.data.datasets import DataSet
+from snnkd.formats import netx
 from snnkd.ir.network import IntNet
-from snnkd.recipe import Recipe
-from snnkd.runs import Run
+from snnkd.recipe import Recipe, stages
+from snnkd.runs.folder import RUNS, Run
+from snnkd.runs.results import Accuracy, Deployed, EarlyExitResult, Exported, NetworkResult, Summary, Trained
+from snnkd.runs.subject import Subject, read_data, trained_on
 
 if TYPE_CHECKING:
     from snnkd.training.chain import Chain
@@ -34,89 +41,104 @@ if TYPE_CHECKING:
     from snnkd.training.loop.stage import OnBatch, OnEpoch
     from snnkd.training.network import Network
 
+EXPORT_SAMPLES, PROFILE_SAMPLES = 16, 1000  # test images of the defaults
 BASELINE = "baseline"  # the student's network, seed and settings, trained without its teacher
+
+
+@dataclass(frozen=True)
+class TrainingOptions:
+    """How a recipe is trained, beside what it says.
+
+    folder: of the run folders. data_root: where data sets are, the default place where None. download: a missing data
+    set. resume: go on with the newest run of the same recipe. reuse: take over stages that another run in the folder
+    has trained alike. baseline: also train the student without its teacher. device: 'auto', 'cpu' or 'cuda'.
+    on_batch, on_epoch: called as `training.loop.stage` says.
+    """
+
+    folder: str | Path = RUNS
+    data_root: str | Path | None = None
+    download: bool = False
+    resume: bool = False
+    reuse: bool = False
+    baseline: bool = False
+    device: str = "auto"
+    on_batch: OnBatch = lambda *_: None
+    on_epoch: OnEpoch = lambda *_: None
+
+
+@dataclass(frozen=True)
+class ExportOptions:
+    """target: a name, the recipe's where None. out: the file, in the run folder where None. samples: test images that
+    are compared, 16 where None."""
+
+    target: str | None = None
+    out: Path | None = None
+    samples: int | None = None
+
+
+@dataclass(frozen=True)
+class ProfileOptions:
+    """targets: names or files, all shipped ones with costs where empty. samples: test images, 1000 where None."""
+
+    targets: tuple[str | Path, ...] = ()
+    samples: int | None = None
 
 
 @dataclass
 class Context:
-    """What the stages work on: the run, where its data is, and what the user asked for.
-
-    data_root: where data sets are, that of the training where None. device: 'auto', 'cpu' or 'cuda'. reuse: take over
-    what another run in the same folder has trained. target, out: of
-    the export. targets: of the profile. samples: how many test images export and profile use; those of the defaults,
-    which the run folder keeps, where all of these are not given.
-    """
+    """What the stages work on: a run, where its data are (those of the training where None), and what was asked for."""
 
     run: Run
     data_root: Path | None = None
-    device: str = "auto"
-    baseline: bool = False
-    resume: bool = False
-    reuse: bool = False
-    target: str | None = None
-    out: Path | None = None
-    targets: tuple[str, ...] = ()
-    samples: int | None = None
-    on_batch: OnBatch = lambda *_: None
-    on_epoch: OnEpoch = lambda *_: None
+    training: TrainingOptions = TrainingOptions()
+    export: ExportOptions = ExportOptions()
+    profile: ProfileOptions = ProfileOptions()
 
     @cached_property
-    def data(self) -> datasets.DataSet:
-        """The run's data set; raises MismatchError where it is not the one that the run was trained on."""
-        recorded = self.run.provenance
-        found = load_data(self.run.recipe, self.data_root or recorded.get("data_root"))
-        if found.digest != recorded["data"]:
-            raise MismatchError(
-                f"{self.run.recipe.data.set}: not the data that {self.run.folder} was trained on; say where those are "
-                "with --data-root"
-            )
-        return found
+    def data(self) -> DataSet:
+        """The run's data set, read once. Raises MismatchError where it is not the one that the run was trained on."""
+        return trained_on(self.run, self.data_root)
 
     @cached_property
     def chain(self) -> Chain:
         from snnkd.training.chain import Chain
 
-        return Chain(self.run.recipe, self.data, self.run.checkpoints, self.device)
+        return Chain(self.run.recipe, self.data, self.run.checkpoints, self.training.device)
+
+    @property
+    def trained(self) -> list[str]:
+        """The chain's stages, and the baseline if it is trained too."""
+        return [*self.run.recipe.chain, *([BASELINE] if self.training.baseline else [])]
+
+    @property
+    def student(self) -> Subject:
+        """The deployed network, with the run's data set."""
+        subject = Subject(netx.load(self.run.student), self.run.student, str(self.run.folder), self.run, self.data_root)
+        subject.data_set = self.data  # read once
+        return subject
 
     def stored(self, stage: str) -> bool:
         """Whether the run folder keeps the product of `stage`: that of an export or a profile with options of its own
         is for the caller alone, so that a quick look never replaces the results of the defaults."""
         if stage == "export":
-            own_target = self.target not in (None, self.run.recipe.target.name)
-            return self.samples is None and self.out is None and not own_target
-        return stage != "profile" or (self.samples is None and not self.targets)
+            return replace(self.export, target=None) == ExportOptions() and self.target == self.run.recipe.target.name
+        return stage != "profile" or self.profile == ProfileOptions()
+
+    def keeper(self, stage: str, name: str) -> str | None:
+        """The path of the run's file `name` if the product of `stage` is stored there, else None."""
+        return str(self.run.folder / name) if self.stored(stage) else None
 
     @property
-    def trained(self) -> list[str]:
-        """The chain's stages, and the baseline if it is trained too."""
-        return [*self.run.recipe.chain, *([BASELINE] if self.baseline else [])]
-
-    def test_events(self, count: int) -> tuple[np.ndarray, str]:
-        """Events (N, T, C, H, W) of the first `count` test images, encoded as in training, and what they are."""
-        images = self.data.test.images[:count]
-        events = self.run.recipe.encoder().encode(images, np.arange(len(images)))
-        return events, f"{self.data.name}, first {len(images)} of {len(self.data.test)} test images"
+    def target(self) -> str:
+        """The target of the export."""
+        return self.export.target or self.run.recipe.target.name
 
 
-def load_data(recipe: Recipe, root: str | Path | None, download: bool = False) -> datasets.DataSet:
-    """The data set of a recipe."""
-    table = recipe.data
-    folder = Path(root) if root else None
-    return datasets.load(table.set, root=folder, validation=table.validation, seed=recipe.seed, download=download)
+def start(recipe: Recipe, options: TrainingOptions) -> Context:
+    """Makes the context for training `recipe`: in a new run folder, or with `resume` in the newest of the same recipe.
 
-
-def start(
-    recipe: Recipe,
-    folder: Path,
-    data_root: Path | None = None,
-    download: bool = False,
-    resume: bool = False,
-    **options: Any,
-) -> Context:
-    """A context for training `recipe`: in a new run folder, or with `resume` in the newest one of the same recipe.
-
-    options: further fields of Context. Raises RecipeError where the recipe's target cannot take its encoding, and
-    MismatchError where a file that it names is gone or has changed: before anything is trained.
+    Raises RecipeError where the recipe's target cannot take its encoding, and MismatchError where a file that it names
+    is gone or has changed: before anything is trained.
     """
     from snnkd.training.chain import device_name
 
@@ -129,17 +151,19 @@ def start(
     for stage in recipe.chain.values():
         if stage.net or stage.start:
             stages.opened(stage, recipe.images[0])
-    found = runs.resumable(recipe, folder) if resume else None
-    if found is not None:
-        baseline = options.pop("baseline", False) or (found.checkpoints / f"{BASELINE}.safetensors").exists()
-        context = Context(found, data_root, resume=True, baseline=baseline, **options)
-        warnings.warn(f"--resume: goes on with {found.folder}: {_progress(context)}", Note, stacklevel=2)
+    folder, given_root = Path(options.folder), Path(options.data_root) if options.data_root else None
+    run = runs.resumable(recipe, folder) if options.resume else None
+    if run is not None:
+        baseline = options.baseline or (run.checkpoints / f"{BASELINE}.safetensors").exists()
+        context = Context(run, given_root, replace(options, baseline=baseline))
+        warnings.warn(f"--resume: goes on with {run.folder}: {_progress(context)}", Note, stacklevel=2)
         return context
-    root = datasets.root_folder(data_root).absolute()
-    data = load_data(recipe, root, download)
+    options = replace(options, resume=False)
+    root = datasets.root_folder(given_root).absolute()
+    data = read_data(recipe, root, options.download)
     facts = provenance.collect(recipe.to_dict(), recipe.seed, data.digest)
-    facts |= {"device": device_name(options.get("device", Context.device)), "data_root": str(root)}
-    context = Context(runs.create(recipe, facts, folder), root, **options)
+    facts |= {"device": device_name(options.device), "data_root": str(root)}
+    context = Context(runs.create(recipe, facts, folder), root, options)
     context.data = data  # read once
     return context
 
@@ -157,7 +181,7 @@ def _progress(context: Context) -> str:
     return ", ".join(told)
 
 
-def train(context: Context) -> dict[str, Any]:
+def train(context: Context) -> Trained:
     """Trains every stage of the chain, resumable; writes checkpoints/, metrics.csv and TensorBoard events.
 
     Stages that were taken over from other runs are in reused.json, by name.
@@ -165,7 +189,8 @@ def train(context: Context) -> dict[str, Any]:
     from snnkd.training.loop.journal import Journal
 
     rows: list[dict[str, Any]] = []
-    if context.reuse:
+    options = context.training
+    if options.reuse:
         runs.note_reused(context.run, context.chain.take_over(context.trained, context.run.folder.parent))
     with Journal(context.run.folder) as journal:
 
@@ -173,13 +198,13 @@ def train(context: Context) -> dict[str, Any]:
             rows.append(row)
             runs.write_metrics(context.run, rows)
             journal.add(row)
-            context.on_epoch(row)
+            options.on_epoch(row)
 
-        context.chain.train(context.trained, context.resume or context.reuse, context.on_batch, on_epoch)
-    return {"run": str(context.run.folder), "epochs": len(rows), "reused": context.run.reused}
+        context.chain.train(context.trained, options.resume or options.reuse, options.on_batch, on_epoch)
+    return Trained(str(context.run.folder), len(rows), context.run.reused)
 
 
-def quantize(context: Context) -> dict[str, Any]:
+def quantize(context: Context) -> Deployed:
     """Writes the student as student.net: the integer network that everything after this works on, with the rule for
     early exit that the validation data choose."""
     from snnkd.training import measuring
@@ -188,106 +213,113 @@ def quantize(context: Context) -> dict[str, Any]:
     net = _deployed(context, student, context.chain.load(student))
     rule = measuring.chosen_exit(net, context.chain.feed(context.data.validation), tolerance)
     context.run.write("student.net", netx.to_bytes(replace(net, early_exit=rule)))
-    return {"net": str(context.run.student), "parameters": net.parameters, "neurons": net.neurons}
+    return Deployed(str(context.run.student), net.parameters, net.neurons)
 
 
-def evaluate(context: Context) -> dict[str, Any]:
-    """Accuracy of each network on the whole test set, `float` (training network) and `integer` (deployed network); of
-    the student also after each step, and with early exit.
+def evaluate(context: Context) -> Summary:
+    """Measures each network on the whole test set, `float` (training network) and `integer` (deployed network); the
+    student also after each step, and with early exit. Writes summary.json.
 
     An ANN has no integer network, the network of a file no other.
     """
     from snnkd.training import measuring
 
-    test, rows, warnings = context.chain.feed(context.data.test), {}, []
+    test, rows, told = context.chain.feed(context.data.test), {}, []
     for name in context.trained:
-        rows[name], told = _evaluated(context, name, test)
-        warnings += [f"{name}: {text}" for text in told]
-    summary = {
-        "run": str(context.run.folder),
-        "net": str(context.run.student),
-        "accuracy": rows[context.run.recipe.student]["accuracy"],
-        **({"baseline": rows[BASELINE]["accuracy"]} if context.baseline else {}),
-        **measuring.by_step(netx.load(context.run.student), test),
-        "data_set": context.data.name,
-        "test_images": len(test),
-        "steps": context.run.recipe.encoding.steps,
-        "networks": rows,
-        "warnings": warnings,
-    }
-    context.run.write("summary.json", to_json(summary))
+        rows[name], doubts = _evaluated(context, name, test)
+        told += [f"{name}: {text}" for text in doubts]
+    steps = measuring.by_step(netx.load(context.run.student), test)
+    summary = Summary(
+        run=str(context.run.folder),
+        net=str(context.run.student),
+        accuracy=rows[context.run.recipe.student].accuracy,
+        baseline=rows[BASELINE].accuracy if context.training.baseline else None,
+        by_step=steps["by_step"],
+        early_exit=None if steps["early_exit"] is None else EarlyExitResult(**steps["early_exit"]),
+        data_set=context.data.name,
+        test_images=len(test),
+        steps=context.run.recipe.encoding.steps,
+        networks=rows,
+        warnings=told,
+    )
+    context.run.write("summary.json", to_json(summary.to_json()))
     return summary
 
 
-def _evaluated(context: Context, name: str, test: Feed) -> tuple[dict[str, Any], list[str]]:
-    """A stage's row of the summary, and what is wrong with its network; None for an accuracy that it does not have."""
+def _evaluated(context: Context, name: str, test: Feed) -> tuple[NetworkResult, list[str]]:
+    """A stage's row of the summary, and what is wrong with its network."""
     from snnkd.training import measuring
 
-    stage = context.run.recipe.chain.get(name)
+    stage, images = context.run.recipe.chain.get(name), "the test images"
     if stage is not None and stage.neuron == "relu":
         ann, plan = context.chain.ann(name), context.chain.plan(name)
-        row = {"network": plan.name, "kind": "ann", "parameters": ann.size, "neurons": plan.neurons}
-        return {**row, "accuracy": {"float": ann.accuracy(test), "integer": None}}, []
+        return NetworkResult(plan.name, "ann", ann.size, plan.neurons, Accuracy(ann.accuracy(test), None)), []
     if stage is not None and stage.net is not None:
         net = context.chain.net(name)
-        row = {"network": Path(stage.net).name, "kind": "net", "parameters": net.parameters, "neurons": net.neurons}
         measured = measuring.measure(net, test)
-        told = measuring.doubts(measured, test, "the test images")
-        return {**row, "accuracy": {"float": None, "integer": measured.accuracy}}, told
+        accuracy = Accuracy(None, measured.accuracy)
+        row = NetworkResult(Path(stage.net).name, "net", net.parameters, net.neurons, accuracy)
+        return row, measuring.doubts(measured, test, images)
     network = context.chain.load(name)
     net = _deployed(context, name, network)
     integer, trained = measuring.measure(net, test), measuring.measure_training(network, test, net.readout)
-    row = {"network": context.chain.plan(name).name, "kind": "snn", "parameters": net.parameters}
-    told = measuring.doubts(integer, test, "the test images")
-    return {**row, "neurons": net.neurons, "accuracy": {"float": trained.accuracy, "integer": integer.accuracy}}, told
+    accuracy = Accuracy(trained.accuracy, integer.accuracy)
+    row = NetworkResult(context.chain.plan(name).name, "snn", net.parameters, net.neurons, accuracy)
+    return row, measuring.doubts(integer, test, images)
 
 
-def export(context: Context) -> dict[str, Any]:
+def export(context: Context) -> Exported:
     """Writes the .net for a target, runs it there and compares every spike with the definition's and with SLAYER's.
 
-    The comparison covers the first `samples` test images (16 unless told). Writes verification.json where all options
-    are the defaults. Raises LimitError where the file would replace an input.
+    The comparison covers the first `samples` test images. Writes verification.json where all options are the defaults.
+    Raises LimitError where the target cannot be run here, and where the file would replace an input.
     """
-    target = targets.load(context.target or context.run.recipe.target.name)
+    target = targets.load(context.target)
     if target.engine is None:
         raise LimitError(f"target '{target.name}' cannot be run here; see `snnkd check --target {target.name}`")
-    out = context.out or context.run.folder / f"student-{target.name}.net"
+    out = context.export.out or context.run.folder / f"student-{target.name}.net"
     files.check_output("--out", out, ".net", context.run.inputs)
-    netx.save(netx.load(context.run.student), out)
-    net = netx.load(out)
-    events, data = context.test_events(context.samples or 16)
-    expected = evaluation.simulate(net, events, evaluation.DEFINITION)
-    student = context.chain.load(context.run.recipe.student)
-    against = {
-        target.engine: verification.compare(net, expected, evaluation.simulate(net, events, target.engine)),
-        "slayer": verification.compare(net, expected, student.trace(events, net.names)),
+    student = context.student
+    netx.save(student.net, out)
+    net, samples = netx.load(out), student.samples(context.export.samples or EXPORT_SAMPLES)
+    network = context.chain.load(context.run.recipe.student)
+    runners = {
+        target.engine: partial(evaluation.simulate, net, engine=target.engine),
+        "slayer": partial(network.trace, names=net.names),
     }
-    result = {
-        "file": str(out),
-        "target": target.name,
-        "data": data,
-        "compared": against[target.engine].to_json()["compared"],
-        "differences": sum(sum(one.differences.values()) for one in against.values()),
-        "against": {name: one.to_json() for name, one in against.items()},
-        "warnings": list(dict.fromkeys(text for one in against.values() for text in one.warnings)),
-    }
-    return _kept(context, "export", "verification.json", result)
+    comparisons = {name: evaluation.Comparison(net) for name in runners}
+    for events in samples.blocks(evaluation.block_of(net, samples.steps, states=False)):
+        expected = evaluation.simulate(net, events, evaluation.DEFINITION)
+        for name, run in runners.items():
+            comparisons[name].add(expected, run(events))
+    against = {name: comparison.result() for name, comparison in comparisons.items()}
+    exported = Exported(
+        file=str(out),
+        target=target.name,
+        data=samples.data,
+        compared=against[target.engine].compared,
+        differences=sum(sum(outcome.differences.values()) for outcome in against.values()),
+        against=against,
+        warnings=list(dict.fromkeys(text for outcome in against.values() for text in outcome.warnings)),
+        stored=context.keeper("export", "verification.json"),
+    )
+    if exported.stored:
+        context.run.write("verification.json", to_json(exported.to_json()))
+    return exported
 
 
 def profile(context: Context) -> dict[str, Any]:
-    """Spikes, synaptic operations and energy of student.net on the first `samples` test images (1000 unless told)."""
-    net = netx.load(context.run.student)
-    events, data = context.test_events(context.samples or 1000)
-    result = {"name": str(context.run.folder), **evaluation.profile(net, events, context.targets, data)}
-    return _kept(context, "profile", "profile.json", result)
-
-
-def _kept(context: Context, stage: str, name: str, result: dict[str, Any]) -> dict[str, Any]:
-    """`result` with the path of the file that keeps it as `stored`, null where it is no result of the defaults."""
-    kept = context.stored(stage)
-    result["stored"] = str(context.run.folder / name) if kept else None
-    if kept:
-        context.run.write(name, to_json(result))
+    """Counts spikes and synaptic operations of student.net on the first `samples` test images, and estimates energy."""
+    student = context.student
+    samples = student.samples(context.profile.samples or PROFILE_SAMPLES)
+    seen = evaluation.survey(student.net, samples.blocks(evaluation.BLOCK), student.net.early_exit is not None)
+    result = {
+        "name": student.name,
+        **evaluation.profile_of(student.net, seen, context.profile.targets, samples.data),
+        "stored": context.keeper("profile", "profile.json"),
+    }
+    if result["stored"]:
+        context.run.write("profile.json", to_json(result))
     return result
 
 
@@ -302,7 +334,7 @@ class Stage:
     MismatchError where it is not what the next stages need."""
 
     name: str
-    function: Callable[[Context], dict[str, Any]]
+    function: Callable[[Context], Any]
     product: str
     check: Callable[[Run], Any]
 
@@ -331,7 +363,7 @@ STAGES = [
 ]
 
 
-def walk(context: Context, *names: str) -> dict[str, dict[str, Any]]:
+def walk(context: Context, *names: str) -> dict[str, Any]:
     """Runs the named stages in the order of STAGES, checks each product, and returns their results by name.
 
     Meanwhile no other process can write into the run folder. Raises LimitError where one does already.

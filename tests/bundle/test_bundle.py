@@ -10,13 +10,15 @@ import zipfile
 import numpy as np
 import pytest
 
-from snnkd import __version__, handoff
+from snnkd import __version__
+from snnkd import bundle as bundles
 from snnkd.analysis import early_exit, evaluation
 from snnkd.base import checksums
 from snnkd.base.errors import FormatError, LimitError
+from snnkd.bundle import archive, manifest
+from snnkd.data.samples import Samples
 from snnkd.engines import c99
 from snnkd.formats import netx
-from snnkd.handoff import archive, manifest
 
 
 def contents(bundle):
@@ -36,26 +38,26 @@ def rewritten(bundle, path, **changes):
 
 
 def outcomes(bundle):
-    return {check["name"]: (check["outcome"], check["detail"]) for check in handoff.verify(bundle)["checks"]}
+    return {check.name: (check.outcome, check.detail) for check in bundles.verify(bundle).checks}
 
 
 def test_made_twice_it_is_the_same_file(digits_net, evidence, bundle, tmp_path):
-    result = handoff.make(digits_net[0], "cortex-m4", evidence, tmp_path / bundle.name, "digits")
+    result = bundles.make(digits_net[0], "cortex-m4", evidence, tmp_path / bundle.name, "digits")
     assert (tmp_path / bundle.name).read_bytes() == bundle.read_bytes()
-    assert result["sha256"] == checksums.of(bundle.read_bytes())
+    assert result.sha256 == checksums.of(bundle.read_bytes())
 
 
 def test_the_manifest_says_what_was_measured(digits_net, evidence, bundle):
     net, _ = digits_net
     about = manifest.parse(contents(bundle)[manifest.NAME], "manifest")
-    trace = evaluation.simulate(net, evidence.events)
+    trace = evaluation.simulate(net, evidence.events())
     course = evaluation.course(net, trace)
     assert about.accuracy.integer == (trace.classes(net) == evidence.labels).mean()
     classes, steps = early_exit.stops(course, net.early_exit)
     assert about.accuracy.early_exit == (classes == evidence.labels).mean()
     assert about.work.early_exit_steps == pytest.approx(steps.mean())
     assert about.work.spikes == pytest.approx(sum(layer.spikes.sum() for layer in trace.layers) / 40)
-    assert about.work.input_events == pytest.approx(np.count_nonzero(evidence.events) / 40)
+    assert about.work.input_events == pytest.approx(np.count_nonzero(evidence.events()) / 40)
     hidden = trace.layers[0].spikes.sum() / 40
     assert about.work.synops == pytest.approx(about.work.input_events * 12 + hidden * 10)
     assert about.work.synops_most == 5 * (64 * 12 + 12 * 10)
@@ -98,15 +100,15 @@ def test_the_readmes_script_finds_the_same_spikes_in_onnx(bundle, tmp_path):
 
 
 def test_verify_proves_all_that_this_machine_can(bundle):
-    found = handoff.verify(bundle)
-    assert found["equal"]
-    by_name = {check["name"]: check for check in found["checks"]}
+    found = bundles.verify(bundle)
+    assert found.equal
+    by_name = {check.name: check for check in found.checks}
     assert list(by_name)[:4] == ["hashes", "manifest", "generated", "golden"]
-    assert {name for name, check in by_name.items() if check["outcome"] == "different"} == set()
+    assert {name for name, check in by_name.items() if check.outcome == "different"} == set()
     for name in ("hashes", "manifest", "generated", "golden", "onnx"):
-        assert by_name[name]["outcome"] == "equal", by_name[name]
-    assert by_name["qemu"]["outcome"] == ("skipped" if c99.qemu_missing() else "equal")
-    assert json.loads((bundle.parent / "measured.json").read_text())["sha256"] == found["sha256"]
+        assert by_name[name].outcome == "equal", by_name[name]
+    assert by_name["qemu"].outcome == ("skipped" if c99.qemu_missing() else "equal")
+    assert json.loads((bundle.parent / "measured.json").read_text())["sha256"] == found.sha256
 
 
 def test_a_changed_byte_in_any_file_is_found(bundle, tmp_path):
@@ -117,10 +119,10 @@ def test_a_changed_byte_in_any_file_is_found(bundle, tmp_path):
         with zipfile.ZipFile(tmp_path / "changed.zip", "w") as file:
             for other, data in whole.items():
                 file.writestr(other, bytes(changed) if other == name else data)
-        found = handoff.verify(tmp_path / "changed.zip")
-        assert not found["equal"]
-        assert [check["name"] for check in found["checks"]] == ["hashes"]
-        assert name in found["checks"][0]["detail"]
+        found = bundles.verify(tmp_path / "changed.zip")
+        assert not found.equal
+        assert [check.name for check in found.checks] == ["hashes"]
+        assert name in found.checks[0].detail
 
 
 def test_a_lie_with_fitting_hashes_is_found_too(bundle, tmp_path):
@@ -181,26 +183,26 @@ def test_what_does_not_fit_is_refused_with_the_bytes_missing(digits_net, evidenc
         '[limits.flash]\nvalue = 500\nunit = "byte"\nkind = "assumed"\nsource = "the test"\n'
         '[limits.ram]\nvalue = 100\nunit = "byte"\nkind = "assumed"\nsource = "the test"\n'
     )
-    result = handoff.make(digits_net[0], small, evidence, tmp_path / "a.zip", "digits")
+    result = bundles.make(digits_net[0], small, evidence, tmp_path / "a.zip", "digits")
     plan = c99.plan(digits_net[0])
-    assert [one["limit"] for one in result["violations"]] == ["flash", "ram"]
-    assert f"{plan.flash - 500} too many" in result["violations"][0]["actual"]
+    assert [one.limit for one in result.violations] == ["flash", "ram"]
+    assert f"{plan.flash - 500} too many" in result.violations[0].actual
     assert not (tmp_path / "a.zip").exists()
     with pytest.raises(LimitError, match="targets that run C"):
-        handoff.make(digits_net[0], "loihi2", evidence, tmp_path / "a.zip", "digits")
+        bundles.make(digits_net[0], "loihi2", evidence, tmp_path / "a.zip", "digits")
 
 
 def test_events_without_labels_or_images(without, evidence, tmp_path):
-    plain = handoff.Evidence("events", np.ascontiguousarray(evidence.events))
-    result = handoff.make(without, "c99", plain, tmp_path / "a.zip", "digits")
-    assert result["accuracy"] is None
+    plain = Samples("events", np.ascontiguousarray(evidence.events()))
+    result = bundles.make(without, "c99", plain, tmp_path / "a.zip", "digits")
+    assert result.accuracy is None
     found = outcomes(tmp_path / "a.zip")
     assert {outcome for outcome, _ in found.values()} <= {"equal", "skipped"}
     assert found["qemu"][0] == "skipped"
     with pytest.raises(FormatError, match=r"labels: expected \(40,\)"):
-        handoff.Evidence("events", evidence.events, np.zeros(3, np.int64))
+        Samples("events", evidence.events(), labels=np.zeros(3, np.int64))
     with pytest.raises(LimitError, match="at least 16"):
-        handoff.make(without, "c99", handoff.Evidence("few", evidence.events[:15]), tmp_path / "b.zip")
+        bundles.make(without, "c99", Samples("few", evidence.events(0, 15)), tmp_path / "b.zip")
 
 
 @pytest.mark.parametrize(
@@ -217,12 +219,12 @@ def test_other_manifests_are_refused_by_name(bundle, tmp_path, change, expected)
         return json.dumps(json.loads(data) | change).encode()
 
     with pytest.raises(FormatError, match=expected):
-        handoff.verify(rewritten(bundle, tmp_path / "a.zip", manifest_json=edit))
+        bundles.verify(rewritten(bundle, tmp_path / "a.zip", manifest_json=edit))
     with pytest.raises(FormatError, match="not valid JSON"):
-        handoff.verify(rewritten(bundle, tmp_path / "b.zip", manifest_json=lambda _: b"{"))
+        bundles.verify(rewritten(bundle, tmp_path / "b.zip", manifest_json=lambda _: b"{"))
 
 
 def test_a_zip_that_is_no_bundle_is_one_clear_error(tmp_path):
     archive.write(tmp_path / "a.zip", {"hello.txt": b"hello"})
     with pytest.raises(FormatError, match="has no manifest"):
-        handoff.verify(tmp_path / "a.zip")
+        bundles.verify(tmp_path / "a.zip")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,14 +12,13 @@ from snnkd import __version__
 from snnkd.analysis import cautions
 from snnkd.base import files
 from snnkd.base.errors import LimitError
+from snnkd.bundle import figures, golden, readme
+from snnkd.bundle import manifest as manifests
+from snnkd.bundle.manifest import Manifest
+from snnkd.data.samples import Samples
 from snnkd.engines import c99, lava
 from snnkd.engines.onnx import graph
 from snnkd.formats import netx
-from snnkd.handoff import evidence as measured
-from snnkd.handoff import manifest as manifests
-from snnkd.handoff import readme, samples
-from snnkd.handoff.evidence import Evidence
-from snnkd.handoff.manifest import Manifest
 from snnkd.ir.network import IntNet
 from snnkd.ir.trace import SpikeTrace
 from snnkd.targets import Target
@@ -31,28 +30,28 @@ _WORKER = Path(lava.__file__).parent / "worker" / "record.py"
 
 
 def assemble(
-    net: IntNet, target: Target, evidence: Evidence, name: str, bundle: str
+    net: IntNet, target: Target, samples: Samples, name: str, bundle: str
 ) -> tuple[dict[str, bytes], Manifest]:
     """Contents by name, and their manifest. name: of the network, in words; bundle: the zip's file name, as
     README calls it.
 
-    Raises LimitError where `target` is not one that C is made for. The network's steps become those of `evidence`.
+    Raises LimitError where `target` is not one that C is made for. The network's steps become those of `samples`.
     """
     if target.engine != c99.ENGINE:
         raise LimitError(f"target '{target.name}': a bundle is made for targets that run C, see `snnkd targets`")
-    net = replace(net, steps=evidence.events.shape[1])
-    run = samples.golden(net, evidence)
-    images = None if evidence.images is None else evidence.images[: run.samples]
-    found = generated(net, target, run, images)
-    found |= {
-        GOLDEN: samples.to_bytes(net, evidence, run),
+    net = replace(net, steps=samples.steps)
+    run = golden.trace_of(net, samples)
+    images = None if samples.images is None else samples.images[: run.samples]
+    contents = generated(net, target, run, images)
+    contents |= {
+        GOLDEN: golden.to_bytes(net, samples, run),
         "LICENSE": (files.data_root("hw_targets") / "c99" / "LICENSE").read_bytes(),
     }
-    about = _manifest(net, target, evidence, run)
-    found["README.md"] = readme.text(about, name, bundle, net).encode()
-    listed = {path: manifests.listed(data) for path, data in sorted(found.items())}
+    about = _manifest(net, target, samples, run)
+    contents["README.md"] = readme.text(about, name, bundle, net).encode()
+    listed = {path: manifests.listed(data) for path, data in sorted(contents.items())}
     about = about.model_copy(update={"files": listed})
-    return {**found, manifests.NAME: about.to_bytes()}, about
+    return {**contents, manifests.NAME: about.to_bytes()}, about
 
 
 def generated(net: IntNet, target: Target, run: SpikeTrace, images: np.ndarray | None) -> dict[str, bytes]:
@@ -72,28 +71,18 @@ def generated(net: IntNet, target: Target, run: SpikeTrace, images: np.ndarray |
     }
 
 
-def _manifest(net: IntNet, target: Target, evidence: Evidence, run: SpikeTrace) -> Manifest:
+def _manifest(net: IntNet, target: Target, samples: Samples, run: SpikeTrace) -> Manifest:
     """The manifest, without the files."""
-    accuracy, work, warnings = measured.measure(net, evidence)
+    accuracy, work, warnings = figures.measure(net, samples)
     warnings = warnings or cautions.silent_layers(net, run.events, f"the {run.samples} golden samples")
-    plan = c99.plan(net)
     return Manifest(
         bundle=manifests.VERSION,
         snnkd=__version__,
         target=manifests.TargetFacts(name=target.name, description=target.description),
         files={},
-        provenance=net.provenance,
-        input_shape=list(net.input_shape),
-        message_bits=net.message_bits,
-        steps=run.steps,
-        encoder=net.encoding,
-        readout=asdict(net.readout),
-        early_exit=None if net.early_exit is None else asdict(net.early_exit),
-        parameters=net.parameters,
-        neurons=net.neurons,
+        **manifests.facts(net),
         accuracy=accuracy,
         work=work,
-        memory=manifests.Memory(flash=plan.flash, ram=plan.ram),
-        golden=manifests.Golden(samples=run.samples, data=f"the first {run.samples} of: {evidence.data}"),
+        golden=manifests.Golden(samples=run.samples, data=f"the first {run.samples} of: {samples.data}"),
         warnings=warnings,
     )

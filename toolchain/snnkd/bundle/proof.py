@@ -16,11 +16,11 @@ import numpy as np
 from snnkd import __version__, engines, targets
 from snnkd.analysis import evaluation, verification
 from snnkd.base.errors import FormatError, SnnkdError
+from snnkd.bundle import archive, contents, golden
+from snnkd.bundle import manifest as manifests
+from snnkd.bundle.manifest import Manifest
 from snnkd.engines import c99, onnx
 from snnkd.formats import netx
-from snnkd.handoff import archive, contents, samples
-from snnkd.handoff import manifest as manifests
-from snnkd.handoff.manifest import Manifest
 from snnkd.ir.network import IntNet
 from snnkd.ir.trace import SpikeTrace
 
@@ -79,8 +79,8 @@ def _opened(path: Path, folder: Path, files: dict[str, bytes]) -> Unpacked:
             raise FormatError(f"{path}: has no {name}: not a bundle of snnkd")
     manifest = manifests.parse(files[manifests.NAME], f"{path}: {manifests.NAME}")
     net = netx.load(folder / contents.MODEL)
-    golden, images = samples.read(files[contents.GOLDEN], net, f"{path}: {contents.GOLDEN}")
-    return Unpacked(folder, files, manifest, net, golden, images)
+    run, images = golden.read(files[contents.GOLDEN], net, f"{path}: {contents.GOLDEN}")
+    return Unpacked(folder, files, manifest, net, run, images)
 
 
 def _reported(check: Callable[[Unpacked], Check], bundle: Unpacked) -> Check:
@@ -101,19 +101,7 @@ def _manifest(bundle: Unpacked) -> Check:
         for name in sorted(listed.keys() | about.files.keys())
         if listed.get(name) != about.files.get(name)
     ]
-    plan = c99.plan(net)
-    facts = {
-        "input_shape": list(net.input_shape),
-        "message_bits": net.message_bits,
-        "steps": net.steps,
-        "encoder": net.encoding,
-        "readout": asdict(net.readout),
-        "early_exit": None if net.early_exit is None else asdict(net.early_exit),
-        "parameters": net.parameters,
-        "neurons": net.neurons,
-        "provenance": net.provenance,
-        "memory": manifests.Memory(flash=plan.flash, ram=plan.ram),
-    }
+    facts = manifests.facts(net)
     wrong += [f"{key}: not that of {contents.MODEL}" for key, value in facts.items() if getattr(about, key) != value]
     return Check("manifest", DIFFERENT if wrong else EQUAL, "; ".join(wrong) or f"agrees with {contents.MODEL}")
 

@@ -9,28 +9,29 @@ import numpy as np
 
 from snnkd.analysis import evaluation
 from snnkd.base.errors import FormatError
-from snnkd.handoff.evidence import GOLDEN_SAMPLES, Evidence
+from snnkd.bundle.figures import GOLDEN_SAMPLES
+from snnkd.data.samples import Samples
 from snnkd.ir.network import IntNet
 from snnkd.ir.trace import LayerTrace, SpikeTrace
 
 
-def golden(net: IntNet, evidence: Evidence) -> SpikeTrace:
-    """The trace, states included, of the first GOLDEN_SAMPLES samples, by the definition."""
-    return evaluation.simulate(net, evidence.events[:GOLDEN_SAMPLES], evaluation.DEFINITION, states=True)
+def trace_of(net: IntNet, samples: Samples) -> SpikeTrace:
+    """Runs the first GOLDEN_SAMPLES samples by the definition, states included."""
+    return evaluation.simulate(net, samples.events(0, GOLDEN_SAMPLES), evaluation.DEFINITION, states=True)
 
 
-def to_bytes(net: IntNet, evidence: Evidence, run: SpikeTrace) -> bytes:
-    """golden.npz of `golden`'s trace: `input` (N, T, *input_shape); `layerK` (N, T, *shape) spikes; `layerK_v`
+def to_bytes(net: IntNet, samples: Samples, run: SpikeTrace) -> bytes:
+    """Writes golden.npz of `trace_of`'s trace: `input` (N, T, *input_shape); `layerK` (N, T, *shape) spikes; `layerK_v`
     (N, *shape) after the last step; `counts` (N, outputs) and `classes` (N,); and where they are known `labels` (N,),
     `images` (N, C, H, W)."""
     arrays: dict[str, Any] = {"input": np.ascontiguousarray(run.input)}
     for layer in run.layers:
         arrays |= {layer.name: layer.spikes, f"{layer.name}_v": layer.v_last}
     arrays |= {"counts": run.counts, "classes": run.classes(net)}
-    if evidence.labels is not None:
-        arrays["labels"] = evidence.labels[:GOLDEN_SAMPLES]
-    if evidence.images is not None:
-        arrays["images"] = evidence.images[:GOLDEN_SAMPLES]
+    if samples.labels is not None:
+        arrays["labels"] = samples.labels[:GOLDEN_SAMPLES]
+    if samples.images is not None:
+        arrays["images"] = samples.images[:GOLDEN_SAMPLES]
     file = io.BytesIO()
     np.savez_compressed(file, **arrays)
     return file.getvalue()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from string import Template
 
-from snnkd.handoff.manifest import Manifest
+from snnkd.bundle.manifest import Manifest
 from snnkd.ir.network import IntNet, Layer
 
 _TEMPLATE = Path(__file__).with_name("readme_template.md")

@@ -7,7 +7,7 @@ import zipfile
 import pytest
 
 from snnkd.base.errors import FormatError
-from snnkd.handoff import archive
+from snnkd.bundle import archive
 
 FILES = {"README.md": b"read me\n", "c/model.c": b"int x;\n" * 500, "golden/a.npz": bytes(range(256))}
 

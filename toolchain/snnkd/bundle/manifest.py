@@ -10,6 +10,9 @@ from pydantic import Field
 
 from snnkd.base.errors import FormatError
 from snnkd.base.schema import Table, report, validate
+from snnkd.engines import c99
+from snnkd.ir import describe
+from snnkd.ir.network import IntNet
 
 NAME = "manifest.json"
 VERSION = 1
@@ -100,6 +103,17 @@ class Manifest(Table):
     def to_bytes(self) -> bytes:
         """The file."""
         return (json.dumps(self.model_dump(), indent=2) + "\n").encode()
+
+
+def facts(net: IntNet) -> dict[str, Any]:
+    """Returns what a manifest says of a network, by the manifest's keys."""
+    described = describe.facts(net)
+    plan = c99.plan(net)
+    return {
+        **{key: value for key, value in described.items() if key != "encoding"},
+        "encoder": described["encoding"],
+        "memory": Memory(flash=plan.flash, ram=plan.ram),
+    }
 
 
 def parse(data: bytes, source: object) -> Manifest:

@@ -5,9 +5,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from snnkd import handoff
+from snnkd import bundle as bundles
 from snnkd.data import datasets
 from snnkd.data.encoding import Encoding
+from snnkd.data.samples import Samples
 from snnkd.engines import conformance
 from snnkd.ir.network import Dense, IntNet
 from snnkd.ir.readout import EarlyExit, Readout
@@ -39,16 +40,15 @@ def evidence(digits_net):
     _, encoding = digits_net
     test = datasets.load("digits").test
     images = test.images[:40]
-    events = encoding.encode(images, np.arange(len(images)))
-    return handoff.Evidence("40 digits", events, test.labels[:40], images)
+    return Samples("40 digits", images=images, encoder=encoding, labels=test.labels[:40])
 
 
 @pytest.fixture(scope="session")
 def bundle(digits_net, evidence, tmp_path_factory):
     """A bundle for cortex-m4."""
     path = tmp_path_factory.mktemp("bundle") / "bundle.zip"
-    result = handoff.make(digits_net[0], "cortex-m4", evidence, path, "digits")
-    assert not result["violations"]
+    result = bundles.make(digits_net[0], "cortex-m4", evidence, path, "digits")
+    assert not result.violations
     return path
 
 

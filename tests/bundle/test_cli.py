@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from snnkd import cli
+from snnkd.bundle import archive
 from snnkd.formats import netx
-from snnkd.handoff import archive
 
 
 def snnkd(monkeypatch, capsys, *arguments):
@@ -25,7 +25,7 @@ def snnkd(monkeypatch, capsys, *arguments):
 @pytest.fixture
 def files(digits_net, evidence, tmp_path):
     netx.save(digits_net[0], tmp_path / "digits.net")
-    np.save(tmp_path / "events.npy", evidence.events)
+    np.save(tmp_path / "events.npy", evidence.events())
     np.save(tmp_path / "labels.npy", evidence.labels)
     return tmp_path
 

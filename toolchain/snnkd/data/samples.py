@@ -1,0 +1,76 @@
+"""Samples that a network is run on: events, or images that an encoder makes events of, and what is known of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from snnkd.base.errors import FormatError
+from snnkd.data.encoding import Encoding
+
+
+@dataclass(frozen=True, eq=False)
+class Samples:
+    """N samples of T steps; `data` says in words what they are.
+
+    given: events (N, T, *input shape), or None where `encoder` makes them of `images` (N, C, H, W) uint8, image n with
+    the index n, so that they need not all be in memory. labels: (N,) integers, or None where nobody knows the classes.
+    Raises FormatError for labels that are not one for each sample.
+    """
+
+    data: str
+    given: np.ndarray | None = None
+    images: np.ndarray | None = None
+    encoder: Encoding | None = None
+    labels: np.ndarray | None = None
+
+    def __post_init__(self) -> None:
+        if (self.given is None) == (self.images is None or self.encoder is None):
+            raise FormatError(f"{self.data}: expected events, or images with their encoder")
+        if self.labels is not None and (self.labels.shape != (len(self),) or self.labels.dtype.kind not in "iu"):
+            raise FormatError(
+                f"labels: expected ({len(self)},) integers, one for each sample, found {self.labels.dtype} "
+                f"{self.labels.shape}"
+            )
+
+    def __len__(self) -> int:
+        source = self.images if self.given is None else self.given
+        assert source is not None
+        return len(source)
+
+    @property
+    def steps(self) -> int:
+        """T, the time steps of a sample."""
+        if self.given is not None:
+            return self.given.shape[1]
+        assert self.encoder is not None
+        return self.encoder.steps
+
+    def events(self, start: int = 0, stop: int | None = None) -> np.ndarray:
+        """Returns the events (n, T, *input shape) of the samples `start` to `stop`, all of them unless told."""
+        stop = len(self) if stop is None else min(stop, len(self))
+        if self.given is not None:
+            return self.given[start:stop]
+        assert self.images is not None and self.encoder is not None
+        return self.encoder.encode(self.images[start:stop], np.arange(start, stop))
+
+    def blocks(self, size: int) -> Iterator[np.ndarray]:
+        """Yields the events of all samples, `size` samples at a time."""
+        for start in range(0, len(self), size):
+            yield self.events(start, start + size)
+
+    def first(self, count: int) -> Samples:
+        """Returns the first `count` samples, or all where there are fewer."""
+        parts = {name: getattr(self, name) for name in ("given", "images", "labels")}
+        return replace(self, **{name: None if array is None else array[:count] for name, array in parts.items()})
+
+
+def read_array(path: Path) -> np.ndarray:
+    """Reads the array in an .npy file. Raises FormatError that names it."""
+    try:
+        return np.load(path, allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise FormatError(f"{path}: not an .npy file with an integer array ({error})") from error
