@@ -44,11 +44,11 @@ def verify(net: IntNet, spikes: np.ndarray, against: str = "lava", states: bool 
 
     spikes: as of `simulate`; so many samples run at a time as fit into a bounded memory.
     """
-    other = FAST if against == DEFINITION else against
+    engine = FAST if against == DEFINITION else against
     comparison = Comparison(net)
     for block in in_blocks(spikes, block_of(net, spikes.shape[1], states)):
         expected = simulate(net, block, DEFINITION, states)
-        comparison.add(expected, simulate(net, block, other, states))
+        comparison.add(expected, simulate(net, block, engine, states))
     return comparison.result()
 
 
@@ -217,7 +217,7 @@ def profile_of(
 ) -> dict[str, Any]:
     """Returns `profile` of samples that ran already."""
     names = [target] if isinstance(target, str | Path) else target
-    chosen = [targets.load(name) for name in names] or [one for one in targets.available() if one.costs]
+    chosen = [targets.load(name) for name in names] or [target for target in targets.available() if target.costs]
     profile = energy.profile(net, seen.counts, samples=seen.samples, steps=seen.steps, data=data, targets=chosen)
     profile["warnings"] = cautions.silent_layers(
         net, [row.spikes for row in seen.counts], f"these {seen.samples:,} samples"

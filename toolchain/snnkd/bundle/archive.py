@@ -61,14 +61,14 @@ def differences(files: Mapping[str, bytes]) -> list[str]:
     if SUMS not in files:
         return [f"{SUMS}: missing"]
     listed = checksums.parsed(files[SUMS].decode("utf-8", "replace"))
-    found = [f"{name}: not listed in {SUMS}" for name in sorted(files.keys() - listed.keys() - {SUMS})]
-    found += [f"{name}: missing" for name in sorted(listed.keys() - files.keys())]
+    differing = [f"{name}: not listed in {SUMS}" for name in sorted(files.keys() - listed.keys() - {SUMS})]
+    differing += [f"{name}: missing" for name in sorted(listed.keys() - files.keys())]
     for name in sorted(listed.keys() & files.keys()):
         if checksums.of(files[name]) != listed[name]:
-            found.append(f"{name}: not the file that {SUMS} lists")
-    if not found and files[SUMS] != _sums({name: data for name, data in files.items() if name != SUMS}):
-        found.append(f"{SUMS}: not as a bundle's is written")
-    return found
+            differing.append(f"{name}: not the file that {SUMS} lists")
+    if not differing and files[SUMS] != _sums({name: data for name, data in files.items() if name != SUMS}):
+        differing.append(f"{SUMS}: not as a bundle's is written")
+    return differing
 
 
 def _sums(files: Mapping[str, bytes]) -> bytes:

@@ -41,15 +41,15 @@ def read(data: bytes, net: IntNet, source: str) -> tuple[SpikeTrace, np.ndarray 
     """The trace and the images in a golden.npz of `net`. Raises FormatError that names `source` and the array."""
     try:
         with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
-            found = {name: arrays[name] for name in arrays.files}
+            present = {name: arrays[name] for name in arrays.files}
     except (OSError, ValueError, EOFError) as error:
         raise FormatError(f"{source}: not an .npz file ({error})") from error
-    samples, steps = found["input"].shape[:2] if "input" in found else (0, 0)
+    samples, steps = present["input"].shape[:2] if "input" in present else (0, 0)
     layers = []
     for name, layer in zip(net.names, net.layers, strict=True):
         for key, shape in ((name, (samples, steps, *layer.shape)), (f"{name}_v", (samples, *layer.shape))):
-            if key not in found or found[key].shape != shape:
-                there = found[key].shape if key in found else "none"
+            if key not in present or present[key].shape != shape:
+                there = present[key].shape if key in present else "none"
                 raise FormatError(f"{source}: {key}: expected an array {shape}, found {there}")
-        layers.append(LayerTrace(name, found[name], found[f"{name}_v"]))
-    return SpikeTrace("golden", found["input"], tuple(layers)), found.get("images")
+        layers.append(LayerTrace(name, present[name], present[f"{name}_v"]))
+    return SpikeTrace("golden", present["input"], tuple(layers)), present.get("images")

@@ -119,15 +119,15 @@ def facts(net: IntNet) -> dict[str, Any]:
 def parse(data: bytes, source: object) -> Manifest:
     """The manifest in a file's bytes. Raises FormatError that names `source` and each field that is not as expected."""
     try:
-        found = json.loads(data)
+        parsed = json.loads(data)
     except ValueError as error:
         raise FormatError(f"{source}: not valid JSON: {error}") from error
-    version = found.get("bundle") if isinstance(found, dict) else None
+    version = parsed.get("bundle") if isinstance(parsed, dict) else None
     if version != VERSION:
         raise FormatError(
             f"{source}: bundle: expected version {VERSION}, found {version!r}: use the snnkd that wrote it"
         )
-    manifest, problems = validate(Manifest, found)
+    manifest, problems = validate(Manifest, parsed)
     if manifest is None:
         raise FormatError(report(source, problems))
     return manifest

@@ -65,9 +65,9 @@ def prove(path: Path) -> Iterator[Check]:
         archive.unpack(files, folder)
         bundle = _opened(path, folder, files)
         for check in (_manifest, _generated, _golden):
-            found = check(bundle)
-            yield found
-            if found.outcome == DIFFERENT:
+            outcome = check(bundle)
+            yield outcome
+            if outcome.outcome == DIFFERENT:
                 return
         for check in (*(_compiled(compiler) for compiler in c99.COMPILERS), _random, _qemu, _onnx, _lava):
             yield _reported(check, bundle)
@@ -159,11 +159,11 @@ def _qemu(bundle: Unpacked) -> Check:
     done = c99.on_qemu(bundle.folder / "c", build)
     text = done.text
     if done.figures is not None:
-        found = done.figures
+        figures = done.figures
         text = (
-            f"{build.machine}: {text.splitlines()[0]}; {found.instructions:,} instructions an inference, "
-            f"{found.code:,} bytes of code, {found.constants:,} of constants, {found.ram:,} of state, "
-            f"{found.stack:,} of stack"
+            f"{build.machine}: {text.splitlines()[0]}; {figures.instructions:,} instructions an inference, "
+            f"{figures.code:,} bytes of code, {figures.constants:,} of constants, {figures.ram:,} of state, "
+            f"{figures.stack:,} of stack"
         )
     return Check("qemu", EQUAL if done.passed else DIFFERENT, text, done.measured)
 
@@ -195,19 +195,19 @@ def _compared(name: str, bundle: Unpacked, actual: SpikeTrace) -> Check:
     return _verdict(name, verification.compare(bundle.net, bundle.golden, actual))
 
 
-def _verdict(name: str, found: verification.Verification) -> Check:
-    compared, first = found.compared, found.first_difference
+def _verdict(name: str, compared: verification.Verification) -> Check:
+    counts, first = compared.compared, compared.first_difference
     if first is not None:
         text = (
             f"{first.quantity} of {first.layer}, sample {first.sample}, step {first.step}, neuron {first.neuron}: "
             f"expected {first.expected}, found {first.actual}"
         )
         return Check(name, DIFFERENT, text)
-    text = f"{compared['spikes']:,} spikes and {compared['states']:,} states of {compared['samples']:,} samples"
-    return Check(name, EQUAL, "; ".join((text, *found.warnings)))
+    text = f"{counts['spikes']:,} spikes and {counts['states']:,} states of {counts['samples']:,} samples"
+    return Check(name, EQUAL, "; ".join((text, *compared.warnings)))
 
 
 def measured(path: Path, sha256: str, checks: list[Check]) -> bytes:
     """measured.json: the checks of a bundle and what was measured in them, for this machine."""
-    data = {"bundle": path.name, "sha256": sha256, "snnkd": __version__, "checks": [asdict(one) for one in checks]}
+    data = {"bundle": path.name, "sha256": sha256, "snnkd": __version__, "checks": [asdict(check) for check in checks]}
     return (json.dumps(data, indent=2) + "\n").encode()

@@ -13,37 +13,37 @@ def models(as_json: Json = False) -> None:
     """
     from snnkd.recipe import architecture
 
-    found = []
+    networks = []
     for name in architecture.names():
-        one = architecture.load(name)
-        layers = "-".join(_layer(layer) for layer in one.layers)
-        found.append(
+        network = architecture.load(name)
+        layers = "-".join(_layer(layer) for layer in network.layers)
+        networks.append(
             {
                 "name": name,
-                "role": one.role,
-                "input": list(one.input),
+                "role": network.role,
+                "input": list(network.input),
                 "layers": layers,
-                "parameters": one.parameters,
-                "neurons": one.neurons,
+                "parameters": network.parameters,
+                "neurons": network.neurons,
             }
         )
     columns = ["name", "role", "input", "layers", "parameters", "neurons"]
     output.result(
-        {"models": found},
+        {"models": networks},
         as_json,
         lambda data: output.table(
             "networks",
             columns,
             [
                 [
-                    one["name"],
-                    one["role"],
-                    "x".join(map(str, one["input"])),
-                    one["layers"],
-                    f"{one['parameters']:,}",
-                    f"{one['neurons']:,}",
+                    network["name"],
+                    network["role"],
+                    "x".join(map(str, network["input"])),
+                    network["layers"],
+                    f"{network['parameters']:,}",
+                    f"{network['neurons']:,}",
                 ]
-                for one in data["models"]
+                for network in data["models"]
             ],
             left=4,
         ),
@@ -57,26 +57,26 @@ def recipes(as_json: Json = False) -> None:
     """
     from snnkd import recipe as shipped
 
-    found = []
+    listed = []
     for name in shipped.names():
-        one = shipped.load(name)
-        chain = " -> ".join(stage.network for stage in one.chain.values())
-        found.append(
+        recipe = shipped.load(name)
+        chain = " -> ".join(stage.network for stage in recipe.chain.values())
+        listed.append(
             {
                 "name": name,
-                "data": one.data.set,
-                "encoding": one.encoding.kind,
-                "steps": one.encoding.steps,
+                "data": recipe.data.set,
+                "encoding": recipe.encoding.kind,
+                "steps": recipe.encoding.steps,
                 "chain": chain,
-                "description": one.description,
+                "description": recipe.description,
             }
         )
     columns = ["name", "data", "encoding", "steps", "chain"]
     output.result(
-        {"recipes": found},
+        {"recipes": listed},
         as_json,
         lambda data: output.table(
-            "recipes", columns, [[str(one[column]) for column in columns] for one in data["recipes"]], left=5
+            "recipes", columns, [[str(recipe[column]) for column in columns] for recipe in data["recipes"]], left=5
         ),
     )
 
@@ -89,22 +89,22 @@ def datasets(data_root: DataRoot = None, as_json: Json = False) -> None:
     from snnkd.data import datasets as known
 
     root = known.root_folder(data_root)
-    found = []
+    listed = []
     for name, source in known.SOURCES.items():
         place = root / (source.place or ".")
         lack = source.missing(place)
-        found.append(
+        listed.append(
             {"name": name, "what": source.title, "here": lack is None, "folder": str(place.absolute()), "lacks": lack}
         )
     output.result(
-        {"datasets": found},
+        {"datasets": listed},
         as_json,
         lambda data: output.table(
             "data sets",
             ["name", "what", "here"],
             [
-                [one["name"], one["what"], "yes" if one["here"] else f"{one['lacks']} in {one['folder']}"]
-                for one in data["datasets"]
+                [row["name"], row["what"], "yes" if row["here"] else f"{row['lacks']} in {row['folder']}"]
+                for row in data["datasets"]
             ],
             left=3,
         ),
@@ -119,35 +119,35 @@ def targets(as_json: Json = False) -> None:
     from snnkd import engines
     from snnkd import targets as known
 
-    found = []
-    for one in known.available():
-        runs = one.engine is not None and engines.get(one.engine).available() is None
-        found.append(
+    listed = []
+    for target in known.available():
+        runs = target.engine is not None and engines.get(target.engine).available() is None
+        listed.append(
             {
-                "name": one.name,
-                "description": one.description,
-                "engine": one.engine,
+                "name": target.name,
+                "description": target.description,
+                "engine": target.engine,
                 "runs_here": runs,
-                "takes": list(one.takes),
-                "costs": bool(one.costs),
+                "takes": list(target.takes),
+                "costs": bool(target.costs),
             }
         )
     output.result(
-        {"targets": found},
+        {"targets": listed},
         as_json,
         lambda data: output.table(
             "targets",
             ["name", "description", "engine", "runs here", "encodings", "energy"],
             [
                 [
-                    one["name"],
-                    one["description"],
-                    one["engine"] or "none",
-                    "yes" if one["runs_here"] else "no",
-                    ", ".join(one["takes"]),
-                    "yes" if one["costs"] else "no",
+                    target["name"],
+                    target["description"],
+                    target["engine"] or "none",
+                    "yes" if target["runs_here"] else "no",
+                    ", ".join(target["takes"]),
+                    "yes" if target["costs"] else "no",
                 ]
-                for one in data["targets"]
+                for target in data["targets"]
             ],
             left=6,
         ),

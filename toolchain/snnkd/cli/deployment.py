@@ -105,7 +105,7 @@ def _profile(
 
 
 def render_export(data: dict[str, Any]) -> Any:
-    """What export compared, and the first difference with each engine that has one."""
+    """What export compared, and the first difference with each engine that has outcome."""
     compared = data["compared"]
     lines = [
         f"exported: {data['file']}",
@@ -113,9 +113,9 @@ def render_export(data: dict[str, Any]) -> Any:
         f"{compared['cells']:,} cells, of the reference with " + " and ".join(data["against"]),
         f"differences: {data['differences']}",
     ]
-    for engine, one in data["against"].items():
-        if one["first_difference"]:
-            lines.append(f"first with {engine}: {difference(one['first_difference'])}")
+    for engine, outcome in data["against"].items():
+        if outcome["first_difference"]:
+            lines.append(f"first with {engine}: {difference(outcome['first_difference'])}")
     return output.group(*lines, stored(data))
 
 

@@ -10,8 +10,8 @@ from snnkd.cli.deployment import difference
 _LIMITS = {"a": ("sum a", "wrapped"), "u": ("current u", "wrapped"), "v": ("voltage v", "clipped")}
 
 
-def verified(data: dict[str, Any]) -> Any:
-    """The verdict; where there is a difference, the first one, what led to it and why."""
+def render_verification(data: dict[str, Any]) -> Any:
+    """The verdict; where there is a difference, the first cause, what led to it and why."""
     compared = data["compared"]
     lines: list[Any] = [
         f"{'equal' if data['equal'] else 'DIFFERENT'}: the definition and {data['against']} on {data['data']}",
@@ -24,27 +24,31 @@ def verified(data: dict[str, Any]) -> Any:
         lines.append("differences by layer: " + ", ".join(f"{k} {n:,}" for k, n in data["differences"].items()))
         lines.append(f"first difference: {difference(data['first_difference'])}")
         lines += ["", _sums(data["sums"])]
-        lines += [f"cause ({one['name']}): {one['text']}" for one in data["causes"]]
+        lines += [f"cause ({cause['name']}): {cause['text']}" for cause in data["causes"]]
         if not data["causes"]:
             lines.append("cause: none of the usual ones explains all that was recorded of this neuron in this sample")
     return output.group(*lines)
 
 
 def _sums(sums: dict[str, Any]) -> Any:
-    """What one neuron did at one step, in the order in which it is computed, by the definition and by the engine."""
-    step, other = sums["expected"], sums["actual"]
+    """What one neuron did at one expected, in the order in which it is computed, by the definition and by the engine."""
+    expected, actual = sums["expected"], sums["actual"]
     range_of_sum = "in 24 bits" if sums["weight_exp"] is None else f"x 2^{sums['weight_exp']}"
     names = [
-        ("total", "sum of weight * event", step["total"] != step["a"]),
-        ("a", f"a, the sum {range_of_sum}" if step["total"] != step["a"] else "a, the sum of weight * event", True),
-        ("u_before", "u at the step before", True),
+        ("total", "sum of weight * event", expected["total"] != expected["a"]),
+        (
+            "a",
+            f"a, the sum {range_of_sum}" if expected["total"] != expected["a"] else "a, the sum of weight * event",
+            True,
+        ),
+        ("u_before", "u at the expected before", True),
         ("u_decayed", f"u * (4096 - {sums['current_decay']}) / 4096", True),
         ("activation", "+ (a << 6)", True),
-        ("u_exact", "= u before its correction by 2^24", step["u_exact"] != step["u"]),
+        ("u_exact", "= u before its correction by 2^24", expected["u_exact"] != expected["u"]),
         ("u", "= u", True),
         ("v_before", "v at the step before", True),
         ("v_decayed", f"v * (4096 - {sums['voltage_decay']}) / 4096", True),
-        ("bias", "+ (bias << 6)", step["bias"] != 0),
+        ("bias", "+ (bias << 6)", expected["bias"] != 0),
         ("v_exact", "+ u = v, before it is clipped and reset", True),
         ("threshold", "threshold << 6", True),
         ("s", "s, whether v is above it", True),
@@ -52,10 +56,10 @@ def _sums(sums: dict[str, Any]) -> Any:
     ]
     rows = []
     for key, text, shown in names:
-        if key == "a" and other["u"] is not None and other["a"] is None:
-            rows.append([text, _number(step[key]), "none fits", "<"])
+        if key == "a" and actual["u"] is not None and actual["a"] is None:
+            rows.append([text, _number(expected[key]), "none fits", "<"])
         elif shown:
-            rows.append([text, _number(step[key]), _number(other[key]), _mark(step[key], other[key])])
+            rows.append([text, _number(expected[key]), _number(actual[key]), _mark(expected[key], actual[key])])
     events = f"{sums['events']:,} events of {sums['synapses']:,} synapses"
     delayed = f", {sums['delayed']} of them delayed" if sums["delayed"] else ""
     return output.table(f"what led there: {events}{delayed}", ["", "definition", sums["engine"], ""], rows)
@@ -65,11 +69,11 @@ def _number(value: int | None) -> str:
     return "" if value is None else f"{value:,}"
 
 
-def _mark(one: int | None, other: int | None) -> str:
-    return "" if other is None or one == other else "<"
+def _mark(expected: int | None, actual: int | None) -> str:
+    return "" if actual is None or expected == actual else "<"
 
 
-def headroom_found(data: dict[str, Any]) -> Any:
+def render_headroom(data: dict[str, Any]) -> Any:
     """How much of each limit is used, and what passing it changed."""
     from snnkd.analysis.headroom import NEAR
 

@@ -84,11 +84,11 @@ def _made(data: dict[str, Any]) -> Any:
     lines: list[Any] = [f"{data['target']}: {flash:,} bytes of flash and {ram:,} bytes of RAM, without code and stack"]
     if data["violations"]:
         columns = ["layer", "limit", "actual", "allowed", "fix"]
-        rows = [[str(one[column]) for column in columns] for one in data["violations"]]
+        rows = [[str(violation[column]) for column in columns] for violation in data["violations"]]
         return output.group(*lines, output.table("does not fit, nothing was written", columns, rows, left=5))
     if data["accuracy"] is not None:
-        found = data["accuracy"]
-        lines.append(f"accuracy: {found['integer']:.2%} of {found['samples']:,} samples, {found['data']}")
+        accuracy = data["accuracy"]
+        lines.append(f"accuracy: {accuracy['integer']:.2%} of {accuracy['samples']:,} samples, {accuracy['data']}")
     lines += [
         f"readout: {_READOUTS[data['readout']['kind']]}",
         f"golden: the first {data['samples']} samples of: {data['data']}",

@@ -11,7 +11,7 @@ import typer
 
 from snnkd.analysis import fit
 from snnkd.cli import output
-from snnkd.cli.findings import headroom_found, verified
+from snnkd.cli.findings import render_headroom, render_verification
 from snnkd.cli.options import (
     DEFAULT_RUNS,
     DataRoot,
@@ -49,9 +49,9 @@ def simulate(
     files.check_output("--out", out, ".npz", [file, inputs])
     net, events = netx.load(file, shape_of(input_shape)), read_array(inputs)
     started = time.perf_counter()
-    found = evaluation.simulate(net, events, engine, states)
+    run = evaluation.simulate(net, events, engine, states)
     seconds = time.perf_counter() - started
-    trace.save(found, out)
+    trace.save(run, out)
     layers = [
         {
             "name": row.name,
@@ -59,9 +59,9 @@ def simulate(
             "overflows": row.overflows,
             "saturations": row.saturations,
         }
-        for row in found.layers
+        for row in run.layers
     ]
-    data = {"out": str(out), "samples": found.samples, "steps": found.steps, "seconds": seconds, "layers": layers}
+    data = {"out": str(out), "samples": run.samples, "steps": run.steps, "seconds": seconds, "layers": layers}
     output.result(data, as_json, _simulated)
 
 
@@ -90,7 +90,7 @@ def verify(
     chosen = subject.samples(samples, inputs)
     verification = evaluation.verify(subject.net, chosen.events(), against)
     result = {"against": against, "data": chosen.data, "bias": subject.net.has_bias, **verification.to_json()}
-    output.result(result, as_json, verified)
+    output.result(result, as_json, render_verification)
     if not verification.equal:
         raise typer.Exit(1)
 
@@ -178,8 +178,8 @@ def _inspected(data: dict[str, Any]) -> Any:
         )
         if data[key] is not None
     ]
-    found = [headroom_found(data["headroom"])] if "headroom" in data else []
-    return output.group(output.table(data["file"], columns, rows, left=4), *facts, *found)
+    room = [render_headroom(data["headroom"])] if "headroom" in data else []
+    return output.group(output.table(data["file"], columns, rows, left=4), *facts, *room)
 
 
 def _shortened(text: str) -> str:
@@ -198,6 +198,6 @@ def _checked(data: dict[str, Any]) -> Any:
     lines: list[Any] = [f"{data['target']}: {words[data['verdict']]} ({cores})"]
     if data["violations"]:
         columns = ["layer", "limit", "actual", "allowed", "fix"]
-        rows = [[str(one[column]) for column in columns] for one in data["violations"]]
+        rows = [[str(violation[column]) for column in columns] for violation in data["violations"]]
         lines.append(output.table("violations", columns, rows, left=5))
     return output.group(*lines)

@@ -20,10 +20,10 @@ def console(stderr: bool = False) -> Console:
     """rich's console on stdout or stderr; rich is imported with the first line that is printed."""
     from rich.console import Console
 
-    made = Console(stderr=stderr)
-    if not made.is_terminal and "COLUMNS" not in os.environ:
-        made.width = _PIPED_WIDTH
-    return made
+    shown = Console(stderr=stderr)
+    if not shown.is_terminal and "COLUMNS" not in os.environ:
+        shown.width = _PIPED_WIDTH
+    return shown
 
 
 def result(data: dict[str, Any], as_json: bool, render: Callable[[dict[str, Any]], RenderableType]) -> None:
@@ -74,12 +74,12 @@ def table(title: str, columns: list[str], rows: list[list[str]], left: int = 1) 
     from rich.table import Table
     from rich.text import Text
 
-    made = Table(box=SIMPLE_HEAD, pad_edge=False)
+    grid = Table(box=SIMPLE_HEAD, pad_edge=False)
     for index, column in enumerate(columns):
-        made.add_column(column, justify="left" if index < left else "right", overflow="fold")
+        grid.add_column(column, justify="left" if index < left else "right", overflow="fold")
     for row in rows:
-        made.add_row(*map(Text, row))
-    return Group(Text(title, style="bold"), made)
+        grid.add_row(*map(Text, row))
+    return Group(Text(title, style="bold"), grid)
 
 
 def group(*parts: RenderableType) -> RenderableType:

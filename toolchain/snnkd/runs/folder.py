@@ -142,10 +142,10 @@ def find(name: str | Path | None, runs: Path) -> Run:
     return find(finished[-1].parent, runs)
 
 
-def note_reused(run: Run, found: dict[str, Path]) -> None:
+def note_reused(run: Run, origins: dict[str, Path]) -> None:
     """reused.json: adds stages that were taken over, each with the folder of the run that it is from."""
-    if found:
-        run.write("reused.json", to_json(run.reused | {name: str(folder) for name, folder in found.items()}))
+    if origins:
+        run.write("reused.json", to_json(run.reused | {name: str(folder) for name, folder in origins.items()}))
 
 
 def write_metrics(run: Run, rows: list[dict[str, Any]]) -> None:
