@@ -31,7 +31,7 @@ def render_verification(data: dict[str, Any]) -> Any:
 
 
 def _sums(sums: dict[str, Any]) -> Any:
-    """What one neuron did at one expected, in the order in which it is computed, by the definition and by the engine."""
+    """What one neuron did at one step, in the order in which it is computed, by the definition and by the engine."""
     expected, actual = sums["expected"], sums["actual"]
     range_of_sum = "in 24 bits" if sums["weight_exp"] is None else f"x 2^{sums['weight_exp']}"
     names = [
@@ -41,7 +41,7 @@ def _sums(sums: dict[str, Any]) -> Any:
             f"a, the sum {range_of_sum}" if expected["total"] != expected["a"] else "a, the sum of weight * event",
             True,
         ),
-        ("u_before", "u at the expected before", True),
+        ("u_before", "u at the step before", True),
         ("u_decayed", f"u * (4096 - {sums['current_decay']}) / 4096", True),
         ("activation", "+ (a << 6)", True),
         ("u_exact", "= u before its correction by 2^24", expected["u_exact"] != expected["u"]),
