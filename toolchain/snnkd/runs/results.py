@@ -1,0 +1,119 @@
+"""What stages and commands return: dataclasses whose `to_json` is what the command prints with --json."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from snnkd.analysis.verification import Verification
+
+
+@dataclass(frozen=True)
+class Accuracy:
+    """Fractions of the test images: of the training network (`float`) and of the deployed one (`integer`), None for
+    one that does not exist."""
+
+    float: float | None
+    integer: float | None
+
+
+@dataclass(frozen=True)
+class EarlyExitResult:
+    """A rule for early exit, and on the test images its accuracy, a fraction, and its mean steps."""
+
+    margin: int
+    first: int
+    accuracy: float
+    steps: float
+
+
+@dataclass(frozen=True)
+class NetworkResult:
+    """A network of a chain. kind: 'snn', 'ann', or 'net' for one from a file."""
+
+    network: str
+    kind: str
+    parameters: int
+    neurons: int
+    accuracy: Accuracy
+
+
+@dataclass(frozen=True)
+class Trained:
+    """run: its folder. epochs: how many were trained. reused: the run that a stage was taken over from, by stage."""
+
+    run: str
+    epochs: int
+    reused: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Deployed:
+    """net: path of the student's file."""
+
+    net: str
+    parameters: int
+    neurons: int
+
+
+@dataclass(frozen=True)
+class Summary:
+    """summary.json: accuracies of all networks of a run on the whole test set.
+
+    accuracy, by_step, early_exit: the student's; by_step after 1, 2, ... steps. baseline: the student without its
+    teacher, None where it was not trained. warnings: what is wrong with the networks on these images.
+    """
+
+    run: str
+    net: str
+    accuracy: Accuracy
+    baseline: Accuracy | None
+    by_step: list[float]
+    early_exit: EarlyExitResult | None
+    data_set: str
+    test_images: int
+    steps: int
+    networks: dict[str, NetworkResult]
+    warnings: list[str]
+
+    def to_json(self) -> dict[str, Any]:
+        """Returns plain JSON data; without `baseline` where there is none."""
+        return {key: value for key, value in asdict(self).items() if key != "baseline" or value is not None}
+
+
+@dataclass(frozen=True)
+class Training(Summary):
+    """All that `snnkd train` says: the summary, what was trained, and the student's size."""
+
+    epochs: int
+    reused: dict[str, str]
+    parameters: int
+    neurons: int
+
+    @classmethod
+    def of(cls, trained: Trained, deployed: Deployed, summary: Summary) -> Training:
+        """Puts the results of the three stages together."""
+        return cls(**vars(summary) | vars(trained) | vars(deployed))
+
+
+@dataclass(frozen=True)
+class Exported:
+    """A file for a target, and what came of comparing it with the definition: by engine, and `slayer` for the network
+    that was trained.
+
+    compared: samples, steps, cells, spikes and states. differences: differing cells, in all comparisons. stored: the
+    file in the run folder that holds this, None where options of its own were given.
+    """
+
+    file: str
+    target: str
+    data: str
+    compared: dict[str, int]
+    differences: int
+    against: dict[str, Verification]
+    warnings: list[str]
+    stored: str | None
+
+    def to_json(self) -> dict[str, Any]:
+        """Returns plain JSON data."""
+        return asdict(self)

@@ -1,0 +1,115 @@
+"""What a command works on: RUN or FILE.net becomes a network, and the samples that it is run on, in this one place."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from snnkd.analysis import evaluation
+from snnkd.base.errors import LimitError, MismatchError
+from snnkd.data import datasets
+from snnkd.data.samples import Samples, read_array
+from snnkd.formats import netx
+from snnkd.ir.events import check_input
+from snnkd.ir.network import IntNet, Shape
+from snnkd.recipe import Recipe
+from snnkd.runs.folder import RUNS, Run, find
+
+RANDOM_SAMPLES = 16  # of a file that comes without events
+
+
+@dataclass(eq=False)
+class Subject:
+    """A network, its file, and the run that it is from, None for a file alone.
+
+    name: as the user named it, or the run's folder. data_root: where data sets are, that of the training where None.
+    """
+
+    net: IntNet
+    path: Path
+    name: str
+    run: Run | None = None
+    data_root: Path | None = None
+
+    @property
+    def short_name(self) -> str:
+        """The name of the run, or of the file without its suffix."""
+        return self.run.folder.name if self.run is not None else self.path.stem
+
+    @property
+    def inputs(self) -> list[Path]:
+        """Files that no command may overwrite which works on this."""
+        return [self.path] if self.run is None else self.run.inputs
+
+    @cached_property
+    def data_set(self) -> datasets.DataSet:
+        """The data set of the run, read once. Raises MismatchError where it is not the one that was trained on."""
+        assert self.run is not None, "a file has no data set"
+        return trained_on(self.run, self.data_root)
+
+    def samples(self, count: int | None, events: Path | None = None, labels: Path | None = None) -> Samples:
+        """Returns what to run the network on: `events` of a file, the first `count` test images of a run, all for
+        None, or for a file alone so many random samples.
+
+        labels: classes of `events`. Raises FormatError for arrays that do not fit, LimitError for labels alone.
+        """
+        if labels is not None and events is None:
+            raise LimitError("--labels: are the classes of --input, which is missing")
+        if events is not None:
+            given = check_input(self.net, read_array(events))
+            return Samples(str(events), given, labels=None if labels is None else read_array(labels))
+        if self.run is None:
+            random, words = evaluation.random_input(self.net, count or RANDOM_SAMPLES)
+            return Samples(words, random)
+        test, encoder = self.data_set.test, self.run.recipe.encoder()
+        images = test.images[:count]
+        words = f"{self.data_set.name}, first {len(images)} of {len(test)} test images"
+        return Samples(words, images=images, encoder=encoder, labels=test.labels[:count])
+
+
+def opened(
+    name: str | Path | None,
+    runs: Path = RUNS,
+    data_root: Path | None = None,
+    input_shape: Shape | None = None,
+    readout: str | None = None,
+) -> Subject:
+    """Opens a run (its folder or name; None for the newest finished one in `runs`) or a network file.
+
+    input_shape: of a file that does not tell it. readout: how classes are read, instead of what the file says. Raises
+    SnnkdError where there is no such run, FormatError for a file that cannot be read, LimitError for another readout.
+    """
+    if readout not in (None, "count", "membrane"):
+        raise LimitError(f"--readout {readout}: expected count or membrane")
+    if is_file(name):
+        path, run = Path(str(name)), None
+    else:
+        run = find(name, runs)
+        path = run.student
+    net = netx.load(path, input_shape)
+    net = net if readout is None else net.read_by(readout)
+    return Subject(net, path, str(name) if run is None else str(run.folder), run, data_root)
+
+
+def is_file(name: str | Path | None) -> bool:
+    """Tells whether an argument RUN|FILE.net means a file."""
+    return name is not None and (str(name).endswith(".net") or Path(name).is_file())
+
+
+def trained_on(run: Run, data_root: Path | None) -> datasets.DataSet:
+    """Reads the data set of a run. Raises MismatchError where it is not the one that the run was trained on."""
+    recorded = run.provenance
+    data_set = read_data(run.recipe, data_root or recorded.get("data_root"))
+    if data_set.digest != recorded["data"]:
+        raise MismatchError(
+            f"{run.recipe.data.set}: not the data that {run.folder} was trained on; say where those are with --data-root"
+        )
+    return data_set
+
+
+def read_data(recipe: Recipe, root: str | Path | None, download: bool = False) -> datasets.DataSet:
+    """Reads the data set of a recipe. Raises DataError as `datasets.load` does."""
+    table = recipe.data
+    folder = Path(root) if root else None
+    return datasets.load(table.set, root=folder, validation=table.validation, seed=recipe.seed, download=download)
