@@ -234,7 +234,9 @@ def _describe_neuron(neuron: Neuron) -> dict[str, Any]:
     else:
         assert_never(neuron)
     ranges = {name: (values.min(), values.max()) for name, values in fields.items()}
-    row: dict[str, Any] = {name: str(low) if low == high else f"{low} to {high}" for name, (low, high) in ranges.items()}
+    row: dict[str, Any] = {
+        name: str(low) if low == high else f"{low} to {high}" for name, (low, high) in ranges.items()
+    }
     return row | {"bias": neuron.bias is not None}
 
 
