@@ -74,8 +74,8 @@ def run_model(model: bytes, net: IntNet, spikes: np.ndarray, states: bool = Fals
 
 
 def _layer(outputs: dict[str, np.ndarray], name: str) -> LayerTrace:
-    states = (outputs.get(f"{name}_{state}_steps") for state in "uv")
-    return LayerTrace(name, outputs[name], outputs[f"{name}_v"], *states)
+    u, v = (outputs.get(f"{name}_{state}_steps") for state in "uv")
+    return LayerTrace(name, outputs[name], outputs[f"{name}_v"], u, v)
 
 
 def _bytes_of_a_sample(net: IntNet, steps: int, states: bool) -> int:
