@@ -330,7 +330,7 @@ def test_verify_names_the_first_difference(net: Path, events: Path, monkeypatch:
         spikes[2, 5, 7] ^= 1
         return replace(trace, layers=(trace.layers[0], replace(trace.layers[1], spikes=spikes)))
 
-    wrong.available, wrong.run = lambda: None, run  # pyright: ignore[reportAttributeAccessIssue]
+    vars(wrong).update(available=lambda: None, refuses=lambda net: None, run=run)
     monkeypatch.setitem(sys.modules, wrong.__name__, wrong)
     monkeypatch.setitem(engines.ENGINES, "wrong", wrong.__name__)
     printed = data("verify", net, "--against", "wrong", "--input", events, status=1)

@@ -52,7 +52,7 @@ def wrong(monkeypatch):
         copy = replace(net, layers=(replace(net.layers[0], weight=weight), *net.layers[1:]))
         return replace(definition.simulate(copy, spikes, states), engine="wrong")
 
-    module.available, module.run = lambda: None, run  # pyright: ignore[reportAttributeAccessIssue]
+    vars(module).update(available=lambda: None, refuses=lambda net: None, run=run)
     monkeypatch.setitem(sys.modules, module.__name__, module)
     monkeypatch.setitem(engines.ENGINES, "wrong", module.__name__)
 

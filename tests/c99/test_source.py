@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import re
 import shutil
 import subprocess
+import weakref
 from dataclasses import replace
 
 import numpy as np
@@ -63,6 +65,16 @@ def test_current_is_kept_only_where_it_lasts():
     fades = replace(layer, neuron=replace(layer.neuron, current_decay=np.array(4096, np.int32)))
     lasts = replace(layer, neuron=replace(layer.neuron, current_decay=np.array(4095, np.int32)))
     assert c99.plan(IntNet((4,), (lasts,))).ram - c99.plan(IntNet((4,), (fades,))).ram == 40
+
+
+def test_a_plan_is_made_once_and_goes_with_its_network():
+    net = IntNet((4,), (conformance.random_dense(np.random.default_rng(1), (4,), 10),))
+    same, other = c99.plan(net), c99.plan(replace(net))
+    assert c99.plan(net) is same is not other
+    gone = weakref.ref(same)
+    del net, same
+    gc.collect()
+    assert gone() is None
 
 
 def test_the_same_bytes_every_time(classifier):

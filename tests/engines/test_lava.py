@@ -6,7 +6,6 @@ Each case is one Lava run; they start two at a time, once, and the tests look at
 import os
 import time
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from pathlib import Path
 
 import h5py
@@ -18,7 +17,7 @@ from snnkd.base.errors import LimitError, SnnkdError
 from snnkd.engines import conformance, lava
 from snnkd.engines.reference.definition import simulate
 from snnkd.formats import netx
-from snnkd.ir.network import Conv, Dense, IntNet, Neuron
+from snnkd.ir.network import Dense, IntNet, Neuron
 from snnkd.ir.trace import LayerTrace, SpikeTrace
 
 pytestmark = pytest.mark.skipif(lava.available() is not None, reason=f"Lava: {lava.available()}")
@@ -112,20 +111,6 @@ def test_a_hang_is_ended(tmp_path):
         lava.run_worker(tmp_path, 3)
     assert time.monotonic() - begin < 15
     assert not processes_of(tmp_path)
-
-
-def test_what_lava_would_compute_wrongly_is_refused(build):
-    random = np.random.default_rng(0)
-    biased = (build.dense(random, (3,), 4, bias=True), build.dense(random, (4,), 2, delays=3))
-    with pytest.raises(LimitError, match="layer0: has a bias and a later layer has delays"):
-        lava.run(IntNet((3,), biased), np.ones((1, 2, 3), int))
-    padded = build.conv(random, (1, 3, 3), 1, padding=(64, 0))
-    with pytest.raises(LimitError, match=r"layer0: Lava holds .* in 8 bits, found 128"):
-        lava.run(IntNet((1, 3, 3), (padded,)), np.ones((1, 1, 9), int))
-    heavy = replace(padded, padding=(1, 1), shape=(1, 3, 3), weight=np.full((1, 1, 3, 3), 1 << 29, np.int32))
-    assert isinstance(heavy, Conv)
-    with pytest.raises(LimitError, match="do not fit the 32 bits"):
-        lava.run(IntNet((1, 3, 3), (heavy,)), np.ones((1, 1, 9), int))
 
 
 def test_traces_are_complete(outcomes):

@@ -14,7 +14,6 @@ from snnkd import engines, targets
 from snnkd.analysis import cautions, early_exit, energy, verification
 from snnkd.analysis.early_exit import Course
 from snnkd.analysis.verification import Verification
-from snnkd.base.errors import LimitError
 from snnkd.ir import trace
 from snnkd.ir.network import IntNet
 from snnkd.ir.trace import LayerCount, LayerTrace, SpikeTrace
@@ -30,13 +29,9 @@ FAST = "fast"  # the engine that accuracies and profiles are computed with; it e
 def simulate(net: IntNet, spikes: np.ndarray, engine: str = FAST, states: bool = False) -> SpikeTrace:
     """Spikes of every layer, and u and v with `states`, of `net` on events (N, T, C, H, W) or (N, T, features).
 
-    Raises LimitError where the engine cannot run here, FormatError for events that do not fit.
+    Raises LimitError where the engine cannot run here or refuses the network, FormatError for events that do not fit.
     """
-    chosen = engines.get(engine)
-    reason = chosen.available()
-    if reason:
-        raise LimitError(f"engine '{engine}' cannot run here: {reason}")
-    return chosen.run(net, spikes, states)
+    return engines.usable(engine, net).run(net, spikes, states)
 
 
 def verify(net: IntNet, spikes: np.ndarray, against: str = "lava", states: bool = True) -> Verification:

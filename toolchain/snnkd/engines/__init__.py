@@ -24,21 +24,42 @@ class Engine(Protocol):
     """What a module of `ENGINES` offers."""
 
     def available(self) -> str | None:
-        """None where the engine can run here, else the reason why it cannot and what to do. Quick: imports nothing."""
+        """Says why the engine cannot run here and what to do, None where it can. Quick: imports nothing."""
+        ...
+
+    def refuses(self, net: IntNet) -> str | None:
+        """Says why the engine does not take `net`, by layer and with numbers; None where it does.
+
+        Looks at the network alone: it runs and writes nothing, and needs none of the packages that `available` asks
+        for. What depends on the events is an error of `run`.
+        """
         ...
 
     def run(self, net: IntNet, spikes: np.ndarray, states: bool = False) -> SpikeTrace:
         """Runs `net` on integers (N, T, *input shape), as `ir.events.check_input` takes them.
 
         Equals `definition.simulate` in spikes and v_last, and in u and v with `states`; `overflows` and `saturations`
-        too, or -1 where the engine cannot tell. Raises FormatError for unusable input, LimitError where the engine
-        is not available or cannot take this network.
+        too, or -1 where the engine cannot tell. Raises LimitError, with the text of `available` or `refuses`, where
+        the engine cannot run here or does not take this network, FormatError for unusable input.
         """
         ...
 
 
 def get(name: str) -> Engine:
-    """The engine called `name`. Raises LimitError with the known names."""
+    """Imports the engine called `name`. Raises LimitError with the known names."""
     if name not in ENGINES:
         raise LimitError(f"no engine is called '{name}': known are {', '.join(ENGINES)}")
     return cast(Engine, importlib.import_module(ENGINES[name]))
+
+
+def usable(name: str, net: IntNet) -> Engine:
+    """Imports the engine called `name`, which can run here and takes `net`.
+
+    Raises LimitError, in one sentence, where no engine is called so, where it cannot run here or refuses `net`.
+    """
+    engine = get(name)
+    if reason := engine.available():
+        raise LimitError(f"engine '{name}' cannot run here: {reason}")
+    if reason := engine.refuses(net):
+        raise LimitError(f"engine '{name}' does not take this network: {reason}; verify against another engine")
+    return engine

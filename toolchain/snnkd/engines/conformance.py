@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from snnkd.ir.network import Conv, Dense, Input, IntNet, Layer, Neuron, Shape, conv_shape
+from snnkd.ir.network import Conv, Cuba, Dense, Input, IntNet, Layer, Shape, conv_shape
 
 Range = tuple[int, int]  # both included
 Case = tuple[IntNet, np.ndarray]  # a network and its input (N, T, *input_shape)
@@ -36,18 +36,18 @@ def random_neuron(
     bias: bool = False,
     decays: Range = (0, 4096),
     thresholds: Range = (0, 400),
-) -> Neuron:
-    """One value for all neurons, or with `vary` for each neuron or channel of `shape`."""
+) -> Cuba:
+    """Draws parameters: a value for all neurons, or with `vary` also for each neuron or channel of `shape`."""
 
     def draw(low: int, high: int) -> np.ndarray:
-        form = [(), shape[:1], shape][random.integers(0, 3)] if vary else ()
-        return np.asarray(random.integers(low, high + 1, form)).astype(np.int32)
+        size = [(), shape[:1], shape][random.integers(0, 3)] if vary else ()
+        return np.asarray(random.integers(low, high + 1, size)).astype(np.int32)
 
-    return Neuron(draw(*decays), draw(*decays), draw(*thresholds), draw(-200, 300) if bias else None)
+    return Cuba(draw(*decays), draw(*decays), draw(*thresholds), draw(-200, 300) if bias else None)
 
 
 def random_weight(random: np.random.Generator, *shape: int, largest: int = 60) -> np.ndarray:
-    """Even integers, mixed in sign as trained ones are."""
+    """Draws even integers up to `largest`, mixed in sign as trained ones are."""
     weight = random.integers(-largest // 2, largest // 2 + 1, shape).astype(np.int32) * 2
     weight.flat[:2] = (-2, 2)
     return weight
@@ -64,18 +64,22 @@ def random_dense(
     largest: int = 60,
     **neuron: Any,
 ) -> Dense:
-    """signs: a key of `SIGNS`, or 'trained' for even weights up to `largest`. delays: the longest one, 0 for none at
-    all; they are the same for all of an 'output', an 'input', or each 'synapse' has its own."""
-    form = (outputs, prod(shape))
+    """Draws a dense layer that reads `shape`.
+
+    signs: a key of `SIGNS`, or 'trained' for even weights up to `largest`. delays: the longest one, 0 for none at
+    all; they are the same for all of an 'output', an 'input', or each 'synapse' has its own. neuron: options of
+    `random_neuron`.
+    """
+    size = (outputs, prod(shape))
     if signs == "trained":
-        weight = random_weight(random, *form, largest=largest)
+        weight = random_weight(random, *size, largest=largest)
     else:
-        weight = random.choice(SIGNS[signs], form).astype(np.int32)
+        weight = random.choice(SIGNS[signs], size).astype(np.int32)
         weight.flat[:2] = SIGNS[signs][:2]
     delay = None
     if delays:
-        kept = {"synapse": form, "output": (outputs, 1), "input": (1, prod(shape))}[delays_of]
-        delay = np.broadcast_to(random.integers(0, delays + 1, kept), form).astype(np.int32)
+        drawn = {"synapse": size, "output": (outputs, 1), "input": (1, prod(shape))}[delays_of]
+        delay = np.broadcast_to(random.integers(0, delays + 1, drawn), size).astype(np.int32)
     exponent = -1 if signs == "inhibitory" else 0
     return Dense(weight, random_neuron(random, (outputs,), **neuron), exponent, delay)
 
@@ -93,7 +97,7 @@ def random_conv(
     largest: int = 60,
     **neuron: Any,
 ) -> Conv:
-    """A convolution of an input (C, H, W) with `out` channels."""
+    """Draws a convolution of an input (C, H, W) with `out` channels; neuron: options of `random_neuron`."""
     weight = random_weight(random, out, shape[0] // groups, *kernel, largest=largest)
     layer = Conv(weight, random_neuron(random), (), stride, padding, dilation, groups)
     layer = replace(layer, shape=conv_shape(shape, layer))
@@ -104,29 +108,29 @@ def random_conv(
 
 
 def small_net(seed: int) -> IntNet:
-    """Some ordinary network of one to four tiny layers, of any kind that the definition covers."""
+    """Draws an ordinary network of one to four tiny layers, of any kind that the definition covers."""
     random = np.random.default_rng(seed)
     shape = (2, 4, 5) if random.random() < 0.6 else (4,)
-    first, layers = shape, []
+    input_shape, layers = shape, list[Layer]()
     options: dict[str, Any] = {"vary": bool(random.random() < 0.5), "bias": bool(random.random() < 0.4)}
     if random.random() < 0.2:
         layers.append(Input(shape, random_neuron(random, shape, vary=options["vary"])))
     if len(shape) == 3:
         stride, padding = random.integers(1, 3, 2), random.integers(0, 2, 2)
-        kind: dict[str, Any] = {"stride": tuple(map(int, stride)), "padding": tuple(map(int, padding))}
+        steps: dict[str, Any] = {"stride": tuple(map(int, stride)), "padding": tuple(map(int, padding))}
         groups = int(random.integers(1, 3))
-        layers.append(random_conv(random, shape, 2 * groups, (2, 3), groups=groups, **kind, **options))
+        layers.append(random_conv(random, shape, 2 * groups, (2, 3), groups=groups, **steps, **options))
         shape = layers[-1].shape
     for outputs in random.integers(2, 5, 2):
         delays = int(random.integers(1, 9)) if random.random() < 0.3 else 0
         layers.append(random_dense(random, shape, int(outputs), delays=delays, **options))
         shape = layers[-1].shape
-    bits = int(random.choice([0, 0, 4, 14])) if not isinstance(layers[0], Input) else 0
-    return IntNet(first, tuple(layers), message_bits=bits)
+    bits = int(random.choice([0, 0, 4, 14])) if layers[0].kind != "input" else 0
+    return IntNet(input_shape, tuple(layers), message_bits=bits)
 
 
 def random_net(seed: int) -> IntNet:
-    """Some network of up to five layers with everything that a layer can have, extreme weights and ranges included."""
+    """Draws a network of up to five layers with everything that a layer can have, at extreme ranges too."""
     random = np.random.default_rng((seed, 1))
     shape = tuple(map(int, random.integers((1, 5, 5), (4, 10, 10)))) if random.random() < 0.6 else (30,)
     bits = int(random.choice([0, 0, 0, 4, 8, 14, 20]))
@@ -136,7 +140,7 @@ def random_net(seed: int) -> IntNet:
         "decays": ((0, 4096), (0, 4096), (0, 60), (4000, 4096))[random.integers(4)],
         "thresholds": (0, int(random.choice([30, 400, 1 << 17] if bits > 8 else [30, 400]))),
     }
-    first, layers = shape, list[Layer]()
+    input_shape, layers = shape, list[Layer]()
     if random.random() < 0.2:
         layers.append(Input(shape, random_neuron(random, shape, vary=options["vary"])))
     for _ in range(random.integers(0, 3) if len(shape) == 3 else 0):
@@ -145,7 +149,7 @@ def random_net(seed: int) -> IntNet:
     for _ in range(random.integers(1, 3)):
         layers.append(_any_dense(random, shape, options))
         shape = layers[-1].shape
-    return IntNet(first, tuple(layers), message_bits=0 if isinstance(layers[0], Input) else bits)
+    return IntNet(input_shape, tuple(layers), message_bits=0 if layers[0].kind == "input" else bits)
 
 
 def _any_conv(random: np.random.Generator, shape: Shape, options: dict[str, Any]) -> Conv:
@@ -187,8 +191,11 @@ def _any_dense(random: np.random.Generator, shape: Shape, options: dict[str, Any
 def random_events(
     random: np.random.Generator, net: IntNet, samples: int, steps: int, activity: float = 0.3
 ) -> np.ndarray:
-    """Input for `net`: (N, T, *input_shape), images constant over T where it has an input layer."""
-    if isinstance(net.layers[0], Input):
+    """Draws input for `net`: (N, T, *input_shape), images constant over T where it reads images.
+
+    activity: the share of elements that are events.
+    """
+    if net.reads_image:
         image = random.integers(-300, 600, (samples, 1, *net.input_shape)).astype(np.int32)
         return np.broadcast_to(image, (samples, steps, *net.input_shape))
     shape = (samples, steps, *net.input_shape)
@@ -202,7 +209,7 @@ def random_events(
 
 
 def networks() -> dict[str, Case]:
-    """The named cases, the same ones at every call."""
+    """Makes the named cases, the same ones at every call."""
     return {make.__name__[1:].replace("_", " "): make(np.random.default_rng(7)) for make in _CASES}
 
 
@@ -245,7 +252,7 @@ def _conv(random: np.random.Generator) -> Case:
     def each(layer: Conv, shape: Shape) -> Conv:
         current, voltage, threshold = (random.integers(0, top, shape).astype(np.int32) for top in (4096, 4096, 60))
         bias = random.integers(-40, 60, shape).astype(np.int32)
-        return replace(layer, neuron=Neuron(current, voltage, threshold, bias))
+        return replace(layer, neuron=Cuba(current, voltage, threshold, bias))
 
     layers = (first, each(by_channel, (6,)), each(by_neuron, by_neuron.shape), random_dense(random, by_neuron.shape, 5))
     return _active(random, IntNet((2, 9, 7), layers), 4, 9)

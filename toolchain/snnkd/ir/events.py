@@ -7,11 +7,11 @@ from math import prod
 import numpy as np
 
 from snnkd.base.errors import FormatError
-from snnkd.ir.network import Input, IntNet
+from snnkd.ir.network import IntNet
 
 
 def check_input(net: IntNet, spikes: np.ndarray) -> np.ndarray:
-    """`spikes` as (N, T, *net.input_shape), uint8 or int32.
+    """Returns `spikes` as (N, T, *net.input_shape), uint8 or int32.
 
     spikes: integers (N, T, C, H, W) or (N, T, features) whose sizes agree with `net.input_shape`. Events are 0 or 1;
     integers of magnitude below 2^message_bits on graded input; any int32, constant over T, for an input layer that
@@ -37,7 +37,7 @@ def check_input(net: IntNet, spikes: np.ndarray) -> np.ndarray:
 
 def _checked_values(net: IntNet, spikes: np.ndarray) -> np.ndarray:
     low, high = int(spikes.min()), int(spikes.max())
-    if isinstance(net.layers[0], Input):
+    if net.reads_image:
         if (spikes != spikes[:, :1]).any():
             raise FormatError("input: layer0 takes the image as its bias, so all time steps must be the same")
         limits, what = (-(1 << 31), (1 << 31) - 1), "int32 for an input layer that owns neurons"

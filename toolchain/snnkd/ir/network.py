@@ -1,17 +1,22 @@
 """IntNet: the integer network, the one form in which snnkd deploys, simulates, verifies and profiles.
 
 Frozen dataclasses of numpy integer arrays; hardware-neutral; channel-first (C, H, W). A dense layer behind a
-(C, H, W) shape reads it flattened in that order. The arithmetic is in `docs/number_formats.md` and `reference.py`.
+(C, H, W) shape reads it flattened in that order. The arithmetic is in `docs/number_formats.md` and, as code, in
+`engines/reference/definition.py`.
+
+`Layer` and `Neuron` are closed sets, told apart by `kind`. Who tells them apart ends with `assert_never`, so that
+pyright names every place that does not know a new kind yet.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from math import prod
-from typing import Any
+from typing import Any, ClassVar, Literal
 
 import numpy as np
+from typing_extensions import assert_never
 
 from snnkd.base.errors import FormatError
 from snnkd.ir.arithmetic import DELAY_MAX, THRESHOLD_LIMIT
@@ -21,7 +26,7 @@ Shape = tuple[int, ...]
 
 
 @dataclass(frozen=True, eq=False)
-class Neuron:
+class Cuba:
     """CUBA-LIF neurons of one layer; every field is int32, of shape () for all neurons, (C,) or (O,) per channel or
     neuron, or the layer's whole shape.
 
@@ -29,6 +34,7 @@ class Neuron:
     where v > threshold * 64. bias: mantissa, int16 range, added as bias * 64 to v at every step; None for no bias.
     """
 
+    kind: ClassVar[Literal["cuba"]] = "cuba"
     current_decay: np.ndarray
     voltage_decay: np.ndarray
     threshold: np.ndarray
@@ -36,14 +42,19 @@ class Neuron:
 
     @property
     def can_fire(self) -> bool:
-        """Whether any of them can: not where thresholds have more than 17 bits, as those of lava-dl's Affine."""
+        """Tells whether any of them can: not where all thresholds have more than 17 bits, as in lava-dl's Affine."""
         return bool(np.min(self.threshold) <= THRESHOLD_LIMIT)
+
+
+Neuron = Cuba
+NeuronKind = Literal["cuba"]
 
 
 @dataclass(frozen=True, eq=False)
 class Input:
     """An input layer that owns neurons: the input image is their bias mantissa, constant over all steps."""
 
+    kind: ClassVar[Literal["input"]] = "input"
     shape: Shape
     neuron: Neuron
 
@@ -55,6 +66,7 @@ class Dense:
     delay: (O, I) int32 steps in [0, 62] from the event to its arrival, or None for none.
     """
 
+    kind: ClassVar[Literal["dense"]] = "dense"
     weight: np.ndarray
     neuron: Neuron
     weight_exp: int = 0
@@ -62,7 +74,13 @@ class Dense:
 
     @property
     def shape(self) -> Shape:
+        """Gives the shape of the output: (O,)."""
         return (self.weight.shape[0],)
+
+    @property
+    def longest_delay(self) -> int:
+        """Gives the longest delay of a synapse, in steps; 0 where there are no delays."""
+        return 0 if self.delay is None else int(self.delay.max(initial=0))
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,6 +88,7 @@ class Conv:
     """Cross-correlation. weight: (O, C / groups, kH, kW) int32; stride, padding and dilation are (H, W) pairs;
     shape: (O, H, W) of the output."""
 
+    kind: ClassVar[Literal["conv"]] = "conv"
     weight: np.ndarray
     neuron: Neuron
     shape: Shape
@@ -78,8 +97,23 @@ class Conv:
     dilation: tuple[int, int] = (1, 1)
     groups: int = 1
 
+    @property
+    def extent(self) -> tuple[int, int]:
+        """Gives the (rows, columns) of the input from the first to the last that the dilated kernel reaches."""
+        high, wide = (gap * (size - 1) + 1 for gap, size in zip(self.dilation, self.weight.shape[2:], strict=True))
+        return high, wide
+
+    def seen_by(self, row: int, column: int) -> tuple[slice, slice]:
+        """Gives the rows and the columns of the padded input (H + 2 * padding, ...) that the weights at (row, column)
+        of the kernel multiply, one for each output pixel."""
+        top, left = row * self.dilation[0], column * self.dilation[1]
+        _, high, wide = self.shape
+        rows = slice(top, top + self.stride[0] * (high - 1) + 1, self.stride[0])
+        return rows, slice(left, left + self.stride[1] * (wide - 1) + 1, self.stride[1])
+
 
 Layer = Input | Dense | Conv
+LayerKind = Literal["input", "dense", "conv"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,46 +140,58 @@ class IntNet:
 
     @property
     def names(self) -> list[str]:
-        """layer0, layer1, ...: the name of each layer in traces, reports and messages."""
+        """Names the layers, layer0, layer1, ..., as traces, reports and messages have them."""
         return [f"layer{k}" for k in range(len(self.layers))]
 
     @property
+    def reads_image(self) -> bool:
+        """Tells whether a sample is one image, the bias of an input layer's neurons at every step, and no events."""
+        return self.layers[0].kind == "input"
+
+    @property
+    def largest_event(self) -> int:
+        """Gives the largest magnitude of an input event: 1, or what `message_bits` hold."""
+        return (1 << self.message_bits) - 1 if self.message_bits else 1
+
+    @property
     def has_bias(self) -> bool:
+        """Tells whether any layer's neurons have a bias of their own."""
         return any(layer.neuron.bias is not None for layer in self.layers)
 
     @property
     def longest_delay(self) -> int:
-        """Steps by which delays can hold back an event on its way through all layers."""
-        delays = (layer.delay for layer in self.layers if isinstance(layer, Dense))
-        return sum(int(delay.max(initial=0)) for delay in delays if delay is not None)
+        """Counts the steps by which delays can hold back an event on its way through all layers."""
+        return sum(layer.longest_delay for layer in self.layers if layer.kind == "dense")
 
     @property
     def parameters(self) -> int:
-        """Number of synaptic weights."""
-        return sum(layer.weight.size for layer in self.layers if not isinstance(layer, Input))
+        """Counts the synaptic weights."""
+        return sum(layer.weight.size for layer in self.layers if layer.kind != "input")
 
     @property
     def neurons(self) -> int:
+        """Counts the neurons of all layers."""
         return sum(prod(layer.shape) for layer in self.layers)
 
     def read_by(self, kind: str) -> IntNet:
         """Returns the same network with its class read by `kind`, 'count' or 'membrane'.
 
-        A rule for early exit goes: its margin counts what the other readout has. Raises FormatError for another kind.
+        A rule for early exit is dropped: its margin is in the units of the readout that it had. Raises FormatError for
+        any other `kind`.
         """
         if kind == self.readout.kind:
             return self
         return replace(self, readout=Readout(kind, "first", self.readout.population), early_exit=None)
 
     def inputs(self) -> Iterator[tuple[str, Shape, Layer]]:
-        """(name, shape of what the layer reads, layer) for each layer in order."""
+        """Yields (name, shape of what the layer reads, layer) for each layer in order."""
         shape = self.input_shape
         for name, layer in zip(self.names, self.layers, strict=True):
             yield name, shape, layer
             shape = layer.shape
 
     def describe(self) -> dict[str, Any]:
-        """What `snnkd inspect --json` prints: all but the weights themselves, as plain JSON data."""
+        """Gives what `snnkd inspect --json` prints: all but the weights themselves, as plain JSON data."""
         return {
             "input_shape": list(self.input_shape),
             "steps": self.steps,
@@ -163,27 +209,42 @@ class IntNet:
 
 
 def _describe(layer: Layer) -> dict[str, Any]:
-    row: dict[str, Any] = {"kind": type(layer).__name__.lower(), "shape": list(layer.shape)}
+    row: dict[str, Any] = {"kind": layer.kind, "shape": list(layer.shape)}
     row |= {"connection": "", "weights": 0, "range": "", "delay": ""}
-    if isinstance(layer, Conv):
+    if layer.kind == "input":
+        pass
+    elif layer.kind == "conv":
         row["connection"] = (
             f"{layer.weight.shape[2]}x{layer.weight.shape[3]}, stride {layer.stride}, padding {layer.padding}, "
             f"dilation {layer.dilation}, groups {layer.groups}"
         )
-    if not isinstance(layer, Input):
-        row |= {"weights": layer.weight.size, "range": f"{layer.weight.min()} to {layer.weight.max()}"}
-    if isinstance(layer, Dense):
+    elif layer.kind == "dense":
         row["connection"] = f"all, x 2^{layer.weight_exp}" if layer.weight_exp else "all"
         row["delay"] = "" if layer.delay is None else f"{layer.delay.min()} to {layer.delay.max()}"
-    for key, name in (("threshold", "threshold"), ("iDecay", "current_decay"), ("vDecay", "voltage_decay")):
-        values = getattr(layer.neuron, name)
-        row[key] = str(values.min()) if values.min() == values.max() else f"{values.min()} to {values.max()}"
-    row["bias"] = layer.neuron.bias is not None
-    return row
+    else:
+        assert_never(layer)
+    if layer.kind != "input":
+        row |= {"weights": layer.weight.size, "range": f"{layer.weight.min()} to {layer.weight.max()}"}
+    return row | _describe_neuron(layer.neuron)
+
+
+def _describe_neuron(neuron: Neuron) -> dict[str, Any]:
+    if neuron.kind == "cuba":
+        fields = {"threshold": neuron.threshold, "iDecay": neuron.current_decay, "vDecay": neuron.voltage_decay}
+    else:
+        assert_never(neuron)
+    ranges = {name: (values.min(), values.max()) for name, values in fields.items()}
+    row: dict[str, Any] = {
+        name: str(low) if low == high else f"{low} to {high}" for name, (low, high) in ranges.items()
+    }
+    return row | {"bias": neuron.bias is not None}
 
 
 def per_neuron(values: np.ndarray, shape: Shape) -> np.ndarray:
-    """int64 view of a neuron parameter that broadcasts over (..., *shape)."""
+    """Returns a neuron parameter as int64 that broadcasts over (..., *shape).
+
+    values: of shape (), (1,), (C,) or `shape`, the layer's. Raises FormatError for any other one.
+    """
     values = np.asarray(values, dtype=np.int64)
     if values.ndim == 0 or values.shape == shape:
         return values
@@ -194,15 +255,34 @@ def per_neuron(values: np.ndarray, shape: Shape) -> np.ndarray:
     raise FormatError(f"parameter of shape {values.shape} fits neither neurons of shape {shape} nor their channels")
 
 
+def conv_size(
+    size: Sequence[int],
+    kernel: Sequence[int],
+    stride: Sequence[int],
+    padding: Sequence[int] = (0, 0),
+    dilation: Sequence[int] = (1, 1),
+) -> tuple[int, int]:
+    """Computes the (H, W) of a convolution's output from an input of `size` (H, W); all arguments are (H, W) pairs.
+
+    A kernel that is larger than the padded input gives sizes below 1.
+    """
+    high, wide = (
+        (extent + 2 * pad - gap * (weights - 1) - 1) // step + 1
+        for extent, weights, step, pad, gap in zip(size, kernel, stride, padding, dilation, strict=True)
+    )
+    return high, wide
+
+
 def conv_shape(shape: Shape, layer: Conv) -> Shape:
-    """(O, H, W) that a convolution gives on an input of shape (C, H, W)."""
-    size = [
-        (extent + 2 * pad - dil * (k - 1) - 1) // stride + 1
-        for extent, pad, dil, k, stride in zip(
-            shape[1:], layer.padding, layer.dilation, layer.weight.shape[2:], layer.stride, strict=True
-        )
-    ]
-    return (layer.weight.shape[0], *size)
+    """Computes the shape (O, H, W) of the output of a convolution on an input of shape (C, H, W)."""
+    kernel = layer.weight.shape[2:]
+    return (layer.weight.shape[0], *conv_size(shape[1:], kernel, layer.stride, layer.padding, layer.dilation))
+
+
+def largest_sum(layer: Dense | Conv, largest_event: int) -> int:
+    """Bounds the magnitude of a sum of weight * event, partial sums included, for events up to `largest_event`."""
+    by_output = np.abs(layer.weight.astype(np.int64)).reshape(len(layer.weight), -1).sum(axis=1)
+    return largest_event * int(by_output.max())
 
 
 def check(net: IntNet) -> None:
@@ -212,13 +292,15 @@ def check(net: IntNet) -> None:
     if len(net.input_shape) not in (1, 3) or min(net.input_shape) < 1:
         raise FormatError(f"input_shape {net.input_shape}: expected (C, H, W) or (features,), all at least 1")
     for index, (name, shape, layer) in enumerate(net.inputs()):
-        if isinstance(layer, Input):
+        if layer.kind == "input":
             if index != 0 or layer.shape != shape:
                 raise FormatError(f"{name}: an input layer must be the first one and have the shape {shape}")
-        elif isinstance(layer, Conv):
+        elif layer.kind == "conv":
             _check_conv(name, shape, layer)
-        else:
+        elif layer.kind == "dense":
             _check_dense(name, shape, layer)
+        else:
+            assert_never(layer)
         _check_neuron(name, layer)
     outputs, population = prod(net.layers[-1].shape), net.readout.population
     if outputs % population:
@@ -252,14 +334,16 @@ def _check_conv(name: str, shape: Shape, layer: Conv) -> None:
 
 def _check_neuron(name: str, layer: Layer) -> None:
     neuron = layer.neuron
-    bounds = {
-        "current_decay": (0, 4096),
-        "voltage_decay": (0, 4096),
-        "threshold": (0, THRESHOLD_LIMIT + 1),
-        "bias": (-(1 << 15), (1 << 15) - 1),
-    }
-    for field_name, (low, high) in bounds.items():
-        values = getattr(neuron, field_name)
+    if neuron.kind == "cuba":
+        fields = (
+            ("current_decay", neuron.current_decay, 0, 4096),
+            ("voltage_decay", neuron.voltage_decay, 0, 4096),
+            ("threshold", neuron.threshold, 0, THRESHOLD_LIMIT + 1),
+            ("bias", neuron.bias, -(1 << 15), (1 << 15) - 1),
+        )
+    else:
+        assert_never(neuron)
+    for field_name, values, low, high in fields:
         if values is None:
             continue
         try:

@@ -7,9 +7,10 @@ from math import prod
 from pathlib import Path
 
 import numpy as np
+from typing_extensions import assert_never
 
 from snnkd.base.files import atomic
-from snnkd.ir.network import Conv, Dense, Input, IntNet, Layer, Shape
+from snnkd.ir.network import Conv, IntNet, Layer, LayerKind, Shape
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,11 +77,11 @@ class LayerCount:
     """Integer totals of one layer over samples x steps.
 
     synops: existing connections *into* the layer read by events (zero weights included), synops_effective: those
-    with a weight other than 0; updates: neurons x steps x samples. `kind` is 'input', 'dense' or 'conv'.
+    with a weight other than 0; updates: neurons x steps x samples. The input of the network counts as kind 'input'.
     """
 
     name: str
-    kind: str
+    kind: LayerKind
     neurons: int
     spikes: int
     synops: int
@@ -101,16 +102,18 @@ class LayerCount:
 
 
 def fan_out(layer: Layer, shape: Shape) -> tuple[np.ndarray, np.ndarray]:
-    """Connections into `layer` from each neuron of its input, all and those with a weight other than 0.
+    """Counts the connections into `layer` from each neuron of its input: all, and those with a weight other than 0.
 
     Both have the input's `shape`, int64. For a convolution only connections inside the output's borders exist.
     """
-    if isinstance(layer, Input):
+    if layer.kind == "input":
         return np.zeros(shape, np.int64), np.zeros(shape, np.int64)
-    if isinstance(layer, Dense):
+    if layer.kind == "dense":
         every = np.full(shape, layer.weight.shape[0], np.int64)
         return every, np.count_nonzero(layer.weight, axis=0).reshape(shape)
-    return _conv_fan_out(layer, shape)
+    if layer.kind == "conv":
+        return _conv_fan_out(layer, shape)
+    assert_never(layer)
 
 
 def _conv_fan_out(layer: Conv, shape: Shape) -> tuple[np.ndarray, np.ndarray]:
@@ -119,13 +122,10 @@ def _conv_fan_out(layer: Conv, shape: Shape) -> tuple[np.ndarray, np.ndarray]:
     padded = np.zeros((2, shape[0], height + 2 * pad_h, width + 2 * pad_w), np.int64)
     per_group = layer.weight.shape[0] // layer.groups
     grouped = layer.weight.reshape(layer.groups, per_group, *layer.weight.shape[1:])
-    _, out_h, out_w = layer.shape
     for i in range(layer.weight.shape[2]):
         for j in range(layer.weight.shape[3]):
             effective = np.count_nonzero(grouped[..., i, j], axis=1).reshape(-1)  # per input channel
-            top, left = i * layer.dilation[0], j * layer.dilation[1]
-            rows = slice(top, top + layer.stride[0] * (out_h - 1) + 1, layer.stride[0])
-            columns = slice(left, left + layer.stride[1] * (out_w - 1) + 1, layer.stride[1])
+            rows, columns = layer.seen_by(i, j)
             padded[0, :, rows, columns] += per_group
             padded[1, :, rows, columns] += effective[:, None, None]
     inside = padded[:, :, pad_h : pad_h + height, pad_w : pad_w + width]
@@ -133,8 +133,10 @@ def _conv_fan_out(layer: Conv, shape: Shape) -> tuple[np.ndarray, np.ndarray]:
 
 
 def count(net: IntNet, trace: SpikeTrace) -> list[LayerCount]:
-    """Counts of `trace`, 'input' first, then each layer of `net`. A graded event is one event."""
-    kinds = {Input: "input", Dense: "dense", Conv: "conv"}
+    """Counts the spikes, synaptic operations and updates of `trace`, a run of `net`: 'input' first, then each layer.
+
+    A graded event is one event.
+    """
     events = np.count_nonzero(trace.input, axis=(0, 1))
     rows = [LayerCount("input", "input", prod(net.input_shape), int(events.sum()), 0, 0, 0)]
     for (name, shape, layer), seen in zip(net.inputs(), trace.layers, strict=True):
@@ -145,7 +147,7 @@ def count(net: IntNet, trace: SpikeTrace) -> list[LayerCount]:
         rows.append(
             LayerCount(
                 name,
-                kinds[type(layer)],
+                layer.kind,
                 neurons,
                 int(spikes.sum()),
                 int((events * every).sum()),

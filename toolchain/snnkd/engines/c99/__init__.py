@@ -10,6 +10,7 @@ from snnkd.engines.c99.build import COMPILERS, SelfTest, missing, self_test
 from snnkd.engines.c99.golden import golden_files
 from snnkd.engines.c99.harness import run as run_sources
 from snnkd.engines.c99.memory import Plan, plan
+from snnkd.engines.c99.memory import refusal as refuses
 from snnkd.engines.c99.qemu import Emulation, Measured
 from snnkd.engines.c99.qemu import emulate as on_qemu
 from snnkd.engines.c99.qemu import missing as qemu_missing
@@ -18,7 +19,7 @@ from snnkd.ir.events import check_input
 from snnkd.ir.network import IntNet
 from snnkd.ir.trace import SpikeTrace
 
-ENGINE = "c99"  # of the targets that run what is made here
+ENGINE = "c99"  # of the targets that run this C
 
 __all__ = [
     "COMPILERS",
@@ -34,6 +35,7 @@ __all__ = [
     "on_qemu",
     "plan",
     "qemu_missing",
+    "refuses",
     "run",
     "run_sources",
     "runtime_files",
@@ -42,15 +44,19 @@ __all__ = [
 
 
 def available() -> str | None:
-    """None where a C compiler is installed, else what to do."""
+    """Says that no C compiler is installed and what to do, None where one is."""
     if build.find_compiler() is None:
         return "no C compiler (gcc or clang) is installed: apt-get install gcc"
     return None
 
 
 def run(net: IntNet, spikes: np.ndarray, states: bool = False) -> SpikeTrace:
-    """See `definition.simulate`; overflows and saturations are -1. Raises LimitError without a compiler."""
+    """Runs `net`, compiled for this machine, as `definition.simulate` does; overflows and saturations are -1.
+
+    Raises LimitError without a compiler and where the network is refused, FormatError for unusable input.
+    """
     compiler = build.find_compiler()
-    if compiler is None:
-        raise LimitError(f"engine c99: {available()}")
+    reason = available() or refuses(net)
+    if compiler is None or reason:
+        raise LimitError(f"engine c99: {reason}")
     return harness.record(net, check_input(net, spikes), compiler, states=states).trace

@@ -27,17 +27,17 @@ class SelfTest:
 
 
 def missing(compiler: str) -> str | None:
-    """None where `compiler` is installed, else what to do."""
+    """Says that `compiler` is missing and what to do, None where it is installed."""
     return None if shutil.which(compiler) else f"{compiler} is not installed: apt-get install {compiler}"
 
 
 def find_compiler() -> str | None:
-    """The first of `COMPILERS` that is installed, None where none is."""
+    """Finds the first of `COMPILERS` that is installed; None where none is."""
     return next((compiler for compiler in COMPILERS if not missing(compiler)), None)
 
 
 def write(folder: Path, contents: Mapping[str, bytes]) -> None:
-    """Writes files by relative path."""
+    """Writes files, given by their paths in `folder`, and the folders that they need."""
     for name, data in contents.items():
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -45,7 +45,7 @@ def write(folder: Path, contents: Mapping[str, bytes]) -> None:
 
 
 def execute(command: Sequence[str | Path], folder: Path) -> subprocess.CompletedProcess[str]:
-    """Runs a command in `folder`. Raises LimitError where it does not end."""
+    """Runs a command in `folder`. Raises LimitError where it takes more than TIMEOUT_S seconds."""
     try:
         return subprocess.run(
             command,
@@ -61,7 +61,7 @@ def execute(command: Sequence[str | Path], folder: Path) -> subprocess.Completed
 
 
 def compile(folder: Path, sources: Sequence[str | Path], program: str, compiler: str, flags: Sequence[str]) -> Path:
-    """`program` in `folder`, of sources there or elsewhere. Raises LimitError with what the compiler said."""
+    """Compiles `program` in `folder`, of sources there or elsewhere. Raises LimitError with the compiler's message."""
     done = execute([compiler, *flags, "-o", program, *sources], folder)
     if done.returncode:
         raise LimitError(f"{compiler} {' '.join(flags)}: exit status {done.returncode}\n{done.stderr.strip()}")
@@ -69,7 +69,7 @@ def compile(folder: Path, sources: Sequence[str | Path], program: str, compiler:
 
 
 def golden_folder(folder: Path) -> Path:
-    """Where the golden samples of the folder c/ lie: in it, or beside it in golden/, as in a bundle."""
+    """Says where the golden samples of the folder c/ lie: in it, or beside it in golden/, as in a bundle."""
     return folder if (folder / "golden.c").is_file() else folder.parent / "golden"
 
 

@@ -6,14 +6,14 @@ from snnkd.targets.build import Build
 
 
 def makefile_part(build: Build) -> str:
-    """target.mk, which the Makefile includes."""
+    """Writes target.mk, which the Makefile includes."""
     return (
         f"# How this target is built and emulated.\nTARGET_FLAGS = {' '.join(build.flags)}\nMACHINE = {build.machine}\n"
     )
 
 
 def linker_script(template: str, build: Build, flash: int, ram: int) -> str:
-    """cortex-m/link.ld with the memory of a target: flash and ram in byte."""
+    """Fills cortex-m/link.ld with the memory of a target: flash and ram in byte."""
     memory = {
         "@FLASH_ORIGIN@": f"0x{build.flash_origin:08X}",
         "@FLASH_LENGTH@": str(flash),

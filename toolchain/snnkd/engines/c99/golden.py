@@ -18,7 +18,7 @@ _FLAGS = ("INPUT_PACKED", "HAS_IMAGES")
 
 
 def golden_files(net: IntNet, trace: SpikeTrace, images: np.ndarray | None = None) -> dict[str, bytes]:
-    """golden.h and golden.c of all samples of `trace`, a run of `net`.
+    """Generates golden.h and golden.c, by name, of all samples of `trace`, a run of `net`.
 
     images: (N, C, H, W) uint8, what the network's encoder has made the events of, image n with the index n; they then
     prove the encoder too. Raises FormatError where `trace` has no v after the last step, or events that the runtime's

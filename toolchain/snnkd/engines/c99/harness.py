@@ -51,7 +51,7 @@ def record(
 ) -> Recording:
     """Runs `net` on events (N, T, *input_shape), as `ir.events.check_input` gives them, compiled by `compiler`.
 
-    Raises LimitError where the runtime cannot hold the network.
+    Raises LimitError where the runtime cannot hold the network, or with the message of a compiler that fails.
     """
     if events.dtype != np.uint8 and events.min(initial=0) < 0:
         net = replace(net, encoding=None)  # an encoder's events have no sign, these have
@@ -62,8 +62,11 @@ def record(
 
 
 def run(net: IntNet, folder: Path, events: np.ndarray, states: bool = False) -> SpikeTrace:
-    """The trace of `net` on events (N, T, *input_shape), from the runtime and the model in `folder`, the c/ of a bundle
-    of it, with any compiler of this machine. Raises LimitError where there is none."""
+    """Runs the runtime and the model in `folder`, the c/ of a bundle of `net`, on events (N, T, *input_shape).
+
+    Compiles them with the first compiler of this machine; raises LimitError where there is none, or where the program
+    fails. Gives the trace, u and v with `states`.
+    """
     compiler = find_compiler()
     if compiler is None:
         raise LimitError(str(missing(COMPILERS[0])))
@@ -78,7 +81,7 @@ def record_built(
     flags: Sequence[str] = OPTIMIZED,
     states: bool = True,
 ) -> Recording:
-    """As `record`, with the runtime and the model that are in `folder`, the c/ of a bundle of `net`."""
+    """Records as `record` does, with the runtime and the model that are in `folder`, the c/ of a bundle of `net`."""
     folder = folder.resolve()
     with tempfile.TemporaryDirectory(prefix="snnkd-c99-") as temporary:
         here = Path(temporary)

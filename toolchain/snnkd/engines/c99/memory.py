@@ -8,19 +8,22 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from math import prod
+from weakref import WeakKeyDictionary
 
 import numpy as np
+from typing_extensions import assert_never
 
 from snnkd.base.errors import LimitError
 from snnkd.engines.c99.weights import Stored, by_input, stored
 from snnkd.ir.arithmetic import DECAY_BITS, STATE_SHIFT
-from snnkd.ir.network import Conv, Dense, Input, IntNet, Layer, Shape, per_neuron
+from snnkd.ir.network import Cuba, IntNet, Layer, Shape, per_neuron
 
 NONE = (1 << 32) - 1  # SNNKD_NONE
 LAYER_BYTES = 96  # of the struct snnkd_layer
 NEURON_BYTES = 12  # of the struct snnkd_neuron
 ENCODERS = ("direct", "rate", "poisson", "latency")  # of snnkd_encoder.h
 _WORD = 4  # bytes
+_SIZES = 1 << 16  # of a convolution: the fields of snnkd_layer that hold them have 16 bits
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,7 +59,7 @@ class Part:
 
     @property
     def flash(self) -> int:
-        """Bytes of its constant tables."""
+        """Counts the bytes of its constant tables."""
         weights = self.stored.bytes if self.stored else 0
         delays = self.delays.values.size if self.delays else 0
         return LAYER_BYTES + len(self.neurons) * NEURON_BYTES + weights + delays
@@ -80,17 +83,44 @@ class Plan:
 
     @property
     def ram(self) -> int:
-        """Bytes of the struct snnkd_state; the stack and the input come on top."""
+        """Counts the bytes of the struct snnkd_state; the stack and the input come on top."""
         return _WORD * (1 + self.values + self.sums + self.spike_words + self.outputs)
 
     @property
     def flash(self) -> int:
-        """Bytes of the constant tables of model.c; the runtime's code comes on top."""
+        """Counts the bytes of the constant tables of model.c; the runtime's code comes on top."""
         return sum(part.flash for part in self.parts)
 
 
+# A bundle asks for the plan of its network at every turn: for its limits, its files, its golden samples, its manifest
+# and its readme. Networks are frozen and hashed by identity, so a plan holds as long as its network lives; a weak key
+# then drops it, where an lru_cache would keep the weights of networks that nobody uses any more.
+_PLANS: WeakKeyDictionary[IntNet, Plan] = WeakKeyDictionary()
+
+
+def refusal(net: IntNet) -> str | None:
+    """Says which size of `net` the runtime's fields cannot hold, by layer and field; None where they hold all."""
+    for name, read, layer in net.inputs():
+        if layer.kind != "conv":
+            continue
+        sizes = {"input": read, "shape": layer.shape, "weight": layer.weight.shape, "groups": (layer.groups,)}
+        sizes |= {"stride": layer.stride, "padding": layer.padding, "dilation": layer.dilation}
+        for field, values in sizes.items():
+            if max(values) >= _SIZES:
+                return f"{name}.{field}: expected sizes below {_SIZES} for the C99 runtime, found {values}"
+    return None
+
+
 def plan(net: IntNet) -> Plan:
-    """The memory plan of `net`. Raises LimitError, naming layer and field, where the runtime's fields are too small."""
+    """Plans the memory of `net`, once for each network. Raises LimitError with the text of `refusal`."""
+    if net not in _PLANS:
+        if reason := refusal(net):
+            raise LimitError(reason)
+        _PLANS[net] = _plan(net)
+    return _PLANS[net]
+
+
+def _plan(net: IntNet) -> Plan:
     keeps_input = _keeps_input(net)
     drafts = [_draft(name, read, layer) for name, read, layer in net.inputs()]
     own = [_own_sums(draft, index == 0 and keeps_input) for index, draft in enumerate(drafts)]
@@ -113,8 +143,7 @@ def _size(part: Part) -> int:
 
 
 def _draft(name: str, read: Shape, layer: Layer) -> Part:
-    _check_fields(name, read, layer)
-    weights = None if isinstance(layer, Input) else stored(layer, read)
+    weights = None if layer.kind == "input" else stored(layer, read)
     return Part(name, layer, read, weights, _delays(layer, read), _neurons(layer))
 
 
@@ -127,29 +156,25 @@ def _own_sums(part: Part, keeps_input: bool) -> int:
 
 def _encoder(net: IntNet) -> str | None:
     kind = (net.encoding or {}).get("kind")
-    return kind if kind in ENCODERS and not isinstance(net.layers[0], Input) else None
+    return kind if kind in ENCODERS and not net.reads_image else None
 
 
 def _keeps_input(net: IntNet) -> bool:
     """Direct encoding sends the same events at every step, so their sums are worth their memory."""
     first = net.layers[0]
-    return _encoder(net) == "direct" and not (isinstance(first, Dense) and _delayed(first))
+    return _encoder(net) == "direct" and not (first.kind == "dense" and first.longest_delay)
 
 
 def _wide_input(net: IntNet) -> bool:
     """snnkd's encoders send 0 to 255; of other graded events nothing but their bits is known, signs included."""
-    if isinstance(net.layers[0], Input):
+    if net.reads_image:
         return True
     return net.message_bits > 8 or (net.message_bits > 0 and _encoder(net) is None)
 
 
-def _delayed(layer: Dense) -> bool:
-    return layer.delay is not None and bool(layer.delay.any())
-
-
 def _delays(layer: Layer, read: Shape) -> Delays | None:
     """None where no delay is above 0; one value for each output or input where they agree."""
-    if not isinstance(layer, Dense) or layer.delay is None or not _delayed(layer):
+    if layer.kind != "dense" or layer.delay is None or not layer.longest_delay:
         return None
     delay = by_input(layer.delay, read).astype(np.uint8)
     slots = int(delay.max()) + 1
@@ -163,7 +188,13 @@ def _delays(layer: Layer, read: Shape) -> Delays | None:
 def _neurons(layer: Layer) -> np.ndarray:
     """(period, 4) int64: threshold and bias aligned to v, keep_u, keep_v; one row for all neurons, one for each
     channel or one for each neuron, channels last."""
-    neuron, shape = layer.neuron, layer.shape
+    if layer.neuron.kind == "cuba":
+        return _cuba(layer.neuron, layer.shape)
+    assert_never(layer.neuron)
+
+
+def _cuba(neuron: Cuba, shape: Shape) -> np.ndarray:
+    """`_neurons` of CUBA-LIF neurons."""
     every = 1 << DECAY_BITS
     bias = np.zeros((), np.int64) if neuron.bias is None else per_neuron(neuron.bias, shape)
     threshold = per_neuron(neuron.threshold, shape)
@@ -179,14 +210,3 @@ def _neurons(layer: Layer) -> np.ndarray:
         if (table.reshape(-1, period, 4) == table[:period]).all():
             return table[:period]
     return table
-
-
-def _check_fields(name: str, read: Shape, layer: Layer) -> None:
-    """The sizes of a convolution have 16 bits in the runtime."""
-    if not isinstance(layer, Conv):
-        return
-    sizes = {"input": read, "shape": layer.shape, "weight": layer.weight.shape, "groups": (layer.groups,)}
-    sizes |= {"stride": layer.stride, "padding": layer.padding, "dilation": layer.dilation}
-    for field, values in sizes.items():
-        if max(values) >= 1 << 16:
-            raise LimitError(f"{name}.{field}: expected sizes below 65536 for the C99 runtime, found {values}")

@@ -45,12 +45,12 @@ class Emulation:
 
     @property
     def measured(self) -> dict[str, int]:
-        """The figures as plain data."""
+        """Gives the figures as plain data, none where it failed."""
         return {} if self.figures is None else asdict(self.figures)
 
 
 def missing() -> str | None:
-    """None where the compiler and the emulator are installed, else what to do."""
+    """Says what of the compiler and the emulator is missing and what to do, None where both are installed."""
     packages = [package for program, package in _PACKAGES.items() if not shutil.which(program)]
     return f"missing: apt-get install {' '.join(packages)}" if packages else None
 
@@ -83,7 +83,7 @@ def emulate(folder: Path, build: Build) -> Emulation:
 
 
 def arguments(build: Build) -> tuple[str, ...]:
-    """Of QEMU: no devices but the machine's own, a nanosecond of its time for each instruction."""
+    """Lists the arguments of QEMU: no devices but the machine's own, a nanosecond of its time for each instruction."""
     quiet = ("-nographic", "-monitor", "none", "-serial", "none")
     return ("-M", build.machine, *quiet, "-semihosting-config", "enable=on,target=native", "-icount", "shift=0")
 
@@ -111,7 +111,7 @@ def _symbol(here: Path, image: Path, name: str) -> int:
 
 
 def _figure(text: str, name: str) -> int:
-    found = re.search(rf"^{name}: (\d+)$", text, re.MULTILINE)
-    if found is None:
+    line = re.search(rf"^{name}: (\d+)$", text, re.MULTILINE)
+    if line is None:
         raise LimitError(f"the self-test printed no '{name}': {text}")
-    return int(found[1])
+    return int(line[1])

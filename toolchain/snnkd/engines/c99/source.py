@@ -13,12 +13,12 @@ import numpy as np
 from snnkd.base import files
 from snnkd.engines.c99.cross import linker_script, makefile_part
 from snnkd.engines.c99.memory import NONE, Part, Plan, plan
-from snnkd.ir.network import Conv, Dense, Input, IntNet
+from snnkd.ir.network import IntNet, LayerKind
 from snnkd.targets.build import Build
 from snnkd.targets.quantities import Quantity
 
 _WIDTHS = {4: "uint8_t", 8: "int8_t", 16: "int16_t", 32: "int32_t"}  # bits of a stored weight: type of an element
-_KINDS = {Dense: "SNNKD_KIND_DENSE", Conv: "SNNKD_KIND_CONV", Input: "SNNKD_KIND_INPUT"}
+_KINDS: dict[LayerKind, str] = {"dense": "SNNKD_KIND_DENSE", "conv": "SNNKD_KIND_CONV", "input": "SNNKD_KIND_INPUT"}
 _COLUMNS = 118
 _ENCODE = "void snnkd_encode(const uint8_t *image, uint64_t index, uint32_t step, uint8_t *events)"
 _TRACE = "trace.c"  # the harness of the engine, no part of a firmware
@@ -38,31 +38,31 @@ class Device(Protocol):
 
 
 def model_files(net: IntNet, target: Device) -> dict[str, bytes]:
-    """model.h and model.c. Raises LimitError where the runtime cannot hold `net`."""
+    """Generates model.h and model.c, by name. Raises LimitError where the runtime cannot hold `net`."""
     memory = plan(net)
     return {"model.h": _header(net, memory, target).encode(), "model.c": _source(net, memory).encode()}
 
 
 def runtime_files(target: Device) -> dict[str, bytes]:
-    """All other files of the folder c/ but the golden samples, by relative path: the runtime, its self-test and how
-    to build it; for a target with a `build` also what it needs to start on an emulated chip."""
+    """Collects all other files of the folder c/ but the golden samples, by relative path: the runtime, its self-test
+    and how to build it; for a target with a `build` also what it needs to start on an emulated chip."""
     folder = files.data_root("hw_targets") / "c99" / "runtime"
     paths = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != _TRACE)
-    found = {path.relative_to(folder).as_posix(): path.read_bytes() for path in paths}
+    shipped = {path.relative_to(folder).as_posix(): path.read_bytes() for path in paths}
     if target.build is None:
-        return {name: data for name, data in found.items() if "/" not in name}
+        return {name: data for name, data in shipped.items() if "/" not in name}
     flash, ram = (int(target.limits[name].high) for name in ("flash", "ram"))
-    script = linker_script(found["cortex-m/link.ld"].decode(), target.build, flash, ram)
-    return found | {"cortex-m/link.ld": script.encode(), "target.mk": makefile_part(target.build).encode()}
+    script = linker_script(shipped["cortex-m/link.ld"].decode(), target.build, flash, ram)
+    return shipped | {"cortex-m/link.ld": script.encode(), "target.mk": makefile_part(target.build).encode()}
 
 
 def trace_file() -> bytes:
-    """The harness that runs events from a file through a model and writes every spike and state."""
+    """Reads the harness that runs events from a file through a model and writes every spike and state."""
     return (files.data_root("hw_targets") / "c99" / "runtime" / _TRACE).read_bytes()
 
 
 def numbers(values: Iterable[Any], form: str = "{}") -> str:
-    """Numbers as the inside of a C initializer, in lines of limited length."""
+    """Writes numbers, each by `form`, as the inside of a C initializer, in lines of limited length."""
     return _wrapped((form.format(value) + "," for value in values), "    ") + "\n"
 
 
@@ -125,14 +125,14 @@ def _features(net: IntNet, memory: Plan) -> dict[str, bool]:
     """What the compiler may leave out."""
     weights = [part.stored for part in memory.parts if part.stored]
     return {
-        **{f"SNNKD_USES_{bits}_BITS": any(one.bits == bits for one in weights) for bits in _WIDTHS},
-        "SNNKD_USES_CONV": any(isinstance(layer, Conv) for layer in net.layers),
+        **{f"SNNKD_USES_{bits}_BITS": any(stored.bits == bits for stored in weights) for bits in _WIDTHS},
+        "SNNKD_USES_CONV": any(layer.kind == "conv" for layer in net.layers),
         "SNNKD_USES_DELAYS": any(part.delays for part in memory.parts),
-        "SNNKD_USES_RIGHT_SHIFTS": any(one.right or one.delay_right for one in weights),
-        "SNNKD_USES_ROUNDED_DELAYS": any(one.delay_right for one in weights),
+        "SNNKD_USES_RIGHT_SHIFTS": any(stored.right or stored.delay_right for stored in weights),
+        "SNNKD_USES_ROUNDED_DELAYS": any(stored.delay_right for stored in weights),
         "SNNKD_USES_CURRENTS": any(part.u != NONE for part in memory.parts),
         "SNNKD_USES_PARAMETERS": any(len(part.neurons) > 1 or part.stored is None for part in memory.parts),
-        "SNNKD_USES_INPUT_NEURONS": isinstance(net.layers[0], Input),
+        "SNNKD_USES_INPUT_NEURONS": net.reads_image,
         "SNNKD_KEEPS_INPUT": memory.keeps_input,
         "SNNKD_READS_MEMBRANE": net.readout.kind == "membrane",
         "SNNKD_TIES_BY_MEMBRANE": net.readout.ties == "membrane",
@@ -143,7 +143,7 @@ def _features(net: IntNet, memory: Plan) -> dict[str, bool]:
 
 def _input_text(net: IntNet) -> str:
     sizes = " x ".join(map(str, (*net.input_shape[1:], net.input_shape[0])))
-    kind = "images, the bias of the first layer" if isinstance(net.layers[0], Input) else "events 0 or 1"
+    kind = "images, the bias of the first layer" if net.reads_image else "events 0 or 1"
     if net.message_bits:
         kind = f"graded events of {net.message_bits} bits"
     return f"{sizes}{' (H, W, C)' if len(net.input_shape) == 3 else ''}, {kind}"
@@ -204,13 +204,13 @@ def _source(net: IntNet, memory: Plan) -> str:
 
 def _tables(memory: Plan) -> dict[str, tuple[str, np.ndarray]]:
     """Name: (type of an element, values) of each array of weights and delays that is not empty."""
-    found = {}
+    tables = {}
     for bits, kind in _WIDTHS.items():
         own = [part.stored.elements() for part in memory.parts if part.stored and part.stored.bits == bits]
         if own:
-            found[f"snnkd_weights{bits}"] = (kind, np.concatenate(own))
+            tables[f"snnkd_weights{bits}"] = (kind, np.concatenate(own))
     delays = [part.delays.values for part in memory.parts if part.delays]
-    return found | ({"snnkd_delays": ("uint8_t", np.concatenate(delays))} if delays else {})
+    return tables | ({"snnkd_delays": ("uint8_t", np.concatenate(delays))} if delays else {})
 
 
 def _layers(memory: Plan) -> list[str]:
@@ -239,7 +239,7 @@ def _layer(part: Part) -> dict[str, int | str]:
     """Fields of snnkd_layer that are not 0, but those that depend on the layers before."""
     layer = part.layer
     fields: dict[str, int | str] = {
-        "kind": _KINDS[type(layer)],
+        "kind": _KINDS[layer.kind],
         "source": part.source,
         "inputs": int(np.prod(part.read)),
         "neurons": int(np.prod(layer.shape)),
@@ -254,7 +254,7 @@ def _layer(part: Part) -> dict[str, int | str]:
     if part.delays:
         fields |= {"delay_slots": part.delays.slots}
         fields |= {"delay_by_input": part.delays.by_input, "delay_by_output": part.delays.by_output}
-    if isinstance(layer, Conv):
+    if layer.kind == "conv":
         out, group_in, kernel_h, kernel_w = layer.weight.shape
         fields |= dict(zip(("channels", "height", "width"), part.read, strict=True))
         fields |= {"group_in": group_in, "group_out": out // layer.groups, "out_channels": out}

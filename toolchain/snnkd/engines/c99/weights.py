@@ -32,15 +32,16 @@ class Stored:
 
     @property
     def row(self) -> int:
-        """Elements of the array that a row takes; an element of the array of 4 bit weights holds two."""
+        """Counts the elements of the array that a row takes; an element of the array of 4 bit weights holds two."""
         return (self.values.shape[1] + 1) // 2 if self.bits == 4 else self.values.shape[1]
 
     @property
     def bytes(self) -> int:
+        """Counts the bytes of the stored array."""
         return len(self.values) * self.row * max(8, self.bits) // 8
 
     def elements(self) -> np.ndarray:
-        """The stored array, flat; two weights of 4 bits, each + 8, are one byte, the first one below."""
+        """Lays out the stored array, flat; two weights of 4 bits, each + 8, are a byte, the first in its low bits."""
         if self.bits != 4:
             return self.values.reshape(-1)
         padded = np.pad(self.values, ((0, 0), (0, self.row * 2 - self.values.shape[1]))) + 8
@@ -48,9 +49,9 @@ class Stored:
 
 
 def stored(layer: Dense | Conv, shape: Shape) -> Stored:
-    """`layer`, which reads a (C, H, W) or (features,) `shape`, with its inputs channels last."""
-    rows, power = _without_common_power(_by_input(layer, shape))
-    if isinstance(layer, Conv):
+    """Stores the weights of `layer`, which reads a (C, H, W) or (features,) `shape`, with its inputs channels last."""
+    rows, power = _without_common_power(_rows(layer, shape))
+    if layer.kind == "conv":
         # The 24 bits to which a wraps are 30 of a * 64.
         rows, left = _within_word(rows, power + STATE_SHIFT)
         return Stored(rows, _bits(rows), left)
@@ -63,21 +64,22 @@ def stored(layer: Dense | Conv, shape: Shape) -> Stored:
     return Stored(rows, _bits(rows), STATE_SHIFT, delay_left=power, delay_right=right)
 
 
-def _by_input(layer: Dense | Conv, shape: Shape) -> np.ndarray:
+def _rows(layer: Dense | Conv, shape: Shape) -> np.ndarray:
+    """(rows, columns) as `Stored.values` has them."""
     weight = layer.weight
-    if isinstance(layer, Conv):
+    if layer.kind == "conv":
         grouped = weight.reshape(layer.groups, -1, *weight.shape[1:])
         return grouped.transpose(0, 2, 3, 4, 1).reshape(-1, grouped.shape[1])
     return by_input(weight, shape)
 
 
 def channels_last(values: np.ndarray, leading: int) -> np.ndarray:
-    """(..., C, H, W) as (..., H, W, C), of arrays with `leading` other dimensions; (..., features) as it is."""
+    """Views (..., C, H, W) as (..., H, W, C), behind `leading` dimensions that stay; (..., features) as it is."""
     return np.moveaxis(values, leading, -1) if values.ndim == leading + 3 else values
 
 
 def by_input(synapses: np.ndarray, shape: Shape) -> np.ndarray:
-    """(I, O) with inputs channels last of (O, I), whose inputs are flattened as `shape`."""
+    """Turns (O, I), whose inputs are flattened as `shape`, into (I, O) with inputs channels last."""
     if len(shape) == 3:
         synapses = channels_last(synapses.reshape(-1, *shape), 1).reshape(len(synapses), prod(shape))
     return np.ascontiguousarray(synapses.T)

@@ -17,14 +17,19 @@ from snnkd.ir.trace import SpikeTrace
 
 
 def available() -> str | None:
-    """None where numba is installed, else what to do."""
+    """Says that numba is missing and what to do, None where it is installed."""
     if importlib.util.find_spec("numba") is None:
         return "numba is not installed: pip install numba"
     return None
 
 
+def refuses(net: IntNet) -> str | None:
+    """Returns None: it takes what the definition takes, all networks. What depends on the events, `run` refuses."""
+    return None
+
+
 def run(net: IntNet, spikes: np.ndarray, states: bool = False) -> SpikeTrace:
-    """See `fast.simulation.simulate`."""
+    """Runs `net` as `fast.simulation.simulate` does. Raises FormatError for unusable input."""
     from snnkd.engines.fast.simulation import simulate
 
     return simulate(net, spikes, states)

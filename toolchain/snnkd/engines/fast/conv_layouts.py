@@ -37,19 +37,18 @@ class Scatter:
 
     @property
     def arguments(self) -> tuple:
-        """In the order of `convolutions.run_scatter`."""
+        """Lists its fields in the order of `convolutions.run_scatter`."""
         return tuple(getattr(self, name) for name in self.__dataclass_fields__)
 
 
 def block(layer: Conv) -> tuple[int, int, int]:
-    """(rows, columns, elements of a row) of what one event adds: see `Scatter`."""
-    extents = [d * (k - 1) + 1 for d, k in zip(layer.dilation, layer.weight.shape[2:], strict=True)]
-    rows, columns = (-(-extent // stride) for extent, stride in zip(extents, layer.stride, strict=True))
+    """Sizes what one event adds, (rows, columns, elements of a row): see `Scatter`."""
+    rows, columns = (-(-extent // stride) for extent, stride in zip(layer.extent, layer.stride, strict=True))
     return rows, columns, -(-columns * (layer.weight.shape[0] // layer.groups) // LANES) * LANES
 
 
 def scatter(layer: Conv, shape: Shape, source: np.ndarray) -> Scatter:
-    """The layout of `layer` whose input has the shape (C, H, W) and is kept in the order `source`, see `order`."""
+    """Lays out `layer`, whose input has the shape (C, H, W) and is kept in the order `source`: see `layouts.order`."""
     rows, columns, row = block(layer)
     channels = layer.weight.shape[0] // layer.groups
     (high, wide), (stride_h, stride_w) = shape[1:], layer.stride
@@ -117,7 +116,7 @@ class Patterns:
 
     @property
     def arguments(self) -> tuple:
-        """In the order of `convolutions.run_patterns`."""
+        """Lists its fields in the order of `convolutions.run_patterns`."""
         return tuple(getattr(self, name) for name in self.__dataclass_fields__)
 
 
@@ -125,7 +124,7 @@ _TABLE = 24 << 10  # bytes of one tile's table that the nearest cache holds
 
 
 def pieces(layer: Conv) -> tuple[int, int]:
-    """(how many an output pixel sees, bits of each): the widest whose table stays near, 4 bits where none does."""
+    """Chooses (how many pieces an output pixel sees, bits of each): the widest whose table stays near, else 4 bits."""
     channels, high, wide = layer.weight.shape[1:]
     windows, bits = (1, wide * channels) if layer.dilation[1] == 1 or wide == 1 else (wide, channels)
     for width in (6, 5):
@@ -136,7 +135,7 @@ def pieces(layer: Conv) -> tuple[int, int]:
 
 
 def patterns(layer: Conv, shape: Shape, source: np.ndarray) -> Patterns:
-    """The tables of `layer`, whose input (C, H, W) is kept in the order `source`: see `layouts.order`."""
+    """Tabulates `layer`, whose input (C, H, W) is kept in the order `source`: see `layouts.order`."""
     channels, high, wide = layer.weight.shape[1:]
     count, width = pieces(layer)
     windows = 1 if layer.dilation[1] == 1 or wide == 1 else wide

@@ -5,17 +5,20 @@ from __future__ import annotations
 from math import prod
 
 import numpy as np
+from typing_extensions import assert_never
 
 from snnkd.engines.fast.kernels.sizes import TILE
 from snnkd.ir.arithmetic import DECAY_BITS, STATE_SHIFT
-from snnkd.ir.network import Conv, Layer, per_neuron
+from snnkd.ir.network import Layer, per_neuron
 
 _LINE = 32  # int16 in 64 bytes
 
 
 def parameters(layer: Layer) -> np.ndarray:
-    """(3, neurons) int32: 4096 - current_decay, 4096 - voltage_decay and threshold << 6 of each neuron, in `order`."""
+    """Lays out (3, neurons) int32: 4096 - current_decay, 4096 - voltage_decay, threshold << 6 of each, in `order`."""
     neuron, shape = layer.neuron, layer.shape
+    if neuron.kind != "cuba":
+        assert_never(neuron)
     rows = (
         (1 << DECAY_BITS) - per_neuron(neuron.current_decay, shape),
         (1 << DECAY_BITS) - per_neuron(neuron.voltage_decay, shape),
@@ -25,14 +28,14 @@ def parameters(layer: Layer) -> np.ndarray:
 
 
 def bias(layer: Layer) -> np.ndarray:
-    """(1, neurons) int32: the bias << 6 of each neuron, in `order`."""
+    """Lays out (1, neurons) int32: the bias << 6 of each neuron, in `order`."""
     neuron, shape = layer.neuron, layer.shape
     values = np.zeros((), np.int64) if neuron.bias is None else per_neuron(neuron.bias, shape) << STATE_SHIFT
     return np.broadcast_to(values, shape).reshape(-1)[order(layer)].reshape(1, -1).astype(np.int32)
 
 
 def order(layer: Layer) -> np.ndarray:
-    """(neurons,) the place in the order (C, H, W) of each neuron as the engine keeps them in memory.
+    """Lists the place in the order (C, H, W) of each neuron as the engine keeps them in memory: (neurons,).
 
     (C, H, W) are kept as (groups, H, W, channels per group), as a convolution's sums are made.
     """
@@ -41,11 +44,11 @@ def order(layer: Layer) -> np.ndarray:
 
 
 def _groups(layer: Layer) -> int:
-    return layer.groups if isinstance(layer, Conv) else 1
+    return layer.groups if layer.kind == "conv" else 1
 
 
 def in_order(values: np.ndarray, layer: Layer) -> np.ndarray:
-    """(N, T, *layer.shape) view, or copy where groups need one, of values (N, T, neurons) as kept in memory."""
+    """Views values (N, T, neurons), as kept in memory, as (N, T, *layer.shape); copies them where groups need that."""
     if len(layer.shape) == 1:
         return values
     _, high, wide = layer.shape
@@ -54,7 +57,7 @@ def in_order(values: np.ndarray, layer: Layer) -> np.ndarray:
 
 
 def aligned(values: np.ndarray) -> np.ndarray:
-    """A contiguous int16 copy that begins at a line of the cache, so that no tile spreads over one line more."""
+    """Copies int16 values so that they are contiguous and begin at a line of the cache: no tile takes a line more."""
     memory = np.empty(values.size + _LINE, np.int16)
     start = -(memory.ctypes.data // 2) % _LINE
     copy = memory[start : start + values.size].reshape(values.shape)
@@ -63,7 +66,7 @@ def aligned(values: np.ndarray) -> np.ndarray:
 
 
 def dense_weight(weight: np.ndarray) -> np.ndarray:
-    """(O, I) as (tiles, I + 1, TILE) int16: TILE outputs' weights from one input side by side, 0 past the end.
+    """Lays out (O, I) as (tiles, I + 1, TILE) int16: TILE outputs' weights from one input side by side, 0 past the end.
 
     The last row is 0, so that lists of inputs can be filled up with I.
     """

@@ -5,54 +5,56 @@ For many events at a time, graded input, and weights so large that sums wrap.
 
 from __future__ import annotations
 
+from math import prod
+
 import numpy as np
 
 from snnkd.base.errors import FormatError
 from snnkd.ir.arithmetic import STATE_SHIFT, shift, wrap24, wrap32
 from snnkd.ir.network import Conv, Dense
+from snnkd.ir.network import largest_sum as exact_bound
 
 _COLUMNS = 1 << 22  # elements of an unfolded input at a time: 16 MB
 
 
 def largest_sum(layer: Dense | Conv, largest_event: int) -> int:
-    """Bound of |sum of weight * s|, all partial sums included. Raises FormatError where 64 bits are not enough."""
-    weight = layer.weight.reshape(len(layer.weight), -1)
-    bound = largest_weight(layer) * weight.shape[1] * largest_event
+    """Bounds |sum of weight * s|, all partial sums included. Raises FormatError where 64 bits are not enough."""
+    bound = largest_weight(layer) * prod(layer.weight.shape[1:]) * largest_event
     if bound < 1 << 23 and fits(layer, bound):  # quicker, and often enough
         return bound
-    bound = int(np.abs(weight.astype(np.int64)).sum(axis=1).max()) * largest_event
+    bound = exact_bound(layer, largest_event)
     if bound >= 1 << 63:
         raise FormatError(f"weights and input: sums of up to {bound} do not fit 64 bits")
     return bound
 
 
 def largest_weight(layer: Dense | Conv) -> int:
-    """Largest magnitude of a weight."""
+    """Gives the largest magnitude of a weight."""
     return max(-int(layer.weight.min()), int(layer.weight.max()))
 
 
 def fits(layer: Dense | Conv, bound: int) -> bool:
-    """Whether sums of up to `bound` neither wrap nor lose a bit of a << 6."""
-    if isinstance(layer, Conv):
+    """Tells whether sums of up to `bound` neither wrap nor lose a bit of a << 6."""
+    if layer.kind == "conv":
         return bound < 1 << 23
     return bound << min(max(layer.weight_exp, 0), 64) < 1 << 25
 
 
 def sums(layer: Dense | Conv, events: np.ndarray, bound: int) -> tuple[np.ndarray, int]:
-    """(a, overflows): a (N, D, neurons) int32, in `layouts.order`, so that a << 6 is the activation.
+    """Computes (a, overflows): a (N, D, neurons) int32, in `layouts.order`, so that a << 6 is the activation.
 
     events: (N, D, inputs) for a dense layer, (N, D, C, H, W) else. bound: as from `largest_sum`. overflows: how many
     sums or shifted sums wrapped, one count per neuron, sample and distinct step. Not for layers with delays.
     """
     dtype = np.float32 if bound < 1 << 24 else np.float64 if bound < 1 << 53 else np.int64
     flat = events.reshape(-1, *events.shape[2:])
-    total = _convolve(layer, flat, dtype) if isinstance(layer, Conv) else _multiply(layer, flat, dtype)
+    total = _convolve(layer, flat, dtype) if layer.kind == "conv" else _multiply(layer, flat, dtype)
     total = total.reshape(*events.shape[:2], -1)
     if fits(layer, bound):
         exact = total.astype(np.int32)
-        return (shift(exact, layer.weight_exp) if isinstance(layer, Dense) and layer.weight_exp else exact), 0
+        return (shift(exact, layer.weight_exp) if layer.kind == "dense" and layer.weight_exp else exact), 0
     exact = total.astype(np.int64)
-    if isinstance(layer, Dense):
+    if layer.kind == "dense":
         return in_32_bits(shift(wrap32(exact), layer.weight_exp))
     wrapped = wrap24(exact)
     a, overflows = in_32_bits(wrapped)
@@ -60,7 +62,7 @@ def sums(layer: Dense | Conv, events: np.ndarray, bound: int) -> tuple[np.ndarra
 
 
 def in_32_bits(a: np.ndarray) -> tuple[np.ndarray, int]:
-    """int32 that give the same activation, a << 6 wrapped to 32 bits, and how many changed."""
+    """Returns the int32 that give the same activation, a << 6 wrapped to 32 bits, and how many of them changed."""
     aligned = a << STATE_SHIFT
     activation = wrap32(aligned)
     return (activation >> STATE_SHIFT).astype(np.int32), int(np.count_nonzero(aligned != activation))
@@ -89,13 +91,9 @@ def _convolve(layer: Conv, events: np.ndarray, dtype: type) -> np.ndarray:
 def _unfold(layer: Conv, padded: np.ndarray, dtype: type) -> np.ndarray:
     """(C, kH, kW, M, H', W'): what each weight sees of padded events (M, C, H, W)."""
     high, wide = layer.weight.shape[2:]
-    out_h, out_w = layer.shape[1:]
     channels = padded.swapaxes(0, 1)
-    columns = np.empty((len(channels), high, wide, len(padded), out_h, out_w), dtype)
+    columns = np.empty((len(channels), high, wide, len(padded), *layer.shape[1:]), dtype)
     for i in range(high):
         for j in range(wide):
-            top, left = i * layer.dilation[0], j * layer.dilation[1]
-            rows = slice(top, top + layer.stride[0] * (out_h - 1) + 1, layer.stride[0])
-            across = slice(left, left + layer.stride[1] * (out_w - 1) + 1, layer.stride[1])
-            columns[:, i, j] = channels[:, :, rows, across]
+            columns[:, i, j] = channels[(..., *layer.seen_by(i, j))]
     return columns

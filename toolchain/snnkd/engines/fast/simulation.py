@@ -17,7 +17,7 @@ from snnkd.ir.events import check_input
 from snnkd.ir.network import Conv, Dense, Input, IntNet, Layer
 from snnkd.ir.trace import LayerTrace, SpikeTrace
 
-L = TypeVar("L", Dense, Conv, Dense | Conv)
+Summed = TypeVar("Summed", Dense, Conv, Dense | Conv)
 
 _BLOCK = 1 << 22  # sums, or inputs, that a block of samples may hold: 16 MB, twice that with delays
 
@@ -89,17 +89,17 @@ class _Record:
 
 def _run_layer(layer: Layer, source: _Source, record: _Record) -> tuple[int, int]:
     """Writes `record`; (overflows, saturations)."""
-    if isinstance(layer, Input):
+    if layer.kind == "input":
         return _by_bias(layer, source, record)
     bound = products.largest_sum(layer, source.largest)
-    if isinstance(layer, Dense) and source.images.ndim > 3:
+    if layer.kind == "dense" and source.images.ndim > 3:
         layer = _rearranged(layer, source.order)
-    if isinstance(layer, Dense) and layer.delay is not None:
+    if layer.kind == "dense" and layer.delay is not None:
         every = np.broadcast_to(source.events, (*record.spikes.shape[:2], source.events.shape[2]))
         return _by_sums(layer, every, record, _delayed)
     if source.largest == 1 and strategy.by_events(layer, source.images, bound):
         return _by_events(layer, source, record)
-    events = source.images if isinstance(layer, Conv) else source.events
+    events = source.images if layer.kind == "conv" else source.events
     return _by_sums(layer, events, record, lambda layer, part: products.sums(layer, part, bound))
 
 
@@ -117,15 +117,16 @@ def _by_bias(layer: Input, source: _Source, record: _Record) -> tuple[int, int]:
         image = np.ascontiguousarray(source.events[start : start + block, 0, order]).astype(np.int16)
         sums = np.zeros((len(image), 1, len(order)), np.int32)
         bias = image.astype(np.int32) << STATE_SHIFT
-        made = spread(layers.run_sums, len(image), (sums, parameters, bias, *record.arrays(start, start + block)))
-        overflows, saturations = overflows + made[0], saturations + made[1]
+        arguments = (sums, parameters, bias, *record.arrays(start, start + block))
+        wraps, clips = spread(layers.run_sums, len(image), arguments)
+        overflows, saturations = overflows + wraps, saturations + clips
     return overflows, saturations
 
 
 def _by_events(layer: Dense | Conv, source: _Source, record: _Record) -> tuple[int, int]:
     samples = len(source.events)
     neurons = layouts.parameters(layer), layouts.bias(layer), *record.arrays(0, samples)
-    if isinstance(layer, Dense):
+    if layer.kind == "dense":
         exponent = max(-31, min(31, layer.weight_exp))  # beyond that only 0 and -1 are left of 32 bits
         arguments = (source.events, layouts.dense_weight(layer.weight), exponent, *neurons)
         return spread(layers.run_dense, samples, arguments)
@@ -138,7 +139,7 @@ def _by_events(layer: Dense | Conv, source: _Source, record: _Record) -> tuple[i
 
 
 def _by_sums(
-    layer: L, events: np.ndarray, record: _Record, make: Callable[[L, np.ndarray], tuple[np.ndarray, int]]
+    layer: Summed, events: np.ndarray, record: _Record, make: Callable[[Summed, np.ndarray], tuple[np.ndarray, int]]
 ) -> tuple[int, int]:
     """Sums of a block of samples first, then its neurons."""
     samples, steps = record.spikes.shape[:2]
@@ -148,9 +149,9 @@ def _by_sums(
     for start in range(0, samples, block):
         sums, wrapped = make(layer, events[start : start + block])
         arguments = (sums, *neurons, *record.arrays(start, start + block))
-        made = spread(layers.run_sums, len(sums), arguments)
-        overflows += wrapped * (steps // sums.shape[1]) + made[0]
-        saturations += made[1]
+        wraps, clips = spread(layers.run_sums, len(sums), arguments)
+        overflows += wrapped * (steps // sums.shape[1]) + wraps
+        saturations += clips
     return overflows, saturations
 
 

@@ -22,19 +22,19 @@ _COPY = 1.5  # of one input, where channels do not come last in memory
 
 
 def by_events(layer: Dense | Conv, events: np.ndarray, bound: int) -> bool:
-    """Whether a kernel is exact for events 0 or 1 and sums of up to `bound`: 16 bits hold weights, sums do not wrap.
+    """Tells whether a kernel is exact for events 0 or 1 and sums up to `bound`: 16 bits hold weights, sums never wrap.
 
     A dense layer then takes it at any activity: quicker than a matrix product below 80 %, at most a tenth slower above.
     """
     if events.dtype != np.uint8 or not products.fits(layer, bound):
         return False
-    if isinstance(layer, Dense):
+    if layer.kind == "dense":
         return products.largest_weight(layer) <= ROW_LIMIT
     return _patterns_fit(layer) or (products.largest_weight(layer) <= _INT16 and _blocks_fit(layer))
 
 
 def scatters(layer: Conv, events: np.ndarray) -> bool:
-    """Whether a convolution of events (N, D, C, H, W), for which `by_events` holds, scatters them or lists patterns."""
+    """Tells whether events (N, D, C, H, W), for which `by_events` holds, are scattered; else patterns are looked up."""
     return not _patterns_fit(layer) or (_blocks_fit(layer) and pays_to_scatter(layer, events))
 
 
@@ -50,9 +50,12 @@ def _blocks_fit(layer: Conv) -> bool:
 
 
 def pays_to_scatter(layer: Conv, events: np.ndarray) -> bool:
-    """Whether to add what each event sends is quicker than to look up what each output pixel sees."""
-    some = events[:: max(1, len(events) // _SAMPLED)]
-    active = np.count_nonzero(some) / some.size
+    """Estimates whether it is quicker to add what each event sends than to look up what each output pixel sees.
+
+    events: (N, D, C, H, W), of which some samples are counted.
+    """
+    sampled = events[:: max(1, len(events) // _SAMPLED)]
+    active = np.count_nonzero(sampled) / sampled.size
     inputs, channels = prod(events.shape[2:]), layer.weight.shape[0] // layer.groups
     rows, _, row = conv_layouts.block(layer)
     vector = _SPLIT_VECTOR if channels % LANES else _VECTOR

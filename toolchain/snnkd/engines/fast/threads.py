@@ -12,49 +12,51 @@ from typing import Any, TypeVar
 import numpy as np
 
 Item = TypeVar("Item")
-Made = TypeVar("Made")
+Result = TypeVar("Result")
 
 _PARTS = 2  # of the items per thread, so that none waits long for a slow one
 
 
-def each(work: Callable[[Item], Made], items: Sequence[Item], threads: int | None = None) -> list[Made]:
-    """[work(item) for item in items] on all cores, or on so many `threads`.
+def each(work: Callable[[Item], Result], items: Sequence[Item], threads: int | None = None) -> list[Result]:
+    """Computes [work(item) for item in items] on all cores, or on so many `threads`; raises what `work` raises.
 
     The calling thread takes part at once, since others are slow to wake.
     """
     threads = min(threads or cores(), len(items))
     if threads <= 1:
         return [work(item) for item in items]
-    made: list[Any] = [None] * len(items)
+    results: list[Any] = [None] * len(items)
     queue = enumerate(items)
 
     def take() -> None:
         for place, item in queue:
-            made[place] = work(item)
+            results[place] = work(item)
 
     pool = _pool(os.getpid())
-    others = [pool.submit(take) for _ in range(threads - 1)]
+    helpers = [pool.submit(take) for _ in range(threads - 1)]
     take()
-    for other in others:
-        if not other.cancel():
-            other.result()
-    return made
+    for helper in helpers:
+        if not helper.cancel():
+            helper.result()
+    return results
 
 
 def spread(kernel: Callable, items: int, arguments: tuple, threads: int | None = None) -> tuple[int, int]:
-    """Runs `kernel(*arguments, first, last)` on parts of the range of `items`; the totals of the two counts that it
-    returns."""
+    """Runs `kernel(*arguments, first, last)` on parts of the range of `items`, on all cores or on so many `threads`.
+
+    Returns the totals of the two counts that the kernel returns.
+    """
     threads = threads or cores()
     parts = min(items, _PARTS * threads)
     if parts == 1 or threads == 1:
         return kernel(*arguments, 0, items)
     spans = list(pairwise(np.linspace(0, items, parts + 1).astype(int).tolist()))
-    totals = each(lambda span: kernel(*arguments, *span), spans, threads)
-    return sum(one[0] for one in totals), sum(one[1] for one in totals)
+    first, second = zip(*each(lambda span: kernel(*arguments, *span), spans, threads), strict=True)
+    return sum(first), sum(second)
 
 
 def cores() -> int:
-    """Cores that this process may use."""
+    """Counts the cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 

@@ -2,6 +2,7 @@
 and hangs stay there.
 
 The child loads the network with lava-dl's NetX from a `.net` file, as a user of Lava would, and records every layer.
+What Lava cannot load, would compute wrongly, or needs a reset for, is in `facts`.
 """
 
 from __future__ import annotations
@@ -21,39 +22,43 @@ from typing import Any
 import numpy as np
 
 from snnkd.base.errors import LimitError, SnnkdError
+from snnkd.engines.lava import facts
 from snnkd.formats import netx
 from snnkd.ir.events import check_input
-from snnkd.ir.network import Conv, Dense, Input, IntNet
+from snnkd.ir.network import IntNet
 from snnkd.ir.trace import LayerTrace, SpikeTrace
 
 _WORKER = Path(__file__).parent / "worker" / "record.py"
-_INT8 = 127  # Lava keeps the parameters of a convolution in 8 bits
 
 
 def available() -> str | None:
-    """None where Lava can run here, else the reason and what to do."""
+    """Says why Lava cannot run here and what to do, None where it can."""
     for module, package in (("lava.magma", "lava-nc==0.10.0"), ("lava.lib.dl", "lava-dl==0.6.0")):
         try:
-            found = importlib.util.find_spec(module)
+            installed = importlib.util.find_spec(module) is not None
         except ModuleNotFoundError:
-            found = None
-        if found is None:
+            installed = False
+        if not installed:
             if sys.version_info >= (3, 11):
                 return f"{package} installs on Python 3.10 only, this is {sys.version.split()[0]}"
             return f"{package} is not installed: pip install lava-nc==0.10.0 lava-dl==0.6.0"
     return None
 
 
+def refuses(net: IntNet) -> str | None:
+    """Says what of `net` Lava cannot load or would compute wrongly, naming the layer; None where it takes it."""
+    return facts.refusal(net)
+
+
 def run(net: IntNet, spikes: np.ndarray, states: bool = False, timeout: float = 600.0) -> SpikeTrace:
     """Runs `net` in Lava on integers (N, T, *input shape); equals `definition.simulate`, overflows and saturations -1.
 
     All samples run in one go where nothing of a sample can reach the next one, else each in a network of its own
-    (delays, an input layer with neurons; 0.5 s each). timeout: seconds. Raises LimitError where Lava is missing,
-    cannot take the network or is not done in time, SnnkdError with its last words where it fails.
+    (0.5 s each, see `facts.FEATURES`). timeout: seconds. Raises LimitError where Lava is missing, refuses the network
+    or is not done in time, FormatError for unusable input, SnnkdError with Lava's last words where it fails.
     """
-    if reason := available():
+    if reason := available() or refuses(net):
         raise LimitError(f"engine lava: {reason}")
-    _check_limits(net)
     events = check_input(net, spikes)
     with tempfile.TemporaryDirectory(prefix="snnkd-lava-") as name:
         folder = Path(name)
@@ -72,16 +77,19 @@ def write_job(folder: Path, net: IntNet, events: np.ndarray, states: bool) -> No
 
 
 def job(net: IntNet, states: bool) -> dict[str, Any]:
-    """What the worker's job.json says of `net`; flat: whether its input.npy holds flat events."""
-    owns_input = isinstance(net.layers[0], Input)
-    flat = isinstance(net.layers[0], Dense)
+    """Makes the worker's job.json for `net`, whose fields `worker/record.py` explains; states: whether it records them.
+
+    `reset` says whether the neurons are cleared even where a single sample runs.
+    """
+    reads = facts.LAYERS[net.layers[0].kind].first_reads
+    features = facts.features(net)
     return {
-        "input_shape": None if flat or owns_input else net.input_shape[::-1],
-        "flat": flat,
+        "input_shape": net.input_shape[::-1] if reads == "image" else None,
+        "flat": reads == "features",
         "message_bits": net.message_bits,
-        "bias_input": owns_input,
-        "together": not owns_input and not _delayed(net),
-        "reset": net.has_bias,
+        "bias_input": reads == "bias",
+        "together": not any(feature.own_run for feature in features),
+        "reset": any(feature.reset for feature in features),
         "states": states,
     }
 
@@ -115,33 +123,11 @@ def run_worker(folder: Path, timeout: float) -> None:
 
 
 def read_trace(folder: Path, net: IntNet, events: np.ndarray, states: bool) -> SpikeTrace:
-    """What the worker wrote into `folder` on `events`, with its arrays back in the order C, H, W."""
+    """Reads what the worker wrote into `folder` on `events` (N, T, *input shape), its arrays back in the order C, H, W.
+
+    states: whether the job asked for u and v.
+    """
     return SpikeTrace("lava", events, tuple(_read_layer(folder, net, k, states) for k in range(len(net.layers))))
-
-
-def _check_limits(net: IntNet) -> None:
-    """Raises LimitError for what Lava would take and compute wrongly."""
-    for k, (name, _, layer) in enumerate(net.inputs()):
-        if isinstance(layer, Conv):
-            extents = [d * (size - 1) + 1 for d, size in zip(layer.dilation, layer.weight.shape[2:], strict=True)]
-            largest = max(*extents, *layer.stride, *(2 * pad for pad in layer.padding), layer.groups)
-            if largest > _INT8:
-                raise LimitError(
-                    f"{name}: Lava holds stride, 2 * padding, kernel and groups in 8 bits, found {largest}"
-                )
-            event = (1 << net.message_bits) - 1 if k == 0 and net.message_bits else 1
-            bound = event * int(np.abs(layer.weight.astype(np.int64)).reshape(len(layer.weight), -1).sum(axis=1).max())
-            if bound >= 1 << 31:
-                raise LimitError(f"{name}: sums of up to {bound} do not fit the 32 bits of Lava's convolution")
-        if layer.neuron.bias is not None and _delayed(net, k + 1):
-            raise LimitError(
-                f"{name}: has a bias and a later layer has delays: Lava starts all layers at once, so spikes from "
-                "before the first input arrive late and cannot be told apart; verify against another engine"
-            )
-
-
-def _delayed(net: IntNet, start: int = 0) -> bool:
-    return any(isinstance(layer, Dense) and layer.delay is not None for layer in net.layers[start:])
 
 
 def _end(child: subprocess.Popen) -> None:

@@ -6,30 +6,37 @@ import importlib.util
 from math import prod
 
 import numpy as np
+from typing_extensions import assert_never
 
 from snnkd.base.errors import LimitError
+from snnkd.engines.onnx import limits
 from snnkd.ir.events import check_input
-from snnkd.ir.network import Conv, Dense, IntNet
+from snnkd.ir.network import IntNet, Layer
 from snnkd.ir.trace import LayerTrace, SpikeTrace
 
 _BYTES = 1 << 28  # about what one call of onnxruntime may hold
 
 
 def available() -> str | None:
-    """None where onnx and onnxruntime are installed, else what to do."""
+    """Says which of onnx and onnxruntime is missing and what to do, None where both are installed."""
     for package in ("onnx", "onnxruntime"):
         if importlib.util.find_spec(package) is None:
             return f"{package} is not installed: pip install {package}"
     return None
 
 
+def refuses(net: IntNet) -> str | None:
+    """Says which layer of `net` has sums that could leave the 64 bits of ONNX, None where none has."""
+    return limits.refusal(net)
+
+
 def run(net: IntNet, spikes: np.ndarray, states: bool = False) -> SpikeTrace:
-    """Runs `onnx_graph.inference_model` of `net` on integers (N, T, *input shape), in blocks of samples.
+    """Runs `graph.inference_model` of `net` on integers (N, T, *input shape), in blocks of samples.
 
     Equals `definition.simulate`, overflows and saturations -1. Raises FormatError for unusable input, LimitError where
-    a package is missing or a sum could leave 64 bits.
+    a package is missing or the network is refused.
     """
-    if reason := available():
+    if reason := available() or refuses(net):
         raise LimitError(f"engine onnx: {reason}")
     from snnkd.engines.onnx import graph
 
@@ -38,9 +45,9 @@ def run(net: IntNet, spikes: np.ndarray, states: bool = False) -> SpikeTrace:
 
 
 def run_model(model: bytes, net: IntNet, spikes: np.ndarray, states: bool = False) -> SpikeTrace:
-    """As `run`, by the ONNX file `model`, an inference model of `net` for as many steps as `spikes` has.
+    """Runs the ONNX file `model`, an inference model of `net` for as many steps as `spikes` has, as `run` does.
 
-    Raises LimitError where onnxruntime is missing, or refuses the model.
+    Raises LimitError where a package is missing or onnxruntime refuses the model, FormatError for unusable input.
     """
     if reason := available():
         raise LimitError(f"engine onnx: {reason}")
@@ -56,32 +63,37 @@ def run_model(model: bytes, net: IntNet, spikes: np.ndarray, states: bool = Fals
         raise LimitError(f"onnxruntime refuses the model: {error}") from error
     names = [output.name for output in session.get_outputs() if output.name.startswith("layer")]
     kind = np.uint8 if session.get_inputs()[0].type == "tensor(uint8)" else np.int32
-    found: dict[str, np.ndarray] = {}
+    outputs: dict[str, np.ndarray] = {}
     block = max(1, _BYTES // _bytes_of_a_sample(net, steps, states))
     for start in range(0, samples, block):
         part = np.ascontiguousarray(events[start : start + block], dtype=kind)
         for name, values in zip(names, map(np.asarray, session.run(names, {"input": part})), strict=True):
-            whole = found.setdefault(name, np.empty((samples, *values.shape[1:]), values.dtype))
+            whole = outputs.setdefault(name, np.empty((samples, *values.shape[1:]), values.dtype))
             whole[start : start + block] = values
-    return SpikeTrace("onnx", events, tuple(_layer(found, name) for name in net.names))
+    return SpikeTrace("onnx", events, tuple(_layer(outputs, name) for name in net.names))
 
 
-def _layer(found: dict[str, np.ndarray], name: str) -> LayerTrace:
-    return LayerTrace(name, found[name], found[f"{name}_v"], found.get(f"{name}_u_steps"), found.get(f"{name}_v_steps"))
+def _layer(outputs: dict[str, np.ndarray], name: str) -> LayerTrace:
+    u, v = (outputs.get(f"{name}_{state}_steps") for state in "uv")
+    return LayerTrace(name, outputs[name], outputs[f"{name}_v"], u, v)
 
 
 def _bytes_of_a_sample(net: IntNet, steps: int, states: bool) -> int:
     """What its input and outputs take, twice for Scan's copies, and the largest layer of a time step."""
     recorded = steps * (4 * prod(net.input_shape) + (9 if states else 1) * net.neurons)
-    return 2 * recorded + max(_working_bytes(net, k) for k in range(len(net.layers)))
+    return 2 * recorded + max(map(_working_bytes, net.layers))
 
 
-def _working_bytes(net: IntNet, k: int) -> int:
+def _working_bytes(layer: Layer) -> int:
     """Some values of 8 bytes for each neuron, and for each delay of a dense layer or column of a convolution."""
-    layer = net.layers[k]
     values = 4 * prod(layer.shape)
-    if isinstance(layer, Conv):
+    if layer.kind == "input":
+        pass
+    elif layer.kind == "conv":
         values += prod(layer.weight.shape[1:]) * layer.groups * prod(layer.shape[1:])
-    if isinstance(layer, Dense) and layer.delay is not None:
-        values += 4 * prod(layer.shape) * (1 + int(layer.delay.max(initial=0)))
+    elif layer.kind == "dense":
+        if layer.delay is not None:
+            values += 4 * prod(layer.shape) * (1 + layer.longest_delay)
+    else:
+        assert_never(layer)
     return 8 * values

@@ -10,10 +10,15 @@ from snnkd.ir.trace import SpikeTrace
 
 
 def available() -> str | None:
-    """Always None: it needs numpy only."""
+    """Returns None: the definition needs numpy only."""
+    return None
+
+
+def refuses(net: IntNet) -> str | None:
+    """Returns None: it takes all networks. Whether sums leave 64 bits depends on the events, and `run` says so."""
     return None
 
 
 def run(net: IntNet, spikes: np.ndarray, states: bool = False) -> SpikeTrace:
-    """See `definition.simulate`."""
+    """Runs `net` as `definition.simulate` does. Raises FormatError for unusable input."""
     return simulate(net, spikes, states)

@@ -27,11 +27,12 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
+from typing_extensions import assert_never
 
 from snnkd.base.errors import FormatError
 from snnkd.ir.arithmetic import STATE_SHIFT, decay, saturate_voltage, shift, wrap24, wrap32, wrap_current
 from snnkd.ir.events import check_input
-from snnkd.ir.network import Conv, Dense, Input, IntNet, Layer, Neuron, Shape, per_neuron
+from snnkd.ir.network import Conv, Cuba, Dense, IntNet, Layer, Shape, largest_sum, per_neuron
 from snnkd.ir.trace import LayerTrace, SpikeTrace
 
 _COLUMNS = 1 << 24  # elements of the unfolded input that one convolution call may hold
@@ -79,8 +80,8 @@ class Rules:
     fires: Callable[[np.ndarray, np.ndarray], np.ndarray] = np.greater
 
     def watched(self, watch: Callable[[str, np.ndarray, np.ndarray, int], None]) -> Rules:
-        """The same rules; each limit also tells `watch` its name, the values that came, what it made of them and how
-        many it changed."""
+        """Returns the same rules, whose limits also tell `watch` their name, the values that came, what became of them
+        and how many changed."""
 
         def telling(name: str, limit: Limit) -> Limit:
             def tell(values: np.ndarray) -> tuple[np.ndarray, int]:
@@ -94,7 +95,7 @@ class Rules:
 
 
 def no_limit(bound: int) -> Limit:
-    """A limit that changes no value that a real network has; `bound` keeps the products that follow in 64 bits."""
+    """Makes a limit that changes no value of a real network; `bound` keeps the products that follow in 64 bits."""
     return lambda values: (np.clip(values, -bound, bound), 0)
 
 
@@ -115,7 +116,7 @@ def simulate(net: IntNet, spikes: np.ndarray, states: bool = False) -> SpikeTrac
 
 
 def run(net: IntNet, events: np.ndarray, rules: Sequence[Rules], states: bool = False) -> SpikeTrace:
-    """`simulate` with the rules of each layer, on events as `check_input` gives them."""
+    """Runs `net` as `simulate` does, by the rules of each layer, on events as `check_input` gives them."""
     source, traces = events, []
     for name, layer, own in zip(net.names, net.layers, rules, strict=True):
         traces.append(_run_layer(name, layer, source, own, states))
@@ -132,8 +133,12 @@ def _run_layer(name: str, layer: Layer, events: np.ndarray, rules: Rules, states
     u, v = np.zeros(shape, np.int64), np.zeros(shape, np.int64)
     bias = _bias(layer, events)
     overflows = saturations = 0
+    if layer.neuron.kind == "cuba":
+        neuron = layer.neuron
+    else:
+        assert_never(layer.neuron)
     for t, (a, wraps) in enumerate(_sums(layer, events, rules)):
-        u, v, spikes[:, t], overflowed, clipped = _step(layer.neuron, layer.shape, bias, a, u, v, rules)
+        u, v, spikes[:, t], overflowed, clipped = _step(neuron, layer.shape, bias, a, u, v, rules)
         overflows += wraps + overflowed
         saturations += clipped
         if recorded:
@@ -143,7 +148,7 @@ def _run_layer(name: str, layer: Layer, events: np.ndarray, rules: Rules, states
 
 
 def _step(
-    neuron: Neuron, shape: Shape, bias: np.ndarray, a: np.ndarray, u: np.ndarray, v: np.ndarray, rules: Rules
+    neuron: Cuba, shape: Shape, bias: np.ndarray, a: np.ndarray, u: np.ndarray, v: np.ndarray, rules: Rules
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, int, int]:
     """One time step of CUBA-LIF neurons: (u, v, s, overflows, saturations). All arrays (N, *shape) int64."""
     activation, wraps = rules.activation(a << STATE_SHIFT)
@@ -155,7 +160,7 @@ def _step(
 
 def _bias(layer: Layer, events: np.ndarray) -> np.ndarray:
     """Bias mantissa that broadcasts over (N, *layer.shape): on an input layer the image, cast to int16 as Lava does."""
-    if isinstance(layer, Input):
+    if layer.kind == "input":
         return events[:, 0].astype(np.int16).astype(np.int64)
     bias = layer.neuron.bias
     return np.zeros((), np.int64) if bias is None else per_neuron(bias, layer.shape)
@@ -164,27 +169,36 @@ def _bias(layer: Layer, events: np.ndarray) -> np.ndarray:
 def _sums(layer: Layer, events: np.ndarray, rules: Rules) -> Iterator[tuple[np.ndarray, int]]:
     """For each step: a, (N, *layer.shape) int64, and how many convolution sums wrapped."""
     steps = events.shape[1]
-    if isinstance(layer, Input):
+    if layer.kind == "input":
         yield from ((np.zeros((1,) * events[:, 0].ndim, np.int64), 0) for _ in range(steps))
-    elif isinstance(layer, Dense) and layer.delay is not None:
-        yield from _delayed_sums(layer.weight, layer.delay, layer.weight_exp, events, rules)
+    elif layer.kind == "dense":
+        if layer.delay is not None:
+            yield from _delayed_sums(layer, layer.delay, events, rules)
+            return
+        weight = layer.weight.astype(_exact_dtype(layer, events))
+        yield from _each_step(events, lambda now: (_dense_sum(weight, layer.weight_exp, now, rules), 0))
+    elif layer.kind == "conv":
+        weight = layer.weight.astype(_exact_dtype(layer, events))
+        yield from _each_step(events, lambda now: rules.conv_sum(correlate(layer, weight, now)))
     else:
-        weight = layer.weight.astype(_exact_dtype(layer.weight, events))
-        result = None
-        for t in range(steps):
-            if result is None or events.strides[1] != 0:
-                if isinstance(layer, Dense):
-                    result = _dense_sum(weight, layer.weight_exp, events[:, t], rules), 0
-                else:
-                    result = rules.conv_sum(correlate(layer, weight, events[:, t]))
-            yield result
+        assert_never(layer)
 
 
-def _exact_dtype(weight: np.ndarray, events: np.ndarray) -> type:
+def _each_step(
+    events: np.ndarray, sums: Callable[[np.ndarray], tuple[np.ndarray, int]]
+) -> Iterator[tuple[np.ndarray, int]]:
+    """`sums` of the events (N, *shape) of each step, made once where all steps are the same."""
+    result = None
+    for t in range(events.shape[1]):
+        if result is None or events.strides[1] != 0:
+            result = sums(events[:, t])
+        yield result
+
+
+def _exact_dtype(layer: Dense | Conv, events: np.ndarray) -> type:
     """The fastest type in which a sum of products is exact: a float below its mantissa (BLAS), else int64."""
-    per_output = np.abs(weight.astype(np.int64)).reshape(weight.shape[0], -1).sum(axis=1).max()
     distinct = events[:, :1] if events.strides[1] == 0 else events
-    bound = int(per_output) * max(abs(int(distinct.min())), abs(int(distinct.max())))
+    bound = largest_sum(layer, max(abs(int(distinct.min())), abs(int(distinct.max()))))
     if bound >= 1 << 63:
         raise FormatError(f"weights and input: sums of up to {bound} do not fit 64 bits")
     return np.float32 if bound < 1 << 24 else np.float64 if bound < 1 << 53 else np.int64
@@ -196,30 +210,30 @@ def _dense_sum(weight: np.ndarray, weight_exp: int, events: np.ndarray, rules: R
 
 
 def _delayed_sums(
-    weight: np.ndarray, delay: np.ndarray, weight_exp: int, events: np.ndarray, rules: Rules
+    layer: Dense, delay: np.ndarray, events: np.ndarray, rules: Rules
 ) -> Iterator[tuple[np.ndarray, int]]:
     """Synapses of each delay sum and shift on their own, when the event is sent, as in Lava's DelayDense."""
     samples, steps = events.shape[:2]
-    dtype = _exact_dtype(weight, events)
-    pending = np.zeros((steps, samples, weight.shape[0]), np.int64)
+    dtype = _exact_dtype(layer, events)
+    pending = np.zeros((steps, samples, *layer.shape), np.int64)
     for wait in np.unique(delay):
-        group = np.where(delay == wait, weight, 0).astype(dtype)
+        group = np.where(delay == wait, layer.weight, 0).astype(dtype)
         for t in range(steps - wait):
-            pending[t + wait] += _dense_sum(group, weight_exp, events[:, t], rules)
+            pending[t + wait] += _dense_sum(group, layer.weight_exp, events[:, t], rules)
     yield from ((a, 0) for a in pending)
 
 
 def correlate(layer: Conv, weight: np.ndarray, events: np.ndarray) -> np.ndarray:
-    """Cross-correlation of (N, C, H, W) as one matrix product over the unfolded input."""
+    """Correlates events (N, C, H, W) with `weight`, the layer's in a type where sums are exact, as a matrix product
+    over the unfolded input: (N, O, H', W') int64."""
     (pad_h, pad_w), (_, out_h, out_w) = layer.padding, layer.shape
-    extent = [dilation * (k - 1) + 1 for dilation, k in zip(layer.dilation, weight.shape[2:], strict=True)]
     kernels = weight.reshape(layer.groups, weight.shape[0] // layer.groups, -1)
     total = np.empty((len(events), *layer.shape), np.int64)
     block = max(1, _COLUMNS // (kernels.shape[2] * layer.groups * out_h * out_w))
     for start in range(0, len(events), block):
         part = events[start : start + block].astype(weight.dtype)
         padded = np.pad(part, ((0, 0), (0, 0), (pad_h, pad_h), (pad_w, pad_w)))
-        windows = sliding_window_view(padded, extent, axis=(2, 3))  # type: ignore[call-overload]  (N, C, H', W', kh, kw)
+        windows = sliding_window_view(padded, layer.extent, axis=(2, 3))  # type: ignore[call-overload]  (N, C, H', W', kh, kw)
         windows = windows[:, :, :: layer.stride[0], :: layer.stride[1], :: layer.dilation[0], :: layer.dilation[1]]
         columns = windows.transpose(0, 1, 4, 5, 2, 3).reshape(len(part), layer.groups, kernels.shape[2], out_h * out_w)
         total[start : start + block] = (kernels @ columns).reshape(len(part), *layer.shape)

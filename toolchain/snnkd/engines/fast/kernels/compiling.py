@@ -47,7 +47,7 @@ def _sources(folder: Path) -> bytes:
 
 
 def choose(vectors: str, plain: ModuleType) -> ModuleType:
-    """The module named `vectors`, or `plain`, which has the same functions with the same results.
+    """Imports the module named `vectors`, or gives `plain`, which has the same functions with the same results.
 
     The plain one is taken, with a RuntimeWarning, where `vectors` cannot be imported, its `sample` cannot be compiled
     or gives other numbers than plain functions do; and without a warning where SNNKD_KERNELS is "plain".

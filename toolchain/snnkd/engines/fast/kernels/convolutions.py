@@ -25,15 +25,15 @@ _CHUNK = 2048  # inputs whose events are listed at a time
 
 
 @jit
-def _scatter(events, first, weight, places, rows, row, pitch, found, sums):
+def _scatter(events, first, weight, places, rows, row, pitch, indices, sums):
     """Adds the block of weights of each event to the sums; events are those from `first` on."""
     inputs = places.shape[0]
     whole = row // (4 * LANES) * (4 * LANES)
     for base in range(0, inputs, _CHUNK):
-        count = active(events, first + base, min(_CHUNK, inputs - base), found, 0, 0)
+        count = active(events, first + base, min(_CHUNK, inputs - base), indices, 0, 0)
         for k in range(count):
-            at = np.int64(places[base + found[k], 0])
-            start = np.int64(places[base + found[k], 1])
+            at = np.int64(places[base + indices[k], 0])
+            start = np.int64(places[base + indices[k], 1])
             for _ in range(rows):
                 for lane in range(0, whole, 4 * LANES):
                     add_block(sums, at + lane, weight, start + lane)
@@ -57,11 +57,11 @@ def run_scatter(
     events, weight, places, rows, row, pitch, size, inside, width,
     parameters, bias, spikes, v_last, u, v, first, last,
 ):  # fmt: skip
-    """Each event adds a block of weights to the sums; see `conv_layouts.Scatter`."""
+    """Runs a convolution by events: each adds a block of weights to the sums; see `conv_layouts.Scatter`."""
     distinct, inputs = events.shape[1:]
     repeat = spikes.shape[1] // distinct
     flat_events = events.reshape(-1)
-    sums, found = np.empty(size + LANES, np.int32), np.empty(_CHUNK + 8, np.int32)
+    sums, indices = np.empty(size + LANES, np.int32), np.empty(_CHUNK + 8, np.int32)
     a, state = np.empty((1, spikes.shape[2]), np.int32), np.empty((2, spikes.shape[2]), np.int32)
     overflows = saturations = 0
     for n in range(first, last):
@@ -70,11 +70,11 @@ def run_scatter(
             if t % repeat == 0:
                 at = (n * distinct + t // repeat) * inputs
                 sums[:] = 0
-                _scatter(flat_events, at, weight, places, rows, row, pitch, found, sums)
+                _scatter(flat_events, at, weight, places, rows, row, pitch, indices, sums)
                 _crop(sums, inside, width, a)
-            made = advance(a, 0, state, parameters, bias, 0, spikes, n, t)
-            overflows += made[0]
-            saturations += made[1]
+            changes = advance(a, 0, state, parameters, bias, 0, spikes, n, t)
+            overflows += changes[0]
+            saturations += changes[1]
             record(state, n, t, u, v)
         v_last[n] = state[1]
     return overflows, saturations
@@ -133,7 +133,7 @@ def run_patterns(
     events, table, offsets, width, high, wide, row_step, step, plane, places, run, size,
     parameters, bias, spikes, v_last, u, v, first, last,
 ):  # fmt: skip
-    """Each output pixel adds one row of a table for some inputs at a time; see `conv_layouts.Patterns`."""
+    """Runs a convolution by tables: each output pixel adds a row for several inputs; see `conv_layouts.Patterns`."""
     distinct, inputs = events.shape[1:]
     repeat = spikes.shape[1] // distinct
     shape = table.shape[:3]
@@ -152,9 +152,9 @@ def run_patterns(
                 _pattern_sums(
                     bits, flat_table, shape, offsets, width, high, row_step, step, plane, rows, counts, sums, channels
                 )  # fmt: skip
-            made = advance(a, 0, state, parameters, bias, 0, spikes, n, t)
-            overflows += made[0]
-            saturations += made[1]
+            changes = advance(a, 0, state, parameters, bias, 0, spikes, n, t)
+            overflows += changes[0]
+            saturations += changes[1]
             record(state, n, t, u, v)
         v_last[n] = state[1]
     return overflows, saturations

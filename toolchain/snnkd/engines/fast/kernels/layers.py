@@ -31,7 +31,7 @@ def _decay(state, factor):
 
 @jit
 def step(activation, u, v, keep_current, keep_voltage, bias):
-    """One neuron and time step: (u, v before the reset, wraps of u, clips of v); activation and bias are << 6.
+    """Computes a time step of a neuron: (u, v before the reset, wraps of u, clips of v); activation and bias are << 6.
 
     Everything is _i32, so that LLVM makes vectors of a loop of it.
     """
@@ -47,7 +47,7 @@ def step(activation, u, v, keep_current, keep_voltage, bias):
 
 @jit
 def advance(sums, row, state, parameters, bias, own, spikes, n, t):
-    """One step of sample n: sums[row] in, state (2, neurons), u and v, in and out, spikes[n, t] out; bias[own].
+    """Takes sample n on by a step: sums[row] in, state (2, neurons), u and v, in and out, spikes[n, t] out; bias[own].
 
     Whole arrays come in, since views would have their references counted at each step.
     """
@@ -74,7 +74,7 @@ def record(state, n, t, u, v):
 
 @jit
 def run_sums(sums, parameters, bias, spikes, v_last, u, v, first, last):
-    """A layer whose sums are known: sums (N, D, neurons) int32."""
+    """Runs a layer whose sums are known: sums (N, D, neurons) int32."""
     distinct, neurons = sums.shape[1:]
     repeat = spikes.shape[1] // distinct
     rows = sums.reshape(-1, neurons)
@@ -84,9 +84,9 @@ def run_sums(sums, parameters, bias, spikes, v_last, u, v, first, last):
         state[:] = 0
         own = n if bias.shape[0] > 1 else 0
         for t in range(distinct * repeat):
-            made = advance(rows, n * distinct + t // repeat, state, parameters, bias, own, spikes, n, t)
-            overflows += made[0]
-            saturations += made[1]
+            changes = advance(rows, n * distinct + t // repeat, state, parameters, bias, own, spikes, n, t)
+            overflows += changes[0]
+            saturations += changes[1]
             record(state, n, t, u, v)
         v_last[n] = state[1]
     return overflows, saturations
@@ -113,7 +113,7 @@ def _dense_sums(events, first, inputs, steps, weight, tiles, exponent, rows, cou
 
 @jit
 def run_dense(events, weight, exponent, parameters, bias, spikes, v_last, u, v, first, last):
-    """A dense layer on events 0 or 1; weight (tiles, inputs + 1, TILE) int16 as `layouts.dense_weight` lays it out."""
+    """Runs a dense layer on events 0 or 1; weight (tiles, inputs + 1, TILE) int16 as of `layouts.dense_weight`."""
     distinct, inputs = events.shape[1:]
     repeat = spikes.shape[1] // distinct
     tiles = weight.shape[0]
@@ -129,9 +129,9 @@ def run_dense(events, weight, exponent, parameters, bias, spikes, v_last, u, v, 
             _dense_sums(flat_events, at, inputs, window, flat_weight, tiles, exponent, rows, counts, flat_sums)
             for k in range(window * repeat):
                 t = start + k  # repeat > 1 only where the first window is the only one
-                made = advance(sums, k // repeat, state, parameters, bias, 0, spikes, n, t)
-                overflows += made[0]
-                saturations += made[1]
+                changes = advance(sums, k // repeat, state, parameters, bias, 0, spikes, n, t)
+                overflows += changes[0]
+                saturations += changes[1]
                 record(state, n, t, u, v)
         v_last[n] = state[1]
     return overflows, saturations
@@ -139,7 +139,7 @@ def run_dense(events, weight, exponent, parameters, bias, spikes, v_last, u, v, 
 
 @jit
 def delayed_sums(events, weight, slot, waits, exponent, sums, first, last):
-    """Sums of a dense layer with delays, written to sums (N, T, outputs) int64, which is zeroed before.
+    """Writes the sums of a dense layer with delays to sums (N, T, outputs) int64, which is zeroed before.
 
     events (N, T, inputs) int32; weight and slot (inputs, outputs) int64 and int32: waits[slot] is a synapse's delay.
     Synapses of each delay sum and shift on their own, when the event is sent. Returns (0, 0).

@@ -13,25 +13,27 @@ clear_group, put = _chosen.clear_group, _chosen.put
 
 
 @jit
-def active(events, first, inputs, found, place, scale):
-    """Writes i << scale for each of `inputs` events that is not 0 to `found`, from `place` on, where 8 elements more
+def active(events, first, inputs, indices, place, scale):
+    """Writes i << scale for each of `inputs` events that is not 0 to `indices`, from `place` on, where 8 elements more
     than there are inputs must be free; returns how many."""
     at = place
     whole = inputs & ~7
     for base in range(0, whole, 8):
         bits = packed(events, first + base)
-        store_active(found, at, ACTIVE_OFFSETS, bits, base, scale)
+        store_active(indices, at, ACTIVE_OFFSETS, bits, base, scale)
         at += ACTIVE_COUNTS[bits]
     for i in range(whole, inputs):
-        found[at] = i << scale
+        indices[at] = i << scale
         at += events[first + i]
     return at - place
 
 
 @jit
 def gather(sums, at, pitch, weight, start, rows, room, counts, lists):
-    """For each list i: sums[at + i * pitch :][:TILE] += weight[start + row :][:TILE] over its rows, of which there are
-    counts[i], filled up to GROUP, in rows[i * room :]."""
+    """Adds lists of rows: for each list i and row in it, sums[at + i * pitch :][:TILE] += weight[start + row :][:TILE].
+
+    The rows of a list, counts[i] filled up to GROUP, are in rows[i * room :].
+    """
     for i in range(lists):
         for k in range(i * room, i * room + counts[i], GROUP):
             add_rows(sums, at + i * pitch, weight, start, rows, k)

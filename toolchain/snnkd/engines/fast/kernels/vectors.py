@@ -25,7 +25,7 @@ _PACK = 0x0102040810204080
 
 
 def vector_at(context, builder, array_type, array, index, lanes):
-    """Pointer to `lanes` elements of a contiguous array from a flat index on."""
+    """Points to `lanes` elements of a contiguous array from a flat index on."""
     data = cgutils.create_struct_proxy(array_type)(context, builder, value=array).data
     element = context.get_data_type(array_type.dtype)
     return builder.bitcast(builder.gep(data, [index]), ir.VectorType(element, lanes).as_pointer())
@@ -40,7 +40,7 @@ def _integer_at(context, builder, array_type, array, index, bits):
 
 
 def splat(builder, value, vector):
-    """A vector that has `value` in each lane."""
+    """Builds a vector that has `value` in each lane."""
     first = builder.insert_element(ir.Constant(vector, ir.Undefined), value, ir.Constant(ir.IntType(32), 0))
     return builder.shuffle_vector(first, first, ir.Constant(ir.VectorType(ir.IntType(32), vector.count), None))
 
@@ -114,19 +114,19 @@ def bits_at(typing_context, bits, at):
 
 
 @intrinsic
-def store_active(typing_context, found, at, table, bits, base, scale):
-    """found[at : at + 8] = (base + table[8 * bits :][:8]) << scale; int32, uint8."""
+def store_active(typing_context, indices, at, table, bits, base, scale):
+    """indices[at : at + 8] = (base + table[8 * bits :][:8]) << scale; int32, uint8."""
 
     def generate(context, builder, signature, arguments):
         wide = ir.VectorType(ir.IntType(32), 8)
         start = builder.mul(arguments[3], ir.Constant(arguments[3].type, 8))
         offsets = builder.load(vector_at(context, builder, table, arguments[2], start, 8), align=1)
         first, shift = (splat(builder, builder.trunc(x, ir.IntType(32)), wide) for x in arguments[4:])
-        indices = builder.shl(builder.add(builder.zext(offsets, wide), first), shift)
-        builder.store(indices, vector_at(context, builder, found, arguments[0], arguments[1], 8), align=4)
+        values = builder.shl(builder.add(builder.zext(offsets, wide), first), shift)
+        builder.store(values, vector_at(context, builder, indices, arguments[0], arguments[1], 8), align=4)
         return context.get_dummy_value()
 
-    return types.void(found, at, table, bits, base, scale), generate
+    return types.void(indices, at, table, bits, base, scale), generate
 
 
 @intrinsic
@@ -155,20 +155,20 @@ def clear_group(typing_context, array, at):
 
 
 @jit
-def sample(sums, weight, rows, events, found):
-    """All of them on a small `case`: `compiling.choose` tries it."""
+def sample(sums, weight, rows, events, indices):
+    """Runs all of them on a small `case`: `compiling.choose` tries it."""
     add_lanes(sums, 1, weight, 3)
     add_block(sums, 2, weight, 5)
     add_rows(sums, 4, weight, 2, rows, 1)
     bits = packed(events, 3)
-    store_active(found, 2, ACTIVE_OFFSETS, bits, 7, 2)
-    put(found, 11, -5)
-    clear_group(found, 12)
+    store_active(indices, 2, ACTIVE_OFFSETS, bits, 7, 2)
+    put(indices, 11, -5)
+    clear_group(indices, 12)
     return bits, bits_at(events, 13)
 
 
 def case() -> tuple[np.ndarray, ...]:
-    """Arguments of `sample`."""
+    """Makes arguments of `sample`, the same ones at every call."""
     sums, weight = np.arange(40, dtype=np.int32), np.arange(-60, 60, dtype=np.int16) * 50
     rows, events = np.arange(GROUP + 1, dtype=np.int32) * 9, np.array([0, 1, 1, 0, 1, 0, 1, 1] * 2, np.uint8)
     return sums, weight, rows, events, np.full(24, 3, np.int32)

@@ -7,11 +7,14 @@ from dataclasses import asdict, dataclass
 from math import prod
 
 from onnx import GraphProto, ModelProto, TensorProto, ValueInfoProto, helper
+from typing_extensions import assert_never
 
 from snnkd import __version__
+from snnkd.base.errors import LimitError
+from snnkd.engines.onnx import limits
 from snnkd.engines.onnx.graph import neurons, synapses
 from snnkd.engines.onnx.graph.nodes import Nodes, Value
-from snnkd.ir.network import Dense, Input, IntNet, Shape
+from snnkd.ir.network import IntNet, Shape
 
 OPSET, IR_VERSION = 13, 7  # onnxruntime reads them since 1.6, of 2020
 _SAMPLES = "N"
@@ -43,12 +46,12 @@ class _Tensor:
     shape: Shape
 
     def info(self, *leading: int | str, name: str | None = None) -> ValueInfoProto:
-        """Its declaration, behind the dimensions `leading`."""
+        """Declares it in a graph, behind the dimensions `leading`, as `name` or by its own."""
         return helper.make_tensor_value_info(name or self.name, self.kind, [*leading, *self.shape])
 
 
 def step_model(net: IntNet) -> ModelProto:
-    """One time step of `net`, N samples at once.
+    """Makes the model of one time step of `net`, N samples at once.
 
     Inputs: `input` (N, *input_shape), uint8 of a network of binary events, else int32; and the states, int32, zeros
     before the first step: `layerK_u` and `layerK_v` (N, *shape), `layerK_pending` (N, longest delay, O) of layers with
@@ -67,7 +70,7 @@ def step_model(net: IntNet) -> ModelProto:
 
 
 def inference_model(net: IntNet, steps: int, states: bool = False) -> ModelProto:
-    """A whole inference of `net` over `steps` time steps, N samples at once, all from zero.
+    """Makes the model of a whole inference of `net` over `steps` time steps, N samples at once, all from zero.
 
     Input: `input` (N, T, *input_shape), as of `step_model`. Outputs: `layerK` (N, T, *shape) uint8 and `layerK_v`
     (N, *shape) int32, v after the last step, of each layer; `counts` (N, outputs) int32; `classes` (N,) int64. With
@@ -76,7 +79,7 @@ def inference_model(net: IntNet, steps: int, states: bool = False) -> ModelProto
     inner = _step(net, "step_")
     kept, recorded = _states(net), _spikes(net)
     if states:
-        for state in (one for one in kept if one.name.endswith(("_u", "_v"))):
+        for state in (state for state in kept if state.name.endswith(("_u", "_v"))):
             inner.add("Identity", f"step_{state.name}_next", name=f"{state.name}_steps")
             recorded.append(_Tensor(f"{state.name}_steps", state.kind, state.shape))
     outer = Nodes(constants=inner.constants)
@@ -122,24 +125,28 @@ def _zeros(nodes: Nodes, state: _Tensor) -> str:
 
 def _step(net: IntNet, prefix: str) -> Nodes:
     """The nodes of one time step: from `input` and the states to the spikes and the next states."""
+    if reason := limits.refusal(net):
+        raise LimitError(reason)
     nodes = Nodes(prefix)
-    events = Value(f"{prefix}input", (1 << net.message_bits) - 1 if net.message_bits else 1)
+    events = Value(f"{prefix}input", net.largest_event)
     for name, shape, layer in net.inputs():
         bias = neurons.constant_bias(nodes, name, layer)
-        if isinstance(layer, Input):
+        if layer.kind == "input":
             activation, bias = None, neurons.image_bias(nodes, events.name)
-        elif isinstance(layer, Dense):
+        elif layer.kind == "dense":
             activation = synapses.dense(nodes, name, layer, events)
-        else:
+        elif layer.kind == "conv":
             activation = synapses.conv(nodes, name, layer, events, shape)
-        events = Value(neurons.cuba(nodes, name, layer, activation, bias), 1)
+        else:
+            assert_never(layer)
+        events = Value(neurons.step(nodes, name, layer, activation, bias), 1)
     fired = nodes.cast(nodes.add("Flatten", events.name, axis=1), TensorProto.INT32)
     nodes.add("Add", f"{prefix}counts", fired, name="counts_next")
     return nodes
 
 
 def _input(net: IntNet) -> _Tensor:
-    binary = not net.message_bits and not isinstance(net.layers[0], Input)
+    binary = not net.message_bits and not net.reads_image
     return _Tensor("input", TensorProto.UINT8 if binary else TensorProto.INT32, net.input_shape)
 
 
@@ -149,12 +156,12 @@ def _spikes(net: IntNet) -> list[_Tensor]:
 
 def _states(net: IntNet) -> list[_Tensor]:
     """What one step leaves to the next one, all int32."""
-    found = list[_Tensor]()
+    states = list[_Tensor]()
     for name, _, layer in net.inputs():
-        found += [_Tensor(f"{name}_{state}", TensorProto.INT32, layer.shape) for state in "uv"]
-        if isinstance(layer, Dense) and synapses.delays(layer):
-            found.append(_Tensor(f"{name}_pending", TensorProto.INT32, (synapses.delays(layer), *layer.shape)))
-    return [*found, _Tensor("counts", TensorProto.INT32, (prod(net.layers[-1].shape),))]
+        states += [_Tensor(f"{name}_{state}", TensorProto.INT32, layer.shape) for state in "uv"]
+        if layer.kind == "dense" and layer.longest_delay:
+            states.append(_Tensor(f"{name}_pending", TensorProto.INT32, (layer.longest_delay, *layer.shape)))
+    return [*states, _Tensor("counts", TensorProto.INT32, (prod(net.layers[-1].shape),))]
 
 
 def _classes() -> ValueInfoProto:
@@ -163,8 +170,7 @@ def _classes() -> ValueInfoProto:
 
 def _said(net: IntNet, text: str, steps: int | None = None) -> str:
     """`text` of this network's input."""
-    owns_input = isinstance(net.layers[0], Input)
-    events = _INPUT["image" if owns_input else "graded" if net.message_bits else "events"]
+    events = _INPUT["image" if net.reads_image else "graded" if net.message_bits else "events"]
     times = () if steps is None else (str(steps),)
     shape = f"({', '.join((_SAMPLES, *times, *map(str, net.input_shape)))})"
     return text.format(shape=shape, events=events.format(bits=net.message_bits), steps=steps)

@@ -4,45 +4,55 @@ from __future__ import annotations
 
 import numpy as np
 from onnx import TensorProto
+from typing_extensions import assert_never
 
 from snnkd.engines.onnx.graph.nodes import Nodes, Value
 from snnkd.ir.arithmetic import DECAY_BITS, STATE_LIMIT, STATE_SHIFT
-from snnkd.ir.network import Layer, per_neuron
+from snnkd.ir.network import Cuba, Layer, Shape, per_neuron
 from snnkd.ir.readout import Readout
 
 
-def cuba(nodes: Nodes, name: str, layer: Layer, activation: Value | None, bias: str | None) -> str:
-    """Spikes (N, *shape) uint8 from a << 6 and bias << 6, None for none; also makes the next u and v."""
-    u = _decayed(nodes, name, "u", layer.neuron.current_decay, layer)
+def step(nodes: Nodes, name: str, layer: Layer, activation: Value | None, bias: str | None) -> str:
+    """Adds the neurons of `layer`: gives their spikes (N, *shape) uint8, and adds the next states as outputs.
+
+    activation, bias: a << 6 and bias << 6, (N, *shape) or what broadcasts to it, None for none.
+    """
+    if layer.neuron.kind == "cuba":
+        return _cuba(nodes, name, layer.neuron, layer.shape, activation, bias)
+    assert_never(layer.neuron)
+
+
+def _cuba(nodes: Nodes, name: str, neuron: Cuba, shape: Shape, activation: Value | None, bias: str | None) -> str:
+    u = _decayed(nodes, name, "u", per_neuron(neuron.current_decay, shape))
     if activation is not None:
         # Where no activation is above 2^23, no u is, and their sum stays far from 32 bits.
         most = activation.bound + (STATE_LIMIT if activation.bound <= STATE_LIMIT else 1 << 31)
         u = _corrected(nodes, nodes.wrapped(Value(nodes.add("Add", u, activation.name), most), 32).name)
     nodes.cast(u, TensorProto.INT32, f"{name}_u_next")
-    v = nodes.add("Add", _decayed(nodes, name, "v", layer.neuron.voltage_decay, layer), u)
+    v = nodes.add("Add", _decayed(nodes, name, "v", per_neuron(neuron.voltage_decay, shape)), u)
     if bias is not None:
         v = nodes.add("Add", v, bias)
     v = nodes.add("Clip", v, nodes.number(1 - STATE_LIMIT), nodes.number(STATE_LIMIT - 1))
-    threshold = per_neuron(layer.neuron.threshold, layer.shape) << STATE_SHIFT
+    threshold = per_neuron(neuron.threshold, shape) << STATE_SHIFT
     fires = nodes.add("Greater", v, nodes.small(f"{name}_threshold", threshold))
     nodes.cast(nodes.add("Where", fires, nodes.number(0), v), TensorProto.INT32, f"{name}_v_next")
     return nodes.cast(fires, TensorProto.UINT8, name)
 
 
 def constant_bias(nodes: Nodes, name: str, layer: Layer) -> str | None:
-    """bias << 6 of a layer, None for none."""
+    """Adds bias << 6 of a layer; None where it has no bias."""
     bias = layer.neuron.bias
     return None if bias is None else nodes.small(f"{name}_bias", per_neuron(bias, layer.shape) << STATE_SHIFT)
 
 
 def image_bias(nodes: Nodes, image: str) -> str:
-    """bias << 6 of an input layer, whose mantissa is the image in 16 bits."""
+    """Adds bias << 6 of an input layer, whose mantissa is the image (N, *shape) int32, wrapped to 16 bits."""
     mantissa = nodes.wrapped(Value(nodes.cast(image, TensorProto.INT64), 1 << 31), 16)
     return nodes.scaled(mantissa, 1 << STATE_SHIFT).name
 
 
 def classes(nodes: Nodes, readout: Readout, counts: str, v: str) -> None:
-    """`classes` (N,) int64 from the outputs' spike counts (N, O) and v (N, *shape), both int32."""
+    """Adds the output `classes` (N,) int64 from the outputs' spike counts (N, O) and v (N, *shape), both int32."""
     most = _highest(nodes, _by_class(nodes, readout, counts if readout.kind == "count" else v))
     if readout.ties == "membrane":
         lowest = nodes.number(np.iinfo(np.int64).min)
@@ -65,9 +75,9 @@ def _by_class(nodes: Nodes, readout: Readout, values: str) -> str:
     return nodes.add("ReduceSum", grouped, nodes.indices(2), keepdims=0)
 
 
-def _decayed(nodes: Nodes, name: str, state: str, decay: np.ndarray, layer: Layer) -> str:
+def _decayed(nodes: Nodes, name: str, state: str, decay: np.ndarray) -> str:
     """trunc0(state * (4096 - decay) / 4096); integers divide towards zero in ONNX."""
-    kept = nodes.small(f"{name}_{state}_kept", (1 << DECAY_BITS) - per_neuron(decay, layer.shape))
+    kept = nodes.small(f"{name}_{state}_kept", (1 << DECAY_BITS) - decay)
     wide = nodes.cast(f"{nodes.prefix}{name}_{state}", TensorProto.INT64)
     return nodes.add("Div", nodes.add("Mul", wide, kept), nodes.number(1 << DECAY_BITS))
 

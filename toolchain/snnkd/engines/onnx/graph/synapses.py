@@ -7,22 +7,17 @@ from math import prod
 import numpy as np
 from onnx import TensorProto
 
-from snnkd.engines.onnx.graph.nodes import Nodes, Value, check_sum, narrow
+from snnkd.engines.onnx.graph.nodes import Nodes, Value, narrow
 from snnkd.ir.arithmetic import STATE_SHIFT
 from snnkd.ir.network import Conv, Dense, Shape
 
 
 def dense(nodes: Nodes, name: str, layer: Dense, events: Value) -> Value:
-    """(N, O) from the events (N, *shape); of a delayed layer also the sums that arrive later, as its next state."""
+    """Adds the sums (N, O) of the events (N, *shape); of a delayed layer also its next state, the later ones."""
     flat = Value(nodes.add("Flatten", events.name, axis=1), events.bound)
-    if delays(layer):
+    if layer.longest_delay:
         return _delayed(nodes, name, layer, flat)
     return _shifted(nodes, nodes.wrapped(_product(nodes, name, layer.weight.T, flat), 32), layer.weight_exp)
-
-
-def delays(layer: Dense) -> int:
-    """The longest delay of the layer, in steps."""
-    return 0 if layer.delay is None else int(layer.delay.max(initial=0))
 
 
 def _shifted(nodes: Nodes, total: Value, weight_exp: int) -> Value:
@@ -38,15 +33,15 @@ def _delayed(nodes: Nodes, name: str, layer: Dense, flat: Value) -> Value:
     arrives in the steps to come, the next one first."""
     assert layer.delay is not None
     outputs = layer.weight.shape[0]
-    waits, longest = np.unique(layer.delay), delays(layer)
+    waits, longest = np.unique(layer.delay), layer.longest_delay
     total = _product(nodes, name, layer.weight.T, flat, layer.delay.T)
     sent = _shifted(nodes, nodes.wrapped(total, 32), layer.weight_exp)
     by_wait = nodes.add("Reshape", sent.name, nodes.indices(0, len(waits), outputs))
     if len(waits) <= longest:  # a row of zeros stands for the delays that no synapse has
-        one_more = nodes.add("Pad", by_wait, nodes.indices(0, 0, 0, 0, 1, 0))
+        with_zeros = nodes.add("Pad", by_wait, nodes.indices(0, 0, 0, 0, 1, 0))
         rows = np.full(longest + 1, len(waits))
         rows[waits] = np.arange(len(waits))
-        by_wait = nodes.add("Gather", one_more, nodes.indices(*map(int, rows)), axis=1)
+        by_wait = nodes.add("Gather", with_zeros, nodes.indices(*map(int, rows)), axis=1)
     pending = nodes.cast(f"{nodes.prefix}{name}_pending", TensorProto.INT64)
     pending = nodes.add("Pad", pending, nodes.indices(0, 0, 0, 0, 1, 0))
     # Each group rounds by itself where the exponent is negative, so the bound of one sum holds for each of them.
@@ -57,7 +52,7 @@ def _delayed(nodes: Nodes, name: str, layer: Dense, flat: Value) -> Value:
 
 
 def conv(nodes: Nodes, name: str, layer: Conv, events: Value, shape: Shape) -> Value:
-    """(N, O, H, W) from the events (N, C, H, W): the unfolded input by Gather, times the kernels."""
+    """Adds the sums (N, O, H, W) of the events (N, C, H, W): the input, unfolded by Gather, times the kernels."""
     columns = Value(_columns(nodes, name, layer, events.name, shape), events.bound)
     channels, *size = layer.weight.shape[1:]
     grouped = layer.weight.reshape(layer.groups, -1, channels, prod(size))
@@ -84,17 +79,19 @@ def _columns(nodes: Nodes, name: str, layer: Conv, events: str, shape: Shape) ->
     offset = np.add.outer(np.arange(kernel_h) * layer.dilation[0] * width, np.arange(kernel_w) * layer.dilation[1])
     place, kernel = first.reshape(-1, 1), offset.reshape(1, -1)
     table = nodes.prepare("Add", nodes.small(f"{name}_place", place), nodes.small(f"{name}_kernel", kernel))
-    found = nodes.add("Gather", last, table, axis=1)
+    columns = nodes.add("Gather", last, table, axis=1)
     places, positions, channels = out_h * out_w, kernel_h * kernel_w, layer.weight.shape[1]
     if layer.groups > 1:
-        parts = nodes.add("Reshape", found, nodes.indices(0, places, positions, layer.groups, channels))
-        found = nodes.add("Transpose", parts, perm=(0, 3, 1, 2, 4))
+        parts = nodes.add("Reshape", columns, nodes.indices(0, places, positions, layer.groups, channels))
+        columns = nodes.add("Transpose", parts, perm=(0, 3, 1, 2, 4))
     lead = (layer.groups,) if layer.groups > 1 else ()
-    return nodes.add("Reshape", found, nodes.indices(0, *lead, places, positions * channels))
+    return nodes.add("Reshape", columns, nodes.indices(0, *lead, places, positions * channels))
 
 
 def _product(nodes: Nodes, name: str, weight: np.ndarray, events: Value, delay: np.ndarray | None = None) -> Value:
-    """events (..., I) @ weight (..., I, O), exact; with delays (I, O) the outputs of each delay side by side.
+    """Multiplies events (..., I) @ weight (..., I, O), exactly where `limits.refusal` has nothing to say.
+
+    delay: (I, O), for the outputs of each delay side by side.
 
     The weights' common power of two is taken out, so that trained weights, even integers in [-256, 254], are 8 bits
     in the file. Spikes and such weights multiply in MatMulInteger, several times as fast as in MatMul; other events
@@ -104,7 +101,6 @@ def _product(nodes: Nodes, name: str, weight: np.ndarray, events: Value, delay: 
     factor = _power_of_two(weight)
     stored = weight // factor
     most = events.bound * int(np.abs(stored).sum(axis=-2).max())
-    check_sum(name, most * factor)
     if events.bound == 1 and narrow(stored).dtype == np.int8:
         matrix = _matrix(nodes, name, stored, delay, TensorProto.INT8)
         total = nodes.cast(nodes.add("MatMulInteger", events.name, matrix), TensorProto.INT64)
@@ -131,8 +127,8 @@ def _matrix(nodes: Nodes, name: str, stored: np.ndarray, delay: np.ndarray | Non
     inputs, outputs = stored.shape
     waits = np.unique(delay)
     weight = nodes.small(f"{name}_weight", stored.reshape(inputs, 1, outputs))
-    delays_ = nodes.small(f"{name}_delay", delay.reshape(inputs, 1, outputs))
-    chosen = nodes.prepare("Equal", delays_, nodes.small(f"{name}_waits", waits.reshape(1, -1, 1)))
+    held_back = nodes.small(f"{name}_delay", delay.reshape(inputs, 1, outputs))
+    chosen = nodes.prepare("Equal", held_back, nodes.small(f"{name}_waits", waits.reshape(1, -1, 1)))
     groups = nodes.prepare("Mul", weight, nodes.prepare("Cast", chosen, to=TensorProto.INT64))
     matrix = nodes.prepare("Reshape", groups, nodes.indices(inputs, len(waits) * outputs))
     return nodes.prepare("Cast", matrix, to=kind)
