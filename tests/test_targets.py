@@ -55,10 +55,10 @@ def test_shipped_targets_are_complete():
 def test_graded_events_need_a_payload(name, takes):
     target = targets.load(name)
     assert target.takes == takes
-    found = fit.check(net_of(dense(4, 6), message_bits=8), target)
-    assert [violation.limit for violation in found] == ([] if "graded" in takes else ["payload_bits"])
+    violations = fit.check(net_of(dense(4, 6), message_bits=8), target)
+    assert [violation.limit for violation in violations] == ([] if "graded" in takes else ["payload_bits"])
     assert fit.check(net_of(dense(4, 6)), target) == []
-    for violation in found:
+    for violation in violations:
         assert (violation.layer, violation.actual, violation.allowed) == ("input", "8 bit", "0 bit")
         assert "binary encoding" in violation.fix
 
@@ -89,17 +89,18 @@ def test_each_violation_names_layer_limit_value_and_fix():
     delay[2, 3] = 20
     net = net_of(dense(300, 8, low=-500, high=500, step=1), dense(5, 300, delay=delay))
     target = Target("small", "test", limits=limits(weight_bits=8, delay=15, synapse_memory_per_core=100, cores=3))
-    found = {(violation.layer, violation.limit): violation for violation in fit.check(net, target)}
-    assert found.keys() == {
+    violations = {(violation.layer, violation.limit): violation for violation in fit.check(net, target)}
+    assert violations.keys() == {
         ("layer0", "weight_bits"),
         ("layer1", "delay"),
         ("layer1", "synapse_memory_per_core"),
         ("network", "cores"),
     }
-    assert (found["layer0", "weight_bits"].actual, found["layer0", "weight_bits"].allowed) == ("10 bit", "8 bit")
-    assert (found["layer1", "delay"].actual, found["layer1", "delay"].allowed) == ("20 step", "15 step")
-    assert found["network", "cores"].allowed == "3 cores"
-    for (layer, limit), violation in found.items():
+    bits, delays = violations["layer0", "weight_bits"], violations["layer1", "delay"]
+    assert (bits.actual, bits.allowed) == ("10 bit", "8 bit")
+    assert (delays.actual, delays.allowed) == ("20 step", "15 step")
+    assert violations["network", "cores"].allowed == "3 cores"
+    for (layer, limit), violation in violations.items():
         assert layer in violation.fix or layer == "network"
         assert violation.source == limit
 
@@ -127,8 +128,8 @@ def test_fit_refuses_or_says_how_it_may_fit(most, verdict):
     net = net_of(dense(100, 50), dense(30, 100))  # 130 neurons, 8000 weights
     bounds = limits(cores=most, neurons_per_core=100, synapse_memory_per_core=6000, stored_bits_per_weight=16)
     answer = fit.fit(net, Target("chip", "test", limits=bounds))
-    found = (answer["verdict"], answer["cores"], answer["cores_typical"])
-    assert found == (verdict, 2, 3)  # 130 neurons: 2 cores; 10 kB and 6 kB of weights: 2 + 1
+    counted = (answer["verdict"], answer["cores"], answer["cores_typical"])
+    assert counted == (verdict, 2, 3)  # 130 neurons: 2 cores; 10 kB and 6 kB of weights: 2 + 1
     assert bool(answer["violations"]) == (verdict == "refused")
 
 
