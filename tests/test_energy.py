@@ -45,8 +45,8 @@ def without(*names):
     return replace(CHIP, costs={name: cost for name, cost in CHIP.costs.items() if name not in names})
 
 
-def close(found, *expected):
-    assert (found.low, found.typical, found.high) == pytest.approx(expected)
+def close(actual, *expected):
+    assert (actual.low, actual.typical, actual.high) == pytest.approx(expected)
 
 
 def small():
@@ -65,15 +65,15 @@ def small():
 
 
 def test_dynamic_energy_is_the_sum_of_counts_times_costs():
-    found = energy.estimate(COUNTS, 10, CHIP)
-    conv, dense = found.layers
+    estimated = energy.estimate(COUNTS, 10, CHIP)
+    conv, dense = estimated.layers
     close(conv.parts["synops"], 1000e-6, 2000e-6, 4000e-6)  # 1000 synops x 10, 20, 40 pJ / 10 samples, in uJ
     close(dense.parts["synops"], 20e-6, 40e-6, 80e-6)  # no 'synop_dense': the general 'synop'
     close(conv.parts["updates"], *[150e-6] * 3)
-    close(found.parts["spikes"], 0, 24e-6, 33.6e-6)  # 40 + 8 spikes; the input's 300 events are not the chip's
-    assert found.parts["synops"] == conv.parts["synops"] + dense.parts["synops"]
-    close(found.dynamic, 1020e-6 + 210e-6, 2040e-6 + 210e-6 + 24e-6, 4080e-6 + 210e-6 + 33.6e-6)
-    assert found.dominates == {"layer": "layer0", "part": "synops", "share": pytest.approx(2000 / 2274)}
+    close(estimated.parts["spikes"], 0, 24e-6, 33.6e-6)  # 40 + 8 spikes; the input's 300 events are not the chip's
+    assert estimated.parts["synops"] == conv.parts["synops"] + dense.parts["synops"]
+    close(estimated.dynamic, 1020e-6 + 210e-6, 2040e-6 + 210e-6 + 24e-6, 4080e-6 + 210e-6 + 33.6e-6)
+    assert estimated.dominates == {"layer": "layer0", "part": "synops", "share": pytest.approx(2000 / 2274)}
 
 
 def test_energy_per_inference_does_not_depend_on_how_many():
@@ -82,30 +82,30 @@ def test_energy_per_inference_does_not_depend_on_how_many():
 
 
 def test_a_missing_cost_leaves_its_part_and_the_sum_unknown():
-    found = energy.estimate(COUNTS, 10, without("neuron_update"))
-    assert found.missing == ("neuron_update",)
-    assert found.parts["updates"] is None
-    assert found.parts["synops"] is not None
-    assert found.dynamic is None
-    assert found.dominates is None
-    shown = found.to_json()
+    estimated = energy.estimate(COUNTS, 10, without("neuron_update"))
+    assert estimated.missing == ("neuron_update",)
+    assert estimated.parts["updates"] is None
+    assert estimated.parts["synops"] is not None
+    assert estimated.dynamic is None
+    assert estimated.dominates is None
+    shown = estimated.to_json()
     assert shown["dynamic_uJ"] is None
     assert shown["parts_uJ"]["updates"] is None
     assert any("no cost of neuron_update" in line for line in shown["not_known"])
 
 
 def test_a_cost_of_one_kind_is_not_taken_for_another():
-    found = energy.estimate(COUNTS, 10, without("synop"))
-    assert found.layers[0].parts["synops"] is not None
-    assert found.layers[1].parts["synops"] is None
-    assert found.missing == ("synop",)
+    estimated = energy.estimate(COUNTS, 10, without("synop"))
+    assert estimated.layers[0].parts["synops"] is not None
+    assert estimated.layers[1].parts["synops"] is None
+    assert estimated.missing == ("synop",)
 
 
 def test_nothing_costs_nothing_even_where_its_cost_is_not_known():
     silent = [replace(row, spikes=0) for row in COUNTS]
-    found = energy.estimate(silent, 10, without("spike"))
-    assert found.parts["spikes"] == Range(0, 0, 0)
-    assert found.dynamic is not None
+    estimated = energy.estimate(silent, 10, without("spike"))
+    assert estimated.parts["spikes"] == Range(0, 0, 0)
+    assert estimated.dynamic is not None
 
 
 def test_static_and_total_energy_are_not_known():
@@ -123,9 +123,9 @@ def pilotnet(synops, updates, spikes):
 
 def test_loihi2_gives_back_the_measured_energy_that_it_was_derived_from():
     """hw_targets/loihi2/costs.toml: PilotNet LIF, 0.562 mJ and the mean of 1.071 and 1.094 mJ."""
-    found = energy.estimate(pilotnet(36_600_000, 2_540_000, 640_000), 1, targets.load("loihi2"))
+    estimated = energy.estimate(pilotnet(36_600_000, 2_540_000, 640_000), 1, targets.load("loihi2"))
     close(
-        found.dynamic,
+        estimated.dynamic,
         pytest.approx(562, rel=0.01),
         pytest.approx(1082.5, rel=0.01),
         pytest.approx(1.5 * 1082.5, rel=0.01),

@@ -55,9 +55,17 @@ def test_build(target):
 @pytest.mark.parametrize(
     ("old", "new", "says"),
     [
-        ("machine", "clock = 3\nmachine", "build.clock: unknown"),
-        ('["-mcpu=cortex-m4"]', '"-mcpu=cortex-m4"', "build.flags: expected an array"),
+        ("machine", "clock = 3\nmachine", "unknown key 'clock' in build"),
+        ('["-mcpu=cortex-m4"]', '"-mcpu=cortex-m4"', "build.flags: expected a valid list, found '-mcpu"),
+        ('"-mcpu=cortex-m4"', "", "build.flags: expected at least 1 item"),
+        (
+            '"-mcpu=cortex-m4"',
+            '"-O2", "a b"',
+            r"build.flags\[1\]: expected letters, digits and -\+=_.,/ only, found 'a b'",
+        ),
         ("-an386", "-an386 -S; rm", "build.machine: expected letters"),
+        ("= 0\n", "= 4\n", "build.flash_origin: expected an address of 32 bits, a multiple of 8, found 4"),
+        ("flash_origin = 0\n", "", "build.flash_origin: missing; it is the address"),
         ("= 0\n", "= -8\n", "build.flash_origin: expected an address"),
         ("0x20000000", '"0x20"', "build.ram_origin: expected an address"),
     ],

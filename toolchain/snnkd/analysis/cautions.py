@@ -10,18 +10,20 @@ from snnkd.ir.network import IntNet
 
 
 def silent(net: IntNet, events: Sequence[int]) -> list[int]:
-    """Numbers of the layers that no event leaves, but for outputs that are read by their membrane, as those are meant.
+    """Returns the numbers of the layers that no event leaves.
 
-    events: of the input and of each layer in order, as `SpikeTrace.events` counts them.
+    A last layer that is read by its membrane need not fire, and is never among them. events: of the input and of each
+    layer in order, as `SpikeTrace.events` counts them.
     """
-    meant = len(net.layers) - (net.readout.kind == "membrane")
-    return [k for k in range(meant) if events[k + 1] == 0]
+    meant_to_fire = len(net.layers) - (net.readout.kind == "membrane")
+    return [k for k in range(meant_to_fire) if events[k + 1] == 0]
 
 
 def silent_layers(net: IntNet, events: Sequence[int], data: str) -> list[str]:
-    """Names the layers of `net` that are silent on `data`, the first one with its cause; [] where all fire.
+    """Returns a warning that names the layers of `net` that are silent on `data`, and why the first one is; [] where
+    all fire.
 
-    events: as `silent` has them.
+    events: as `silent` takes them. data: what they came from, in words.
     """
     if events[0] == 0:
         return [f"the input holds no event in {data}: nothing that was measured there says anything about the network"]
@@ -37,26 +39,27 @@ def silent_layers(net: IntNet, events: Sequence[int], data: str) -> list[str]:
 
 
 def of_answers(answers: Sequence[int], undecided: int, labels: int, data: str) -> list[str]:
-    """Says where answers tell classes hardly apart; [] where they do.
+    """Returns a warning for each reason for which answers hardly tell classes apart; [] where they do.
 
     answers: how many samples got each class. undecided: in how many only the lower number of a class decided. labels:
-    how many classes the samples have. data: what they are.
+    how many classes the samples have. data: what the samples are, in words.
     """
-    samples, given = sum(answers), [k for k, count in enumerate(answers) if count]
-    told = []
-    if len(given) == 1 and labels > 1:
-        told.append(
-            f"all {samples:,} answers on {data} are class {given[0]}, though there are {labels} classes: the network "
-            "tells nothing apart there; see its readout (--readout) and the range of its input"
+    samples, answered = sum(answers), [k for k, count in enumerate(answers) if count]
+    warnings = []
+    if len(answered) == 1 and labels > 1:
+        warnings.append(
+            f"all {samples:,} answers on {data} are class {answered[0]}, though there are {labels} classes: the "
+            "network tells nothing apart there; see its readout (--readout) and the range of its input"
         )
     if 2 * undecided > samples:
-        told.append(
+        warnings.append(
             f"{undecided:,} of {samples:,} answers on {data} are ties, which the lower number of a class wins: more "
             "steps, or --readout membrane, would decide them"
         )
-    return told
+    return warnings
 
 
 def of_classes(classes: np.ndarray, undecided: np.ndarray, labels: np.ndarray, data: str) -> list[str]:
-    """`of_answers` for arrays (N,): the class of each sample, whether it was undecided, and its label."""
+    """Returns the warnings of `of_answers`, from arrays (N,): the class of each sample, whether it was undecided, and
+    its label."""
     return of_answers(np.bincount(classes).tolist(), int(undecided.sum()), len(np.unique(labels)), data)

@@ -30,23 +30,25 @@ class Course:
     lead: np.ndarray
 
     def accuracy(self, labels: np.ndarray) -> list[float]:
-        """The fraction of `labels` (N,), at least one, that is met after each step."""
+        """Returns, after each step, the fraction of the samples whose class is that of `labels` (N,), N at least 1."""
         return (self.classes == labels[:, None]).mean(axis=0).tolist()
 
 
 def scores(readout: Readout, spikes: np.ndarray, v: np.ndarray | None) -> np.ndarray:
-    """(N, T, classes) int64: the scores after each step.
+    """Returns the scores of each class after each step, (N, T, classes) int64.
 
     spikes, v: of the last layer (N, T, *shape), v after each step; v is needed for the readout kind 'membrane' only.
+    Raises FormatError where v is needed and missing.
     """
     flat = _by_step(readout.scores, spikes, v)
     return flat.reshape(*spikes.shape[:2], flat.shape[1])
 
 
 def course(readout: Readout, spikes: np.ndarray, v: np.ndarray | None) -> Course:
-    """What `readout` says after each step; arguments as of `scores`, v also where ties are decided by it.
+    """Returns what `readout` says after each step.
 
-    Raises FormatError where v is needed and missing.
+    spikes, v: as `scores` takes them; v is also needed where ties are decided by it. Raises FormatError where v is
+    needed and missing.
     """
     classes = _by_step(readout.classify, spikes, v).reshape(spikes.shape[:2])
     best = np.sort(scores(readout, spikes, v), axis=2)[:, :, -2:]
@@ -54,27 +56,27 @@ def course(readout: Readout, spikes: np.ndarray, v: np.ndarray | None) -> Course
 
 
 def _by_step(rule: Callable[..., np.ndarray], spikes: np.ndarray, v: np.ndarray | None) -> np.ndarray:
-    """What `rule` makes of the counts and v after each step of each sample, taken as N * T runs."""
+    """What `rule` makes of the spike counts and v after each step; each step of each sample is taken for a run."""
     rows, outputs = prod(spikes.shape[:2]), prod(spikes.shape[2:])
     counts = spikes.cumsum(axis=1, dtype=np.int64).reshape(rows, outputs)
     return rule(counts, None if v is None else v.reshape(rows, outputs))
 
 
 def stops(course: Course, rule: EarlyExit) -> tuple[np.ndarray, np.ndarray]:
-    """(classes, steps), both (N,) int64: what each sample is taken for, and after how many steps its run ends."""
-    safe = course.lead >= rule.margin
-    safe[:, : rule.first - 1] = False
-    safe[:, -1] = True
-    last = safe.argmax(axis=1)
+    """Returns (classes, steps), both (N,) int64: what each sample is taken for, and after how many steps it ends."""
+    may_end = course.lead >= rule.margin
+    may_end[:, : rule.first - 1] = False
+    may_end[:, -1] = True
+    last = may_end.argmax(axis=1)
     return course.classes[np.arange(len(last)), last], last + 1
 
 
 def choose(course: Course, labels: np.ndarray, tolerance: float) -> EarlyExit | None:
-    """The rule that needs the fewest steps and is right on all but `tolerance`, a fraction of the samples, of as many
-    `labels` (N,) as all steps are; None where none saves a step.
+    """Chooses the rule that needs the fewest steps; None where none saves a step.
 
-    Of rules with equally many steps, the one that is right most often. Its margin is the largest that does the same on
-    these samples. All rules are looked at: O(T^2 N log(T N)).
+    labels: (N,). tolerance: how many samples, as a fraction of all, a rule may get wrong beyond those that a run of all
+    steps gets wrong. Of rules with equally many steps, the one that is right most often is chosen, with the largest
+    margin that does the same on these samples. All rules are looked at: O(T^2 N log(T N)).
     """
     samples, steps = course.lead.shape
     if not samples:
@@ -82,9 +84,9 @@ def choose(course: Course, labels: np.ndarray, tolerance: float) -> EarlyExit | 
     right = (course.classes == labels[:, None]).astype(np.int64)
     whole = int(right[:, -1].sum())
     needed = whole - int(tolerance * samples + _ROUNDING)
-    best, found = (samples * steps, 0), None
+    fewest, chosen = (samples * steps, 0), None  # (steps of all samples, minus how many are right)
     for first in range(1, steps):
-        if first * samples > best[0]:
+        if first * samples > fewest[0]:
             break  # no run ends before `first`
         # A margin ends a run by step t where it is not above the highest lead from `first` to t. As the margin falls,
         # each such (sample, t) saves one step, and moves what counts from the class after t + 1 to that after t.
@@ -97,17 +99,18 @@ def choose(course: Course, labels: np.ndarray, tolerance: float) -> EarlyExit | 
         if len(ends):
             end = int(ends[-1])
             total = (samples * steps - end - 1, -int(correct[end]))
-            if total < best:
-                best, found = total, EarlyExit(int(margins[end]), first)
-    return found
+            if total < fewest:
+                fewest, chosen = total, EarlyExit(int(margins[end]), first)
+    return chosen
 
 
 def cut(trace: SpikeTrace, steps: np.ndarray) -> SpikeTrace:
-    """`trace` without the events, input and spikes, after the first `steps` (N,) of each sample; without states."""
-    run = np.arange(trace.steps) < steps[:, None]
+    """Returns `trace` without states and without what comes after the first `steps` (N,) of each sample: input events
+    and spikes are 0 there."""
+    running = np.arange(trace.steps) < steps[:, None]
 
     def until(events: np.ndarray) -> np.ndarray:
-        return events * run.reshape(*run.shape, *(1,) * (events.ndim - 2))
+        return events * running.reshape(*running.shape, *(1,) * (events.ndim - 2))
 
     layers = tuple(LayerTrace(layer.name, until(layer.spikes)) for layer in trace.layers)
     return SpikeTrace(trace.engine, until(trace.input), layers)

@@ -43,6 +43,7 @@ class LayerEnergy:
 
     @property
     def dynamic(self) -> Range | None:
+        """Over all parts, None where one is not known."""
         return total(self.parts.values())
 
 
@@ -77,7 +78,7 @@ class Energy:
         return {"layer": layer, "part": part, "share": typical[layer, part] / dynamic.typical}
 
     def to_json(self) -> dict[str, Any]:
-        """Plain JSON data; keys in `docs/energy_model.md`. Energies in uJ per inference, null where not known."""
+        """Returns plain JSON data; keys in `docs/energy_model.md`. Energies in uJ per inference, null if unknown."""
         unknown = (
             [f"dynamic energy: {self.target.name} has no cost of {', '.join(self.missing)}"] if self.missing else []
         )
@@ -100,13 +101,12 @@ class Energy:
 
 
 def estimate(counts: Sequence[LayerCount], samples: int, target: Target) -> Energy:
-    """Dynamic energy per inference of `counts`, totals over `samples` inferences.
+    """Estimates the dynamic energy per inference of `counts`, totals over `samples` inferences.
 
     Each layer's synops are those into it; a layer's synop cost is the target's for its kind ('synop_dense',
     'synop_conv') where there is one, else 'synop'. Events of the row 'input' cost no spike: no neuron on the chip
     sends them. A cost that the target lacks makes its part None (where there is anything to charge); it is never
-    replaced. Raises FormatError for
-    samples < 1.
+    replaced. Raises FormatError for samples < 1.
     """
     if samples < 1:
         raise FormatError(f"energy per inference of {samples} samples: expected at least 1")
@@ -138,8 +138,10 @@ def estimate(counts: Sequence[LayerCount], samples: int, target: Target) -> Ener
 
 
 def dense_macs(net: IntNet) -> list[tuple[str, int]]:
-    """(layer, MACs) of an ANN with the same layers in one forward pass: one for each connection that exists, zero
-    weights included, none outside a convolution's borders."""
+    """Counts the MACs of an ANN with the same layers in one forward pass, as (layer, MACs).
+
+    One for each connection that exists, zero weights included, none outside a convolution's borders.
+    """
     return [(name, int(fan_out(layer, shape)[0].sum())) for name, shape, layer in net.inputs()]
 
 
@@ -153,7 +155,7 @@ def profile(
     targets: Iterable[Target] = (),
     fidelity: str = "integer",
 ) -> dict[str, Any]:
-    """What `snnkd profile --json` prints of one network, as plain JSON data; keys in `docs/energy_model.md`.
+    """Returns what `snnkd profile --json` prints of one network, as plain JSON data; keys in `docs/energy_model.md`.
 
     counts: totals over `samples` x `steps`, as `trace.count` gives them (summed with + where samples came in blocks).
     data: what the events are, in words. fidelity: what was counted, 'integer', 'lava' or 'device'. Raises FormatError
@@ -179,7 +181,7 @@ def profile(
 
 
 def total(ranges: Iterable[Range | None]) -> Range | None:
-    """Sum of `ranges`, None where one of them is not known."""
+    """Adds up `ranges`; None where one of them is not known."""
     result = Range(0.0, 0.0, 0.0)
     for one in ranges:
         if one is None:

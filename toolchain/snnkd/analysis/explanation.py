@@ -38,10 +38,11 @@ _WEIGHTS = 1 << 22  # that neurons which run side by side may have
 class Sums:
     """What led to the value of one neuron at one step.
 
-    engine: the other one. synapses: how many the neuron has; events: how many arrived through them, `delayed` of them
-    sent at an earlier step. current_decay, voltage_decay, weight_exp: its own; weight_exp is None but for dense layers.
-    expected: by the definition, on the inputs that the expected trace has. actual: the other engine's u, v and s as
-    recorded, and what follows from them with the same parameters, a included; None where that is not known.
+    engine: the one that is compared with the definition. synapses: how many the neuron has; events: how many arrived
+    through them, `delayed` of them sent at an earlier step. current_decay, voltage_decay, weight_exp: the neuron's;
+    weight_exp is None but for dense layers.
+    expected: by the definition, on the inputs that the expected trace has. actual: u, v and s as `engine` recorded
+    them, and what follows from them with the same parameters, a included; None where that is not known.
     """
 
     engine: str
@@ -65,7 +66,10 @@ class Cause:
 
 @dataclass(frozen=True, eq=False)
 class Case:
-    """The neuron, by the definition; number is that of its layer, step the one that differs first."""
+    """What a cause has to explain: the neuron that differs, its steps by the definition, and what was recorded instead.
+
+    number: that of its layer. step: the first one that differs.
+    """
 
     neuron: OneNeuron
     definition: list[Step]
@@ -74,11 +78,11 @@ class Case:
     step: int
 
     def explained_by(self, neurons: Iterable[OneNeuron], rules: Rules = DEFINITION, early: int = 0) -> list[bool]:
-        """Of each of `neurons`, whether it does by `rules` what was recorded. early: as `replay.again` takes it."""
-        waiting, explained = iter(neurons), list[bool]()
-        together = max(1, _WEIGHTS // (1 + len(self.neuron.weight)))
-        while part := list(islice(waiting, together)):
-            explained += self.recorded.equals(replay.again(part, rules, early)).tolist()
+        """Says of each of `neurons` whether, by `rules`, it does what was recorded. early: as in `replay.again`."""
+        remaining, explained = iter(neurons), list[bool]()
+        at_once = max(1, _WEIGHTS // (1 + len(self.neuron.weight)))
+        while group := list(islice(remaining, at_once)):
+            explained += self.recorded.equals(replay.again(group, rules, early)).tolist()
         return explained
 
 
@@ -86,7 +90,7 @@ def _uncounted(function: Callable[[np.ndarray], np.ndarray]) -> Limit:
     return lambda values: (function(values), 0)
 
 
-# (name, rules, what they say, how a step shows it); of several with one name, the first that applies.
+# (name, rules, how an engine behaves by them, how a step shows it); of several with one name, the first that applies.
 RULES = (
     (
         "overflow",
@@ -143,40 +147,42 @@ RULES = (
 def explain(
     net: IntNet, expected: SpikeTrace, actual: SpikeTrace, place: tuple[int, int, int, tuple[int, ...]]
 ) -> tuple[Sums, tuple[Cause, ...]]:
-    """The sums of one neuron at one step, and the causes that explain how the traces differ there.
+    """Finds the sums of one neuron at one step, and the causes that explain how the traces differ there.
 
     place: number of the layer, sample, step and neuron ([c, h, w] or [i]) of the first difference.
     """
-    number, sample, step, neuron = place
-    own = replay.cut_out(net, expected, number, sample, neuron)
-    definition = own.steps()
-    want, have = (Recorded.of(trace.engine, trace.layers[number], sample, neuron) for trace in (expected, actual))
-    arriving = own.arriving(step) != 0
-    sums = Sums(
-        actual.engine,
-        int(own.exists.sum()),
-        int(arriving.sum()),
-        int((arriving & (own.delay > 0)).sum()),
-        own.current_decay,
-        own.voltage_decay,
-        own.layer.weight_exp if isinstance(own.layer, Dense) else None,
-        definition[step],
-        _from_states(own, have, definition[step], step),
+    number, sample, step, index = place
+    neuron = replay.cut_out(net, expected, number, sample, index)
+    definition = neuron.steps()
+    of_expected, of_actual = (
+        Recorded.of(trace.engine, trace.layers[number], sample, index) for trace in (expected, actual)
     )
-    swapped = have.equals(replay.again([own]))[0]
-    causes = _causes(Case(own, definition, want if swapped else have, number, step))
+    arriving = neuron.arriving(step) != 0
+    sums = Sums(
+        engine=actual.engine,
+        synapses=int(neuron.exists.sum()),
+        events=int(arriving.sum()),
+        delayed=int((arriving & (neuron.delay > 0)).sum()),
+        current_decay=neuron.current_decay,
+        voltage_decay=neuron.voltage_decay,
+        weight_exp=neuron.layer.weight_exp if isinstance(neuron.layer, Dense) else None,
+        expected=definition[step],
+        actual=_from_states(neuron, of_actual, definition[step], step),
+    )
+    swapped = of_actual.equals(replay.again([neuron]))[0]
+    causes = _causes(Case(neuron, definition, of_expected if swapped else of_actual, number, step))
     if swapped:
         text = f"the definition has what {actual.engine} has: it is {expected.engine} that differs"
         causes = (Cause("expected", text), *causes)
     return sums, causes
 
 
-def _from_states(neuron: OneNeuron, seen: Recorded, expected: Step, step: int) -> dict[str, int | None]:
+def _from_states(neuron: OneNeuron, recorded: Recorded, expected: Step, step: int) -> dict[str, int | None]:
     """The keys of a Step, as far as the recorded states tell them."""
     known: dict[str, int | None] = dict.fromkeys(Step.__dataclass_fields__)
-    known |= {"bias": expected.bias, "threshold": expected.threshold, "s": int(seen.s[step])}
-    if seen.u is not None:
-        before, u = int(seen.u[step - 1]) if step else 0, int(seen.u[step])
+    known |= {"bias": expected.bias, "threshold": expected.threshold, "s": int(recorded.s[step])}
+    if recorded.u is not None:
+        before, u = int(recorded.u[step - 1]) if step else 0, int(recorded.u[step])
         u_decayed = _decayed(before, neuron.current_decay)
         known |= {"u_before": before, "u_decayed": u_decayed, "u": u}
         exact = (u + k * 2 * STATE_LIMIT for k in (-1, 0, 1))  # corrected or not
@@ -185,14 +191,14 @@ def _from_states(neuron: OneNeuron, seen: Recorded, expected: Step, step: int) -
             u_exact = min(fitting, key=lambda value: abs(value - expected.u_exact))
             activation = u_exact - u_decayed
             known |= {"u_exact": u_exact, "activation": activation, "a": activation >> STATE_SHIFT}
-    if seen.v is not None:
-        before = int(seen.v[step - 1]) if step else 0
+    if recorded.v is not None:
+        before = int(recorded.v[step - 1]) if step else 0
         v_decayed = _decayed(before, neuron.voltage_decay)
-        known |= {"v_before": before, "v_decayed": v_decayed, "v": int(seen.v[step])}
-        if seen.u is not None:
-            known["v_exact"] = v_decayed + int(seen.u[step]) + expected.bias
-    elif seen.v_last is not None and step == len(seen.s) - 1:
-        known["v"] = int(seen.v_last)
+        known |= {"v_before": before, "v_decayed": v_decayed, "v": int(recorded.v[step])}
+        if recorded.u is not None:
+            known["v_exact"] = v_decayed + int(recorded.u[step]) + expected.bias
+    elif recorded.v_last is not None and step == len(recorded.s) - 1:
+        known["v"] = int(recorded.v_last)
     return known
 
 
@@ -202,10 +208,10 @@ def _decayed(state: int, fraction: int) -> int:
 
 def _causes(case: Case) -> tuple[Cause, ...]:
     named: dict[str, str] = {}
-    for name, rules, what, shown in RULES:
+    for name, rules, behaviour, evidence in RULES:
         if name not in named and not (name == "limits" and named) and all(case.explained_by([case.neuron], rules)):
             step = _first_change(case, rules)
-            named[name] = f"{what}; first at step {step}, where {shown.format(**asdict(case.definition[step]))}"
+            named[name] = f"{behaviour}; first at step {step}, where {evidence.format(**asdict(case.definition[step]))}"
     for functions in (FUNCTIONS, ONE_BIT):
         if functions is FUNCTIONS or not named:
             named |= {name: text for name, function in functions.items() if (text := function(case))}
@@ -214,13 +220,14 @@ def _causes(case: Case) -> tuple[Cause, ...]:
 
 def _first_change(case: Case, rules: Rules) -> int:
     """The first step at which `rules` change the neuron, else the one that differs."""
-    usual, other = replay.again([case.neuron]), replay.again([case.neuron], rules)
-    changed = [usual.u != other.u, usual.v != other.v, usual.s != other.s]
-    steps = np.flatnonzero(np.logical_or.reduce(changed))
+    usual, changed = replay.again([case.neuron]), replay.again([case.neuron], rules)
+    differing = [usual.u != changed.u, usual.v != changed.v, usual.s != changed.s]
+    steps = np.flatnonzero(np.logical_or.reduce(differing))
     return int(steps[0]) if len(steps) else case.step
 
 
 def _delay(case: Case) -> str | None:
+    """The delays of the layer, ignored or taken by the wrong end."""
     neuron = case.neuron
     if not isinstance(neuron.layer, Dense) or neuron.layer.delay is None:
         return None
@@ -233,6 +240,7 @@ def _delay(case: Case) -> str | None:
 
 
 def _bias(case: Case) -> str | None:
+    """Bias that has come in at steps before the first input."""
     for early in range(1, case.number + 2) if case.neuron.bias else ():
         if all(case.explained_by([case.neuron], early=early)):
             return f"its bias has come in {early} time{'s' * (early > 1)} before the first input"
@@ -287,7 +295,8 @@ def _fitting_weights(case: Case) -> Iterator[tuple[int, int]]:
 def _parameter(case: Case) -> str | None:
     """One bit of a decay or the threshold."""
     changes: dict[str, OneNeuron] = {}
-    for name, largest in (("current_decay", 4096), ("voltage_decay", 4096), ("threshold", THRESHOLD_LIMIT)):
+    all_decays = 1 << DECAY_BITS
+    for name, largest in (("current_decay", all_decays), ("voltage_decay", all_decays), ("threshold", THRESHOLD_LIMIT)):
         value = getattr(case.neuron, name)
         for changed in (value ^ (1 << bit) for bit in range(largest.bit_length())):
             if changed <= largest:
@@ -298,6 +307,7 @@ def _parameter(case: Case) -> str | None:
 
 
 def _either(texts: list[str]) -> str | None:
+    """The explanations in one sentence; None where there is none, or so many that they explain nothing."""
     return " or ".join(texts) if 1 <= len(texts) <= _NAMED else None
 
 

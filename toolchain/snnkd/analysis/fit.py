@@ -28,13 +28,14 @@ class Violation:
 
 
 def check(net: IntNet, target: Target) -> list[Violation]:
-    """Every limit of `target` that `net` surely breaks; an empty list promises nothing (see `docs/add_a_target.md`)."""
-    found = (one(net, target.limits) for name, one in _CHECKS.items() if name in target.limits)
-    return [violation for violations in found for violation in violations]
+    """Finds every limit of `target` that `net` surely breaks; an empty list promises nothing (see
+    `docs/add_a_target.md`)."""
+    checks = [check_limit for name, check_limit in _CHECKS.items() if name in target.limits]
+    return [violation for check_limit in checks for violation in check_limit(net, target.limits)]
 
 
 def fit(net: IntNet, target: Target) -> dict[str, Any]:
-    """What `snnkd check --json` prints: target, verdict, cores, cores_typical and violations.
+    """Returns what `snnkd check --json` prints: target, verdict, cores, cores_typical and violations.
 
     cores: the fewest that could hold the network, all layers packed together; cores_typical: with each layer on its
     own cores, packed as in practice; null where the target's limits do not say. verdict: 'refused' (violations),
@@ -53,8 +54,11 @@ def fit(net: IntNet, target: Target) -> dict[str, Any]:
 
 
 def weight_bits(weight: np.ndarray) -> int:
-    """Bits of a synapse for these integer weights: their common power of two is shared and costs none, and a sign only
-    where both occur (Lava's sign modes). Even values in [-256, 254] need 8."""
+    """Returns the bits of a synapse that holds these integer weights, of any shape.
+
+    A power of two that all weights share costs none, and a sign only where both occur (Lava's sign modes): even values
+    in [-256, 254] need 8.
+    """
     values = np.unique(weight.astype(np.int64))
     low, high = int(values.min(initial=0)), int(values.max(initial=0))
     if low == high == 0:
@@ -66,7 +70,7 @@ def weight_bits(weight: np.ndarray) -> int:
 
 
 def cores(net: IntNet, limits: Limits) -> int | None:
-    """The fewest cores that neurons and weights other than 0 need, None where no limit says."""
+    """Returns the fewest cores that neurons and weights other than 0 need, None where no limit says."""
     needs = []
     if "neurons_per_core" in limits:
         needs.append(net.neurons / limits["neurons_per_core"].high)
@@ -135,20 +139,23 @@ def _check_cores(net: IntNet, limits: Limits) -> Iterator[Violation]:
 def _check_flash(net: IntNet, limits: Limits) -> Iterator[Violation]:
     plan = c99.plan(net)
     parts = {part.name: part.flash for part in plan.parts}
-    yield from _short("flash", plan.flash, parts, limits, "fewer weights, or fewer bits of them (4 bits take half)")
+    yield from _memory_exceeded(
+        "flash", plan.flash, parts, limits, "fewer weights, or fewer bits of them (4 bits take half)"
+    )
 
 
 def _check_ram(net: IntNet, limits: Limits) -> Iterator[Violation]:
     plan = c99.plan(net)
     parts = {part.name: prod(part.layer.shape) for part in plan.parts}
-    yield from _short("ram", plan.ram, parts, limits, "fewer neurons: larger strides, or fewer channels")
+    yield from _memory_exceeded("ram", plan.ram, parts, limits, "fewer neurons: larger strides, or fewer channels")
 
 
-def _short(name: str, needed: int, parts: Mapping[str, int], limits: Limits, fix: str) -> Iterator[Violation]:
-    short = needed - math.floor(limits[name].high)
-    if short > 0:
+def _memory_exceeded(name: str, needed: int, parts: Mapping[str, int], limits: Limits, fix: str) -> Iterator[Violation]:
+    """parts: what each layer takes of the memory, to name the one where `fix` helps most."""
+    excess = needed - math.floor(limits[name].high)
+    if excess > 0:
         largest = max(parts, key=lambda part: parts[part])
-        yield _violation("network", name, f"{needed} byte, {short} too many", limits, f"give {largest} {fix}")
+        yield _violation("network", name, f"{needed} byte, {excess} too many", limits, f"give {largest} {fix}")
 
 
 def _violation(layer: str, name: str, actual: str, limits: Limits, fix: str) -> Violation:

@@ -19,7 +19,8 @@ _BLOCK = 1 << 26  # spikes of a layer that a block of samples may hold: 64 MB
 
 @dataclass
 class Use:
-    """Of one limit: the largest magnitude that came to it, how often it changed a value, and in how many samples."""
+    """How one limit is used: the largest magnitude that came to it, how often it changed a value (`beyond`), and in how
+    many samples."""
 
     limit: int
     largest: int = 0
@@ -39,8 +40,11 @@ class Use:
 
 @dataclass
 class LayerHeadroom:
-    """uses: `a`, sums of weight * event before they wrap in 24 bits (dense: in 32, behind << 6), `u` before its
-    correction, `v` before it is clipped. spikes: of the definition; spikes_differing: cells that differ without limits.
+    """How one layer uses its limits.
+
+    uses: of `a`, the sums of weight * event before they wrap in 24 bits (dense: in 32, behind << 6), of `u` before its
+    correction and of `v` before it is clipped. spikes: by the definition; spikes_differing: how many elements of
+    (sample, step, neuron) differ where there are no limits.
     """
 
     name: str
@@ -50,6 +54,7 @@ class LayerHeadroom:
 
     @classmethod
     def empty(cls, name: str, layer: Layer) -> LayerHeadroom:
+        """Returns the headroom of `layer` before anything has come to its limits."""
         a = STATE_LIMIT if isinstance(layer, Conv) else 1 << 31 - STATE_SHIFT
         if isinstance(layer, Dense) and layer.weight_exp < 0:
             a = min(a, (1 << 31) >> -layer.weight_exp)
@@ -58,7 +63,8 @@ class LayerHeadroom:
 
 @dataclass
 class Headroom:
-    """classes_differing: samples of another class where nothing wraps or is clipped, in no layer."""
+    """How all layers use their limits. classes_differing: how many samples get another class where no layer has limits,
+    so that nothing wraps or is clipped."""
 
     samples: int
     steps: int
@@ -66,7 +72,7 @@ class Headroom:
     classes_differing: int = 0
 
     def to_json(self) -> dict[str, Any]:
-        """Plain JSON data; keys in `docs/cli.md`."""
+        """Returns plain JSON data; keys in `docs/cli.md`."""
         return {
             "samples": self.samples,
             "steps": self.steps,
@@ -87,36 +93,38 @@ class Headroom:
 
 
 def measure(net: IntNet, spikes: np.ndarray) -> Headroom:
-    """Runs `net` by the definition on integers (N, T, *input shape), in blocks of samples, and measures what comes to
-    its limits. Where one of them changed a value, the same samples run once more without any, as lava-dl's own neuron
-    does. Raises FormatError for unusable input.
+    """Runs `net` by the definition and measures what comes to its limits.
+
+    spikes: integers (N, T, *input shape), run in blocks of samples. A block in which a limit changed a value runs once
+    more without limits, as lava-dl's own neuron does. Raises FormatError for unusable input.
     """
     events = check_input(net, spikes)
     samples, steps = events.shape[:2]
-    found = Headroom(samples, steps, [LayerHeadroom.empty(*pair) for pair in zip(net.names, net.layers, strict=True)])
+    rows = [LayerHeadroom.empty(name, layer) for name, layer in zip(net.names, net.layers, strict=True)]
+    headroom = Headroom(samples, steps, rows)
     block = max(1, _BLOCK // (steps * max(prod(layer.shape) for layer in net.layers)))
     for start in range(0, samples, block):
-        _measure_block(net, events[start : start + block], found)
-    return found
+        _measure_block(net, events[start : start + block], headroom)
+    return headroom
 
 
-def _measure_block(net: IntNet, events: np.ndarray, found: Headroom) -> None:
-    before = [(use, use.beyond) for row in found.layers for use in row.uses.values()]
+def _measure_block(net: IntNet, events: np.ndarray, headroom: Headroom) -> None:
+    before = [(use, use.beyond) for row in headroom.layers for use in row.uses.values()]
     watches = [
         _Watch(row, layer, len(events), events.shape[1], k == 0 and events.strides[1] == 0)
-        for k, (row, layer) in enumerate(zip(found.layers, net.layers, strict=True))
+        for k, (row, layer) in enumerate(zip(headroom.layers, net.layers, strict=True))
     ]
     limited = run(net, events, [watch.rules for watch in watches])
-    for row, trace in zip(found.layers, limited.layers, strict=True):
+    for row, trace in zip(headroom.layers, limited.layers, strict=True):
         row.spikes += int(np.count_nonzero(trace.spikes))
     for watch in watches:
         watch.count_samples()
-    if all(use.beyond == count for use, count in before):
+    if all(use.beyond == beyond_before for use, beyond_before in before):
         return
-    free = run(net, events, [_FREE] * len(net.layers))
-    for row, one, other in zip(found.layers, limited.layers, free.layers, strict=True):
-        row.spikes_differing += int(np.count_nonzero(one.spikes != other.spikes))
-    found.classes_differing += int((limited.classes(net) != free.classes(net)).sum())
+    unlimited = run(net, events, [_UNLIMITED] * len(net.layers))
+    for row, limited_layer, unlimited_layer in zip(headroom.layers, limited.layers, unlimited.layers, strict=True):
+        row.spikes_differing += int(np.count_nonzero(limited_layer.spikes != unlimited_layer.spikes))
+    headroom.classes_differing += int((limited.classes(net) != unlimited.classes(net)).sum())
 
 
 class _Watch:
@@ -134,11 +142,12 @@ class _Watch:
         self.rules = DEFINITION.watched(self._note)
 
     def count_samples(self) -> None:
+        """Adds the samples of this block in which each limit changed a value to the layer's totals."""
         for name, changed in self._changed.items():
             self._row.uses[name].samples += int(changed.sum())
 
     def _note(self, limit: str, values: np.ndarray, limited: np.ndarray, count: int) -> None:
-        """For `Rules.watched`."""
+        """Takes what `Rules.watched` tells of one limit: the values before and after it, and how many it changed."""
         name = _USE_OF[limit]
         use, changed = self._row.uses[name], self._changed[name]
         use.largest = max(use.largest, int(np.abs(self._scaled(limit, values)).max()))
@@ -154,4 +163,4 @@ class _Watch:
 
 
 _USE_OF = {"dense_sum": "a", "conv_sum": "a", "activation": "a", "current": "u", "voltage": "v"}
-_FREE = replace(UNLIMITED, voltage=no_limit((1 << 31) - 1))  # v fits a trace
+_UNLIMITED = replace(UNLIMITED, voltage=no_limit((1 << 31) - 1))  # v fits a trace

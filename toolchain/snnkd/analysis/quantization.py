@@ -83,7 +83,7 @@ class Effect:
 
 
 def quantize(path: str | Path, bits: int, scale: float | None = None, input_shape: Shape | None = None) -> Quantized:
-    """Reads the `.net` file at `path` with its weights rounded to `bits` bits, 2 to 8, sign included.
+    """Reads the `.net` file at `path` and rounds its weights to `bits` bits, 2 to 8, sign included.
 
     scale: of all weights, with thresholds as they are; None chooses one for each layer: 1 where its weights have no
     more bits, SLAYER's 64 where they are in its units and fit 8 bits, else the one at which the rounding loses least.
@@ -95,9 +95,10 @@ def quantize(path: str | Path, bits: int, scale: float | None = None, input_shap
         raise LimitError(f"--scale {scale:g}: expected auto or a number above 0")
     values = netx.stored_weights(path)
     with warnings.catch_warnings(record=True):  # the same warnings come again below
-        as_it_is = netx.load(path, input_shape, _signs)
-    unit = _unit(as_it_is, values) if scale is None else scale
-    rounding = _Rounding(bits, unit, [_most(layer) for layer in _synaptic(as_it_is)] if scale is None else None)
+        outline = netx.load(path, input_shape, _signs)
+    unit = _unit(outline, values) if scale is None else scale
+    largest = [_largest_factor(layer) for layer in _synaptic(outline)] if scale is None else None
+    rounding = _Rounding(bits, unit, largest)
     net = netx.load(path, input_shape, rounding)
     fitted, layers, scaled = iter(rounding.layers), [], []
     for name, layer in zip(net.names, net.layers, strict=True):
@@ -109,19 +110,24 @@ def quantize(path: str | Path, bits: int, scale: float | None = None, input_shap
             layer = replace(layer, neuron=neuron)
         layers.append(layer)
     neurons = tuple(layer.neuron for layer in net.layers)
-    before = (tuple(fit.weight for fit in rounding.layers), tuple(fit.bias for fit in rounding.layers))
+    weights, biases = tuple(fit.weight for fit in rounding.layers), tuple(fit.bias for fit in rounding.layers)
     # An early exit's margin may be in units of v, which are others now.
-    return Quantized(replace(net, layers=tuple(layers), early_exit=None), unit, tuple(scaled), neurons, *before)
+    net = replace(net, layers=tuple(layers), early_exit=None)
+    return Quantized(net, unit, tuple(scaled), neurons, weights, biases)
 
 
 def effect(quantized: Quantized, events: np.ndarray, labels: np.ndarray | None, data: str) -> Effect:
-    """Runs the network before, in float64, and after, in integers, on events (N, T, ...) with their labels (N,)."""
+    """Runs the network before, in float64, and after, in integers, and compares what they do.
+
+    events: (N, T, *input shape), as `check_input` takes them. labels: (N,) integers or None. data: what the events are,
+    in words. Raises FormatError for events or labels that do not fit.
+    """
     events = check_input(quantized.net, events)
     if labels is not None and (labels.shape != (len(events),) or labels.dtype.kind not in "iu"):
         raise FormatError(f"labels: expected ({len(events)},) integers, found {labels.dtype} {labels.shape}")
     spikes = np.zeros((len(quantized.net.layers), 2), np.int64)
     classes: list[list[np.ndarray]] = [[], []]
-    undecided, counted = [], np.zeros(len(quantized.net.layers) + 1, np.int64)
+    undecided, counted = [], np.zeros(len(quantized.net.layers) + 1, np.int64)  # of the run after
     for start in range(0, len(events), evaluation.BLOCK):
         block = events[start : start + evaluation.BLOCK]
         runs = (_float_run(quantized, block), evaluation.simulate(quantized.net, block))
@@ -132,22 +138,26 @@ def effect(quantized: Quantized, events: np.ndarray, labels: np.ndarray | None, 
         counted += runs[1].events
     before, after = (np.concatenate(parts) for parts in classes)
     samples = f"the {len(events):,} samples"
-    warnings = cautions.silent_layers(quantized.net, counted.tolist(), samples)
+    caveats = cautions.silent_layers(quantized.net, counted.tolist(), samples)
     if labels is not None:
-        warnings += cautions.of_classes(after, np.concatenate(undecided), labels, samples)
-    room = headroom.measure(quantized.net, events)
-    for row in room.layers:
-        beyond = sum(use.beyond for use in row.uses.values())
-        if beyond:
-            warnings.append(
-                f"{row.name}: a sum, u or v leaves its range {beyond:,} times on {samples}; a lower --scale helps"
-            )
-    accuracy = None if labels is None else {"before": _right(before, labels), "after": _right(after, labels)}
+        caveats += cautions.of_classes(after, np.concatenate(undecided), labels, samples)
+    caveats += _beyond_limits(quantized.net, events, samples)
+    accuracy = None if labels is None else {"before": _accuracy(before, labels), "after": _accuracy(after, labels)}
     rows = [
         {"layer": name, "before": int(old), "after": int(new)}
         for name, (old, new) in zip(quantized.net.names, spikes, strict=True)
     ]
-    return Effect(data, len(events), accuracy, float((before == after).mean()), rows, warnings)
+    return Effect(data, len(events), accuracy, float((before == after).mean()), rows, caveats)
+
+
+def _beyond_limits(net: IntNet, events: np.ndarray, samples: str) -> list[str]:
+    """A warning for each layer in which a limit changes a value."""
+    uses = {row.name: sum(use.beyond for use in row.uses.values()) for row in headroom.measure(net, events).layers}
+    return [
+        f"{name}: a sum, u or v leaves its range {beyond:,} times on {samples}; a lower --scale helps"
+        for name, beyond in uses.items()
+        if beyond
+    ]
 
 
 @dataclass
@@ -165,18 +175,18 @@ class _Fit:
 class _Rounding:
     """Makes integers of each layer's weights and biases for `netx.load`, and keeps how.
 
-    most: the largest factor that each layer may have beside `unit`; None where all have 1.
+    largest: the largest factor that each layer may have beside `unit`; None where all have 1.
     """
 
-    def __init__(self, bits: int, unit: float, most: list[float] | None):
+    def __init__(self, bits: int, unit: float, largest: list[float] | None):
         self.layers: list[_Fit] = []
-        self._bits, self._unit, self._most = bits, unit, most
+        self._bits, self._unit, self._largest = bits, unit, largest
 
     def __call__(self, _: object, name: str, values: np.ndarray) -> np.ndarray:
         if name == "weight":
             weight = values * self._unit
-            most = None if self._most is None else self._most[len(self.layers)]
-            integers, fit = _fitted(weight, self._bits, most, self._unit == SLAYER_UNIT)
+            largest = None if self._largest is None else self._largest[len(self.layers)]
+            integers, fit = _fitted(weight, self._bits, largest, self._unit == SLAYER_UNIT)
             self.layers.append(fit)
             return integers
         fit, whole = self.layers[-1], bool((values == np.trunc(values)).all())
@@ -185,7 +195,7 @@ class _Rounding:
 
 
 def _signs(_: object, name: str, values: np.ndarray) -> np.ndarray:
-    """Some even weights of the same signs: for what a file says beside them."""
+    """Even weights of the same signs: a `Rounding` where only what a file says beside its weights matters."""
     return np.where(values < 0, -2, 2) if name == "weight" else np.trunc(values).astype(np.int64)
 
 
@@ -202,24 +212,28 @@ def _unit(net: IntNet, values: list[np.ndarray]) -> float:
     return SLAYER_UNIT if not whole and fits and reachable and _FAR * largest <= min(reachable) else 1
 
 
-def _most(layer: Layer) -> float:
+def _largest_factor(layer: Layer) -> float:
     """The largest factor at which thresholds and biases stay within their bits."""
     threshold = layer.neuron.threshold[layer.neuron.threshold <= THRESHOLD_LIMIT]
     bias = np.abs(layer.neuron.bias).max() if layer.neuron.bias is not None else 0
     return float(min(THRESHOLD_LIMIT / max(threshold.max(initial=0), 1), _BIAS_MAX / max(bias, 1)))
 
 
-def _fitted(weight: np.ndarray, bits: int, most: float | None, slayers: bool) -> tuple[np.ndarray, _Fit]:
-    """Integers for a layer's weights and how they were made; most: the largest factor, None for 1 whatever it loses."""
+def _fitted(weight: np.ndarray, bits: int, largest: float | None, slayers: bool) -> tuple[np.ndarray, _Fit]:
+    """Integers for a layer's weights and how they were made.
+
+    largest: the largest factor that is tried, None for 1 whatever it loses. slayers: whether weights are in SLAYER's
+    units, of which those that fit 8 bits keep the factor 1.
+    """
     steps = [1 << power for power in range(1, 10 - bits)]
     as_they_are = min((_rounded(weight, 1.0, step, bits) for step in steps), key=_error)
     fits = as_they_are[1].clipped == 0
-    if most is None or as_they_are[1].error == 0 or (slayers and fits and bits == 8):
+    if largest is None or as_they_are[1].error == 0 or (slayers and fits and bits == 8):
         return as_they_are
     high, low = weight.max(), weight.min()
     range_high, range_low = ((1 << bits - 1) - 1) * steps[-1], WEIGHT_MIN
     reach = max(high / range_high, low / range_low)
-    factors = {min(float(factor), most) for factor in (2 ** np.floor(np.log2(1 / reach)), *(_CLIPS / reach))}
+    factors = {min(float(factor), largest) for factor in (2 ** np.floor(np.log2(1 / reach)), *(_CLIPS / reach))}
     return min((_rounded(weight, factor, step, bits) for factor in sorted(factors) for step in steps), key=_error)
 
 
@@ -228,6 +242,7 @@ def _error(fitted: tuple[np.ndarray, _Fit]) -> float:
 
 
 def _rounded(weight: np.ndarray, factor: float, step: int, bits: int) -> tuple[np.ndarray, _Fit]:
+    """weight * factor as multiples of `step` that have `bits` bits, and what that loses."""
     codes = np.rint(weight * factor / step)
     kept = np.clip(codes, -(1 << bits - 1), (1 << bits - 1) - 1)
     size = float(np.sqrt(np.mean(weight**2))) or 1.0
@@ -242,7 +257,7 @@ def _rescaled(neuron: Neuron, fit: _Fit) -> Neuron:
     return replace(neuron, threshold=np.where(neuron.threshold > THRESHOLD_LIMIT, neuron.threshold, scaled))
 
 
-def _right(classes: np.ndarray, labels: np.ndarray) -> float:
+def _accuracy(classes: np.ndarray, labels: np.ndarray) -> float:
     return float((classes == labels).mean())
 
 
@@ -260,6 +275,7 @@ def _float_run(quantized: Quantized, events: np.ndarray) -> SpikeTrace:
 def _float_layer(
     name: str, layer: Layer, neuron: Neuron, weight: np.ndarray | None, bias: np.ndarray | None, events: np.ndarray
 ) -> LayerTrace:
+    """CUBA-LIF neurons with real weights and states on the events (N, T, *shape) that the layer reads."""
     samples, steps = events.shape[:2]
     current, voltage = (
         1 - per_neuron(d, layer.shape) / 2**DECAY_BITS for d in (neuron.current_decay, neuron.voltage_decay)

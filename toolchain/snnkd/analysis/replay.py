@@ -75,13 +75,13 @@ class OneNeuron:
     bias: int
 
     def arriving(self, step: int) -> np.ndarray:
-        """(F,) int64: the events that arrive at `step`."""
+        """Returns the events that arrive at `step`, (F,) int64."""
         sent = step - self.delay
         values = self.events[np.maximum(sent, 0), np.arange(len(sent))].astype(np.int64)
         return np.where(sent >= 0, values, 0)
 
     def steps(self) -> list[Step]:
-        """Every step by the definition, from u = v = 0."""
+        """Runs the neuron by the definition from u = v = 0 and returns every step."""
         a_shifted, activation, u_exact, u, v_exact, s, v = (values[:, 0] for values in again([self]))
         u_before, v_before = (np.concatenate([[0], states[:-1]]) for states in (u, v))
         bias, threshold = (np.full_like(u, value << STATE_SHIFT) for value in (self.bias, self.threshold))
@@ -103,6 +103,7 @@ class Recorded:
 
     @classmethod
     def of(cls, engine: str, layer: LayerTrace, sample: int, neuron: tuple[int, ...]) -> Recorded:
+        """Returns what `layer`, of a trace by `engine`, has of the neuron [c, h, w] or [i] in one sample."""
         s, u, v = (
             None if values is None else values[(sample, slice(None), *neuron)]
             for values in (layer.spikes, layer.u, layer.v)
@@ -111,15 +112,15 @@ class Recorded:
         return cls(engine, np.asarray(s), u, v, v_last)
 
     def equals(self, states: States) -> np.ndarray:
-        """(K,) bool: which of K neurons did all that was recorded."""
+        """Compares what K neurons do with what was recorded; (K,) bool, where all of it is the same."""
         u, v = wrap32(states.u), wrap32(states.v)  # as a trace holds them
         pairs = ((self.s, states.s), (self.u, u), (self.v, v), (self.v_last, v[-1:]))
-        same = [np.all(own[..., None] == values, axis=0) for own, values in pairs if own is not None]
+        same = [np.all(recorded[..., None] == values, axis=0) for recorded, values in pairs if recorded is not None]
         return np.logical_and.reduce(same)
 
 
 def cut_out(net: IntNet, trace: SpikeTrace, number: int, sample: int, neuron: tuple[int, ...]) -> OneNeuron:
-    """The neuron `neuron` ([c, h, w] or [i]) of layer `number`, on what that layer reads in one sample of `trace`."""
+    """Cuts the neuron [c, h, w] or [i] out of layer `number`, with what that layer reads in one sample of `trace`."""
     _, shape, layer = list(net.inputs())[number]
     source = (trace.input if number == 0 else trace.layers[number - 1].spikes)[sample]
     parameters = {name: _own(getattr(layer.neuron, name), layer, neuron) for name in _PARAMETERS}
@@ -140,25 +141,27 @@ def cut_out(net: IntNet, trace: SpikeTrace, number: int, sample: int, neuron: tu
 
 
 def again(neurons: Sequence[OneNeuron], rules: Rules = DEFINITION, early: int = 0) -> States:
-    """Runs neurons that read the same events side by side in one layer. early: steps without an event before them,
-    that the states leave out; bias comes in."""
+    """Runs neurons that were cut out of the same layer, and so read the same events, side by side.
+
+    early: how many steps come before the first event, in which only bias comes in; the states leave them out.
+    """
     events = np.pad(neurons[0].events, ((early, 0), (0, 0)))[None]
     layer = _side_by_side(neurons)
     if isinstance(layer, Input):
         events = np.broadcast_to([neuron.bias for neuron in neurons], (1, events.shape[1], *layer.shape))
     elif isinstance(layer, Conv):
         events = events[..., None, None]
-    came: dict[str, list[np.ndarray]] = {"activation": [], "current": [], "voltage": []}
-    left: dict[str, list[np.ndarray]] = {name: [] for name in came}
+    exact: dict[str, list[np.ndarray]] = {"activation": [], "current": [], "voltage": []}
+    limited: dict[str, list[np.ndarray]] = {name: [] for name in exact}
 
-    def watch(limit: str, values: np.ndarray, limited: np.ndarray, _: int) -> None:
-        if limit in came:
-            came[limit].append(values.reshape(-1))
-            left[limit].append(limited.reshape(-1))
+    def watch(limit: str, before: np.ndarray, after: np.ndarray, _: int) -> None:
+        if limit in exact:
+            exact[limit].append(before.reshape(-1))
+            limited[limit].append(after.reshape(-1))
 
     trace = run(IntNet(events.shape[2:], (layer,)), events, [rules.watched(watch)])
-    a_shifted, u_exact, v_exact = (np.array(values[early:]) for values in came.values())
-    activation, u, v = (np.array(values[early:]) for values in left.values())
+    a_shifted, u_exact, v_exact = (np.array(values[early:]) for values in exact.values())
+    activation, u, v = (np.array(values[early:]) for values in limited.values())
     s = trace.layers[0].spikes.reshape(-1, len(neurons))[early:].astype(np.int64)
     return States(a_shifted, activation, u_exact, u, v_exact, s, np.where(s, 0, v))
 
@@ -179,7 +182,7 @@ _PARAMETERS = ("current_decay", "voltage_decay", "threshold", "bias")  # of Neur
 
 
 def _own(values: np.ndarray | None, layer: Layer, neuron: tuple[int, ...]) -> int:
-    """A parameter of one neuron; 0 for no bias."""
+    """A parameter of one neuron of `layer`; 0 for no bias."""
     return 0 if values is None else int(np.broadcast_to(per_neuron(values, layer.shape), layer.shape)[neuron])
 
 

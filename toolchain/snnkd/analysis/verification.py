@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from math import prod
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -50,7 +50,7 @@ class Verification:
     warnings: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
-        """Plain JSON data with the same names."""
+        """Returns plain JSON data with the same names."""
         return asdict(self)
 
 
@@ -65,23 +65,18 @@ def compare(net: IntNet, expected: SpikeTrace, actual: SpikeTrace) -> Verificati
     first: Difference | None = None
     differences: dict[str, int] = {}
     cells = states = 0
-    for name, want, have in zip(net.names, expected.layers, actual.layers, strict=True):
-        found: list[tuple[tuple[int, ...], Difference]] = []
+    for name, expected_layer, actual_layer in zip(net.names, expected.layers, actual.layers, strict=True):
+        firsts: list[Difference] = []  # of each quantity of this layer
         differences[name] = 0
-        for rank, (quantity, offset, left, right) in enumerate(_quantities(expected.steps, want, have)):
-            cells += left.size
-            states += left.size if quantity != "s" else 0
-            differing = left != right
+        for pair in _pairs(expected.steps, expected_layer, actual_layer):
+            differing = pair.expected != pair.actual
+            cells += differing.size
+            states += differing.size if pair.quantity != "s" else 0
             differences[name] += int(np.count_nonzero(differing))
             if differing.any():
-                step, sample, *neuron = (int(i) for i in np.argwhere(differing.swapaxes(0, 1))[0])
-                where = (sample, step, *neuron)
-                difference = Difference(
-                    quantity, name, sample, step + offset, neuron, int(left[where]), int(right[where])
-                )
-                found.append(((difference.step, sample, rank), difference))
-        if first is None and found:
-            first = min(found, key=lambda item: item[0])[1]
+                firsts.append(_first_difference(name, pair, differing))
+        if first is None and firsts:  # of equal step and sample, min takes the quantity that comes first
+            first = min(firsts, key=lambda difference: (difference.step, difference.sample))
     compared = {
         "samples": expected.samples,
         "steps": expected.steps,
@@ -89,31 +84,48 @@ def compare(net: IntNet, expected: SpikeTrace, actual: SpikeTrace) -> Verificati
         "spikes": sum(expected.events[1:]),
         "states": states,
     }
-    told = tuple(cautions.silent_layers(net, expected.events, f"the {expected.samples} samples compared"))
+    warnings = tuple(cautions.silent_layers(net, expected.events, f"the {expected.samples} samples compared"))
     if first is None:
-        return Verification(True, compared, None, differences, warnings=told)
+        return Verification(True, compared, None, differences, warnings=warnings)
     place = (net.names.index(first.layer), first.sample, first.step, tuple(first.neuron))
-    return Verification(False, compared, first, differences, *explain(net, expected, actual, place), told)
+    return Verification(False, compared, first, differences, *explain(net, expected, actual, place), warnings)
 
 
-def _quantities(steps: int, want: LayerTrace, have: LayerTrace) -> list[tuple[str, int, np.ndarray, np.ndarray]]:
-    """(quantity, step of the first column, expected, actual) of what both have, arrays (N, T or 1, *shape)."""
-    quantities = []
-    if want.u is not None and have.u is not None:
-        quantities.append(("u", 0, want.u, have.u))
-    if want.v is not None and have.v is not None:
-        quantities.append(("v", 0, want.v, have.v))
-    elif want.v_last is not None and have.v_last is not None:
-        quantities.append(("v", steps - 1, want.v_last[:, None], have.v_last[:, None]))
-    return [*quantities, ("s", 0, want.spikes, have.spikes)]
+class _Pair(NamedTuple):
+    """Two arrays (N, T, *shape) of one quantity, 'u', 'v' or 's', of a layer; of v, maybe only the last step."""
+
+    quantity: str
+    first_step: int
+    expected: np.ndarray
+    actual: np.ndarray
+
+
+def _pairs(steps: int, expected: LayerTrace, actual: LayerTrace) -> list[_Pair]:
+    """The quantities that both traces have, in the order in which a step computes them."""
+    pairs = []
+    if expected.u is not None and actual.u is not None:
+        pairs.append(_Pair("u", 0, expected.u, actual.u))
+    if expected.v is not None and actual.v is not None:
+        pairs.append(_Pair("v", 0, expected.v, actual.v))
+    elif expected.v_last is not None and actual.v_last is not None:
+        pairs.append(_Pair("v", steps - 1, expected.v_last[:, None], actual.v_last[:, None]))
+    return [*pairs, _Pair("s", 0, expected.spikes, actual.spikes)]
+
+
+def _first_difference(layer: str, pair: _Pair, differing: np.ndarray) -> Difference:
+    """The earliest step at which `pair` differs, there the first sample, there the first neuron."""
+    step, sample, *neuron = (int(i) for i in np.argwhere(differing.swapaxes(0, 1))[0])
+    cell = (sample, step, *neuron)
+    values = (int(pair.expected[cell]), int(pair.actual[cell]))
+    return Difference(pair.quantity, layer, sample, step + pair.first_step, neuron, *values)
 
 
 def _check_alike(net: IntNet, expected: SpikeTrace, actual: SpikeTrace) -> None:
     for trace in (expected, actual):
         shapes = [layer.spikes.shape for layer in trace.layers]
-        wanted = [(expected.samples, expected.steps, *layer.shape) for layer in net.layers]
-        if shapes != wanted:
-            raise MismatchError(f"trace of engine {trace.engine}: expected layers {wanted}, found {shapes}")
+        expected_shapes = [(expected.samples, expected.steps, *layer.shape) for layer in net.layers]
+        if shapes != expected_shapes:
+            raise MismatchError(f"trace of engine {trace.engine}: expected layers {expected_shapes}, found {shapes}")
     if expected.input is not actual.input and not np.array_equal(expected.input, actual.input):
         raise MismatchError(f"traces of engines {expected.engine} and {actual.engine}: their inputs differ")
 

@@ -26,49 +26,64 @@ class Group:
 
     @property
     def where(self) -> str:
+        """File and place, as messages name them."""
         return f"{self.file}: {self.place}" if self.place else self.file
 
     def error(self, name: str, problem: str) -> FormatError:
-        """What the file says is quoted without its control characters, and not at length."""
-        told = ": ".join(part for part in (name, problem) if part)[:_MAX_PROBLEM]
-        return FormatError(f"{self.where}: {plain(told)}")
+        """Returns, for the caller to raise, the error that `problem` is wrong with `name` in this group.
+
+        What the file says is quoted without its control characters, and not at length.
+        """
+        text = ": ".join(part for part in (name, problem) if part)[:_MAX_PROBLEM]
+        return FormatError(f"{self.where}: {plain(text)}")
 
     def names(self) -> list[str]:
+        """Returns the names of the group's members."""
         return list(self.members[self.place])
 
     def __contains__(self, name: str) -> bool:
         return name in self.members[self.place]
 
     def group(self, name: str) -> Group:
-        """The group `name`; FormatError where it is missing, a link or something else."""
+        """Returns the group `name`. Raises FormatError where it is missing, a link or something else."""
         if self._item(name).kind != "group":
             raise self.error(name, "expected a group")
         return Group(self.items, self.file, self._at(name), self.members)
 
     def numbers(self, name: str) -> np.ndarray:
-        """The array `name`: integers as int64, floats truncated towards zero as NetX does, all in 32 bits."""
+        """Returns the array `name` as int64, floats truncated towards zero as NetX does.
+
+        Raises FormatError where it is missing or no numbers, and for values that are not finite or beyond 32 bits.
+        """
         return self._numbers(name).astype(np.int64)
 
     def floats(self, name: str) -> np.ndarray:
-        """The array `name` as float64, in 32 bits before the point: nothing of it is truncated."""
+        """Returns the array `name` as float64, not truncated. Raises FormatError as `numbers` does."""
         return self._numbers(name).astype(np.float64)
 
     def integers(self, name: str) -> np.ndarray:
-        """The array `name` as int64; FormatError where it holds floats (a float decay makes Lava hang)."""
+        """Returns the array `name` as int64. Raises FormatError as `numbers` does, and where it holds floats (a float
+        decay makes Lava hang)."""
         item = self._array(name)
         if item.kind != "numbers" or item.dtype[1] == "f":
             raise self.error(name, f"expected integers, found {_named(item)}")
         return self.numbers(name)
 
     def text(self, name: str) -> str:
-        """The short string `name`, a scalar or of shape (1,), as NetX takes it: spaces count."""
+        """Returns the short string `name`, a scalar or of shape (1,), as NetX takes it: spaces count.
+
+        Raises FormatError where it is missing or something else.
+        """
         item = self._array(name)
         if item.kind != "text":
             raise self.error(name, f"expected one short string, found {_named(item)} of shape {item.shape}")
         return item.raw.decode("ascii", "replace")
 
     def attribute(self, name: str) -> np.ndarray | str | None:
-        """The attribute `name` of the root: up to 16 integers or one string; None where there is none."""
+        """Returns the attribute `name` of the root, up to 16 integers or one string; None where there is none.
+
+        Raises FormatError where it is something else or cannot be read.
+        """
         item = self.items.get(f"/{name}")
         if problem := self.items["/"].problem or (item.problem if item else ""):
             raise self.error(f"attribute {name}", problem)
@@ -114,7 +129,7 @@ class Group:
 
 @contextlib.contextmanager
 def opened(path: Path) -> Iterator[Group]:
-    """The root of the file at `path`. Whatever is wrong with it is a FormatError that names it."""
+    """Reads the file at `path` and yields its root. Whatever is wrong with it is a FormatError that names the file."""
     if not path.is_file():
         raise FormatError(f"{path}: no such file")
     try:

@@ -19,34 +19,39 @@ _GZIP, _SHUFFLE, _FLETCHER32, _SZIP, _LZF = 1, 2, 3, 4, 32000
 PACKINGS = {_GZIP: "gzip", _LZF: "lzf", _SZIP: "szip", _SHUFFLE: "shuffle", _FLETCHER32: "fletcher32"}
 
 
-def up_to(count: int, found: list[Any]) -> Callable[[Any], bool | None]:
-    """What h5py calls with each name: adds it to `found`; anything but None ends a walk, which may have no end."""
+def up_to(count: int, collected: list[Any]) -> Callable[[Any], bool | None]:
+    """Returns what h5py calls with each item of a walk: it adds the item to `collected`, and ends a walk that has more
+    than `count` of them, as one through a damaged file may have no end."""
 
     def add(item: Any) -> bool | None:
-        found.append(item)
-        return True if len(found) > count else None
+        collected.append(item)
+        return True if len(collected) > count else None  # h5py goes on while it is None
 
     return add
 
 
-def stored_sizes(found: h5d.DatasetID, count: int) -> list[int]:
-    """Bytes of each chunk."""
+def stored_sizes(dataset: h5d.DatasetID, count: int) -> list[int]:
+    """Returns the bytes that each of `count` chunks takes in the file."""
     sizes: list[int] = []
-    if hasattr(found, "chunk_iter"):  # needs HDF5 1.14
+    if hasattr(dataset, "chunk_iter"):  # needs HDF5 1.14
         add = up_to(count, sizes)
-        found.chunk_iter(lambda chunk: add(chunk.size))
+        dataset.chunk_iter(lambda chunk: add(chunk.size))
         return sizes
-    return [found.get_chunk_info(index).size for index in range(count)]
+    return [dataset.get_chunk_info(index).size for index in range(count)]
 
 
-def unpacked_sizes(found: h5d.DatasetID, grid: list[range], filters: list[int], expected: int) -> list[int]:
-    """Bytes that unpacking makes of each chunk."""
+def unpacked_sizes(dataset: h5d.DatasetID, grid: list[range], filters: list[int], expected: int) -> list[int]:
+    """Returns the bytes that unpacking makes of each chunk that was written.
+
+    grid: where chunks begin, in each dimension. filters: their numbers, in the order in which they packed. expected:
+    bytes of a whole chunk.
+    """
     sizes: list[int] = []
     for corner in itertools.product(*grid):
         with contextlib.suppress(OSError, RuntimeError):  # a chunk that was never written holds the fill value
-            mask, raw = found.read_direct_chunk(corner)
-            used = [code for bit, code in enumerate(filters) if not mask >> bit & 1]
-            sizes.append(_unpacked_size(raw, used, expected))
+            skipped, raw = dataset.read_direct_chunk(corner)  # a bit for each filter that this chunk did without
+            applied = [code for bit, code in enumerate(filters) if not skipped >> bit & 1]
+            sizes.append(_unpacked_size(raw, applied, expected))
     return sizes
 
 

@@ -62,17 +62,20 @@ class _Failed(Exception):
 
 
 class _Ended(Exception):
-    """The child says nothing more."""
+    """The child writes nothing more."""
 
 
 class Reader:
-    """The child process; for any number of threads. `used`: what the last file took of time and memory."""
+    """The child process; for any number of threads.
+
+    used: what the last file took, `seconds` of the processor and `megabytes` of memory.
+    """
 
     def __init__(self) -> None:
         self.used = {"seconds": 0.0, "megabytes": 0.0}
         self._lock = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
-        self._ahead = b""  # what it said and nobody has asked for yet
+        self._ahead = b""  # what was read from it and nobody has asked for yet
         self._ready = self._late = False
 
     def warm(self) -> None:
@@ -81,7 +84,7 @@ class Reader:
             self._warm()
 
     def items(self, path: str) -> dict[str, Item]:
-        """Every item of the file at `path` by its place: 'layer/0/type', '/name' for an attribute of the root.
+        """Reads every item of the file at `path`, by its place: 'layer/0/type', '/name' for an attribute of the root.
 
         Raises FormatError where the library does not survive the file, SnnkdError where no child can be started.
         """
@@ -153,25 +156,25 @@ class Reader:
     def _wait_until_ready(self) -> None:
         self._warm()
         if not self._ready:
-            if (said := self._read("stderr")) != b"{}\n":
+            if (output := self._read("stderr")) != b"{}\n":
                 while more := self._read("stderr"):
-                    said += more
-                words = said.decode("utf-8", "replace").split("\n")
-                last = next((line for line in reversed(words) if line), "it ended")
+                    output += more
+                lines = output.decode("utf-8", "replace").split("\n")
+                last = next((line for line in reversed(lines) if line), "it ended")
                 raise SnnkdError(f"the process that reads .net files does not start: {plain(last)[:300]}")
             self._ready = True
 
     def _answer(self, request: bytes) -> dict[str, Item]:
         items: dict[str, Item] = {}
-        left = MAX_ELEMENTS * 8
+        allowed = MAX_ELEMENTS * 8  # bytes
         try:
             self._pipe("stdin").write(request)
             while line := self._line():
                 place = _checked(line.get("place"), str)
                 if place in items:
                     raise _Failed(f"{place}: damaged: is there twice")
-                items[place] = self._item(line, left)
-                left -= len(items[place].raw)
+                items[place] = self._item(line, allowed)
+                allowed -= len(items[place].raw)
         except (_Ended, BrokenPipeError):
             items.clear()
         if not (report := self._read("stderr")):
@@ -182,7 +185,8 @@ class Reader:
             raise _Failed(_reason(_checked(ended.get("ended"), int), _checked(ended.get("place"), str)))
         return items
 
-    def _item(self, line: dict[str, Any], left: int) -> Item:
+    def _item(self, line: dict[str, Any], allowed: int) -> Item:
+        """The item that `line` announces, with the data behind it, which may have so many bytes."""
         kind = line.get("kind")
         if kind == "group":
             return Item("group")
@@ -200,15 +204,15 @@ class Reader:
         if kind != "numbers" or dtype not in _DTYPES or len(shape) > 32 or min((0, *shape)) < 0:
             raise _Failed(_NONSENSE)
         size = prod(shape) * int(dtype[2])
-        if size > left or max((0, *shape)) > MAX_ELEMENTS:
+        if size > allowed or max((0, *shape)) > MAX_ELEMENTS:
             raise _Failed(_NONSENSE)
         return Item("numbers", shape, dtype, self._take(size))
 
     def _line(self) -> dict[str, Any]:
         while b"\n" not in self._ahead:
-            said = self._read("stdout")
-            self._ahead += said
-            if not said:
+            output = self._read("stdout")
+            self._ahead += output
+            if not output:
                 raise _Ended
             if len(self._ahead) > _MAX_LINE + _AT_ONCE:
                 raise _Failed(_NONSENSE)
@@ -216,7 +220,7 @@ class Reader:
         return _parsed(line)
 
     def _take(self, size: int) -> bytearray:
-        """The next bytes that the child says."""
+        """The next `size` bytes that the child writes."""
         raw, start = bytearray(size), min(size, len(self._ahead))
         raw[:start], self._ahead = self._ahead[:start], self._ahead[start:]
         rest = memoryview(raw)[start:]
@@ -227,7 +231,7 @@ class Reader:
         return raw
 
     def _read(self, name: str) -> bytes:
-        """What the child has said, at least something; nothing where it has ended."""
+        """What the child has written, at least a byte; nothing where it has ended."""
         return self._pipe(name).read(_AT_ONCE)
 
     def _pipe(self, name: str) -> Any:
@@ -238,7 +242,7 @@ class Reader:
 
 
 def plain(text: str) -> str:
-    """What a file says, as a message may quote it: without control characters."""
+    """Returns what a file says as a message may quote it: without control characters."""
     return "".join(c if c.isprintable() else "\ufffd" for c in text)
 
 
@@ -249,13 +253,14 @@ def _parsed(line: bytes) -> dict[str, Any]:
         raise _Failed(_NONSENSE) from None
 
 
-def _checked(value: Any, kind: type) -> Any:
-    if type(value) is not kind:
+def _checked(value: Any, expected: type) -> Any:
+    if type(value) is not expected:
         raise _Failed(_NONSENSE)
     return value
 
 
 def _reason(status: int, place: str) -> str:
+    """Why a file is refused on which the process that read it ended with `status`, at `place`."""
     group, _, name = place.rpartition("/")
     where = f"attribute {name}: " if place.startswith("/") else "".join(f"{part}: " for part in (group, name) if part)
     if status == -getattr(signal, "SIGXCPU", 0):

@@ -47,7 +47,8 @@ class Refused(Exception):
 class Walk:
     """Tells all items of one file that may matter, in order, without following links.
 
-    page: memory shared with whoever wants to know at which item the library failed.
+    page: memory shared with whoever wants to know at which item the library failed. limits: those of the request.
+    What is told is kept in `answer` and written to stdout where that grows long.
     """
 
     def __init__(self, page: mmap.mmap, limits: dict[str, int]) -> None:
@@ -55,12 +56,14 @@ class Walk:
         self.place, self.answer = "", bytearray()
 
     def file(self, path: str) -> None:
+        """Tells all items of the file at `path`."""
         with self.telling(""):
             root = h5o.open(h5f.open(os.fsencode(path), h5f.ACC_RDONLY), b"/")
             self.group(root, "")
             self.attributes(root)
 
     def attributes(self, root: h5g.GroupID) -> None:
+        """Tells the attributes of the root that snnkd writes."""
         names: list[bytes] = []
         with self.telling("/"):
             count = h5a.get_num_attrs(root)
@@ -72,8 +75,8 @@ class Walk:
         for name in names:
             if name.startswith(_ATTRIBUTES.encode()):
                 with self.telling(f"/{_decoded(name)}"):
-                    found = h5a.open(root, name)
-                    self.content("attribute", found.get_type(), found.get_space(), found.read)
+                    attribute = h5a.open(root, name)
+                    self.content("attribute", attribute.get_type(), attribute.get_space(), attribute.read)
 
     @contextlib.contextmanager
     def telling(self, place: str) -> Iterator[None]:
@@ -90,8 +93,9 @@ class Walk:
             words = error.args[0] if error.args else "cannot be read"
             self.tell(kind="refused", problem=f"damaged{newer}: {words}"[:300])
 
-    def tell(self, raw: bytes | memoryview = b"", **what: Any) -> None:
-        self.answer += json.dumps({"place": self.place, **what}).encode() + b"\n"
+    def tell(self, raw: bytes | memoryview = b"", **fields: Any) -> None:
+        """Adds a line on the item at `self.place` to the answer, and its data `raw` behind it."""
+        self.answer += json.dumps({"place": self.place, **fields}).encode() + b"\n"
         if len(self.answer) + len(raw) < _AT_ONCE:
             self.answer += raw
         else:
@@ -99,16 +103,18 @@ class Walk:
             _write(1, raw)
 
     def flush(self) -> None:
+        """Writes what was told."""
         _write(1, self.answer)
         self.answer = bytearray()
 
     def spend(self, elements: int) -> None:
+        """Takes `elements` off what may be read of this file. Raises Refused where that is more than is left."""
         if elements > self.budget:
             raise Refused(f"more than {self.limits['elements']} elements in one file, or damaged")
         self.budget -= elements
 
     def group(self, group: h5g.GroupID, place: str) -> None:
-        """Tells a group and what it holds."""
+        """Tells a group and what it holds. Raises Refused where it lies too deep, or its links are damaged."""
         depth = place.count("/") + bool(place)
         if depth > _DEEPEST:
             raise Refused("lies deeper than anything that is read")
@@ -121,95 +127,101 @@ class Walk:
         if len(names) != count or names != sorted(set(names)):
             raise Refused("damaged: members of a group out of order")
         self.tell(kind="group")
-        for name, kind in links:
+        for name, link in links:
             inner = f"{place}/{_decoded(name)}" if place else _decoded(name)
             with self.telling(inner):
-                self.member(group, name, kind, inner)
+                self.member(group, name, link, inner)
 
-    def member(self, group: h5g.GroupID, name: bytes, kind: int, place: str) -> None:
-        if kind != h5l.TYPE_HARD:
+    def member(self, group: h5g.GroupID, name: bytes, link: int, place: str) -> None:
+        """Tells the member `name` of `group`; link: the type of the link to it. Raises Refused for what is not read."""
+        if link != h5l.TYPE_HARD:
             raise Refused("is a link; expected the data itself, links are not followed")
         if "/" not in place and place not in _READ:
             raise Refused("is nothing that NetX reads")
-        found = h5o.open(group, name)
-        h5o.get_info(found)  # NetX asks for that, and fails where it is damaged
-        if isinstance(found, h5g.GroupID):
-            self.group(found, place)
-        elif isinstance(found, h5d.DatasetID):
-            self.array(found)
+        member = h5o.open(group, name)
+        h5o.get_info(member)  # NetX asks for that, and fails where it is damaged
+        if isinstance(member, h5g.GroupID):
+            self.group(member, place)
+        elif isinstance(member, h5d.DatasetID):
+            self.array(member)
         else:
             raise Refused("expected an array or a group")
 
-    def array(self, found: h5d.DatasetID) -> None:
-        how = found.get_create_plist()
-        layout = how.get_layout()
-        if layout == h5d.VIRTUAL or how.get_external_count():
+    def array(self, dataset: h5d.DatasetID) -> None:
+        """Tells an array. Raises Refused for one whose data lies elsewhere, is missing or must not be unpacked."""
+        creation = dataset.get_create_plist()
+        layout = creation.get_layout()
+        if layout == h5d.VIRTUAL or creation.get_external_count():
             raise Refused("keeps its data in another file; that is not followed")
-        space, kind = found.get_space(), found.get_type()
+        space, datatype = dataset.get_space(), dataset.get_type()
         if layout == h5d.CHUNKED:
-            self.check_chunks(found, how)
-        if space.get_simple_extent_npoints() and not found.get_storage_size():
+            self.check_chunks(dataset, creation)
+        if space.get_simple_extent_npoints() and not dataset.get_storage_size():
             raise Refused("damaged: its data was never written")
-        self.content("array", kind, space, lambda data: found.read(h5s.ALL, h5s.ALL, data))
+        self.content("array", datatype, space, lambda data: dataset.read(h5s.ALL, h5s.ALL, data))
 
-    def check_chunks(self, found: h5d.DatasetID, how: Any) -> None:
+    def check_chunks(self, dataset: h5d.DatasetID, creation: Any) -> None:
         """Refuses what would take long or much memory to unpack, and chunks that are not as long as they should be.
 
         The library takes these for whole ones, and hands out whatever lies behind them in memory.
         """
-        filters = [how.get_filter(index)[0] for index in range(how.get_nfilters())]
+        filters = [creation.get_filter(index)[0] for index in range(creation.get_nfilters())]
         if unknown := set(filters) - PACKINGS.keys():
             raise Refused(f"is packed by the filter {min(unknown)}; expected {', '.join(PACKINGS.values())}")
-        shape, chunk, size = found.shape, how.get_chunk(), found.get_type().get_size()
+        shape, chunk, size = dataset.shape, creation.get_chunk(), dataset.get_type().get_size()
         self.check_size(shape, size)
         self.check_size(chunk, size)
         grid = [range(0, extent, part) for extent, part in zip(shape, chunk, strict=True)]
         self.spend(prod(map(len, grid)) * self.limits["chunk"])
-        expected, count = prod(chunk) * size, found.get_num_chunks()
-        lengths = unpacked_sizes(found, grid, filters, expected) if filters else stored_sizes(found, count)
+        expected, count = prod(chunk) * size, dataset.get_num_chunks()
+        lengths = unpacked_sizes(dataset, grid, filters, expected) if filters else stored_sizes(dataset, count)
         if len(lengths) != count or set(lengths) - {expected}:
             raise Refused(f"damaged: chunks of {min(lengths, default=0)} bytes, or missing; expected {expected}")
 
     def check_size(self, shape: tuple[int, ...], size: int) -> int:
-        """Elements that an array counts for: its own or, if those are large, those of 8 bytes."""
+        """Returns how many elements an array counts for: its own or, if those are large, those of 8 bytes. Raises
+        Refused where that is too many. size: bytes of an element."""
         count = max((*shape, prod(shape), prod(shape) * size // 8))
         if count > self.limits["elements"]:
             raise Refused(f"shape {shape} has more than {self.limits['elements']} elements")
         return count
 
-    def content(self, what: str, kind: h5t.TypeID, space: h5s.SpaceID, read: Callable[[np.ndarray], None]) -> None:
-        """Tells type and shape of an array or attribute; its data where it is numbers or one short text."""
+    def content(self, owner: str, datatype: h5t.TypeID, space: h5s.SpaceID, read: Callable[[np.ndarray], None]) -> None:
+        """Tells type and shape of an array or attribute; its data where it is numbers or one short text.
+
+        owner: 'array' or 'attribute'. read: fills an array with the data. Raises Refused for what is too large.
+        """
         if space.get_simple_extent_type() == h5s.NULL:
             raise Refused("is empty")
         shape = tuple(space.shape)
         if len(shape) > _MAX_RANK:
             raise Refused(f"has more than {_MAX_RANK} dimensions")
-        named = _named(kind)
-        longest = _MAX_TEXT[what]
-        if named == "text" and shape in ((), (1,)) and (kind.is_variable_str() or kind.get_size() <= longest):
-            data = np.empty(shape, kind.dtype)
+        named = _named(datatype)
+        longest = _MAX_TEXT[owner]
+        if named == "text" and shape in ((), (1,)) and (datatype.is_variable_str() or datatype.get_size() <= longest):
+            data = np.empty(shape, datatype.dtype)
             read(data)
             text = bytes(data.reshape(-1)[0])
             if len(text) > longest:
                 raise Refused(f"is longer than {longest} characters")
             self.tell(text, kind="text", size=len(text), shape=shape)
-        elif named != "numbers" or (what == "attribute" and prod(shape) > _MAX_ATTRIBUTE):
-            self.tell(kind="other", dtype=str(kind.dtype) if named == "numbers" else named, shape=shape)
+        elif named != "numbers" or (owner == "attribute" and prod(shape) > _MAX_ATTRIBUTE):
+            self.tell(kind="other", dtype=str(datatype.dtype) if named == "numbers" else named, shape=shape)
         else:
-            self.spend(self.check_size(shape, kind.get_size()))
-            data = np.empty(shape, kind.dtype)
+            self.spend(self.check_size(shape, datatype.get_size()))
+            data = np.empty(shape, datatype.dtype)
             read(data)
             self.tell(data.reshape(-1).view(np.uint8).data, kind="numbers", dtype=data.dtype.str, shape=shape)
 
 
-def _named(kind: h5t.TypeID) -> str:
+def _named(datatype: h5t.TypeID) -> str:
     """'numbers', 'text' or, for what is not read, a word for it."""
-    if kind.get_class() == h5t.STRING:
+    if datatype.get_class() == h5t.STRING:
         return "text"
-    if kind.get_class() not in (h5t.INTEGER, h5t.FLOAT):
-        return f"<{_CLASSES.get(kind.get_class(), 'unusual type')}>"
+    if datatype.get_class() not in (h5t.INTEGER, h5t.FLOAT):
+        return f"<{_CLASSES.get(datatype.get_class(), 'unusual type')}>"
     try:
-        dtype = kind.dtype
+        dtype = datatype.dtype
     except TypeError:  # numpy has no such numbers
         return "<unusual numbers>"
     return "numbers" if dtype.kind in "iuf" and dtype.itemsize in (1, 2, 4, 8) else "<unusual numbers>"
@@ -225,10 +237,10 @@ def _limit(limits: dict[str, int]) -> None:
     if sys.platform == "win32":
         return
 
-    def limit(what: int, soft: int) -> None:
-        hard = resource.getrlimit(what)[1]
+    def limit(resource_number: int, soft: int) -> None:
+        hard = resource.getrlimit(resource_number)[1]
         soft = soft if hard == resource.RLIM_INFINITY else min(soft, hard)
-        resource.setrlimit(what, (soft, hard))
+        resource.setrlimit(resource_number, (soft, hard))
 
     with contextlib.suppress(OSError), open("/proc/self/statm") as file:  # noqa: PTH123
         limit(resource.RLIMIT_AS, int(file.read().split()[0]) * resource.getpagesize() + (limits["megabytes"] << 20))
@@ -238,9 +250,9 @@ def _limit(limits: dict[str, int]) -> None:
 
 
 def _write(file: int, data: bytes | bytearray | memoryview) -> None:
-    rest = memoryview(data)
-    while rest:
-        rest = rest[os.write(file, rest) :]
+    unwritten = memoryview(data)
+    while unwritten:
+        unwritten = unwritten[os.write(file, unwritten) :]
 
 
 def _answer(request: dict[str, Any], page: mmap.mmap) -> None:
@@ -264,17 +276,17 @@ def _answer_apart(request: dict[str, Any], page: mmap.mmap) -> dict[str, Any]:
         except BaseException:
             os._exit(1)
         os._exit(0)
-    _, status, used = os.wait4(child, 0)
+    _, status, usage = os.wait4(child, 0)
     return {
         "ended": os.waitstatus_to_exitcode(status),
         "place": page[:].partition(b"\0")[0].decode("utf-8", "replace"),
-        "seconds": used.ru_utime + used.ru_stime,
-        "megabytes": used.ru_maxrss / 1024,
+        "seconds": usage.ru_utime + usage.ru_stime,
+        "megabytes": usage.ru_maxrss / 1024,
     }
 
 
 def main() -> None:
-    """Answers until stdin ends, or a process failed: what it said may then be cut off anywhere."""
+    """Answers requests until stdin ends, or a forked process failed: its answer may then be cut off anywhere."""
     control = os.dup(2)
     with open(os.devnull, "wb") as nowhere:  # noqa: PTH123
         os.dup2(nowhere.fileno(), 2)  # what a library prints

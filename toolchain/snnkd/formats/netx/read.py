@@ -20,7 +20,7 @@ from snnkd.base.errors import FormatError, SnnkdWarning
 from snnkd.formats.netx.hdf5 import Group, opened
 from snnkd.formats.netx.hdf5_process import MAX_ELEMENTS
 from snnkd.formats.netx.weights import convert
-from snnkd.ir.arithmetic import DELAY_MAX, THRESHOLD_LIMIT
+from snnkd.ir.arithmetic import DECAY_BITS, DELAY_MAX, THRESHOLD_LIMIT
 from snnkd.ir.network import Conv, Dense, Input, IntNet, Layer, Neuron, Shape, conv_shape
 from snnkd.ir.readout import EarlyExit, Readout
 
@@ -36,7 +36,11 @@ _REFUSED = {
     "dense_rec": "recurrent layers are not supported",
     "dense_comp": "complex-valued layers are not supported",
 }
-_DEFAULT_NEURON = {"iDecay": 0, "vDecay": 4096, "vThMant": 1 << 17}  # what NetX gives a dense layer without `neuron`
+_DEFAULT_NEURON = {
+    "iDecay": 0,
+    "vDecay": 1 << DECAY_BITS,
+    "vThMant": THRESHOLD_LIMIT + 1,
+}  # what NetX gives a dense layer without `neuron`
 
 
 # Makes integers of a file's numbers: (their group, their name, the numbers as float64) -> int64 of the same shape.
@@ -96,12 +100,15 @@ def _input_shape(root: Group, groups: list[Group], given: Shape | None) -> Shape
     reading = next((group for group in groups if group.text("type") not in ("input", "flatten")), first)
     if reading.text("type") == "dense":
         return (_dense_weight(reading).shape[1],)
-    how = "give it with --input-shape C,H,W (in Python: input_shape=(C, H, W))"
-    raise root.error("", f"does not tell the shape of its input; {how}")
+    advice = "give it with --input-shape C,H,W (in Python: input_shape=(C, H, W))"
+    raise root.error("", f"does not tell the shape of its input; {advice}")
 
 
 def stored_weights(path: str | Path) -> list[np.ndarray]:
-    """Reads the weights (O, ...) float64 of each dense and convolutional layer as they stand in the `.net` file."""
+    """Reads the weights (O, ...) float64 of each dense and convolutional layer as they stand in the `.net` file.
+
+    Raises FormatError for a file that cannot be read.
+    """
     with opened(Path(path)) as root:
         synaptic = [group for group in _layer_groups(root) if group.text("type") in ("dense", "conv")]
         return [group.floats("weight") for group in synaptic]
@@ -119,14 +126,14 @@ def _truncated(group: Group, name: str, values: np.ndarray) -> np.ndarray:
         )
     if changed:
         scale = "; `snnkd quantize` scales and rounds them instead" if name == "weight" else ""
-        _tell(
+        _warn(
             group, name, f"{changed} of {values.size} are no integers and are truncated towards 0, as NetX does{scale}"
         )
     return whole.astype(np.int64)
 
 
-def _tell(group: Group, name: str, what: str) -> None:
-    warnings.warn(f"{group.where}: {name}: {what}", SnnkdWarning, stacklevel=2)
+def _warn(group: Group, name: str, problem: str) -> None:
+    warnings.warn(f"{group.where}: {name}: {problem}", SnnkdWarning, stacklevel=2)
 
 
 def _steps(root: Group) -> int | None:
@@ -137,11 +144,11 @@ def _steps(root: Group) -> int | None:
     group = root.group("simulation")
     if "tSample" not in group:
         return None
-    told = group.floats("tSample")
-    if told.size == 1 and 1 <= told.item() <= _MAX_STEPS and told.item() == int(told.item()):
-        return int(told.item())
-    _tell(
-        group, "tSample", f"expected a number of steps from 1 to {_MAX_STEPS}, found {told.reshape(-1)[:4]}; not used"
+    sample = group.floats("tSample")
+    if sample.size == 1 and 1 <= sample.item() <= _MAX_STEPS and sample.item() == int(sample.item()):
+        return int(sample.item())
+    _warn(
+        group, "tSample", f"expected a number of steps from 1 to {_MAX_STEPS}, found {sample.reshape(-1)[:4]}; not used"
     )
     return None
 
@@ -207,9 +214,9 @@ def _dense(group: Group, shape: Shape, rounding: Rounding) -> Dense:
     except FormatError as error:
         raise group.error("weight", str(error)) from error
     if synapses.clipped:
-        _tell(group, "weight", f"{synapses.clipped} of {source.size} beyond [-256, 254] are clipped, as NetX does")
+        _warn(group, "weight", f"{synapses.clipped} of {source.size} beyond [-256, 254] are clipped, as NetX does")
     if synapses.truncated:
-        _tell(
+        _warn(
             group,
             "weight",
             f"{synapses.truncated} of {source.size} lose their lowest bits, since Lava's synapses hold 8; "
@@ -226,7 +233,7 @@ def _delay(group: Group, shape: tuple[int, ...]) -> np.ndarray | None:
     steps = _truncated(group, "delay", group.floats("delay"))
     beyond = int(np.count_nonzero(steps > DELAY_MAX))
     if beyond:
-        _tell(group, "delay", f"{beyond} of {steps.size} are beyond {DELAY_MAX} and are clamped to it, as NetX does")
+        _warn(group, "delay", f"{beyond} of {steps.size} are beyond {DELAY_MAX} and are clamped to it, as NetX does")
     delay = np.minimum(steps, DELAY_MAX)
     if delay.size and delay.min() < 0:
         raise group.error("delay", f"expected steps of at least 0, found {delay.min()}")
@@ -302,13 +309,13 @@ def _bias(layer: Group, shape: Shape, rounding: Rounding) -> np.ndarray:
     wrapped = bias.astype(np.int16).astype(np.int32)
     beyond = int(np.count_nonzero(wrapped != bias))
     if beyond:
-        _tell(layer, "bias", f"{beyond} of {values.size} do not fit 16 bits and wrap around, as in Lava")
+        _warn(layer, "bias", f"{beyond} of {values.size} do not fit 16 bits and wrap around, as in Lava")
     return wrapped
 
 
 def _parameter(group: Group, name: str, shape: Shape) -> np.ndarray:
     values = group.integers(name)
-    high = 4096 if name != "vThMant" else (1 << 25) - 1  # << 6 still fits Lava's 32 bits
+    high = 1 << DECAY_BITS if name != "vThMant" else (1 << 25) - 1  # << 6 still fits Lava's 32 bits
     if values.size and (values.min() < 0 or values.max() > high):
         raise group.error(name, f"expected values in [0, {high}], found {values.min()} to {values.max()}")
     return _per_neuron(group, name, values, shape)
@@ -327,6 +334,7 @@ def _per_neuron(group: Group, name: str, values: np.ndarray, shape: Shape) -> np
 
 
 def _number(root: Group, name: str, low: int, high: int) -> int | None:
+    """The attribute `name`, an integer from `low` to `high`; None where there is none."""
     value = root.attribute(name)
     if value is None:
         return None
@@ -365,14 +373,14 @@ def _readout(root: Group, last: Group, layers: tuple[Layer, ...]) -> Readout:
         kind = "count" if layers and layers[-1].neuron.can_fire else "membrane"
         return Readout(kind, population=prod(layers[-1].shape) // prod(_shape(last)) if averaged else 1)
     if not data.keys() <= {"kind", "ties", "population"}:
-        found = ", ".join(map(str, data))[:80]
-        raise root.error("attribute snnkd_readout", f"expected kind, ties and population, found {found}")
+        keys = ", ".join(map(str, data))[:80]
+        raise root.error("attribute snnkd_readout", f"expected kind, ties and population, found {keys}")
     return Readout(**data)
 
 
 def _early_exit(root: Group) -> EarlyExit | None:
     data = _json(root, "snnkd_early_exit")
     if data is not None and data.keys() != {"margin", "first"}:
-        found = ", ".join(map(str, data))[:80]
-        raise root.error("attribute snnkd_early_exit", f"expected margin and first, found {found}")
+        keys = ", ".join(map(str, data))[:80]
+        raise root.error("attribute snnkd_early_exit", f"expected margin and first, found {keys}")
     return None if data is None else EarlyExit(**data)

@@ -13,8 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from snnkd.base.errors import FormatError
-
-_MIXED_MIN, _MIXED_MAX = -256, 254
+from snnkd.ir.arithmetic import WEIGHT_MAX, WEIGHT_MIN
 
 
 class Synapses(NamedTuple):
@@ -48,7 +47,7 @@ def convert(weight: np.ndarray) -> Synapses:
 
 
 def reduce(weight: np.ndarray, weight_exp: int) -> tuple[np.ndarray, int]:
-    """The pair (weight, weight_exp <= 0) of the same sums with the exponent nearest to 0."""
+    """Returns the pair (weight, weight_exp <= 0) that gives the same sums, with the exponent nearest to 0."""
     if weight_exp > 0:
         return weight << weight_exp, 0
     while weight_exp < 0 and not (weight & 1).any():
@@ -57,13 +56,14 @@ def reduce(weight: np.ndarray, weight_exp: int) -> tuple[np.ndarray, int]:
 
 
 def source_of(weight: np.ndarray, weight_exp: int) -> np.ndarray | None:
-    """Integer weights for a file, from which Lava makes exactly these synapses; None where there are none.
+    """Finds integer weights for a file from which Lava makes exactly these synapses; None where there are none.
 
-    Mostly those are the weights themselves. In a matrix without positive ones, Lava changes a lowest weight that is a
-    negative power of two (it clips its shifted value, -256, at -255); such a weight is found again.
+    weight: (O, I), as the synapses hold it, with its exponent. Mostly the weights are their own source. In a matrix
+    without positive ones, Lava changes a lowest weight that is a negative power of two (it clips its shifted value,
+    -256, at -255); such a weight is found again.
     """
-    wanted, exponent = reduce(weight.astype(np.int64), weight_exp)
-    base = wanted >> -exponent  # rounds down, away from zero: an exponent is left over from clipped negative weights
+    expected, exponent = reduce(weight.astype(np.int64), weight_exp)
+    base = expected >> -exponent  # rounds down, away from zero: an exponent is left over from clipped negative weights
     lowest = int(base.min())
     candidates = [base]
     if lowest < 0:
@@ -76,15 +76,16 @@ def source_of(weight: np.ndarray, weight_exp: int) -> np.ndarray | None:
             synapses = convert(candidate)
         except FormatError:
             continue
-        if synapses.exponent == exponent and np.array_equal(synapses.weight, wanted):
+        if synapses.exponent == exponent and np.array_equal(synapses.weight, expected):
             return candidate
     return None
 
 
 def _clip_mixed(weight: np.ndarray) -> np.ndarray:
+    """NetX: weights of both signs clipped to what a synapse of both signs holds."""
     low, high = weight.min(), weight.max()
-    if (high > _MIXED_MAX and low < 0) or (low < _MIXED_MIN and high > 0):
-        return np.clip(weight, _MIXED_MIN, _MIXED_MAX)
+    if (high > WEIGHT_MAX and low < 0) or (low < WEIGHT_MIN and high > 0):
+        return np.clip(weight, WEIGHT_MIN, WEIGHT_MAX)
     return weight
 
 
@@ -95,10 +96,10 @@ def _fit(weight: np.ndarray) -> tuple[np.ndarray, int, int]:
     above, below = (127, -128) if mixed else (255, -256)
     scale = min(above / high if high > 0 else np.inf, below / low if low < 0 else np.inf)
     scale_bits = int(np.floor(np.log2(scale))) + mixed
-    used = int(np.bitwise_or.reduce(weight, axis=None)) | 1 << 8
-    precision = (used & -used).bit_length() - 1 - mixed  # low bits that no weight uses, at most 8
+    used_bits = int(np.bitwise_or.reduce(weight, axis=None)) | 1 << 8
+    unused = (used_bits & -used_bits).bit_length() - 1 - mixed  # low bits that no weight uses, at most 8
     shifted = weight << scale_bits if scale_bits >= 0 else np.zeros_like(weight)  # numpy: x << -1 is 0
-    return shifted, 8 - scale_bits - precision, scale_bits
+    return shifted, 8 - scale_bits - unused, scale_bits
 
 
 def _synapse(weight: np.ndarray, weight_bits: int) -> np.ndarray:

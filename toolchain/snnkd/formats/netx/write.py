@@ -30,7 +30,7 @@ def save(net: IntNet, path: str | Path) -> None:
 
 
 def to_bytes(net: IntNet) -> bytes:
-    """What `save` writes: the same bytes for the same network. Raises QuantizationError as `save` does."""
+    """Returns what `save` writes: the same bytes for the same network. Raises QuantizationError as `save` does."""
     # Built in memory: a full disk is then one plain error of the system, not a page of HDF5's internals.
     # HDF5 tells open files apart by their names, also those of other threads that are in memory only.
     with h5py.File(f"{uuid.uuid4()}.net", "w", driver="core", backing_store=False) as file:
@@ -109,6 +109,7 @@ def _in_lava_order(values: np.ndarray, shape: Shape) -> np.ndarray:
 
 
 def _dense_weight(name: str, layer: Dense) -> np.ndarray:
+    """(O, I) int32 for the file. Raises QuantizationError as `save` does."""
     source = source_of(layer.weight, layer.weight_exp)
     if source is not None:
         return source.astype(np.int32)
