@@ -29,6 +29,7 @@ from snnkd.recipe import Recipe
 from snnkd.runs import Run
 
 if TYPE_CHECKING:
+    from snnkd.analysis.early_exit import Course
     from snnkd.training.chain import Chain
     from snnkd.training.feed import Feed
     from snnkd.training.loop.stage import OnBatch, OnEpoch
@@ -199,16 +200,17 @@ def evaluate(context: Context) -> dict[str, Any]:
     """
     from snnkd.training import measuring
 
-    test, rows, warnings = context.chain.feed(context.data.test), {}, []
+    test, rows, warnings, courses = context.chain.feed(context.data.test), {}, [], {}
     for name in context.trained:
-        rows[name], told = _evaluated(context, name, test)
+        rows[name], told, courses[name] = _evaluated(context, name, test)
         warnings += [f"{name}: {text}" for text in told]
+    student, rule = context.run.recipe.student, netx.load(context.run.student).early_exit
     summary = {
         "run": str(context.run.folder),
         "net": str(context.run.student),
-        "accuracy": rows[context.run.recipe.student]["accuracy"],
+        "accuracy": rows[student]["accuracy"],
         **({"baseline": rows[BASELINE]["accuracy"]} if context.baseline else {}),
-        **measuring.by_step(netx.load(context.run.student), test),
+        **measuring.by_step(courses[student], test.split.labels, rule),
         "data_set": context.data.name,
         "test_images": len(test),
         "steps": context.run.recipe.encoding.steps,
@@ -219,27 +221,30 @@ def evaluate(context: Context) -> dict[str, Any]:
     return summary
 
 
-def _evaluated(context: Context, name: str, test: Feed) -> tuple[dict[str, Any], list[str]]:
-    """A stage's row of the summary, and what is wrong with its network; None for an accuracy that it does not have."""
+def _evaluated(context: Context, name: str, test: Feed) -> tuple[dict[str, Any], list[str], Course | None]:
+    """A stage's row of the summary, what is wrong with its network, and of the student its course; None for an accuracy
+    that it does not have."""
     from snnkd.training import measuring
 
     stage = context.run.recipe.chain.get(name)
     if stage is not None and stage.neuron == "relu":
         ann, plan = context.chain.ann(name), context.chain.plan(name)
         row = {"network": plan.name, "kind": "ann", "parameters": ann.size, "neurons": plan.neurons}
-        return {**row, "accuracy": {"float": ann.accuracy(test), "integer": None}}, []
+        return {**row, "accuracy": {"float": ann.accuracy(test), "integer": None}}, [], None
     if stage is not None and stage.net is not None:
         net = context.chain.net(name)
         row = {"network": Path(stage.net).name, "kind": "net", "parameters": net.parameters, "neurons": net.neurons}
         measured = measuring.measure(net, test)
         told = measuring.doubts(measured, test, "the test images")
-        return {**row, "accuracy": {"float": None, "integer": measured.accuracy}}, told
+        return {**row, "accuracy": {"float": None, "integer": measured.accuracy}}, told, None
     network = context.chain.load(name)
     net = _deployed(context, name, network)
-    integer, trained = measuring.measure(net, test), measuring.measure_training(network, test, net.readout)
+    integer = measuring.measure(net, test, course=name == context.run.recipe.student)
+    trained = measuring.measure_training(network, test, net.readout)
     row = {"network": context.chain.plan(name).name, "kind": "snn", "parameters": net.parameters}
     told = measuring.doubts(integer, test, "the test images")
-    return {**row, "neurons": net.neurons, "accuracy": {"float": trained.accuracy, "integer": integer.accuracy}}, told
+    row |= {"neurons": net.neurons, "accuracy": {"float": trained.accuracy, "integer": integer.accuracy}}
+    return row, told, integer.course
 
 
 def export(context: Context) -> dict[str, Any]:
