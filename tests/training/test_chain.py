@@ -15,8 +15,8 @@ from snnkd.formats import netx
 from snnkd.ir.network import IntNet
 from snnkd.recipe import stages as stage_files
 from snnkd.training.chain import Chain, pick_device
+from snnkd.training.deploy import to_intnet
 from snnkd.training.network import Network
-from snnkd.training.quantization import to_intnet
 from snnkd.training.tuning import torch_threads
 
 open_stage = stage_files.opened

@@ -19,10 +19,10 @@ from snnkd.ir.readout import EarlyExit, Readout
 from snnkd.ir.trace import SpikeTrace
 from snnkd.recipe import tables
 from snnkd.recipe.architecture import Architecture, Conv, Dense
+from snnkd.training.deploy import to_intnet
 from snnkd.training.feed import Feed
 from snnkd.training.measuring import by_step, chosen_exit, measure, measure_training, warnings
 from snnkd.training.network import Network
-from snnkd.training.quantization import to_intnet
 
 IMAGES = evaluation.BLOCK + 20  # a second, smaller block
 PLANS = {

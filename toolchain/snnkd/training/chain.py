@@ -19,13 +19,13 @@ from snnkd.recipe import Recipe, stages
 from snnkd.recipe.architecture import Architecture
 from snnkd.recipe.lineage import lineage
 from snnkd.recipe.tables import Stage
+from snnkd.training.deploy import to_intnet
 from snnkd.training.feed import Feed
 from snnkd.training.loop.ann import AnnTraining
 from snnkd.training.loop.reuse import take_over
 from snnkd.training.loop.stage import OnBatch, OnEpoch
 from snnkd.training.loop.trainer import Training
 from snnkd.training.network import Network
-from snnkd.training.quantization import to_intnet
 from snnkd.training.start import start_from
 from snnkd.training.teachers.ann import Ann, AnnTeacher
 from snnkd.training.teachers.spiking import Teacher
