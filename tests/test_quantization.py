@@ -15,8 +15,8 @@ from snnkd.ir.network import IntNet
 from snnkd.recipe.architecture import Architecture, Conv, Dense
 from snnkd.recipe.tables import Neuron, Quantization
 from snnkd.training import slayer
+from snnkd.training.deploy import to_intnet
 from snnkd.training.network import Network
-from snnkd.training.quantization import to_intnet
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*weight_norm.*deprecated:FutureWarning")  # lava-dl's use of it
 

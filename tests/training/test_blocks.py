@@ -10,9 +10,9 @@ from snnkd.ir.arithmetic import THRESHOLD_LIMIT
 from snnkd.recipe.architecture import Architecture, Conv, Dense
 from snnkd.recipe.tables import Neuron, Quantization
 from snnkd.training import slayer
+from snnkd.training.deploy import to_intnet
 from snnkd.training.dynamics import S_SCALE, W_SCALE
 from snnkd.training.network import Network
-from snnkd.training.quantization import to_intnet
 
 STEPS, SAMPLES = 6, 3
 

@@ -13,10 +13,13 @@ from snnkd.base.errors import LimitError, MismatchError
 from snnkd.data.datasets import DataSet, Split
 from snnkd.formats import netx
 from snnkd.ir.network import IntNet
+from snnkd.recipe import stages as stage_files
 from snnkd.training.chain import Chain, pick_device
+from snnkd.training.deploy import to_intnet
 from snnkd.training.network import Network
-from snnkd.training.quantization import to_intnet
+from snnkd.training.tuning import torch_threads
 
+open_stage = stage_files.opened
 CLASSES = 3
 SIZES = [("large", 12), ("middle", 8), ("small", 5)]
 
@@ -175,6 +178,25 @@ def test_a_network_of_a_file_teaches_and_is_not_trained(tmp_path):
     np.testing.assert_array_equal(sat.numpy(), spikes.transpose(1, 2, 0))
 
 
+def test_a_file_is_read_once(tmp_path, monkeypatch):
+    path = tmp_path / "old.net"
+    saved(path, "conv")
+    taught = {"network": "dense", "epochs": 1, "batch": 16, "distil": {"losses": {"kl": 1.0}, "teacher": "teacher"}}
+    made = stages(teacher={"net": str(path)}, ta={**taught, "network": "conv", "start": str(path)}, student=taught)
+    chain, opened = Chain(made, DATA, tmp_path / "run"), []
+    monkeypatch.setattr(stage_files, "opened", lambda stage, shape: opened.append(stage) or open_stage(stage, shape))
+    chain.train(["teacher", "ta", "student"], resume=False)
+    assert chain.net("teacher") is chain.net("teacher") and chain.network("ta") is not None
+    assert [stage.net or stage.start for stage in opened] == [str(path)] * 2, "the teacher's, and the start of ta"
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_a_training_has_the_threads_that_are_set_when_it_starts(tmp_path, threads):
+    chain = Chain(chain_recipe(), DATA, tmp_path)
+    with torch_threads(threads):
+        assert chain._training("teacher", {}).threads == threads
+
+
 @pytest.mark.parametrize("network", ["dense", "conv"])
 @pytest.mark.parametrize("bits", [8, 4])
 def test_a_stage_starts_from_the_network_of_a_file(tmp_path, same_net, network, bits):
@@ -202,8 +224,9 @@ def test_a_stage_starts_from_the_network_of_a_file(tmp_path, same_net, network, 
     assert not equal(weights(trained), weights(initial))
     for block, layer in zip(trained.layers, net.layers, strict=True):
         assert int(block.neuron.v_th_mantissa) == layer.neuron.threshold
+    chain.train(["student"], resume=False)  # a chain has read it
     with pytest.raises(MismatchError, match=r"old\.net: no such file"):
-        chain.train(["student"], resume=False)
+        Chain(chain.recipe, DATA, tmp_path / "run").train(["student"], resume=False)
 
 
 def test_a_file_that_changed_is_not_taken_for_the_one_that_the_recipe_means(tmp_path):
@@ -214,9 +237,10 @@ def test_a_file_that_changed_is_not_taken_for_the_one_that_the_recipe_means(tmp_
     chain = Chain(made, DATA, tmp_path / "run")
     chain.train(["teacher", "student"], resume=False)
     path.write_bytes(path.read_bytes() + b" ")
+    resumed = Chain(made, DATA, tmp_path / "run")
     with pytest.raises(MismatchError, match=r"old\.net: not the file that the recipe means"):
-        chain.train(["teacher", "student"], resume=True)
-    assert chain.load("student"), "what was trained stays usable"
+        resumed.train(["teacher", "student"], resume=True)
+    assert resumed.load("student"), "what was trained stays usable"
     renewed = Chain(stages(teacher={"net": str(path)}, student=taught), DATA, tmp_path / "run")
     with pytest.raises(MismatchError, match=r"student\.safetensors: belongs to another recipe"):
         renewed.load("student")

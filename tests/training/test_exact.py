@@ -18,12 +18,12 @@ def integers():
 
 @pytest.fixture(autouse=True)
 def nothing_known(monkeypatch):
-    monkeypatch.setattr(exact, "_found", {})
+    monkeypatch.setattr(exact, "_known", {})
 
 
 def test_an_exact_algorithm_is_used(integers):
     assert torch.equal(exact.convolution(*integers, **OPTIONS), F.conv2d(*integers, None, **OPTIONS))
-    assert list(exact._found.values()) == [True]
+    assert list(exact._known.values()) == [True]
 
 
 @pytest.mark.parametrize("error", [1e-3, float("nan")])
@@ -38,7 +38,7 @@ def test_one_that_rounds_is_replaced_by_float64(integers, error, monkeypatch):
     for _ in range(2):
         found = exact.convolution(*integers, **OPTIONS)
         assert found.dtype == torch.float32 and torch.equal(found, expected)
-    assert list(exact._found.values()) == [False]
+    assert list(exact._known.values()) == [False]
 
 
 def test_each_shape_is_tried_once_and_no_random_numbers_are_drawn(integers, monkeypatch):

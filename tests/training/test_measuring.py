@@ -1,24 +1,28 @@
 """What is measured of a network, in which the integer and the training network agree, and what is warned of."""
 
+import dataclasses
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
 from snnkd import cli
-from snnkd.analysis import evaluation
+from snnkd.analysis import early_exit, evaluation
+from snnkd.analysis.early_exit import Course
 from snnkd.data.datasets import Split
 from snnkd.data.encoding import Encoding
 from snnkd.ir.network import IntNet
-from snnkd.ir.readout import Readout
+from snnkd.ir.readout import EarlyExit, Readout
+from snnkd.ir.trace import SpikeTrace
 from snnkd.recipe import tables
 from snnkd.recipe.architecture import Architecture, Conv, Dense
+from snnkd.training.deploy import to_intnet
 from snnkd.training.feed import Feed
-from snnkd.training.measuring import measure, measure_training, warnings
+from snnkd.training.measuring import by_step, chosen_exit, measure, measure_training, warnings
 from snnkd.training.network import Network
-from snnkd.training.quantization import to_intnet
 
 IMAGES = evaluation.BLOCK + 20  # a second, smaller block
 PLANS = {
@@ -67,10 +71,50 @@ def test_the_integer_network_does_what_the_training_network_does(plan: str, enco
     assert (measured.overflows[0] > 0) == (encoding == "beyond 24 bits")
 
 
+@pytest.mark.parametrize("readout", [Readout(), Readout(ties="membrane"), Readout("membrane")], ids=str)
+def test_one_run_gives_accuracy_and_course(readout: Readout, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And nothing else is changed by it. What runs a second time is the output layer at most, where v is read."""
+    test = feed(ENCODINGS["poisson"])
+    net = networks("conv", test, readout)[1]
+    plain, simulated = measure(net, test), []
+    expected = evaluation.courses(net, [test.events(np.arange(IMAGES))])
+    simulate = evaluation.simulate
+
+    def counted(network: IntNet, *arguments: Any, **options: Any) -> SpikeTrace:
+        simulated.append(len(network.layers))
+        return simulate(network, *arguments, **options)
+
+    monkeypatch.setattr(evaluation, "simulate", counted)
+    measured = measure(net, test, course=True)
+    assert simulated == ([3, 1] if readout.reads_v else [3]) * 2, "once in each of two blocks"
+    assert measured.course is not None
+    np.testing.assert_array_equal(measured.course.classes, expected.classes)
+    np.testing.assert_array_equal(measured.course.lead, expected.lead)
+    assert (measured.course.classes[:, -1] == test.split.labels).mean() == measured.accuracy
+    assert dataclasses.replace(measured, course=None) == plain
+
+
+def test_what_a_run_gives_that_ends_early() -> None:
+    labels = np.array([0, 1, 1])
+    course = Course(np.array([[0, 1], [0, 1], [1, 1]]), np.array([[5, 1], [1, 9], [4, 4]]))
+    assert by_step(course, labels, None) == {"by_step": [2 / 3, 2 / 3], "early_exit": None}
+    ends = by_step(course, labels, EarlyExit(4, 1))["early_exit"]  # the second sample alone goes on
+    assert ends == {"margin": 4, "first": 1, "accuracy": 1.0, "steps": 4 / 3}
+    validation = feed(ENCODINGS["direct"])
+    net = networks("dense", validation, Readout())[1]
+    whole = measure(net, validation, course=True).course
+    assert whole is not None
+    rule = chosen_exit(net, validation, 0.2)
+    assert rule is not None and rule == early_exit.choose(whole, validation.split.labels, 0.2)
+
+
 def test_nothing_is_known_of_an_empty_split() -> None:
     nothing = feed(ENCODINGS["direct"], 0)
-    measured = measure(networks("dense", feed(ENCODINGS["direct"]), Readout())[1], nothing)
-    assert measured.accuracy == 0 and measured.activity == {}
+    net = networks("dense", feed(ENCODINGS["direct"]), Readout())[1]
+    measured = measure(net, nothing, course=True)
+    assert measured.accuracy == 0 and measured.activity == {} and measured.course is None
+    assert by_step(measured.course, nothing.split.labels, EarlyExit(1, 1)) == {"by_step": [], "early_exit": None}
+    assert chosen_exit(net, nothing, 1.0) is None
 
 
 def test_warnings_name_the_layer_and_what_to_change() -> None:

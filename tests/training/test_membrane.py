@@ -21,6 +21,7 @@ from snnkd.ir.readout import Readout
 from snnkd.recipe import tables
 from snnkd.recipe.architecture import Architecture, Conv, Dense
 from snnkd.training.chain import Chain
+from snnkd.training.deploy import to_intnet
 from snnkd.training.dynamics import S_SCALE
 from snnkd.training.feed import Feed
 from snnkd.training.loop import step
@@ -28,7 +29,6 @@ from snnkd.training.losses import cross_entropy
 from snnkd.training.measuring import measure, measure_training, warnings
 from snnkd.training.network import Network
 from snnkd.training.neuron import Neuron
-from snnkd.training.quantization import to_intnet
 from snnkd.training.start import start_from
 from snnkd.training.teachers.spiking import Teacher
 

@@ -10,11 +10,11 @@ from snnkd.ir.readout import Readout
 from snnkd.recipe.architecture import Architecture, Conv, Dense
 from snnkd.recipe.tables import Data, Neuron, Optimizer, Stage
 from snnkd.training.chain import repeatable
+from snnkd.training.deploy import to_intnet
 from snnkd.training.feed import Feed
 from snnkd.training.loop.trainer import Training
 from snnkd.training.measuring import measure, measure_training
 from snnkd.training.network import Network
-from snnkd.training.quantization import to_intnet
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 

@@ -51,7 +51,7 @@ def test_events_of_images_on_a_device_are_those_of_the_encoder(bits):
     options = {"augment": Data(shift=2, flip=True, variants=3), "seed": 5}
     plain = Feed(split, Encoding("direct", 3, bits), CPU, **options)
     there = Feed(split, Encoding("direct", 3, bits), CPU, **options)
-    there.__dict__["_on_device"] = DeviceImages(split.images, there._moves, CPU, most=1 << 20)  # as with a GPU
+    there.__dict__["_device_images"] = DeviceImages(split.images, there._moves, CPU, most=1 << 20)  # as with a GPU
     indices = np.array([7, 0, 39])
     for number in range(3):
         (events, labels), (expected, of) = there.batch(indices, number), plain.batch(indices, number)

@@ -9,9 +9,9 @@ from snnkd.data.datasets import Split
 from snnkd.data.encoding import Encoding
 from snnkd.recipe import tables
 from snnkd.recipe.architecture import Architecture, Dense
+from snnkd.training.deploy import to_intnet
 from snnkd.training.feed import Feed
 from snnkd.training.network import Network
-from snnkd.training.quantization import to_intnet
 from snnkd.training.store import SpikeStore
 from snnkd.training.teachers.spiking import Teacher
 

@@ -18,13 +18,13 @@ from snnkd.data.encoding import Encoding
 from snnkd.ir.readout import Readout
 from snnkd.recipe.architecture import Architecture, Dense
 from snnkd.recipe.tables import Distil, Label, Neuron, Optimizer, Prune, Quantization, Rate, Stage
+from snnkd.training.deploy import to_intnet
 from snnkd.training.feed import Feed
 from snnkd.training.loop import checkpoint
 from snnkd.training.loop.trainer import Training
 from snnkd.training.measuring import measure_training
 from snnkd.training.memory import flat
 from snnkd.training.network import Network
-from snnkd.training.quantization import to_intnet
 
 CLASSES, SEED = 3, 5
 

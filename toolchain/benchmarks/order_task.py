@@ -32,10 +32,10 @@ from snnkd.ir.network import IntNet
 from snnkd.ir.readout import Readout
 from snnkd.recipe.architecture import Architecture, Dense
 from snnkd.recipe.tables import Distil, Label, Neuron, Optimizer, Stage
+from snnkd.training.deploy import to_intnet
 from snnkd.training.feed import Feed
 from snnkd.training.loop.trainer import Training
 from snnkd.training.network import Network
-from snnkd.training.quantization import to_intnet
 from snnkd.training.teachers.spiking import Teacher
 
 _NETWORK = Architecture(name="order", input=SHAPE, layers=(Dense(neurons=32), Dense(neurons=CLASSES)))

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from snnkd.ir.trace import SpikeTrace
     from snnkd.runs.pipeline import TrainingOptions
     from snnkd.training import losses
+    from snnkd.training.deploy import to_intnet
     from snnkd.training.neuron import Neuron
-    from snnkd.training.quantization import to_intnet
 
 __version__ = "0.1.0"
 __all__ = [
@@ -53,7 +53,7 @@ _HOMES = {
     "run": "api",
     "save": "formats.netx",
     "simulate": "analysis.evaluation",
-    "to_intnet": "training.quantization",
+    "to_intnet": "training.deploy",
     "train": "api",
     "verify": "analysis.evaluation",
 }

@@ -14,13 +14,6 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from snnkd.data import datasets
-from snnkd.analysis import evaluation, verification
-from snnkd.base import files, lock, provenance
-from snnkd.formats import netx
-from snnkd.recipe import stages
 from snnkd import runs, targets
 from snnkd.analysis import evaluation
 from snnkd.base import files, lock, provenance
@@ -36,6 +29,7 @@ from snnkd.runs.results import Accuracy, Deployed, EarlyExitResult, Exported, Ne
 from snnkd.runs.subject import Subject, read_data, trained_on
 
 if TYPE_CHECKING:
+    from snnkd.analysis.early_exit import Course
     from snnkd.training.chain import Chain
     from snnkd.training.feed import Feed
     from snnkd.training.loop.stage import OnBatch, OnEpoch
@@ -225,14 +219,17 @@ def evaluate(context: Context) -> Summary:
     from snnkd.training import measuring
 
     test, rows, told = context.chain.feed(context.data.test), {}, []
+    course: Course | None = None
     for name in context.trained:
-        rows[name], doubts = _evaluated(context, name, test)
+        rows[name], doubts, seen = _evaluated(context, name, test)
         told += [f"{name}: {text}" for text in doubts]
-    steps = measuring.by_step(netx.load(context.run.student), test)
+        course = seen or course
+    student, rule = context.run.recipe.student, netx.load(context.run.student).early_exit
+    steps = measuring.by_step(course, test.split.labels, rule)
     summary = Summary(
         run=str(context.run.folder),
         net=str(context.run.student),
-        accuracy=rows[context.run.recipe.student].accuracy,
+        accuracy=rows[student].accuracy,
         baseline=rows[BASELINE].accuracy if context.training.baseline else None,
         by_step=steps["by_step"],
         early_exit=None if steps["early_exit"] is None else EarlyExitResult(**steps["early_exit"]),
@@ -246,26 +243,27 @@ def evaluate(context: Context) -> Summary:
     return summary
 
 
-def _evaluated(context: Context, name: str, test: Feed) -> tuple[NetworkResult, list[str]]:
-    """A stage's row of the summary, and what is wrong with its network."""
+def _evaluated(context: Context, name: str, test: Feed) -> tuple[NetworkResult, list[str], Course | None]:
+    """A stage's row of the summary, what is wrong with its network, and the course of the student."""
     from snnkd.training import measuring
 
     stage, images = context.run.recipe.chain.get(name), "the test images"
     if stage is not None and stage.neuron == "relu":
         ann, plan = context.chain.ann(name), context.chain.plan(name)
-        return NetworkResult(plan.name, "ann", ann.size, plan.neurons, Accuracy(ann.accuracy(test), None)), []
+        return NetworkResult(plan.name, "ann", ann.size, plan.neurons, Accuracy(ann.accuracy(test), None)), [], None
     if stage is not None and stage.net is not None:
         net = context.chain.net(name)
         measured = measuring.measure(net, test)
         accuracy = Accuracy(None, measured.accuracy)
         row = NetworkResult(Path(stage.net).name, "net", net.parameters, net.neurons, accuracy)
-        return row, measuring.doubts(measured, test, images)
+        return row, measuring.doubts(measured, test, images), None
     network = context.chain.load(name)
     net = _deployed(context, name, network)
-    integer, trained = measuring.measure(net, test), measuring.measure_training(network, test, net.readout)
+    integer = measuring.measure(net, test, course=name == context.run.recipe.student)
+    trained = measuring.measure_training(network, test, net.readout)
     accuracy = Accuracy(trained.accuracy, integer.accuracy)
     row = NetworkResult(context.chain.plan(name).name, "snn", net.parameters, net.neurons, accuracy)
-    return row, measuring.doubts(integer, test, images)
+    return row, measuring.doubts(integer, test, images), integer.course
 
 
 def export(context: Context) -> Exported:

@@ -103,7 +103,8 @@ def trained_on(run: Run, data_root: Path | None) -> datasets.DataSet:
     data_set = read_data(run.recipe, data_root or recorded.get("data_root"))
     if data_set.digest != recorded["data"]:
         raise MismatchError(
-            f"{run.recipe.data.set}: not the data that {run.folder} was trained on; say where those are with --data-root"
+            f"{run.recipe.data.set}: not the data that {run.folder} was trained on; say where those are with "
+            "--data-root"
         )
     return data_set
 

@@ -1,10 +1,11 @@
-"""Trains a recipe's chain: teacher -> assistants -> student, each stage by the same code."""
+"""Trains a recipe's chain, teacher -> assistants -> student, and reads back what it has trained."""
 
 from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -18,24 +19,26 @@ from snnkd.recipe import Recipe, stages
 from snnkd.recipe.architecture import Architecture
 from snnkd.recipe.lineage import lineage
 from snnkd.recipe.tables import Stage
+from snnkd.training.deploy import to_intnet
 from snnkd.training.feed import Feed
 from snnkd.training.loop.ann import AnnTraining
 from snnkd.training.loop.reuse import take_over
 from snnkd.training.loop.stage import OnBatch, OnEpoch
 from snnkd.training.loop.trainer import Training
 from snnkd.training.network import Network
-from snnkd.training.quantization import to_intnet
 from snnkd.training.start import start_from
 from snnkd.training.teachers.ann import Ann, AnnTeacher
 from snnkd.training.teachers.spiking import Teacher
 from snnkd.training.tuning import torch_threads
 
-_THREADS = torch.get_num_threads()
-
 
 @dataclass(frozen=True)
 class Chain:
-    """A recipe on its data. folder: where the checkpoints are; device: 'auto', 'cpu' or 'cuda'."""
+    """A recipe on its data.
+
+    A stage's name is one of the recipe's; any other name, such as 'baseline', is the student trained without its
+    teacher. folder: where the checkpoints are. device: as `pick_device` takes it.
+    """
 
     recipe: Recipe
     data: DataSet
@@ -45,7 +48,12 @@ class Chain:
     def train(
         self, names: list[str], resume: bool, on_batch: OnBatch = lambda *_: None, on_epoch: OnEpoch = lambda _: None
     ) -> None:
-        """Trains the named stages in order; a name that is no stage is the student's, trained without its teacher."""
+        """Trains the named stages in order, each with torch's threads as the caller has set them.
+
+        resume: go on with the checkpoints that there are. on_batch, on_epoch: called as `loop.stage` says.
+        Raises QuantizationError or SnnkdError, naming stage and epoch, where a training diverges, MismatchError for a
+        checkpoint of another recipe, FormatError for a damaged one, and for the file of a stage as `net` does.
+        """
         learned: dict[str, Network | Ann | IntNet] = {}
         for name in names:
             if self._stage(name).net:
@@ -57,38 +65,57 @@ class Chain:
                 learned[name] = training.run(resume)
 
     def take_over(self, names: list[str], runs: Path) -> dict[str, Path]:
-        """Copies the checkpoints of those stages that a run in the folder `runs` has trained; its folder, by stage."""
-        found: dict[str, Path] = {}
+        """Copies the checkpoints of those named stages that another run has trained, unless there are any.
+
+        runs: the folder of the run folders. Returns the run folder of each stage that was copied.
+        """
+        sources: dict[str, Path] = {}
         for name in names:
             stage, path = self._stage(name), self.folder / f"{name}.safetensors"
             if stage.net is None and not path.exists():
-                run = take_over(path, self._key(name, stage), stage.epochs, runs)
-                found |= {name: run} if run is not None else {}
-        return found
+                source = take_over(path, self._key(name, stage), stage.epochs, runs)
+                sources |= {name: source} if source is not None else {}
+        return sources
 
     def plan(self, name: str) -> Architecture:
-        """The network description of a stage."""
+        """Looks up the network description of a stage."""
         return self.recipe.architecture(self._stage_name(name))
 
     def load(self, name: str) -> Network:
-        """The trained spiking network of a stage (or of the baseline), from its checkpoint."""
+        """Reads the trained spiking network of a stage from its checkpoint.
+
+        Raises MismatchError for a checkpoint of another recipe, FormatError for a damaged one.
+        """
         network = self._training(name, None).restore()
         assert isinstance(network, Network), f"{name} is an ANN"
         return network
 
     def ann(self, name: str) -> Ann:
-        """The trained ANN of a stage, from its checkpoint."""
+        """Reads the trained ANN of a stage from its checkpoint; raises as `load` does."""
         network = self._training(name, None).restore()
         assert isinstance(network, Ann), f"{name} is no ANN"
         return network
 
     def net(self, name: str) -> IntNet:
-        """The integer network in the file that a stage names. Raises as `recipe_stages.opened` does."""
-        return stages.opened(self._stage(name), self.data.train.images.shape[1:])
+        """Reads the integer network in the file that a stage names, the first time that it is asked for.
+
+        Raises MismatchError where the file is gone or has changed, FormatError where it cannot be used.
+        """
+        stage = self._stage_name(name)
+        if stage not in self._nets:
+            self._nets[stage] = stages.opened(self._stage(name), self.data.train.images.shape[1:])
+        return self._nets[stage]
+
+    @cached_property
+    def _nets(self) -> dict[str, IntNet]:
+        """The networks of files that have been read, by stage."""
+        return {}
 
     def deployed(self, name: str, network: Network, facts: dict[str, Any]) -> IntNet:
-        """The integer network of a stage's trained `network`, with all that its file carries but a rule for early
-        exit; facts: of its provenance, beside the recipe's name and the stage's."""
+        """Makes the integer network of a stage's trained `network`, all but its rule for early exit.
+
+        facts: of its provenance, beside the names of recipe and stage. Raises QuantizationError as `to_intnet` does.
+        """
         return to_intnet(
             network.blocks,
             network.input_shape,
@@ -100,11 +127,17 @@ class Chain:
         )
 
     def feed(self, split: Split) -> Feed:
-        """A split as the networks of this recipe read it, without augmentation."""
+        """Prepares a split for the networks of this recipe, without augmentation.
+
+        Raises LimitError where the chain's device is not there.
+        """
         return Feed(split, self.recipe.encoder(), pick_device(self.device))
 
     def network(self, name: str) -> Network:
-        """An untrained spiking network of a stage, with its initial weights: drawn, or those of its `start`."""
+        """Makes an untrained spiking network of a stage; its weights are drawn, or those of the stage's `start`.
+
+        Raises for the file of a start as `net` does, QuantizationError as `start_from` does.
+        """
         network = self._drawn(name)
         if self._stage(name).start:
             start_from(network, self.net(name))
@@ -121,8 +154,11 @@ class Chain:
         return name if name in self.recipe.chain else self.recipe.student
 
     def _seed(self, name: str) -> int:
-        """By the stage's name, so that it starts the same in every chain; the baseline starts where the student does.
-        Two trainings of a stage then differ by its teacher alone."""
+        """A seed that follows from the recipe's and the stage's name alone.
+
+        So a stage starts the same in every chain, and the baseline where the student does: two trainings of a stage
+        then differ by its teacher alone.
+        """
         return int(provenance.digest([self.recipe.seed, self._stage_name(name)])[:8], 16)
 
     def _stage(self, name: str) -> Stage:
@@ -133,12 +169,14 @@ class Chain:
         return stage.model_copy(update={"distil": None, "label": label})
 
     def _training(self, name: str, learned: Mapping[str, Network | Ann | IntNet] | None) -> Training | AnnTraining:
-        """learned: the networks of the stages before; None where only a checkpoint is read."""
+        """A stage with all that it needs. learned: the networks of the stages before it, None to read a checkpoint
+        only: no teacher is then made, and no file of a start read."""
         recipe, stage = self.recipe, self._stage(name)
         split = self.data.train
         if recipe.data.train_limit is not None and recipe.data.train_limit < len(split):
             split = split.take(stratified(split.labels, recipe.data.train_limit, recipe.seed))
         augmented = replace(self.feed(split), augment=recipe.data, seed=recipe.seed)
+        threads = torch.get_num_threads()
         shared = {
             "name": name,
             "stage": stage,
@@ -147,7 +185,7 @@ class Chain:
             "seed": self._seed(name),
             "key": self._key(name, stage),
             "path": self.folder / f"{name}.safetensors",
-            "threads": _THREADS,
+            "threads": threads,
         }
         if stage.neuron == "relu":
             torch.manual_seed(self._seed(name))
@@ -155,16 +193,18 @@ class Chain:
         return Training(
             network=self.network(name) if learned is not None else self._drawn(name),
             readout=recipe.readout.rule(),
-            teacher=self._teacher(stage, augmented, learned) if learned is not None else None,
+            teacher=self._teacher(stage, augmented, learned, threads) if learned is not None else None,
             **shared,
         )
 
-    def _teacher(self, stage: Stage, feed: Feed, learned: Mapping[str, Network | Ann | IntNet]) -> Teacher | None:
+    def _teacher(
+        self, stage: Stage, feed: Feed, learned: Mapping[str, Network | Ann | IntNet], threads: int
+    ) -> Teacher | None:
         if stage.distil is None or stage.distil.teacher is None:  # its losses need none
             return None
         network = learned[stage.distil.teacher]
         if isinstance(network, Ann):
-            return AnnTeacher(network, feed, _THREADS)
+            return AnnTeacher(network, feed, threads)
         if isinstance(network, Network):
             metadata = {"message_bits": feed.encoding.message_bits, "readout": self.recipe.readout.rule()}
             unit = float(network.readout_unit) if network.membrane else None
@@ -179,7 +219,7 @@ class Chain:
 
 @contextlib.contextmanager
 def repeatable() -> Iterator[None]:
-    """The same bits from cuDNN in every run."""
+    """Makes cuDNN give the same bits in every run meanwhile."""
     before = torch.backends.cudnn.deterministic
     torch.backends.cudnn.deterministic = True
     try:
@@ -189,13 +229,16 @@ def repeatable() -> Iterator[None]:
 
 
 def device_name(name: str) -> str:
-    """'cpu', or what torch calls the GPU that `pick_device` picks."""
+    """Names what `pick_device` picks: 'cpu', or what torch calls the GPU. Raises LimitError as it does."""
     picked = pick_device(name)
     return picked.type if picked.type == "cpu" else torch.cuda.get_device_name(picked)
 
 
 def pick_device(name: str) -> torch.device:
-    """'auto' is CUDA where there is one. Raises LimitError for 'cuda' where there is none, and for other names."""
+    """Turns 'auto', 'cpu' or 'cuda' into a device; 'auto' is CUDA where there is such a GPU.
+
+    Raises LimitError for 'cuda' without a GPU, and for any other name.
+    """
     if name not in ("auto", "cpu", "cuda"):
         raise LimitError(f"--device {name}: expected auto, cpu, cuda")
     if name == "auto":

@@ -1,4 +1,4 @@
-"""Batches of encoded events from images in memory: the same encoder as in simulation and hand-off."""
+"""Makes batches of encoded events from images in memory, with the encoder of simulation and hand-off."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from snnkd.data.augmentation import Moves, moves, variant
+from snnkd.data import augmentation
 from snnkd.data.datasets import Split
 from snnkd.data.encoding import Encoding
 from snnkd.recipe import tables
@@ -22,7 +22,11 @@ _ON_DEVICE = 3 << 29  # bytes of variants that may be kept in the memory of anot
 
 @dataclass(frozen=True)
 class Feed:
-    """A split and how its images become events; `augment` says how the pool of variants is made, if at all."""
+    """A split, and how its images become events.
+
+    device: where tensors are wanted. augment: how the variants of an image are drawn, None for the image alone. seed:
+    of these variants. Variant 0 is the image itself; all methods take the indices of images, (B,) int64.
+    """
 
     split: Split
     encoding: Encoding
@@ -35,68 +39,70 @@ class Feed:
 
     @property
     def variants(self) -> int:
-        """Size of the pool of variants of each image, 1 without augmentation."""
+        """How many variants each image has, itself included; 1 without augmentation."""
         return self.augment.variants if self.augment is not None else 1
 
-    def events(self, indices: np.ndarray, number: int = 0) -> np.ndarray:
-        """Events (B, T, C, H, W) uint8 of variant `number` of the images at `indices`, as `encode` makes them."""
-        return self.encoding.encode(self.images(indices, number), indices)
+    def events(self, indices: np.ndarray, variant: int = 0) -> np.ndarray:
+        """Encodes images in a variant: (B, T, C, H, W) uint8, in memory as `Encoding.encode` returns them."""
+        return self.encoding.encode(self.images(indices, variant), indices)
 
-    def images(self, indices: np.ndarray, number: int = 0) -> np.ndarray:
-        """Variant `number` of the images (B, C, H, W) uint8 at `indices`."""
+    def images(self, indices: np.ndarray, variant: int = 0) -> np.ndarray:
+        """Takes images in a variant: (B, C, H, W) uint8."""
         images = self.split.images[indices]
-        return variant(images, indices, number, **self._augmentation) if number and self.augment else images
+        if not variant or self.augment is None:
+            return images
+        return augmentation.variant(images, indices, variant, **self._augmentation)
 
-    def pixels(self, indices: np.ndarray, number: int = 0) -> torch.Tensor:
-        """`images` on the feed's device."""
-        if self._on_device is None:
-            return torch.from_numpy(self.images(indices, number)).to(self.device)
-        return self._on_device.read(self.there(indices), number).movedim(-1, 1)
+    def pixels(self, indices: np.ndarray, variant: int = 0) -> torch.Tensor:
+        """Takes images in a variant to the feed's device: (B, C, H, W) uint8."""
+        if self._device_images is None:
+            return torch.from_numpy(self.images(indices, variant)).to(self.device)
+        return self._device_images.read(self.on_device(indices), variant).movedim(-1, 1)
 
-    def there(self, indices: np.ndarray) -> torch.Tensor:
-        """Indices on the feed's device, which nothing waits for."""
+    def on_device(self, indices: np.ndarray) -> torch.Tensor:
+        """Takes indices to the feed's device, and waits for nothing."""
         return torch.from_numpy(indices).to(self.device, non_blocking=True)
 
-    def batch(self, indices: np.ndarray, number: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
-        """Events (B, T, C, H, W) float32 and labels (B,) int64 of variant `number` of the images at `indices`.
+    def batch(self, indices: np.ndarray, variant: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
+        """Makes a batch on the feed's device: events (B, T, C, H, W) float32 in a variant, and labels (B,) int64.
 
         In memory, time comes first and channels last. Direct encoding keeps a time axis of stride 0, so that the
-        first layer's product is made once; other events are encoded once and kept as bits where there is room.
+        first layer's product is computed once; other events are encoded once, and kept as bits where there is room.
         """
-        channels, high, wide = self.split.images.shape[1:]
-        there = self.there(indices)
+        channels, height, width = self.split.images.shape[1:]
+        on_device = self.on_device(indices)
         if self._store is not None:
-            flat = self._store.read(indices, number).to(self.device)
-        elif self._on_device is not None and self.encoding.kind == "direct":
-            flat = self._levels[self._on_device.read(there, number).int()][None]
+            flat = self._store.read(indices, variant).to(self.device)
+        elif self._device_images is not None and self.encoding.kind == "direct":
+            flat = self._levels[self._device_images.read(on_device, variant).int()][None]
         else:
-            events = self.events(indices, number)
+            events = self.events(indices, variant)
             distinct = events[:, :1] if events.strides[1] == 0 else events
             flat = torch.from_numpy(distinct.transpose(1, 0, 3, 4, 2).astype(np.float32, order="C")).to(self.device)
-        events = flat.view(len(flat), len(indices), high, wide, channels).movedim(-1, 2).transpose(0, 1)
-        return events.expand(-1, self.encoding.steps, -1, -1, -1), self.labels[there]
+        events = flat.view(len(flat), len(indices), height, width, channels).movedim(-1, 2).transpose(0, 1)
+        return events.expand(-1, self.encoding.steps, -1, -1, -1), self.labels[on_device]
 
     @cached_property
     def labels(self) -> torch.Tensor:
-        """Those of the whole split, (N,) int64 on the feed's device."""
+        """The labels of the whole split, (N,) int64 on the feed's device."""
         return torch.tensor(self.split.labels, device=self.device)
 
     @cached_property
-    def _on_device(self) -> DeviceImages | None:
-        """None where the device is the CPU or the images are too many."""
+    def _device_images(self) -> DeviceImages | None:
+        """The split in the device's memory, None where the device is the CPU or the images are too many."""
         if self.device.type == "cpu" or not 0 < self.split.images.size <= _ON_DEVICE:
             return None
         return DeviceImages(self.split.images, self._moves, self.device, _ON_DEVICE)
 
     @cached_property
     def _levels(self) -> torch.Tensor:
-        """What direct encoding sends of each of the 256 values of a pixel, float32."""
+        """What direct encoding sends of each of the 256 values of a pixel, (256,) float32."""
         pixels = np.arange(256, dtype=np.uint8).reshape(-1, 1, 1, 1)
         events = self.encoding.encode(pixels, np.arange(256))[:, 0].reshape(-1)
         return torch.from_numpy(events.astype(np.float32)).to(self.device)
 
-    def _moves(self, number: int) -> Moves:
-        return moves(np.arange(len(self)), number, **self._augmentation)
+    def _moves(self, variant: int) -> augmentation.Moves:
+        return augmentation.moves(np.arange(len(self)), variant, **self._augmentation)
 
     @property
     def _augmentation(self) -> dict[str, Any]:
@@ -111,10 +117,10 @@ class Feed:
             return None
         return SpikeStore(len(self), self.variants, self._flat_events)
 
-    def _flat_events(self, indices: np.ndarray, number: int) -> np.ndarray:
-        return self.events(indices, number).transpose(0, 1, 3, 4, 2).reshape(len(indices), self.encoding.steps, -1)
+    def _flat_events(self, indices: np.ndarray, variant: int) -> np.ndarray:
+        return self.events(indices, variant).transpose(0, 1, 3, 4, 2).reshape(len(indices), self.encoding.steps, -1)
 
     def blocks(self, size: int = 512) -> Iterator[np.ndarray]:
-        """Indices of the whole split in order, in blocks."""
+        """Yields the indices of the whole split in order, in blocks of at most `size` images."""
         for start in range(0, len(self), size):
             yield np.arange(start, min(start + size, len(self)))

@@ -1,12 +1,15 @@
-"""Losses on spiking activation tensors (SAT): what student and teacher put out at each step, (T, classes, B).
+"""Losses on spiking activation tensors (SAT): what a network puts out at each step, (T, classes, B) float32.
 
-The first five distillation losses are those of "Distilling Spikes" (Kushawaha et al. 2020). The paper gives one
-equation (the sliding window) and no settings, so the readings that it allows are a parameter; `docs/losses.md` lists
-them. Each loss is a sum over the tensor divided by the batch size B (the norm of the whole tensor by its root), so that
-a learning rate does not depend on B.
+`student` and `teacher` are such tensors, S_S and S_T in formulas, of T steps, C classes and B images; every loss
+returns a tensor (). d = S_S - S_T; z is a network's spike count, the sum of its SAT over all steps, (C, B).
 
-The temporal losses are means over the steps t of a loss on what an inference that stops after t steps has read: the sum
-of the first t steps times T / t, which for t = T is what a whole inference reads.
+The first five distillation losses are those of "Distilling Spikes" (Kushawaha et al. 2020, arXiv 2005.00288). The paper
+gives one equation, the sliding window, and no settings, so the readings that it allows are a parameter;
+`docs/losses.md` lists them. Each loss is divided by B (the norm of a whole tensor by its root), so that a learning rate
+does not depend on it.
+
+Temporal losses are means over the steps t of a loss on z(t) = T / t * (sum of the first t steps): what an inference
+that stops after t steps has read, made as large as a whole one.
 """
 
 from __future__ import annotations
@@ -23,11 +26,11 @@ Scale = float | torch.Tensor  # logit per unit of activation
 
 @dataclass(frozen=True)
 class SatSettings:
-    """reading: what is compared, see `docs/losses.md`. window: the sliding window Delta in steps.
+    """Settings of the distillation losses, as a recipe's table `distil` has them.
 
-    Of the losses with a softmax: temperature; teacher_temperature, None for the same; scale, logit per unit of the
-    student's activation, a number or a tensor () that may have a gradient; and kl_axis ('counts' | 'step' | 'time') of
-    `full_kl`.
+    reading: what is compared, see `docs/losses.md`. window: the length D of the sliding window, in steps.
+    temperature, teacher_temperature: tau_S and tau_T; None stands for the same. scale: logit per unit of the student's
+    activation, a number or a tensor () that may have a gradient. kl_axis: 'counts', 'step' or 'time', see `full_kl`.
     """
 
     reading: Reading = "literal"
@@ -38,22 +41,22 @@ class SatSettings:
     scale: Scale = 1.0
 
 
-def _traces(sat: torch.Tensor, keep: float = 0.5) -> torch.Tensor:
-    """Post-synaptic potentials: each spike train filtered by p[t] = keep p[t-1] + s[t]."""
-    trace, traces = torch.zeros_like(sat[0]), []
+def _potentials(sat: torch.Tensor, keep: float = 0.5) -> torch.Tensor:
+    """Post-synaptic potentials (T, C, B): each spike train filtered by p[t] = keep p[t-1] + s[t]."""
+    potential, potentials = torch.zeros_like(sat[0]), []
     for spikes in sat:
-        trace = keep * trace + spikes
-        traces.append(trace)
-    return torch.stack(traces)
+        potential = keep * potential + spikes
+        potentials.append(potential)
+    return torch.stack(potentials)
 
 
 def _difference(student: torch.Tensor, teacher: torch.Tensor, reading: Reading) -> torch.Tensor:
     difference = student - teacher
-    return _traces(difference) if reading == "psp" else difference
+    return _potentials(difference) if reading == "psp" else difference
 
 
 def _power(difference: torch.Tensor, m: int, reading: Reading, dims: tuple[int, ...]) -> torch.Tensor:
-    """||difference||_1, ||.||_2^2, or for reading 'norm' and m = 2 the un-squared ||.||_2, over `dims`; then summed."""
+    """The sum of ||difference||_1 (m = 1) or ||difference||_2^2 (m = 2) over `dims`; not squared for reading 'norm'."""
     if m == 1:
         return difference.abs().sum()
     if reading == "norm":
@@ -70,12 +73,18 @@ def _full(student: torch.Tensor, teacher: torch.Tensor, m: int, reading: Reading
 
 
 def full_l1(student: torch.Tensor, teacher: torch.Tensor, settings: SatSettings) -> torch.Tensor:
-    """L_L1: the L1 distance of the whole tensors; of the spike counts over time for reading 'count'."""
+    """Computes L_L1 = 1/B sum |d[t, c, b]| of "Distilling Spikes".
+
+    Reading 'count' sums d over t first; settings: `reading`.
+    """
     return _full(student, teacher, 1, settings.reading)
 
 
 def full_l2(student: torch.Tensor, teacher: torch.Tensor, settings: SatSettings) -> torch.Tensor:
-    """L_L2: the squared L2 distance of the whole tensors; un-squared (Frobenius) for reading 'norm'."""
+    """Computes L_L2 = 1/B sum d[t, c, b]^2 of "Distilling Spikes".
+
+    Reading 'norm' is the root of that sum over the root of B; 'count' sums d over t first. settings: `reading`.
+    """
     return _full(student, teacher, 2, settings.reading)
 
 
@@ -87,24 +96,26 @@ def _sliding(student: torch.Tensor, teacher: torch.Tensor, m: int, settings: Sat
 
 
 def sliding_l1(student: torch.Tensor, teacher: torch.Tensor, settings: SatSettings) -> torch.Tensor:
-    """L_sL1 = sum_b sum_c sum_t || S_T[t:t+D; c; b] - S_S[t:t+D; c; b] ||_1 over the valid windows of D steps.
+    """Computes L_sL1 = 1/B sum over b, c and t of ||d[t : t + D, c, b]||_1, the equation of "Distilling Spikes".
 
-    For reading 'count' the spikes of each window are summed first: tolerant of jitter within the window.
+    t runs over the windows of D steps that fit into T. Reading 'count' sums d over each window first, so that a spike
+    which is late by less than a window costs little. settings: `reading`, `window`, which is D.
     """
     return _sliding(student, teacher, 1, settings)
 
 
 def sliding_l2(student: torch.Tensor, teacher: torch.Tensor, settings: SatSettings) -> torch.Tensor:
-    """L_sL2: as `sliding_l1` with the squared L2 norm of each window, un-squared for reading 'norm'."""
+    """Computes L_sL2: `sliding_l1` with the squared 2-norm of each window, the plain one for reading 'norm'."""
     return _sliding(student, teacher, 2, settings)
 
 
 def full_kl(student: torch.Tensor, teacher: torch.Tensor, settings: SatSettings) -> torch.Tensor:
-    """L_KL = tau_T tau_S KL(softmax(z_T / tau_T) || softmax(scale z_S / tau_S)), mean over the batch.
+    """Computes L_KL = tau_T tau_S / B sum KL(softmax(z_T / tau_T) || softmax(scale z_S / tau_S)).
 
-    z is, by `kl_axis`: 'counts' the spike counts over classes; 'step' the spikes of each step over classes; 'time'
-    the spikes of each class over time. With equal temperatures it is that of Hinton et al. 2015; those that differ are
-    of Lee et al. 2021 (arXiv 2106.07172).
+    What is in the place of z, and along which axis softmax goes, says `kl_axis`: 'counts' the spike counts, over
+    classes; 'step' the spikes of each step, over classes; 'time' the spikes of each class, over time. With equal
+    temperatures this is the loss of Hinton et al. 2015 (arXiv 1503.02531); those that differ are of Lee et al. 2021
+    (arXiv 2106.07172). settings: all but `reading` and `window`.
     """
     axis = {"counts": 0, "step": 1, "time": 0}[settings.kl_axis]
     if settings.kl_axis == "counts":
@@ -113,7 +124,7 @@ def full_kl(student: torch.Tensor, teacher: torch.Tensor, settings: SatSettings)
 
 
 def _kl(student: torch.Tensor, teacher: torch.Tensor, settings: SatSettings, axis: int) -> torch.Tensor:
-    """tau_T tau_S KL(softmax(teacher / tau_T) || softmax(student / tau_S)), classes or steps along `axis`, summed."""
+    """tau_T tau_S KL(softmax(teacher / tau_T) || softmax(student / tau_S)) along `axis`, summed over the other axes."""
     tau = settings.temperature
     tau_teacher = settings.teacher_temperature or tau
     log_student = F.log_softmax(student / tau, dim=axis)
@@ -122,19 +133,19 @@ def _kl(student: torch.Tensor, teacher: torch.Tensor, settings: SatSettings, axi
 
 
 def _so_far(sat: torch.Tensor) -> torch.Tensor:
-    """(T, classes, B): at step t the sum of the steps up to it times T / t."""
+    """z(t), (T, classes, B): at step t the sum of the first t steps, times T / t."""
     steps = torch.arange(1, len(sat) + 1, dtype=sat.dtype, device=sat.device)
     return sat.cumsum(dim=0) * (len(sat) / steps)[:, None, None]
 
 
 def temporal_kl(student: torch.Tensor, teacher: torch.Tensor, settings: SatSettings) -> torch.Tensor:
-    """tau_T tau_S KL(softmax(z_T / tau_T) || softmax(scale z_S(t) / tau_S)), mean over the steps t and the batch.
+    """Computes tau_T tau_S KL(softmax(z_T / tau_T) || softmax(scale z_S(t) / tau_S)), mean over t and the batch.
 
-    z_T: the teacher's whole sum; z_S(t): what the student has put out up to step t. As in TWKD (Yu et al. 2025, arXiv
-    2501.15925), where z_S(t) is the logit of step t alone.
+    z_T: the teacher's count of all steps; z_S(t): see the module. As in TWKD (Yu et al. 2025, arXiv 2501.15925), where
+    z_S(t) is the logit of step t alone. settings: temperatures and `scale`.
     """
-    made, goal = settings.scale * _so_far(student), teacher.sum(dim=0, keepdim=True)
-    return _kl(made, goal, settings, 1) / made[:, 0].numel()
+    logits, goal = settings.scale * _so_far(student), teacher.sum(dim=0, keepdim=True)
+    return _kl(logits, goal, settings, 1) / logits[:, 0].numel()
 
 
 SatLoss = Callable[[torch.Tensor, torch.Tensor, SatSettings], torch.Tensor]
@@ -150,32 +161,34 @@ SAT_LOSSES: dict[str, SatLoss] = {
 
 
 def self_ensemble(student: torch.Tensor, labels: torch.Tensor, settings: SatSettings) -> torch.Tensor:
-    """tau^2 KL(softmax(z_ens / tau) || softmax(z(t) / tau)), mean over the steps t and the batch; labels (B,) int64.
+    """Computes tau^2 KL(softmax(z_ens / tau) || softmax(z(t) / tau)), mean over the steps t and the batch.
 
-    z(t): scale x what the student has put out up to step t; z_ens: the mean of z(t) over the steps at which the label
-    has the most alone, over all steps where it never has. No gradient goes through z_ens or the scale. The
-    self-distillation of TWKD (Yu et al. 2025, arXiv 2501.15925), with z(t) as in `temporal_kl`.
+    z(t): the student's, times `scale`. z_ens: the mean of z(t) over the steps at which the label alone has the most,
+    over all steps where it never has. labels: (B,) int64. No gradient goes through z_ens or the scale. This is the
+    self-distillation of TWKD (Yu et al. 2025, arXiv 2501.15925), where z(t) is the logit of step t alone.
+    settings: `temperature` and `scale`.
     """
-    made = _constant(settings.scale) * _so_far(student)
+    logits = _constant(settings.scale) * _so_far(student)
     with torch.no_grad():
-        label = labels.expand(len(made), 1, -1)
-        right = made.gather(1, label) > made.scatter(1, label, -torch.inf).amax(dim=1, keepdim=True)
+        label = labels.expand(len(logits), 1, -1)
+        right = logits.gather(1, label) > logits.scatter(1, label, -torch.inf).amax(dim=1, keepdim=True)
         right |= ~right.any(dim=0)
-        ensemble = (made * right).sum(dim=0, keepdim=True) / right.sum(dim=0, keepdim=True)
-    return _kl(made, ensemble, _of_itself(settings), 1) / made[:, 0].numel()
+        ensemble = (logits * right).sum(dim=0, keepdim=True) / right.sum(dim=0, keepdim=True)
+    return _kl(logits, ensemble, _of_itself(settings), 1) / logits[:, 0].numel()
 
 
 def strong_to_weak(student: torch.Tensor, labels: torch.Tensor, settings: SatSettings) -> torch.Tensor:
-    """tau^2 KL(softmax(z(strong) / tau) || softmax(z(weak) / tau)), mean over the batch; needs no labels.
+    """Computes tau^2 KL(softmax(z(strong) / tau) || softmax(z(weak) / tau)), mean over the batch.
 
-    z(t): scale x what the student has put out up to step t. strong, weak: the steps with the highest and the lowest
-    confidence, which is the largest entry of softmax(z(t)), mean over the batch. No gradient goes through z(strong) or
-    the scale. Strong2Weak (Ding et al. 2025, arXiv 2510.07924), where z(t) is the logit of step t alone.
+    z(t): the student's, times `scale`. strong, weak: the steps with the highest and the lowest confidence, which is the
+    largest entry of softmax(z(t)), mean over the batch. labels: not needed. No gradient goes through z(strong) or the
+    scale. Strong2Weak (Ding et al. 2025, arXiv 2510.07924), where z(t) is the logit of step t alone.
+    settings: `temperature` and `scale`.
     """
-    made = _constant(settings.scale) * _so_far(student)
-    confidence = made.detach().softmax(dim=1).amax(dim=1).mean(dim=1)
-    strong, weak = made[confidence.argmax()].detach(), made[confidence.argmin()]
-    return _kl(weak, strong, _of_itself(settings), 0) / made.shape[2]
+    logits = _constant(settings.scale) * _so_far(student)
+    confidence = logits.detach().softmax(dim=1).amax(dim=1).mean(dim=1)
+    strong, weak = logits[confidence.argmax()].detach(), logits[confidence.argmin()]
+    return _kl(weak, strong, _of_itself(settings), 0) / logits.shape[2]
 
 
 def _constant(scale: Scale) -> Scale:
@@ -193,28 +206,37 @@ SELF_LOSSES: dict[str, SelfLoss] = {"self_ensemble": self_ensemble, "strong_to_w
 
 
 def cross_entropy(sat: torch.Tensor, labels: torch.Tensor, scale: Scale = 1.0) -> torch.Tensor:
-    """Cross-entropy of softmax(scale x spike count) over classes, mean over the batch. labels: (B,) int64."""
+    """Computes the cross-entropy of softmax(scale z) over classes, mean over the batch.
+
+    sat: (T, classes, B); z is its sum over the steps. labels: (B,) int64. scale: logit per unit of activation.
+    """
     return F.cross_entropy(scale * sat.sum(dim=0).T, labels)
 
 
 def temporal_cross_entropy(sat: torch.Tensor, labels: torch.Tensor, scale: Scale = 1.0) -> torch.Tensor:
-    """Cross-entropy of softmax(scale x z(t)) over classes, mean over the steps t and the batch.
+    """Computes the cross-entropy of softmax(scale z(t)) over classes, mean over the steps t and the batch.
 
-    z(t): what has been put out up to step t, as in `temporal_kl`; labels: (B,) int64. As in TWKD (Yu et al. 2025, arXiv
-    2501.15925), where z(t) is the logit of step t alone.
+    sat: (T, classes, B); z(t): see the module. labels: (B,) int64. scale: logit per unit of activation. As in TWKD (Yu
+    et al. 2025, arXiv 2501.15925), where z(t) is the logit of step t alone.
     """
     return F.cross_entropy(scale * _so_far(sat), labels.expand(len(sat), -1))
 
 
 def spike_rate(sat: torch.Tensor, labels: torch.Tensor, true_rate: float, false_rate: float) -> torch.Tensor:
-    """Squared distance of spike rates to `true_rate` for the label and `false_rate` else, summed over classes, mean
-    over the batch (SLAYER's SpikeRate, with reduction 'sum' divided by the batch size)."""
+    """Computes the squared distance of spike rates from their targets, summed over classes, mean over the batch.
+
+    sat: (T, classes, B); a rate is its mean over the steps. labels: (B,) int64. The target is `true_rate` for the
+    label, `false_rate` for other classes, in spikes per step. This is SLAYER's `SpikeRate` with reduction 'sum',
+    divided by B.
+    """
     rates = sat.mean(dim=0).T
     target = torch.full_like(rates, false_rate).scatter_(1, labels[:, None], true_rate)
     return (rates - target).square().sum() / rates.shape[0]
 
 
 def rate_excess(rates: torch.Tensor, max_rate: float) -> torch.Tensor:
-    """Sum over layers of relu(rate - max_rate)^2, rates (layers,) in spikes per neuron and step (lava-dl's
-    SparsityEnforcer)."""
+    """Computes the sum over layers of relu(rate - max_rate)^2, as lava-dl's SparsityEnforcer.
+
+    rates: (layers,) in spikes per neuron and step, as is max_rate.
+    """
     return (rates - max_rate).relu().square().sum()

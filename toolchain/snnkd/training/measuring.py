@@ -1,4 +1,8 @@
-"""What a network does on a whole split: the integer network by the fast engine, the training network by torch."""
+"""What a network does on a whole split, all of it from one run.
+
+`measure` runs the integer network on the fast engine, `measure_training` the training network in torch; the two agree.
+What follows, from the rule for early exit to warnings, reads their result.
+"""
 
 from __future__ import annotations
 
@@ -21,10 +25,16 @@ from snnkd.training.network import Network
 
 @dataclass(frozen=True)
 class Measured:
-    """An integer network on a split. accuracy: a fraction; by layer: spikes per neuron and step, the fractions of
-    neurons that never and that always fire, but for the output layer of a membrane readout, which is not meant to fire,
-    and the number of wraps and clips of the states. answers: how many images got each class; undecided: in how many
-    of them only the lower number decided. Of an empty split the accuracy is 0 and nothing else is known.
+    """What was measured of a network on a split. Of an empty split, accuracy is 0 and all else is empty.
+
+    accuracy: the fraction of images whose class is right.
+    rate: spikes per neuron and step, for each layer.
+    silent, saturated: the fractions of neurons that never fire and that always do, for each layer that is meant to
+        fire; the output layer of a membrane readout is not.
+    overflows: wraps of u and clips of v, for each layer.
+    answers: how many images got each class.
+    undecided: for how many images the best classes were equal, so that the lower number won.
+    course: the class after each step, in the order of the images; None where nobody asked for it.
     """
 
     accuracy: float
@@ -34,6 +44,7 @@ class Measured:
     overflows: list[int]
     answers: list[int]
     undecided: int
+    course: Course | None = None
 
     @property
     def activity(self) -> dict[str, float | int]:
@@ -42,12 +53,20 @@ class Measured:
         return {f"{kind}.layer{k}": value for kind, values in kinds.items() for k, value in enumerate(values)}
 
 
-def measure(net: IntNet, feed: Feed) -> Measured:
-    """Accuracy and activity of an integer network; in blocks, so that memory does not grow with the split."""
+def measure(net: IntNet, feed: Feed, course: bool = False) -> Measured:
+    """Runs an integer network once over a split, on the fast engine, and measures it.
+
+    With `course` the result also has the class after each step. Where a class is read from v, the output layer alone
+    then runs a second time, to record v at every step. Images come in blocks: beside one block's trace only sums are
+    held, and of the course two int64 per image and step.
+    Raises LimitError where the engine cannot run here, FormatError where `net` cannot read the feed's events.
+    """
     totals = _Totals([prod(layer.shape) for layer in net.layers])
     for indices in feed.blocks(evaluation.BLOCK):
         trace = evaluation.simulate(net, feed.events(indices))
-        totals.answered(trace.classes(net), trace.undecided(net), feed.split.labels[indices])
+        totals.add_answers(trace.classes(net), trace.undecided(net), feed.split.labels[indices])
+        if course:
+            totals.courses.append(evaluation.course(net, trace))
         for number, layer in enumerate(trace.layers):
             per_sample = layer.spikes.sum(axis=1, dtype=np.uint16)  # an encoding has 4096 steps at most
             totals.spikes[number] += per_sample.sum(axis=0, dtype=np.int64).reshape(-1)
@@ -57,7 +76,10 @@ def measure(net: IntNet, feed: Feed) -> Measured:
 
 @torch.no_grad()
 def measure_training(network: Network, feed: Feed, readout: Readout) -> Measured:
-    """The same of the training network, on the feed's device: `measure` of its integer network gives the same."""
+    """Runs a training network once over a split, on the feed's device, and measures it.
+
+    The result equals that of `measure` on its integer network, number by number; it has no course.
+    """
     network.eval()
     totals: _Totals | None = None
     for indices in feed.blocks():
@@ -66,7 +88,7 @@ def measure_training(network: Network, feed: Feed, readout: Readout) -> Measured
         counts = output.layers[-1].sum(dim=0).long().cpu().numpy()
         v = (output.v_last * S_SCALE).long().cpu().numpy()
         totals = totals or _Totals([spikes[0, 0].numel() for spikes in output.layers])
-        totals.answered(readout.classify(counts, v), readout.undecided(counts, v), labels.cpu().numpy())
+        totals.add_answers(readout.classify(counts, v), readout.undecided(counts, v), labels.cpu().numpy())
         for number, (spikes, block) in enumerate(zip(output.layers, network.layers, strict=True)):
             totals.spikes[number] += spikes.sum(dim=(0, 1)).long().flatten().cpu().numpy()
             totals.overflows[number] += block.neuron.overflows + block.neuron.saturations
@@ -74,75 +96,94 @@ def measure_training(network: Network, feed: Feed, readout: Readout) -> Measured
 
 
 class _Totals:
-    """Sums over the blocks of a split. correct, undecided: images; answers: images by class; by layer: spikes of each
-    neuron (neurons,), and overflows."""
+    """Sums over the blocks of a split.
+
+    correct, undecided: numbers of images. answers: images by class, (classes,). spikes: (neurons,) of each layer.
+    overflows: of each layer. courses: one of each block, where they are asked for.
+    """
 
     def __init__(self, neurons: list[int]):
         self.correct = self.undecided = 0
         self.answers = np.zeros(neurons[-1] if neurons else 0, dtype=np.int64)
         self.spikes = [np.zeros(count, dtype=np.int64) for count in neurons]
         self.overflows = [0] * len(neurons)
+        self.courses: list[Course] = []
 
-    def answered(self, classes: np.ndarray, undecided: np.ndarray, labels: np.ndarray) -> None:
-        """Adds the answers (N,) to a block of images with their labels."""
+    def add_answers(self, classes: np.ndarray, undecided: np.ndarray, labels: np.ndarray) -> None:
+        """Counts the classes, the undecided ones and the labels of a block of images, (N,) each."""
         self.correct += int((classes == labels).sum())
         self.answers += np.bincount(classes, minlength=len(self.answers))
         self.undecided += int(undecided.sum())
 
     def measured(self, feed: Feed, readout: Readout) -> Measured:
+        """Divides by the number of images and steps."""
         if not len(feed):
             return Measured(0.0, [], [], [], [], [], 0)
         opportunities = len(feed) * feed.encoding.steps
-        meant = self.spikes[:-1] if readout.kind == "membrane" else self.spikes
+        meant_to_fire = self.spikes[:-1] if readout.kind == "membrane" else self.spikes
         return Measured(
-            self.correct / len(feed),
-            [float(spikes.mean()) / opportunities for spikes in self.spikes],
-            [float((spikes == 0).mean()) for spikes in meant],
-            [float((spikes == opportunities).mean()) for spikes in meant],
-            self.overflows,
-            self.answers.tolist(),
-            self.undecided,
+            accuracy=self.correct / len(feed),
+            rate=[float(spikes.mean()) / opportunities for spikes in self.spikes],
+            silent=[float((spikes == 0).mean()) for spikes in meant_to_fire],
+            saturated=[float((spikes == opportunities).mean()) for spikes in meant_to_fire],
+            overflows=self.overflows,
+            answers=self.answers.tolist(),
+            undecided=self.undecided,
+            course=_joined(self.courses),
         )
 
 
+def _joined(courses: list[Course]) -> Course | None:
+    """One course of all blocks, None of no block."""
+    if not courses:
+        return None
+    return Course(np.concatenate([c.classes for c in courses]), np.concatenate([c.lead for c in courses]))
+
+
 def chosen_exit(net: IntNet, feed: Feed, tolerance: float) -> EarlyExit | None:
-    """The rule for early exit that `early_exit.choose` finds on a split; None of an empty one."""
-    return early_exit.choose(_course(net, feed), feed.split.labels, tolerance) if len(feed) else None
+    """Runs `net` over a split and chooses its rule for early exit, see `early_exit.choose`.
+
+    tolerance: the fraction of images that may be lost to it. Returns None where no rule saves a step, and of an empty
+    split.
+    """
+    course = measure(net, feed, course=True).course
+    return None if course is None else early_exit.choose(course, feed.split.labels, tolerance)
 
 
-def by_step(net: IntNet, feed: Feed) -> dict[str, Any]:
-    """Of an integer network on a split: `by_step`, its accuracy if all runs end after so many steps, and `early_exit`,
-    its rule with the accuracy and the mean steps with it, None where it has none; nothing of an empty split."""
-    if not len(feed):
+def by_step(course: Course | None, labels: np.ndarray, rule: EarlyExit | None) -> dict[str, Any]:
+    """Says what inference would give that ends before the last step.
+
+    course: as `measure` returns it, None of an empty split. labels: (N,) of its images. rule: the network's.
+    Returns `by_step`, the accuracy where every run ends after 1, 2, ... T steps, [] of an empty split; and
+    `early_exit`, the rule's fields with its accuracy and mean steps, None without a rule or images.
+    """
+    if course is None:
         return {"by_step": [], "early_exit": None}
-    course, labels = _course(net, feed), feed.split.labels
-    found: dict[str, Any] = {"by_step": course.accuracy(labels), "early_exit": None}
-    if net.early_exit is not None:
-        classes, steps = early_exit.stops(course, net.early_exit)
-        measured = {"accuracy": float((classes == labels).mean()), "steps": float(steps.mean())}
-        found["early_exit"] = {**asdict(net.early_exit), **measured}
-    return found
-
-
-def _course(net: IntNet, feed: Feed) -> Course:
-    return evaluation.courses(net, (feed.events(indices) for indices in feed.blocks(evaluation.BLOCK)))
+    summary: dict[str, Any] = {"by_step": course.accuracy(labels), "early_exit": None}
+    if rule is not None:
+        classes, steps = early_exit.stops(course, rule)
+        reached = {"accuracy": float((classes == labels).mean()), "steps": float(steps.mean())}
+        summary["early_exit"] = {**asdict(rule), **reached}
+    return summary
 
 
 def doubts(measured: Measured, feed: Feed, data: str) -> list[str]:
-    """Sentences on an accuracy: layers that learn nothing or leave their number format, answers that are all alike.
+    """Lists, in sentences, why an accuracy may mean little: layers that learn nothing or leave their number format,
+    and answers that are all alike.
 
-    data: what `feed` holds, in words.
+    feed: what was measured on; data: the same in words, such as 'the test images'.
     """
-    told = [text for _, text in warnings(measured.activity, data)]
+    texts = [text for _, text in warnings(measured.activity, data)]
     if len(feed):
-        told += cautions.of_answers(measured.answers, measured.undecided, len(np.unique(feed.split.labels)), data)
-    return told
+        texts += cautions.of_answers(measured.answers, measured.undecided, len(np.unique(feed.split.labels)), data)
+    return texts
 
 
 def warnings(activity: Mapping[str, Any], data: str) -> Iterator[tuple[str, str]]:
-    """(column, text) for each layer that learns nothing or leaves its number format, and what to do about it.
+    """Yields (column, text) for each layer that learns nothing or leaves its number format: what to do about it.
 
-    activity: columns as in `Measured.activity`, others are passed over; data: what they were measured on.
+    activity: columns as in `Measured.activity`; columns of other names are passed over. data: what was measured on, in
+    words.
     """
     for column, value in activity.items():
         kind, _, layer = column.partition(".")

@@ -1,8 +1,8 @@
-"""Networks of lava-dl `slayer.block.cuba` blocks, run time-first.
+"""The spiking network that is trained: a chain of lava-dl `slayer.block.cuba` blocks, run time-first.
 
 The blocks are lava-dl's, with snnkd's neuron in them. SLAYER's layout is (N, C, H, W, T), where a convolution over
 all steps is a slow 3-D one and each step of the neuron a strided slice. Here time comes first, (T, N, C, H, W): all
-steps are one 2-D convolution or matrix product, and steps that are all the same are multiplied once.
+steps are a single 2-D convolution or matrix product, and steps that are all the same are multiplied once.
 """
 
 from __future__ import annotations
@@ -34,10 +34,14 @@ _EXACT = {"dense": 1 << 25, "conv": 1 << 23}
 
 @dataclass(frozen=True)
 class Output:
-    """layers: spikes of each layer, (T, N, *shape) float32 of 0 and 1; v_last: (N, classes) v of the last layer after
-    the last step, in SLAYER's units; sat: (T, classes, N) the activation tensor of the output layer, whose sum over the
-    first t steps is what a class is read from after these: its spikes, or with a membrane readout what each step adds
-    to v, in units of `Network.readout_unit`."""
+    """What a network puts out on N samples in T steps.
+
+    layers: spikes of each layer, (T, N, *shape) float32 of 0 and 1.
+    v_last: v of the output layer after the last step, (N, classes), in SLAYER's units.
+    sat: the activation tensor of the output layer, (T, classes, N), whose sum over the first t steps is what a class is
+        read from after these: its spikes, or with a membrane readout what each step adds to v, in units of
+        `Network.readout_unit`.
+    """
 
     layers: list[torch.Tensor]
     v_last: torch.Tensor
@@ -45,11 +49,15 @@ class Output:
 
 
 class Network(torch.nn.Module):
-    """A chain of SLAYER CUBA blocks for an `Architecture`; `event_max` is the largest value of an input event.
+    """A chain of SLAYER CUBA blocks, with weights drawn by torch's random numbers.
 
-    With a membrane `readout` the threshold of the last layer is the largest that there is: it only fires where v
-    saturates. readout_unit, a positive float32, then is the threshold that the layer would have otherwise. started:
-    thresholds are those of a file, and stay.
+    plan: the layers. event_max: the largest value of an input event. Raises QuantizationError for a layer whose sums
+    could be larger than float32 holds exactly.
+
+    started: whether weights and thresholds are those of a file; these thresholds stay.
+    membrane: whether classes are read from v. The threshold of the last layer is then the largest that there is, so
+    that it only fires where v saturates, and readout_unit, a positive float32 (), is the threshold that it would have
+    otherwise.
     """
 
     readout_unit: torch.Tensor
@@ -86,16 +94,19 @@ class Network(torch.nn.Module):
         return [block for block in self.blocks if isinstance(block, Block)]
 
     def products(self, steps: int, distinct: int) -> int:
-        """Multiplications of a forward pass of one sample, of whose `steps` so many are `distinct`."""
+        """Counts the multiplications of a sample's forward pass, in which so many of the `steps` are `distinct`."""
         return distinct * self._products[0] + steps * sum(self._products[1:])
 
     def weights(self) -> list[torch.Tensor]:
-        """Quantized weights of each layer, see `products.weight_of`."""
+        """Quantizes the weights of each layer, see `products.weight_of`."""
         return [weight_of(block) for block in self.layers]
 
     def forward(self, events: torch.Tensor, weights: list[torch.Tensor] | None = None) -> Output:
-        """events: (N, T, C, H, W), integers as float32; a time axis of stride 0 is multiplied once. weights: those of
-        `weights()`, where they are at hand."""
+        """Runs the network on events (N, T, C, H, W), integers as float32.
+
+        Where their time axis has stride 0, the first layer multiplies once. weights: what `weights()` returns, where it
+        is at hand.
+        """
         x = v = events.transpose(0, 1)
         steps, layers, blocks = len(x), [], self.layers
         for block, weight in zip(blocks, weights or self.weights(), strict=True):
@@ -109,11 +120,10 @@ class Network(torch.nn.Module):
 
     @torch.no_grad()
     def calibrate(self, events: torch.Tensor) -> None:
-        """Sets each layer's threshold, or the unit of a membrane readout, to `threshold_gain` standard deviations of
-        its synaptic sums on `events`.
+        """Sets thresholds by the first batch, events (N, T, C, H, W), so that 8 bit weights use their range.
 
-        Called once, on the first batch; what the recipe or the file of a start fixes stays. 8 bit weights then use
-        their range whatever the encoding and the fan-in are.
+        A layer's threshold, or the unit of a membrane readout, becomes `threshold_gain` standard deviations of its
+        synaptic sums, whatever the encoding and the fan-in are. What the recipe or the file of a start fixes stays.
         """
         if self.threshold_gain is None or (self.started and not self.membrane):
             return
@@ -129,7 +139,10 @@ class Network(torch.nn.Module):
 
     @torch.no_grad()
     def trace(self, events: np.ndarray, names: list[str]) -> SpikeTrace:
-        """Spikes and final v on events (N, T, *input shape), as every engine reports them."""
+        """Runs the network on events (N, T, *input shape) and reports spikes and the last v as an engine does.
+
+        names: of the layers.
+        """
         device = next(self.parameters()).device
         output = self(torch.from_numpy(np.ascontiguousarray(events)).to(device).float())
         layers = []

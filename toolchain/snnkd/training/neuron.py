@@ -65,9 +65,9 @@ class _Cuba(torch.autograd.Function):
 
 
 class Neuron(_lava.Neuron):
-    """Drop-in for `lava.lib.dl.slayer.neuron.cuba.Neuron` with exact integer semantics.
+    """Takes the place of `lava.lib.dl.slayer.neuron.cuba.Neuron`, with exact integer semantics.
 
-    Takes the parameters of SLAYER's neuron (threshold in units of 64 vThMant, decays as fractions; as there they are
+    It has the parameters of SLAYER's neuron (threshold in units of 64 vThMant, decays as fractions; as there they are
     kept within the range of the hardware), and `weight_bits` (2 to 8), `weight_step` (see `quantize`) and `centered`
     (see `center`) for the quantization of the synapses in front of it. Of SLAYER's options, `norm`, `graded_spike`,
     `requires_grad`, `shared_param=False` and another `scale` than 64 raise ValueError: they have no exact integer form
@@ -119,26 +119,26 @@ class Neuron(_lava.Neuron):
         return int(self.v_th_mantissa) / W_SCALE
 
     def set_threshold(self, mantissa: int) -> None:
-        """Sets vThMant, kept within the 17 bits of the hardware and at least 1."""
+        """Sets vThMant to `mantissa`, kept within the 17 bits of the hardware and at least 1."""
         self.v_th_mantissa.fill_(min(max(mantissa, 1), THRESHOLD_LIMIT))
 
     def unrounded(self, weight: torch.Tensor) -> torch.Tensor:
-        """What `quantize_8bit` rounds: the weights, or where `centered` what `center` makes of them."""
+        """Makes what `quantize_8bit` rounds, in the same shape: the weights, where `centered` less their means."""
         return center(weight) if self.centered else weight
 
     def quantize_8bit(self, weight: torch.Tensor, descale: bool = False) -> torch.Tensor:
-        """Weights rounded to `weight_bits` bits in SLAYER's units, or as integers with `descale`."""
+        """Rounds weights to `weight_bits` bits, in the same shape; in SLAYER's units, or as integers with `descale`."""
         return quantize(self.unrounded(weight), self.weight_bits, W_SCALE, descale, self.weight_step)
 
     def run(
         self, a: torch.Tensor, steps: int | None = None, reuse: bool = False, wanted: Voltage = "last"
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Time-first forward pass: a (T, N, ...) -> spikes (T, N, ...) and v after the last reset (N, ...), or `wanted`
-        = "every" v at the end of every step, after its reset (T, N, ...), or "none". All are differentiable; v where it
-        was not reset.
+        """Runs the neurons time-first, from synaptic sums a (T, N, ...) to spikes (T, N, ...), and v.
 
-        With `steps`, a is (1, N, ...): the same at all of so many steps. With `reuse`, nobody else may need the
-        values of a, as is so behind a product: its memory then keeps what the backward pass needs.
+        steps: where it is given, a is (1, N, ...), the same at all of so many steps. reuse: nobody else needs the
+        values of a, as is so behind a product; its memory then keeps what the backward pass needs. wanted: of v, in
+        SLAYER's units and after the reset, "last" returns that of the last step (N, ...), "every" that of each step
+        (T, N, ...), "none" nothing that may be used. Spikes and v are differentiable; v where it was not reset.
         """
         if self.shape is None:
             self.shape = a.shape[2:]
@@ -162,11 +162,11 @@ class Neuron(_lava.Neuron):
         return int(self._counts[1])
 
     def forward(self, input: torch.Tensor) -> torch.Tensor:
-        """SLAYER's layout: input (N, ..., T) -> spikes (N, ..., T)."""
+        """Runs the neurons in SLAYER's layout, from input (N, ..., T) to spikes (N, ..., T)."""
         return self.run(input.movedim(-1, 0))[0].movedim(0, -1)
 
     def dynamics(self, input: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """u and v before the reset, (N, ..., T) in SLAYER's units; no gradients."""
+        """Computes u and v before the reset, (N, ..., T) each, in SLAYER's units and without gradients."""
         with torch.no_grad():
             a = input.movedim(-1, 0).contiguous()
             (u, v), parameters, kernels = self._states(a), self._cuba(), implementation(a.device)

@@ -1,4 +1,4 @@
-"""What a stage minimizes: its label loss plus the weighted distillation losses of its recipe."""
+"""What a stage minimizes: the sum of its label loss and its distillation losses, weighted as its recipe says."""
 
 from __future__ import annotations
 
@@ -21,12 +21,17 @@ from snnkd.training.losses import (
 
 
 class Objective:
-    """label.weight * label loss + sum of weight * distillation loss, each term divided by its `norms` entry, and
-    rate.weight * what the rates of the hidden layers exceed.
+    """The loss of a stage, as a sum of terms.
 
-    With `distil.normalize` the norms are the values of the terms on the first batch, so that equal weights mean equal
-    shares at the start (our reading of the paper's unnamed weights); else they are 1. Where a logit scale is "learned"
-    its logarithm is a parameter on `device` that starts at 0, the same for all losses of the stage.
+        label.weight * label loss + sum over distil.losses of weight / norm * loss + rate.weight * excess of the rates
+
+    A norm is 1. With `distil.normalize` it is the value of its loss on the first batch, so that equal weights are equal
+    shares at the start: our reading of weights that the paper of `losses` does not give.
+
+    Where the recipe says that a logit scale is "learned", all losses of the stage share one scale: its logarithm is
+    trained, starts at 0 and is kept on `device`.
+
+    label, distil, rate: the tables of the stage; the last two may be None. norms: of the distillation losses, by name.
     """
 
     def __init__(self, stage: Stage, device: torch.device | None = None):
@@ -46,27 +51,28 @@ class Objective:
 
     @property
     def scale(self) -> float | None:
-        """The learned logit scale, None where there is none."""
+        """The learned logit scale, logit per unit of activation; None where there is none."""
         return None if self._log_scale is None else self._log_scale.detach().exp().item()
 
     def parameters(self) -> list[torch.Tensor]:
-        """What is trained here: the logarithm of the learned logit scale, if there is one."""
+        """Lists what is trained here: the logarithm of the learned logit scale, (), or nothing."""
         return [] if self._log_scale is None else [self._log_scale]
 
     def state_dict(self) -> dict[str, Any]:
-        """All that training changes here, as JSON can hold it without loss."""
+        """Returns all that training changes here, as JSON can hold it without loss."""
         return {"norms": dict(self.norms), "log_scale": None if self._log_scale is None else self._log_scale.item()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Goes on from a `state_dict`."""
+        """Sets all that training changes here to a `state_dict`."""
         self.norms = dict(state["norms"])
         if self._log_scale is not None:
             self._log_scale.data.fill_(state["log_scale"])
 
     def terms(self, sat: torch.Tensor, labels: torch.Tensor, teacher: torch.Tensor | None) -> dict[str, torch.Tensor]:
-        """The weighted terms by name; their sum is the loss. sat, teacher: (T, classes, B); labels: (B,).
+        """Computes the weighted terms of a batch by name, () each; their sum is the loss, but for `rate_term`.
 
-        teacher may be None where no loss needs one. The term of the rates is apart, see `rate_term`.
+        sat, teacher: output of the network and of its teacher, (T, classes, B); teacher is None where no loss needs
+        one. labels: (B,) int64.
         """
         learned = 1.0 if self._log_scale is None else self._log_scale.exp()
         terms = {}
@@ -90,7 +96,10 @@ class Objective:
         return terms
 
     def rate_term(self, rates: torch.Tensor) -> torch.Tensor:
-        """The weighted term of the spikes per neuron and step of each hidden layer, (layers,), where `rate` is set."""
+        """Computes the weighted term, (), of the hidden layers' rates, (layers,) in spikes per neuron and step.
+
+        For stages with a `rate` only.
+        """
         assert self.rate is not None
         return self.rate.weight * rate_excess(rates, self.rate.max_rate)
 

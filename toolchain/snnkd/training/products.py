@@ -1,5 +1,6 @@
-"""Synaptic sums of SLAYER blocks over all steps at once, time first and channels last: a matrix product, or a 2-D
-convolution.
+"""Computes the synaptic sums of a SLAYER block over all steps at once, by the quickest product that there is.
+
+Time is first and channels last: all steps are one matrix product, or one 2-D convolution.
 """
 
 from __future__ import annotations
@@ -20,13 +21,16 @@ _SOME = 16  # from there on, sparse products are quicker than both, where few in
 
 
 def weight_of(block: Block) -> torch.Tensor:
-    """Quantized weights in SLAYER's units, (O, I, 1, 1) of a dense block or (O, C / groups, kH, kW)."""
+    """Quantizes a block's weights: (O, I, 1, 1) of a dense one, else (O, C / groups, kH, kW), in SLAYER's units."""
     return block.synapse.pre_hook_fx(block.synapse.weight).squeeze(-1)  # a gradient is then a view as well
 
 
 def sums(block: Block, x: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
-    """Synaptic sums of x (T, N, ...): (T, N, ...), or (1, N, ...) where the time axis of x has stride 0. weight: as
-    `weight_of` gives it."""
+    """Computes the synaptic sums of a block that reads x (T, N, *input shape), in SLAYER's units.
+
+    weight: as `weight_of` returns it. Returns (T, N, *output shape); where the time axis of x has stride 0, (1, N,
+    *output shape), the sums of every step.
+    """
     if x.stride(0) == 0:
         x = x[:1]
     if isinstance(block, slayer.block.cuba.Dense):

@@ -1,4 +1,7 @@
-"""Training that starts from the integer network of a file, so that it can be compressed or trained further."""
+"""Starts a training from the integer network of a file, to compress it or to train it further.
+
+`deploy` goes the other way.
+"""
 
 from __future__ import annotations
 
@@ -14,14 +17,14 @@ from snnkd.training.weights import quantize
 
 @torch.no_grad()
 def start_from(network: Network, net: IntNet) -> None:
-    """Gives `network` the weights, thresholds and decays of `net`, whose layers fit it (`recipe_stages.misfits`).
+    """Sets the weights, thresholds and decays of `network` to those of `net`.
 
-    With 8 bit weights it is then that very integer network; with fewer bits, one with the nearest weights. These
-    thresholds stay when it is calibrated. Raises QuantizationError where the weights do not come back from their
-    quantization.
+    The layers of `net` fit those of `network`: `recipe.stages.misfits` has refused what does not. With 8 bit weights
+    `network` is then that very integer network, with fewer bits one with the nearest weights. Calibration leaves these
+    thresholds alone. Raises QuantizationError where rounding to 8 bits would change a weight of `net`.
     """
     for name, block, layer in zip(net.names, network.layers, net.layers, strict=True):
-        assert not isinstance(layer, Input), "refused by `recipe_stages.misfits`"
+        assert not isinstance(layer, Input), "refused by `recipe.stages.misfits`"
         weight = torch.from_numpy(layer.weight.astype(np.float32)).to(block.synapse.weight.device)
         if not torch.equal(quantize(weight / W_SCALE, 8, W_SCALE), weight):
             raise QuantizationError(f"{name}.weight: its integers cannot be trained; expected even ones of 8 bits")

@@ -1,4 +1,4 @@
-"""Weights as the integer network has them: rounded to few bits, and centered before that, with their gradients."""
+"""Makes of the weights that are trained those of the integer network: centers and rounds them, with gradients."""
 
 from __future__ import annotations
 
@@ -13,26 +13,27 @@ class _Quantize(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx, weight, gain, low, high, step):  # pyright: ignore
-        made = torch.mul(weight, gain).round_().clamp_(low, high).mul_(step)
-        ctx.save_for_backward(made)
+        rounded = torch.mul(weight, gain).round_().clamp_(low, high).mul_(step)
+        ctx.save_for_backward(rounded)
         ctx.scale, ctx.bounds = gain * step, (low * step, high * step)
-        return made
+        return rounded
 
     @staticmethod
     def backward(ctx, grad):  # pyright: ignore
-        (made,) = ctx.saved_tensors
-        passed = torch.ops.aten.hardtanh_backward(like(grad, made), made, *ctx.bounds)
+        (rounded,) = ctx.saved_tensors
+        passed = torch.ops.aten.hardtanh_backward(like(grad, rounded), rounded, *ctx.bounds)
         return passed if ctx.scale == 1 else passed.mul_(ctx.scale), None, None, None, None
 
 
 def quantize(
     weight: torch.Tensor, bits: int = 8, scale: int = 1, descale: bool = True, step: int | None = None
 ) -> torch.Tensor:
-    """Integers of `bits` bits of weight x `scale`: multiples of `step`, 2^(9 - bits) unless given, in [-256, 254], as
-    Loihi's mixed sign mode has them; divided by `scale` again unless `descale`.
+    """Rounds weights (any shape) to integers of `bits` bits.
 
-    With 8 bits and a scale of 64 this is lava-dl's `quantize_8bit`. Gradients pass straight through inside the range
-    and are zero at its ends and outside.
+    Returns weight * `scale` rounded to a multiple of `step` in [-256, 254], divided by `scale` again unless `descale`.
+    Unless given, step is 2^(9 - bits): the integers are then those of Loihi's mixed sign mode. With 8 bits and a scale
+    of 64 this is lava-dl's `quantize_8bit`. Gradients pass straight through inside the range, and are 0 at its ends and
+    outside.
     """
     step = step or 1 << (9 - bits)
     high = 1 << (bits - 1)
@@ -40,12 +41,13 @@ def quantize(
 
 
 def center(weight: torch.Tensor) -> torch.Tensor:
-    """Weights (O, ...) less the mean of each of the O neurons' (Huang et al. 2017, "Centered Weight Normalization in
-    Accelerating Training of Deep Neural Networks", without the norm): spikes are never negative, and what all of a
-    neuron's inputs have in common then drives it neither up nor down. Weights of 0 are pruned: they stay so, and the
-    mean is of the others.
+    """Subtracts from the weights (O, ...) of each of O neurons their mean; returns the same shape.
 
-    The mean is made in float64, so that its rounding is the same in any order of the sum.
+    Spikes are never negative: what all inputs of a neuron have in common then drives it neither up nor down. Weights of
+    0 are pruned: they stay 0, and the mean is of the others. After L. Huang et al., "Centered Weight Normalization in
+    Accelerating Training of Deep Neural Networks" (ICCV 2017), without the norm.
+
+    The mean is computed in float64, so that its rounding is the same in any order of the sum.
     """
     kept, of_neuron = weight != 0, tuple(range(1, weight.ndim))
     totals = weight.sum(dim=of_neuron, keepdim=True, dtype=torch.float64)

@@ -1,4 +1,4 @@
-"""The dynamics of CUBA-LIF neurons over all steps, forward and backward: one definition, three implementations.
+"""Runs CUBA-LIF neurons over all steps, forward and backward: a definition and two faster implementations of it.
 
 `plain` is the definition in torch; `compiled` (Numba, CPU) and `gpu` (Triton, CUDA) make one pass over memory and
 equal it bit for bit, and in their gradients up to the rounding of float32.
@@ -20,8 +20,12 @@ S_SCALE = W_SCALE << STATE_SHIFT  # a state of 1.0 is the integer 4096
 
 @dataclass(frozen=True)
 class Cuba:
-    """What all neurons of a layer share, as the integer network has it: iDecay, vDecay and vThMant << 6; and SLAYER's
-    surrogate gradient ds/dv = scale / (2 tau) exp(-|v - threshold| / tau), tau in SLAYER's units of v."""
+    """What all neurons of a layer share, as the integer network has it.
+
+    current_decay, voltage_decay: iDecay and vDecay, of 4096. level: the threshold of the integer v, vThMant << 6.
+    tau, scale: of SLAYER's surrogate gradient ds/dv = scale / (2 tau) exp(-|v - threshold| / tau), with tau and v in
+    SLAYER's units.
+    """
 
     current_decay: int
     voltage_decay: int
@@ -37,14 +41,21 @@ class Cuba:
 
 
 def implementation(device: torch.device) -> ModuleType:
-    """The quickest one on `device`.
+    """Chooses the quickest module on `device`. Each has these two functions, for T steps of M neurons:
 
-    It has two functions. `forward(a, neurons, u, v, spikes, voltage)`: a (D, M) float32, D = T, or 1 where the sum is
-    the same at all steps, in SLAYER's units and exact (the integer below 2^25); u, v (M,) int32, the integer states,
-    are read and written; spikes (T, M) float32 and, unless None, voltage (T, M) float32, the integer v before the
-    reset, are written; voltage may be the memory of a. Returns wraps of u and clips of v, two integers or an int64
-    tensor. `backward(grad, grad_voltage, voltage, neurons, out)`: gradients (T, M) of the spikes and, unless None,
-    (T, M) of voltage in SLAYER's units to out (D, M) of a, which may be the memory of voltage.
+    `forward(a, neurons, u, v, spikes, voltage)` runs them.
+        a: synaptic sums (D, M) float32 in SLAYER's units, exact (the integer below 2^25); D = T, or 1 where all steps
+            have the same.
+        u, v: the integer states (M,) int32, read and written.
+        spikes: (T, M) float32, written.
+        voltage: None, or (T, M) float32, where the integer v before the reset is written; may be the memory of a.
+        Returns the wraps of u and the clips of v, two integers or an int64 tensor (2,).
+
+    `backward(grad, grad_voltage, voltage, neurons, out)` computes gradients.
+        grad: of the spikes, (T, M) float32.
+        grad_voltage: None, or of v in SLAYER's units, (T, M) float32.
+        voltage: as `forward` wrote it.
+        out: of a, (D, M) float32, written; may be the memory of voltage.
     """
     if device.type == "cpu":
         from snnkd.training.dynamics import compiled

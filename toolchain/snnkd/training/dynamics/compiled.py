@@ -1,4 +1,4 @@
-"""The same in one compiled pass for the CPU, parallel over neurons and samples. See `implementation`."""
+"""The dynamics in one compiled pass for the CPU, parallel over neurons and samples. See `implementation`."""
 
 from __future__ import annotations
 
@@ -35,26 +35,29 @@ def _power(y):
 
 @jit
 def _forward(a, keep_current, keep_voltage, level, u, v, spikes, voltage, first, last):
-    """Blocks `first` to `last` of neurons; voltage is (0, 0) where it is not wanted. Returns the counts."""
+    """Runs the blocks `first` to `last` of neurons; voltage is (0, 0) where it is not wanted.
+
+    Returns the wraps of u and the clips of v.
+    """
     overflows = saturations = 0
     repeat = spikes.shape[0] // a.shape[0]
-    every = np.empty(_BLOCK, np.float32)  # what may be in the memory of an input forbids vectors
+    buffer = np.empty(_BLOCK, np.float32)  # voltage may be the memory of a: to write there at once forbids vectors
     for block in range(first, last):
         part = slice(block * _BLOCK, (block + 1) * _BLOCK)
         current, membrane = u[part], v[part]
-        kept = every[: current.shape[0]]
+        kept = buffer[: current.shape[0]]
         for t in range(spikes.shape[0]):
             arriving, fired = a[t // repeat, part], spikes[t, part]
             wrapped = clipped = _i32(0)
             for i in range(current.shape[0]):
-                one, other, wraps, clips = step(
+                new_u, new_v, wraps, clips = step(
                     _i32(arriving[i] * _SCALE), current[i], membrane[i], keep_current, keep_voltage, _i32(0)
                 )
                 wrapped, clipped = _i32(wrapped + wraps), _i32(clipped + clips)
-                fires = other > level
-                current[i] = one
-                membrane[i] = _i32(0) if fires else other
-                kept[i] = _f32(other)
+                fires = new_v > level
+                current[i] = new_u
+                membrane[i] = _i32(0) if fires else new_v
+                kept[i] = _f32(new_v)
                 fired[i] = _f32(1) if fires else _f32(0)
             if voltage.shape[0]:
                 row = voltage[t, part]
@@ -67,15 +70,15 @@ def _forward(a, keep_current, keep_voltage, level, u, v, spikes, voltage, first,
 
 @jit
 def _backward(grad, grad_voltage, voltage, level, rate, height, keep_current, keep_voltage, out, first, last):
-    """Blocks `first` to `last` of neurons; all that is in it is float32, grad_voltage (0, 0) where there is none."""
+    """Goes back through the blocks `first` to `last` of neurons, all in float32; grad_voltage is (0, 0) for None."""
     repeat = grad.shape[0] // out.shape[0]
-    into_v, into_u, every = np.empty(_BLOCK, np.float32), np.empty(_BLOCK, np.float32), np.empty(_BLOCK, np.float32)
+    into_v, into_u, buffer = np.empty(_BLOCK, np.float32), np.empty(_BLOCK, np.float32), np.empty(_BLOCK, np.float32)
     for block in range(first, last):
         part = slice(block * _BLOCK, (block + 1) * _BLOCK)
         into_u[:] = into_v[:] = _f32(0)
         for back in range(grad.shape[0]):
             t = grad.shape[0] - 1 - back
-            given, before, made = grad[t, part], voltage[t, part], out[t // repeat, part]
+            given, before, of_a = grad[t, part], voltage[t, part], out[t // repeat, part]
             fresh = repeat == 1 or back == 0
             if grad_voltage.shape[0]:
                 more = grad_voltage[t, part]
@@ -86,9 +89,9 @@ def _backward(grad, grad_voltage, voltage, level, rate, height, keep_current, ke
                 of_u = of_v + into_u[i]
                 into_v[i] = keep_voltage * of_v
                 into_u[i] = keep_current * of_u
-                every[i] = of_u
+                buffer[i] = of_u
             for i in range(given.shape[0]):
-                made[i] = every[i] if fresh else made[i] + every[i]
+                of_a[i] = buffer[i] if fresh else of_a[i] + buffer[i]
     return 0, 0
 
 
@@ -100,7 +103,7 @@ def forward(
     spikes: torch.Tensor,
     voltage: torch.Tensor | None,
 ) -> tuple[int, int]:
-    """See `implementation`."""
+    """Runs neurons, see `implementation`."""
     wanted = np.empty((0, 0), np.float32) if voltage is None else voltage.numpy()
     keeps = (_i32((1 << DECAY_BITS) - decay) for decay in (neurons.current_decay, neurons.voltage_decay))
     arrays = u.numpy(), v.numpy(), spikes.numpy(), wanted
@@ -116,7 +119,7 @@ def _run(kernel: Callable, arguments: tuple, spikes: torch.Tensor) -> tuple[int,
 def backward(
     grad: torch.Tensor, grad_voltage: torch.Tensor | None, voltage: torch.Tensor, neurons: Cuba, out: torch.Tensor
 ) -> None:
-    """See `implementation`."""
+    """Computes gradients, see `implementation`."""
     more = np.empty((0, 0), np.float32) if grad_voltage is None else grad_voltage.numpy()
     rate = _f32(1 / (neurons.tau * S_SCALE * np.log(2)))
     height = _f32(neurons.scale / (2 * neurons.tau))

@@ -1,4 +1,4 @@
-"""The same as one Triton kernel each for CUDA: a program runs its neurons over all steps. See `implementation`.
+"""The dynamics as two Triton kernels for CUDA: a program runs its neurons over all steps. See `implementation`.
 
 Without a GPU, Triton's interpreter runs it (TRITON_INTERPRET=1), which is how it is tested everywhere.
 """
@@ -87,7 +87,7 @@ def forward(
     spikes: torch.Tensor,
     voltage: torch.Tensor | None,
 ) -> torch.Tensor:
-    """See `implementation`."""
+    """Runs neurons, see `implementation`."""
     counts = torch.zeros(2, dtype=torch.int64, device=a.device)
     keeps = ((1 << DECAY_BITS) - decay for decay in (neurons.current_decay, neurons.voltage_decay))
     size, steps = u.numel(), len(spikes)
@@ -101,7 +101,7 @@ def forward(
 def backward(
     grad: torch.Tensor, grad_voltage: torch.Tensor | None, voltage: torch.Tensor, neurons: Cuba, out: torch.Tensor
 ) -> None:
-    """See `implementation`."""
+    """Computes gradients, see `implementation`."""
     steps, size = voltage.shape
     _backward[(triton.cdiv(size, _BLOCK),)](
         grad, grad if grad_voltage is None else grad_voltage, voltage, out, size, steps, steps // len(out),

@@ -1,4 +1,4 @@
-"""The definition in plain torch, on any device. See `implementation` for arguments and results."""
+"""The dynamics in plain torch, on any device: the definition. See `implementation` for arguments and results."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def forward(
     spikes: torch.Tensor,
     voltage: torch.Tensor | None,
 ) -> torch.Tensor:
-    """All integers are held in float64, where each product and sum here is exact (below 2^53)."""
+    """Runs neurons, see `implementation`; integers are float64, in which all products and sums here are exact."""
     keep_current, keep_voltage = neurons.keeps
     current, membrane = u.double(), v.double()
     overflows = saturations = 0
@@ -62,12 +62,15 @@ def _saturate(v: torch.Tensor) -> tuple[torch.Tensor, int]:
 def backward(
     grad: torch.Tensor, grad_voltage: torch.Tensor | None, voltage: torch.Tensor, neurons: Cuba, out: torch.Tensor
 ) -> None:
-    """The surrogate, then the leaks of v and u backwards through time; wraps, clips and resets pass nothing."""
+    """Computes gradients, see `implementation`: the surrogate's, then through the leaks of v and u, backwards in time.
+
+    Wraps, clips and resets pass nothing.
+    """
     tau = neurons.tau * S_SCALE
-    made = (voltage - neurons.level).abs_().div_(-tau).exp_().mul_(neurons.scale / (2 * neurons.tau)).mul_(grad)
+    gradient = (voltage - neurons.level).abs_().div_(-tau).exp_().mul_(neurons.scale / (2 * neurons.tau)).mul_(grad)
     if grad_voltage is not None:
-        made += grad_voltage
-    for keep in reversed(neurons.keeps):
-        for t in range(len(made) - 2, -1, -1):
-            made[t].addcmul_(made[t + 1], torch.tensor(keep, dtype=made.dtype, device=made.device))
-    out.copy_(made if len(out) > 1 or len(made) == 1 else made.sum(dim=0, keepdim=True))
+        gradient += grad_voltage
+    for keep in reversed(neurons.keeps):  # makes it that of v, then that of u, which is that of a
+        for t in range(len(gradient) - 2, -1, -1):
+            gradient[t].addcmul_(gradient[t + 1], torch.tensor(keep, dtype=gradient.dtype, device=gradient.device))
+    out.copy_(gradient if len(out) > 1 or len(gradient) == 1 else gradient.sum(dim=0, keepdim=True))

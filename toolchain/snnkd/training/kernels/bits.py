@@ -1,4 +1,4 @@
-"""Spikes that are kept in one bit each, as float32 again."""
+"""Unpacks spikes that are kept in one bit each to float32."""
 
 from __future__ import annotations
 
@@ -11,17 +11,19 @@ OF_BYTES = (np.arange(256)[:, None] >> np.arange(8) & 1).astype(np.float32)  # t
 
 @jit
 def unpack(bits, indices, table, spikes, first, last):
-    """Images `first` to `last` of `indices`; bits (images, T, bytes), table `OF_BYTES`, spikes (T, N, count)
-    float32."""
+    """Unpacks the images `first` to `last` of `indices` (N,).
+
+    bits: (images, T, bytes) uint8. table: `OF_BYTES`. spikes: (T, N, count) float32, written.
+    """
     count = spikes.shape[2]
-    whole = count // 8
+    whole_bytes = count // 8
     for n in range(first, last):
         for t in range(spikes.shape[0]):
-            row, made = bits[indices[n], t], spikes[t, n]
-            for byte in range(whole):
+            row, unpacked = bits[indices[n], t], spikes[t, n]
+            for byte in range(whole_bytes):
                 values = table[row[byte]]
                 for k in range(8):
-                    made[byte * 8 + k] = values[k]
-            for k in range(whole * 8, count):
-                made[k] = table[row[whole], k - whole * 8]
+                    unpacked[byte * 8 + k] = values[k]
+            for k in range(whole_bytes * 8, count):
+                unpacked[k] = table[row[whole_bytes], k - whole_bytes * 8]
     return 0, 0

@@ -1,7 +1,7 @@
-"""2-D convolutions of few input channels on the CPU, time first and channels last, and both gradients.
+"""Computes 2-D convolutions of few input channels on the CPU, time first and channels last, and both gradients.
 
-All three are one contraction of other elements, whose sums stay in registers: see `plain.contract`. The gradient of the
-weights is made in parts that do not depend on the number of threads, so that every bit is the same on any.
+All three are the same contraction, `plain.contract`, of different elements; its sums stay in registers. The gradient of
+the weights is a sum over parts that do not depend on the number of threads, so that every bit is the same on any.
 """
 
 from __future__ import annotations
@@ -63,72 +63,75 @@ def _in_lanes(a: torch.Tensor) -> torch.Tensor:
 
 def _forward(images: torch.Tensor, weight: torch.Tensor, stride: list[int]) -> torch.Tensor:
     outputs, channels, kernel_h, kernel_w = weight.shape
-    (steps, samples, high, wide), row = images.shape[:4], images.shape[3] * channels
+    (steps, samples, height, width), row = images.shape[:4], images.shape[3] * channels
     kernels = _in_lanes(weight.permute(2, 3, 1, 0).flatten(0, 2))
-    size = (high - kernel_h) // stride[0] + 1, (wide - kernel_w) // stride[1] + 1
-    made = torch.empty(steps * samples, *size, kernels.shape[1])
+    size = (height - kernel_h) // stride[0] + 1, (width - kernel_w) // stride[1] + 1
+    convolved = torch.empty(steps * samples, *size, kernels.shape[1])
     pixels = memory.places((size[0], stride[0] * row), (size[1], stride[1] * channels))
     taps = memory.places((kernel_h, row), (kernel_w * channels, 1))
-    arguments = (*memory.rows(images), pixels, taps, kernels.numpy(), made.flatten(1, 2).numpy())
-    spread(_convolve, len(made), arguments, torch.get_num_threads())
-    made = made if outputs == made.shape[-1] else made[..., :outputs].contiguous()
-    return made.unflatten(0, (steps, samples)).movedim(-1, 2)
+    arguments = (*memory.rows(images), pixels, taps, kernels.numpy(), convolved.flatten(1, 2).numpy())
+    spread(_convolve, len(convolved), arguments, torch.get_num_threads())
+    convolved = convolved if outputs == convolved.shape[-1] else convolved[..., :outputs].contiguous()
+    return convolved.unflatten(0, (steps, samples)).movedim(-1, 2)
 
 
 def _weight_gradient(images: torch.Tensor, grad: torch.Tensor, shape: torch.Size, stride: list[int]) -> torch.Tensor:
-    """(O, C, kH, kW) = `shape` from grad (M, H', W', O)."""
+    """The gradient of the weights, `shape` (O, C, kH, kW), from grad (M, H', W', O)."""
     outputs, channels, kernel_h, kernel_w = shape
-    (_, high, wide, _), row = grad.shape, images.shape[3] * channels
+    (_, height, width, _), row = grad.shape, images.shape[3] * channels
     grad = _in_lanes(grad)
-    pixels = memory.places((high, stride[0] * row), (wide, stride[1] * channels))
+    pixels = memory.places((height, stride[0] * row), (width, stride[1] * channels))
     taps = memory.places((kernel_h, row), (kernel_w * channels, 1))
     parts = np.empty((-(-len(grad) // _CHUNK), len(taps), grad.shape[-1]), np.float32)
     arguments = (*memory.rows(images), pixels, taps, grad.flatten(1, 2).numpy(), parts)
     spread(_correlate, len(parts), arguments, torch.get_num_threads())
-    whole = torch.from_numpy(parts.sum(axis=0)).view(kernel_h, kernel_w, channels, -1)
-    return whole[..., :outputs].permute(3, 2, 0, 1)
+    total = torch.from_numpy(parts.sum(axis=0)).view(kernel_h, kernel_w, channels, -1)
+    return total[..., :outputs].permute(3, 2, 0, 1)
 
 
 def input_gradient(
     grad: torch.Tensor, weight: torch.Tensor, shape: torch.Size, stride: list[int], padding: list[int]
 ) -> torch.Tensor:
-    """`shape` (M, C, H, W) from grad (M, O, H', W'), both channels last, by what is quickest."""
+    """Computes the gradient of the images, `shape` (M, C, H, W), from grad (M, O, H', W'), both channels last.
+
+    weight: (O, C, kH, kW). stride, padding: [down, right]. By torch or by the kernels here, whichever is quicker.
+    """
     if shape[1] < _FEW:
         return _input_gradient(grad, weight, shape, stride, padding)
-    like = torch.empty(shape, memory_format=torch.channels_last)  # only its order in memory matters
+    model = torch.empty(shape, memory_format=torch.channels_last)  # only its order in memory matters
     rest = (None, stride, padding, [1, 1], False, [0, 0], 1, (True, False, False))
-    return torch.ops.aten.convolution_backward(grad, like, weight, *rest)[0]
+    return torch.ops.aten.convolution_backward(grad, model, weight, *rest)[0]
 
 
 def _input_gradient(
     grad: torch.Tensor, weight: torch.Tensor, shape: torch.Size, stride: list[int], padding: list[int]
 ) -> torch.Tensor:
-    """`shape` (M, C, H, W) from grad (M, O, H', W'), both channels last."""
-    (_, channels, high, wide), (top, left) = shape, padding
-    row = (wide + 2 * left) * channels
+    """As `input_gradient`, by the kernels."""
+    (_, channels, height, width), (top, left) = shape, padding
+    row = (width + 2 * left) * channels
     kernels = _in_lanes(weight.detach().permute(2, 0, 3, 1).flatten(2))  # (kH, O, kW C)
-    made = torch.empty(len(grad), high, wide, channels)
+    of_images = torch.empty(len(grad), height, width, channels)
     pixels = memory.places((grad.shape[2], stride[0] * row), (grad.shape[3], stride[1] * channels))
-    image = (top, left * channels, row, (high + 2 * top) * row)
+    image = (top, left * channels, row, (height + 2 * top) * row)
     arguments = (grad.movedim(1, -1).contiguous().flatten(1, 2).numpy(), kernels.numpy(), pixels, image)
-    spread(_transpose, len(made), (*arguments, made.flatten(2).numpy()), torch.get_num_threads())
-    return made.movedim(-1, 1)
+    spread(_transpose, len(of_images), (*arguments, of_images.flatten(2).numpy()), torch.get_num_threads())
+    return of_images.movedim(-1, 1)
 
 
 @jit
-def _convolve(images, starts, pixels, taps, kernels, made, first, last):
-    """Images `first` to `last` with kernels (taps, O) to made (M, pixels, O)."""
-    count, width = made.shape[1:]
-    flat, out, to = kernels.reshape(-1), made.reshape(-1), np.arange(count) * width
+def _convolve(images, starts, pixels, taps, kernels, convolved, first, last):
+    """Convolves the images `first` to `last` with kernels (taps, O) to convolved (M, pixels, O)."""
+    count, width = convolved.shape[1:]
+    flat, out, to = kernels.reshape(-1), convolved.reshape(-1), np.arange(count) * width
     for m in range(first, last):
-        made[m] = np.float32(0)
+        convolved[m] = np.float32(0)
         contract(out, m * count * width, to, images, starts[m], pixels, taps, flat, 0, width)
     return 0, 0
 
 
 @jit
 def _correlate(images, starts, pixels, taps, grad, parts, first, last):
-    """Chunks `first` to `last` of images with grad (M, pixels, O) to parts (chunks, taps, O)."""
+    """Correlates the chunks `first` to `last` of images with grad (M, pixels, O) to parts (chunks, taps, O)."""
     number, count, width = grad.shape
     flat, out, to = grad.reshape(-1), parts.reshape(-1), np.arange(taps.shape[0]) * width
     for chunk in range(first, last):
@@ -140,22 +143,23 @@ def _correlate(images, starts, pixels, taps, grad, parts, first, last):
 
 
 @jit
-def _transpose(grad, kernels, pixels, image, made, first, last):
-    """grad (M, pixels, O), kernels (kH, O, kW C filled up) to images `first` to `last` of made (M, H, W C).
+def _transpose(grad, kernels, pixels, image, of_images, first, last):
+    """Convolves grad (M, pixels, O) backwards to the images `first` to `last` of of_images (M, H, W C).
 
-    image: rows above, elements to the left, elements of a row and of all rows of a padded one.
+    kernels: (kH, O, kW C), the last axis filled up to whole vectors. image: of a padded image, the rows above, the
+    elements to the left, the elements of a row and those of all rows.
     """
     count, outputs = grad.shape[1:]
-    high, _, width = kernels.shape
+    kernel_h, _, width = kernels.shape
     top, left, row, size = image
     flat, grads, rows, terms = kernels.reshape(-1), grad.reshape(-1), np.arange(count) * outputs, np.arange(outputs)
     padded = np.empty(size + LANES, np.float32)  # whole vectors are added, at its end as well
     for m in range(first, last):
         padded[:] = np.float32(0)
-        for k in range(high):
+        for k in range(kernel_h):
             contract(padded, k * row, pixels, grads, m * count * outputs, rows, terms, flat, k * outputs * width, width)
-        for y in range(made.shape[1]):
+        for y in range(of_images.shape[1]):
             start = np.uint64((top + y) * row + left)  # unsigned, since an index that may be negative is no vector's
-            for i in range(np.uint64(made.shape[2])):
-                made[m, y, i] = padded[start + i]
+            for i in range(np.uint64(of_images.shape[2])):
+                of_images[m, y, i] = padded[start + i]
     return 0, 0

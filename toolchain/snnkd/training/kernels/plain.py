@@ -18,7 +18,7 @@ _fused = partial(jit, contract=True)
 
 @jit
 def look(x, at):
-    """Of x[at : at + 8]: one bit for each that is not 0, the first one lowest; 256 if one is not 1 either."""
+    """Sets bit k for each x[at + k], k < 8, that is not 0; and bit 8 where any of these is not 1 either."""
     bits = 0
     for k in range(8):
         value = x[at + k]
@@ -28,7 +28,7 @@ def look(x, at):
 
 @_fused
 def sum_weighted(out, at, matrix, base, indices, values, first, last):
-    """out[at : at + WIDE] = the sum of values[k] * matrix[base + indices[k] * WIDE :][:WIDE], first <= k < last."""
+    """Sums values[k] * matrix[base + indices[k] * WIDE :][:WIDE] over first <= k < last to out[at : at + WIDE]."""
     for lane in range(WIDE):
         out[at + lane] = np.float32(0)
     for k in range(first, last):
@@ -39,7 +39,7 @@ def sum_weighted(out, at, matrix, base, indices, values, first, last):
 
 @jit
 def sum_plain(out, at, matrix, base, indices, values, first, last):
-    """As `sum_weighted` with values of 1, which are not read."""
+    """Does as `sum_weighted` with values of 1, which are not read."""
     for lane in range(WIDE):
         out[at + lane] = np.float32(0)
     for k in range(first, last):
@@ -50,7 +50,7 @@ def sum_plain(out, at, matrix, base, indices, values, first, last):
 
 @_fused
 def add_weighted(out, base, matrix, at, indices, values, first, last):
-    """out[base + indices[k] * WIDE :][:WIDE] += values[k] * matrix[at : at + WIDE] for first <= k < last."""
+    """Adds values[k] * matrix[at : at + WIDE] to out[base + indices[k] * WIDE :][:WIDE] for first <= k < last."""
     for k in range(first, last):
         row = base + indices[k] * WIDE
         for lane in range(WIDE):
@@ -59,7 +59,7 @@ def add_weighted(out, base, matrix, at, indices, values, first, last):
 
 @jit
 def add_plain(out, base, matrix, at, indices, values, first, last):
-    """As `add_weighted` with values of 1, which are not read."""
+    """Does as `add_weighted` with values of 1, which are not read."""
     for k in range(first, last):
         row = base + indices[k] * WIDE
         for lane in range(WIDE):

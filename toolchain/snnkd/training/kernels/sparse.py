@@ -1,7 +1,7 @@
-"""Matrix products and convolutions with spikes on the CPU, in which what is 0 costs nothing: forward, and the gradient
-of the weights.
+"""Multiplies with spikes on the CPU so that what is 0 costs nothing: forward, and in the gradient of the weights.
 
-Sums are made in another order than by a dense product. Forward they are exact in any order, being integers.
+There are matrix products and convolutions. Their sums are in another order than those of a dense product; forward they
+are exact in any order, being integers.
 """
 
 from __future__ import annotations
@@ -21,11 +21,14 @@ _LEAST = 1 << 22  # products of a matrix product that are worth the lists
 
 
 def pays(x: torch.Tensor, outputs: int) -> bool:
-    """Whether x (T, N, ...) on the CPU has so few entries that are not 0, features or channels side by side."""
+    """Tells whether a sparse product of x (T, N, ...) with weights of so many outputs is quicker than a dense one.
+
+    It is where few entries of x are not 0, and features or channels lie side by side in the CPU's memory.
+    """
     if x.device.type != "cpu" or x.numel() * outputs < _LEAST or x.stride(2) != 1:
         return False
-    some = x[:, ::_SAMPLED]
-    return int(torch.count_nonzero(some)) < SPARSE * some.numel()
+    sample = x[:, ::_SAMPLED]
+    return int(torch.count_nonzero(sample)) < SPARSE * sample.numel()
 
 
 class Product(torch.autograd.Function):
@@ -59,9 +62,9 @@ class Convolution(torch.autograd.Function):
         lists = Lists.of_patches(x.detach().movedim(2, -1), kernel, stride, padding)
         ctx.save_for_backward(weight)
         ctx.lists, ctx.shape, ctx.stride, ctx.padding = lists, x.shape, stride, padding
-        made = lists.products(weight.detach().permute(2, 3, 1, 0).flatten(0, 2))
+        convolved = lists.products(weight.detach().permute(2, 3, 1, 0).flatten(0, 2))
         size = reach(x.shape[3:], kernel, stride, padding)
-        return made.view(*x.shape[:2], *size, outputs).movedim(-1, 2)
+        return convolved.view(*x.shape[:2], *size, outputs).movedim(-1, 2)
 
     @staticmethod
     @once_differentiable

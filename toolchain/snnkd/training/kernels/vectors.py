@@ -23,7 +23,7 @@ _VECTOR = ir.VectorType(ir.FloatType(), LANES)
 
 @intrinsic
 def look(typing_context, x, at):
-    """Of x[at : at + 8], float32: one bit for each that is not 0, the first one lowest; 256 if one is not 1 either."""
+    """Sets bit k for each x[at + k], k < 8, float32, that is not 0; and bit 8 where any of these is not 1 either."""
 
     def generate(context, builder, signature, arguments):
         values = builder.load(vector_at(context, builder, x, arguments[0], arguments[1], LANES), align=4)
@@ -33,9 +33,9 @@ def look(typing_context, x, at):
             return builder.bitcast(where, ir.IntType(8))
 
         active = differs(0.0)
-        other = builder.icmp_unsigned("!=", builder.and_(active, differs(1.0)), ir.Constant(active.type, 0))
-        high = builder.shl(builder.zext(other, ir.IntType(64)), ir.Constant(ir.IntType(64), LANES))
-        return builder.or_(builder.zext(active, ir.IntType(64)), high)
+        graded = builder.icmp_unsigned("!=", builder.and_(active, differs(1.0)), ir.Constant(active.type, 0))
+        ninth = builder.shl(builder.zext(graded, ir.IntType(64)), ir.Constant(ir.IntType(64), LANES))
+        return builder.or_(builder.zext(active, ir.IntType(64)), ninth)
 
     return types.int64(x, at), generate
 
@@ -45,11 +45,11 @@ def _entry(context, builder, kinds, arrays, k):
 
     kinds, arrays: of (indices, values), or of (indices,).
     """
-    found = []
+    numbers = []
     for kind, array in zip(kinds, arrays, strict=True):
-        one = builder.load(vector_at(context, builder, kind, array, k, 1), align=4)
-        found.append(builder.extract_element(one, ir.Constant(ir.IntType(32), 0)))
-    index, *value = found
+        vector = builder.load(vector_at(context, builder, kind, array, k, 1), align=4)
+        numbers.append(builder.extract_element(vector, ir.Constant(ir.IntType(32), 0)))
+    index, *value = numbers
     row = builder.mul(builder.sext(index, k.type), ir.Constant(k.type, WIDE))
     return row, splat(builder, value[0], _VECTOR) if value else None
 
@@ -130,12 +130,12 @@ def _tile(rows, vectors):
             out_, to_, to_rows_, a_, at_, a_rows_, terms_, count_, b_, start_, width_, first_ = arguments
             number, vector = to_.type, ir.VectorType(ir.FloatType(), LANES)
 
-            def plus(index, other):
-                return builder.add(index, ir.Constant(number, other) if isinstance(other, int) else other)
+            def plus(index, addend):
+                return builder.add(index, ir.Constant(number, addend) if isinstance(addend, int) else addend)
 
             def element(kind, array, index, size):
-                one = builder.load(vector_at(context, builder, kind, array, index, 1), align=size)
-                return builder.extract_element(one, ir.Constant(ir.IntType(32), 0))
+                single = builder.load(vector_at(context, builder, kind, array, index, 1), align=size)
+                return builder.extract_element(single, ir.Constant(ir.IntType(32), 0))
 
             sums = [[cgutils.alloca_once(builder, vector) for _ in range(vectors)] for _ in range(rows)]
             for total in itertools.chain(*sums):
@@ -171,7 +171,7 @@ _tile_4x3, _tile_2x3, _tile_1x3 = _tile(4, 3), _tile(2, 3), _tile(1, 3)
 
 @jit
 def contract(out, to, to_rows, a, at, a_rows, terms, b, start, width):
-    """See `plain.contract`: `_tile` for any number of rows, and for a width of any number of vectors."""
+    """Does as `plain.contract`: `_tile` for any number of rows, and for a width of any number of vectors."""
     rows, count = a_rows.shape[0], terms.shape[0]
     done = 0
     while done < width:
@@ -213,7 +213,7 @@ def contract(out, to, to_rows, a, at, a_rows, terms, b, start, width):
 
 @jit
 def sample(x, sums, matrix, indices, values, out, rows, terms):
-    """All of them on a small `case`: `compiling.choose` tries it."""
+    """Runs all of them on a small `case`: `compiling.choose` tries it."""
     seen = look(x, 1), look(x, 9), look(x, 17)
     sum_plain(sums, 0, matrix, 8, indices, values, 1, 4)
     sum_weighted(sums, WIDE, matrix, 0, indices, values, 0, 3)
@@ -225,7 +225,7 @@ def sample(x, sums, matrix, indices, values, out, rows, terms):
 
 
 def case() -> tuple[np.ndarray, ...]:
-    """Arguments of `sample`: integers, whose sums are exact in any order."""
+    """Makes the arguments of `sample`: integers, whose sums are exact in any order."""
     x = np.array([9, 0, 1, 0, 0, 1, 1, 0, 0, 1, 2, 0, 1, 1, -1, 0, 0, *[0] * 8], np.float32)
     sums, matrix = np.arange(6 * WIDE, dtype=np.float32), np.arange(-90, 8 * WIDE - 90, dtype=np.float32) % 17
     indices, values = np.array([1, 0, 2, 1], np.int32), np.array([3, -1, 2, 5], np.float32)

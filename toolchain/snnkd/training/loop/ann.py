@@ -18,12 +18,15 @@ from snnkd.training.tuning import torch_threads
 
 @dataclass(kw_only=True)
 class AnnTraining(StageTraining[Ann]):
-    """One stage that trains an ANN from the labels, by cross-entropy. `run` raises SnnkdError where the loss is no
-    longer finite."""
+    """A stage that trains an ANN from the labels, by cross-entropy.
+
+    `run` raises SnnkdError where the loss is no longer finite.
+    """
 
     chosen_by = "validation.float"
 
     def run(self, resume: bool = False) -> Ann:
+        """Trains as every stage does, on `threads` threads of torch."""
         with torch_threads(self.threads):  # a chain gives it one, for spiking networks
             return super().run(resume)
 
@@ -34,11 +37,11 @@ class AnnTraining(StageTraining[Ann]):
         self.network.standardize(self.train)
 
     def _batches(self, images: int) -> int:
-        """Of at least two images each, or batch normalization knows no variance."""
+        """Has at least two images in each, or batch normalization knows no variance."""
         return max(1, min(math.ceil(images / self.stage.batch), images // 2))
 
     def _gradients(self, indices: np.ndarray, variant: int) -> tuple[dict[str, torch.Tensor], torch.Tensor]:
-        labels = self.train.labels[self.train.there(indices)]
+        labels = self.train.labels[self.train.on_device(indices)]
         logits = self.network(images(self.train, indices, variant))
         loss = self.stage.label.weight * torch.nn.functional.cross_entropy(logits, labels)
         loss.backward()

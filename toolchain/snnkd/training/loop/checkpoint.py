@@ -1,7 +1,8 @@
-"""Checkpoints as one safetensors file: network, best network so far, optimizer and RNG state, and the history.
+"""Checkpoints: one safetensors file of each stage, from which a training goes on or its network is read.
 
-Its metadata have a digest of all of it, so that a file in which a single bit has changed is refused. Files without one,
-of earlier versions, are taken as they are.
+It holds the network, the best network so far, the states of the optimizer and of torch's random numbers, and the
+history. Its metadata have a digest of all of it, so that a file in which a single bit has changed is refused. Files
+without a digest, of earlier versions, are taken as they are.
 """
 
 from __future__ import annotations
@@ -23,8 +24,12 @@ from snnkd.base.files import atomic
 
 @dataclass
 class Progress:
-    """How far a stage has come. key: digest of all that determines it; objective: state of what is minimized; history:
-    one row of metrics per epoch."""
+    """How far a stage has come.
+
+    key: digest of all that determines its result. epoch: the last one that is over, from 1. best_epoch, best_accuracy:
+    of the network that is kept so far. objective: the state of what is minimized. history: one row of metrics of each
+    epoch.
+    """
 
     key: str
     epoch: int = 0
@@ -41,15 +46,18 @@ def save(
     best: dict[str, torch.Tensor],
     optimizer: torch.optim.Optimizer,
 ) -> None:
-    """Writes everything that resuming needs, in one file, whole or not at all."""
+    """Writes everything that resuming needs, in one file, whole or not at all.
+
+    best: the state of the best network so far. Raises SnnkdError where the file cannot be written.
+    """
     tensors = {f"network.{name}": value for name, value in network.state_dict().items()}
     tensors |= {f"best.{name}": value for name, value in best.items()}
     for index, state in optimizer.state_dict()["state"].items():
         tensors |= {f"optimizer.{index}.{name}": value for name, value in state.items()}
     tensors["rng"] = torch.get_rng_state()
     contiguous = {name: value.detach().clone().contiguous() for name, value in tensors.items()}
-    told = json.dumps(vars(progress))
-    metadata = {"progress": told, "sha256": _digest(told, contiguous)}
+    progress_json = json.dumps(vars(progress))
+    metadata = {"progress": progress_json, "sha256": _digest(progress_json, contiguous)}
     with atomic(path) as temporary:
         try:
             save_file(contiguous, temporary, metadata=metadata)
@@ -58,7 +66,7 @@ def save(
 
 
 def peek(path: Path) -> Progress | None:
-    """Reads the progress in a checkpoint, of which only the header is read; None where that is damaged."""
+    """Reads the progress from the header of a checkpoint, and nothing else; None where that is damaged."""
     try:
         with safe_open(path, framework="pt") as file:
             return Progress(**json.loads((file.metadata() or {})["progress"]))
@@ -74,9 +82,10 @@ def check(path: Path) -> None:
 def load(
     path: Path, key: str, network: torch.nn.Module, optimizer: torch.optim.Optimizer | None = None
 ) -> tuple[Progress, dict[str, torch.Tensor]]:
-    """Restores network, optimizer and RNG in place; returns the progress and the best network's state.
+    """Restores network, optimizer and torch's random state in place; returns the progress and the best state.
 
-    Raises MismatchError where the file belongs to another recipe, FormatError where it is damaged.
+    key: that of the stage. Without an optimizer, the random state stays as well. Raises MismatchError where the file
+    belongs to another recipe, FormatError where it is damaged.
     """
     progress, tensors = _read(path)
     if progress.key != key:
@@ -103,20 +112,20 @@ def _read(path: Path) -> tuple[Progress, dict[str, torch.Tensor]]:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (not a dict)
     except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
         raise _damaged(path, error) from error
-    known = metadata.keys() - {"progress"}  # a digest whose own name has changed is no file without one
-    if known and (known != {"sha256"} or metadata["sha256"] != _digest(metadata["progress"], tensors)):
+    digests = metadata.keys() - {"progress"}  # a digest whose own name has changed is no file without one
+    if digests and (digests != {"sha256"} or metadata["sha256"] != _digest(metadata["progress"], tensors)):
         raise _damaged(path, ValueError("its contents are not those of its digest"))
     return progress, tensors
 
 
 def _digest(progress: str, tensors: Mapping[str, torch.Tensor]) -> str:
     """sha256 (hex) of the progress and of each tensor's name, type, shape and bytes."""
-    state = hashlib.sha256(progress.encode())
+    sha256 = hashlib.sha256(progress.encode())
     for name in sorted(tensors):
         tensor = tensors[name].cpu()
-        state.update(f"\n{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
-        state.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
-    return state.hexdigest()
+        sha256.update(f"\n{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+        sha256.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
+    return sha256.hexdigest()
 
 
 def _restore(optimizer: torch.optim.Optimizer, tensors: dict[str, torch.Tensor]) -> None:

@@ -1,4 +1,4 @@
-"""TensorBoard events of a training."""
+"""Writes TensorBoard events of a training."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Journal:
             writer.close()
 
     def add(self, row: dict[str, Any]) -> None:
-        """One row of metrics, as `Training` reports it."""
+        """Writes one row of metrics, as `OnEpoch` of `loop.stage` is given it; all but stage and epoch are numbers."""
         stage = row["stage"]
         if stage not in self._writers:
             self._writers[stage] = SummaryWriter(str(self._folder / "tensorboard" / stage), purge_step=row["epoch"])

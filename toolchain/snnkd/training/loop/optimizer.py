@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -12,18 +13,21 @@ from snnkd.training.memory import flat, like
 
 
 class Optimizer:
-    """One step at a time on `weights`, and on `others` without weight decay.
+    """Moves tensors by their gradients, one step at a time.
 
-    The parameters of `torch` are the memory of the tensors, (numel,): a fused step copies what is not contiguous, and
-    the weights of a dense block are in another order than their shape says.
+    weights: with the settings' weight decay; undecayed: without any. Both are changed in place.
+    torch: the optimizer that does it. Its parameters are the memory of the tensors, (numel,): a fused step would copy
+    what is not contiguous, and the weights of a dense block are in another order than their shape says.
     """
 
-    def __init__(self, settings: tables.Optimizer, weights: list[torch.Tensor], others: list[torch.Tensor] = ()):  # pyright: ignore
+    def __init__(
+        self, settings: tables.Optimizer, weights: Sequence[torch.Tensor], undecayed: Sequence[torch.Tensor] = ()
+    ):
         self._settings = settings
-        self._tensors = [*weights, *others]
+        self._tensors = [*weights, *undecayed]
         parameters = [torch.nn.Parameter(flat(tensor.detach(), 0)) for tensor in self._tensors]
         groups: list[dict[str, Any]] = [{"params": parameters[: len(weights)], "weight_decay": settings.weight_decay}]
-        if others:
+        if undecayed:
             groups.append({"params": parameters[len(weights) :], "weight_decay": 0.0})
         if settings.kind == "sgd":
             self.torch: torch.optim.Optimizer = torch.optim.SGD(groups, lr=settings.lr, momentum=0.9, fused=True)
@@ -31,7 +35,7 @@ class Optimizer:
             self.torch = torch.optim.Adam(groups, lr=settings.lr, fused=True)
 
     def step(self, done: float) -> None:
-        """Moves the tensors by their gradients, which are then gone; done: see `learning_rate`."""
+        """Moves the tensors by their gradients, which are then gone. done: see `learning_rate`."""
         rate = learning_rate(self._settings, done)
         parameters = (parameter for group in self.torch.param_groups for parameter in group["params"])
         for tensor, parameter in zip(self._tensors, parameters, strict=True):
@@ -43,9 +47,10 @@ class Optimizer:
 
 
 def learning_rate(optimizer: tables.Optimizer, done: float) -> float:
-    """Learning rate after the fraction `done` in [0, 1) of all batches.
+    """Computes the learning rate after the fraction `done` of all batches, in [0, 1).
 
-    'cosine' falls from lr to 0; 'one-cycle' rises linearly to lr over the first 30 %, then falls as a cosine.
+    'cosine' falls from lr to 0; 'one-cycle' rises linearly from 4 % of lr to lr over the first 30 %, then falls as a
+    cosine.
     """
     if optimizer.schedule == "constant":
         return optimizer.lr

@@ -1,4 +1,4 @@
-"""The loop over the epochs of one stage of a chain, resumable bit for bit: the same for spiking networks and ANNs."""
+"""Trains one stage of a chain, epoch by epoch, resumable bit for bit: the loop that all kinds of networks share."""
 
 from __future__ import annotations
 
@@ -27,10 +27,12 @@ Trained = TypeVar("Trained", bound=torch.nn.Module)
 
 @dataclass
 class StageTraining(ABC, Generic[Trained]):
-    """One stage: what it is called, what the recipe says of it, and everything that it needs.
+    """One stage: its name, what the recipe says of it, and everything that it needs.
 
-    key: digest of all that determines the result, held in its checkpoint. seed: of the initial weights and the order
-    of the images. threads: cores that a batch may use.
+    A subclass says what kind of network is trained, and how; `run` is the same for all.
+
+    network: changed in place. train, validation: the images. seed: of the order of the images. key: digest of all that
+    determines the result. path: of the checkpoint. threads: cores that a batch may use. progress: how far `run` is.
     """
 
     chosen_by: ClassVar[str]  # the metric of an epoch's row by which the network that is kept is chosen
@@ -50,11 +52,11 @@ class StageTraining(ABC, Generic[Trained]):
 
     @kept_memory()
     def run(self, resume: bool = False) -> Trained:
-        """Trains up to the recipe's epochs and returns the network of the epoch that was best on validation data, the
-        last one of equals.
+        """Trains up to the recipe's epochs and returns the network of the best one, in eval mode.
 
-        With `resume` it goes on from the checkpoint, if there is one; the end is the same, bit for bit. Raises an
-        SnnkdError, naming stage and epoch, where a training diverges.
+        The best epoch is the one with the highest `chosen_by`, the last of equals. With `resume` it goes on from the
+        checkpoint, if there is one; the end is the same, bit for bit. Raises an SnnkdError, naming stage and epoch,
+        where a training diverges, and of a checkpoint that it goes on from as `checkpoint.load`.
         """
         optimizer = self._optimizer()
         self.progress = checkpoint.Progress(self.key)
@@ -81,7 +83,7 @@ class StageTraining(ABC, Generic[Trained]):
         return self.network.eval()
 
     def restore(self) -> Trained:
-        """The network that `run` returned, from its checkpoint."""
+        """Reads the network that `run` returned from its checkpoint; raises as `checkpoint.load` does."""
         _, best = checkpoint.load(self.path, self.key, self.network)
         self.network.load_state_dict(best)
         return self.network.eval()
@@ -118,7 +120,7 @@ class StageTraining(ABC, Generic[Trained]):
 
     @abstractmethod
     def _optimizer(self) -> Optimizer:
-        """A new one of all that is trained."""
+        """Makes the optimizer of all that is trained."""
 
     @abstractmethod
     def _begin(self) -> None:
@@ -126,15 +128,18 @@ class StageTraining(ABC, Generic[Trained]):
 
     @abstractmethod
     def _batches(self, images: int) -> int:
-        """Into how many batches an epoch is cut."""
+        """Says into how many batches an epoch of so many images is cut."""
 
     @abstractmethod
     def _gradients(self, indices: np.ndarray, variant: int) -> tuple[dict[str, torch.Tensor], torch.Tensor]:
-        """Gradients of one batch, for the optimizer; its loss by terms, and how many images were right, () each."""
+        """Adds the gradients of one batch, the images `indices` (B,) in a variant, to the tensors of the optimizer.
+
+        Returns the loss by terms, and how many images were right, () each and without gradients.
+        """
 
     @abstractmethod
     def _measured(self, epoch: int, sums: dict[str, float]) -> dict[str, Any]:
-        """Further columns of an epoch's row, `chosen_by` among them. sums: of the losses, times images."""
+        """Measures further columns of an epoch's row, `chosen_by` among them. sums: of each term over all images."""
 
     def _resume(self) -> None:
         """Goes on from `progress`, beside network and optimizer."""
@@ -143,12 +148,12 @@ class StageTraining(ABC, Generic[Trained]):
         """Prepares an epoch, at whose end the fraction `done` of the training is over."""
 
     def _stepped(self) -> None:
-        """Follows each step of the optimizer."""
+        """Is called after each step of the optimizer."""
 
     def _may_stay(self, done: float) -> bool:
-        """Whether an epoch that ends after the fraction `done` may be the one that is kept."""
+        """Tells whether an epoch that ends after the fraction `done` may be the one that is kept."""
         return True
 
     def _objective_state(self) -> dict[str, Any]:
-        """What training changes beside the network, as JSON can hold it."""
+        """Returns what training changes beside the network, as JSON can hold it."""
         return {}

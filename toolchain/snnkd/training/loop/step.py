@@ -1,4 +1,4 @@
-"""Gradients of a batch on all cores: the batch is cut into parts, each on one core from end to end."""
+"""Computes the gradients of a batch on all cores: it is cut into parts, each on one core from end to end."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from snnkd.training.tuning import torch_threads
 
 # Parts do not depend on the number of cores, so that the order of all sums, and with it every bit, is the same on any.
 LEAST = 32  # samples of a part
-WORTH = 1 << 23  # multiplications of a part, below which another one costs more time than it saves
+WORTH = 1 << 23  # multiplications of a part, below which a further part costs more time than it saves
 MOST = 4  # parts of a batch
 
 Terms = dict[str, torch.Tensor]
@@ -26,11 +26,12 @@ def backward(
     threads: int = 1,
     rate: Callable[[torch.Tensor], torch.Tensor] | None = None,
 ) -> tuple[torch.Tensor, Terms]:
-    """Adds the gradients of the sum of `loss`'s terms to the weights of `network`.
+    """Adds the gradients of a batch's loss to the weights of `network`.
 
-    events: (N, T, C, H, W); loss: of the output's spiking activation tensor (T, classes, N); rate: of the spikes per
-    neuron and step of each hidden layer, (layers,), one more term. Returns the SAT and the terms, without gradients.
-    On a CPU torch has one thread meanwhile.
+    events: (N, T, C, H, W) float32. loss: makes of the output's activation tensor (T, classes, N) the terms of the
+    loss, () each, whose sum is minimized. threads: cores that may be used. rate: makes one more term, 'rate', of the
+    spikes per neuron and step of each hidden layer, (layers,). Returns the activation tensor and the terms, without
+    gradients. On a CPU torch has one thread meanwhile.
     """
     with torch_threads(1):
         return _backward(network, events, loss, threads, rate)
@@ -53,16 +54,16 @@ def _backward(
         return output.sat, output.layers[:-1] if rate else []
 
     sats, hidden = zip(*each(run, parts, threads), strict=True)
-    whole = torch.cat([sat.detach() for sat in sats], dim=2).requires_grad_()
-    terms = loss(whole)
+    batch_sat = torch.cat([sat.detach() for sat in sats], dim=2).requires_grad_()
+    terms = loss(batch_sat)
     rates: torch.Tensor | None = None
     cells: list[int] = []
     if rate is not None:
         rates, cells = _rates(hidden)
         terms = {**terms, "rate": rate(rates)}
     torch.stack(list(terms.values())).sum().backward()
-    assert whole.grad is not None
-    of_parts = whole.grad.split([sat.shape[2] for sat in sats], dim=2)
+    assert batch_sat.grad is not None
+    of_sats = batch_sat.grad.split([sat.shape[2] for sat in sats], dim=2)
 
     # The term of a rate has the same gradient for every spike that the rate is a mean of.
     of_spikes = []
@@ -72,11 +73,11 @@ def _backward(
     def of_weights(number: int) -> tuple[torch.Tensor, ...]:
         layers = hidden[number]
         grads = [grad.expand_as(spikes) for grad, spikes in zip(of_spikes, layers, strict=True)]
-        return torch.autograd.grad([sats[number], *layers], leaves, [of_parts[number], *grads])
+        return torch.autograd.grad([sats[number], *layers], leaves, [of_sats[number], *grads])
 
-    found = each(of_weights, list(range(len(parts))), threads)
-    torch.autograd.backward(weights, [reduce(torch.add, grads) for grads in zip(*found, strict=True)])
-    return whole.detach(), {name: value.detach() for name, value in terms.items()}
+    by_part = each(of_weights, list(range(len(parts))), threads)
+    torch.autograd.backward(weights, [reduce(torch.add, grads) for grads in zip(*by_part, strict=True)])
+    return batch_sat.detach(), {name: value.detach() for name, value in terms.items()}
 
 
 def _parts(network: Network, events: torch.Tensor) -> int:
@@ -89,7 +90,8 @@ def _parts(network: Network, events: torch.Tensor) -> int:
 
 
 def _rates(hidden: Sequence[list[torch.Tensor]]) -> tuple[torch.Tensor, list[int]]:
-    """Spikes per neuron and step of each hidden layer, (layers,), and how many spikes that is the mean of."""
+    """Spikes per neuron and step of each hidden layer, (layers,), and how many neurons x steps x samples that is a
+    mean over. hidden: spikes of each part's hidden layers."""
     layers = list(zip(*hidden, strict=True))  # each in its parts
     cells = [sum(spikes.numel() for spikes in layer) for layer in layers]
     totals = [torch.stack([spikes.detach().sum() for spikes in layer]).sum() for layer in layers]  # no wait for a GPU

@@ -12,6 +12,7 @@ import torch
 
 from snnkd.base.errors import QuantizationError
 from snnkd.ir.readout import Readout
+from snnkd.training.deploy import to_intnet_so_far
 from snnkd.training.loop.optimizer import Optimizer
 from snnkd.training.loop.pruning import Pruning
 from snnkd.training.loop.stage import StageTraining
@@ -19,7 +20,6 @@ from snnkd.training.loop.step import backward
 from snnkd.training.measuring import Measured, measure, measure_training
 from snnkd.training.network import Network
 from snnkd.training.objective import Objective
-from snnkd.training.quantization import to_intnet_so_far
 from snnkd.training.teachers.spiking import Teacher
 
 CALIBRATION = 256  # images of the first batch that thresholds are calibrated on
@@ -27,10 +27,11 @@ CALIBRATION = 256  # images of the first batch that thresholds are calibrated on
 
 @dataclass(kw_only=True)
 class Training(StageTraining[Network]):
-    """One stage that trains a spiking network, from its labels, its teacher or both. A batch is cut into parts on
-    `threads` cores; torch itself is set to one thread.
+    """A stage that trains a spiking network, from its labels, its teacher or both.
 
-    `run` raises QuantizationError where the weights are no longer finite.
+    readout: how the deployed network's class is read. teacher: None where no loss needs one. A batch is cut into parts
+    on `threads` cores; torch itself is set to one thread. `run` raises QuantizationError where the weights are no
+    longer finite.
     """
 
     chosen_by = "validation.integer"
@@ -89,6 +90,6 @@ class Training(StageTraining[Network]):
             net = to_intnet_so_far(self.network.blocks, self.network.input_shape, **metadata)
         except QuantizationError as error:
             raise QuantizationError(f"{self.name}, epoch {epoch}: {error}") from error
-        if self.validation.device.type != "cpu":  # where the integer engine is not, and the two are equal
+        if self.validation.device.type != "cpu":  # the integer engine is not there, and the two are equal
             return measure_training(self.network, self.validation, self.readout)
         return measure(net, self.validation)

@@ -24,7 +24,7 @@ _BLOCK = 512  # images at a time where nothing is trained
 class Ann(torch.nn.Module):
     """The layers of a network description, each with batch normalization and ReLU; the last one has a bias instead.
 
-    mean, std: (1, C, 1, 1), what is taken from and divides each channel of the images, which are in [0, 1].
+    mean, std: (1, C, 1, 1), subtracted from each channel of the images, which are in [0, 1], and dividing it.
     """
 
     mean: torch.Tensor
@@ -42,12 +42,12 @@ class Ann(torch.nn.Module):
         self.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """Logits (N, classes) of images (N, C, H, W) in [0, 1]."""
+        """Computes the logits (N, classes) of images (N, C, H, W) in [0, 1]."""
         return self.layers((images - self.mean) / self.std)
 
     @property
     def size(self) -> int:
-        """Parameters: weights, biases, and the two numbers that batch normalization learns of each channel."""
+        """How many parameters: weights, biases, and two numbers of each channel that batch normalization learns."""
         return sum(parameter.numel() for parameter in self.parameters())
 
     def standardize(self, feed: Feed) -> None:
@@ -64,16 +64,16 @@ class Ann(torch.nn.Module):
         self.std.view(-1).copy_(torch.from_numpy(np.where(std > 0, std, 1)))
 
     @torch.no_grad()
-    def logits(self, feed: Feed, number: int = 0) -> torch.Tensor:
-        """Logits (images, classes) float32 of variant `number` of all images of a feed, in eval mode."""
+    def logits(self, feed: Feed, variant: int = 0) -> torch.Tensor:
+        """Computes the logits of all images of a feed in a variant, in eval mode: (images, classes) float32."""
         self.eval()
-        made = torch.empty(len(feed), self.classes, device=feed.device)
+        logits = torch.empty(len(feed), self.classes, device=feed.device)
         for indices in feed.blocks(_BLOCK):
-            made[indices[0] : indices[-1] + 1] = self(images(feed, indices, number))
-        return made
+            logits[indices[0] : indices[-1] + 1] = self(images(feed, indices, variant))
+        return logits
 
     def accuracy(self, feed: Feed) -> float:
-        """Fraction of a feed's images that get their label; 0 of an empty one."""
+        """Computes the fraction of a feed's images that get their label; 0 of an empty one."""
         right = self.logits(feed).argmax(dim=1).cpu().numpy() == feed.split.labels
         return float(right.mean()) if len(feed) else 0.0
 
@@ -91,16 +91,19 @@ def _modules(layer: Plan, shape: Shape, last: bool) -> list[torch.nn.Module]:
     return modules if last else [*modules, norm, nn.ReLU()]
 
 
-def images(feed: Feed, indices: np.ndarray, number: int = 0) -> torch.Tensor:
-    """Images (B, C, H, W) float32 in [0, 1], channels last in memory: variant `number` of those at `indices`, which
-    are the very images that a spiking network reads as events."""
-    return feed.pixels(indices, number).to(torch.float32, memory_format=torch.channels_last).div_(255)
+def images(feed: Feed, indices: np.ndarray, variant: int = 0) -> torch.Tensor:
+    """Takes images in a variant: (B, C, H, W) float32 in [0, 1], channels last in memory.
+
+    They are the very images that a spiking network reads as events.
+    """
+    return feed.pixels(indices, variant).to(torch.float32, memory_format=torch.channels_last).div_(255)
 
 
 class AnnTeacher(Teacher):
     """A trained ANN: its activation tensor is logits / T at each of the T steps, so that all steps sum to the logits.
 
-    Those of all images in a variant are computed the first time that one is needed, and kept.
+    The logits of all images in a variant are computed when the first of them is needed, on `threads` threads of torch,
+    and kept.
     """
 
     def __init__(self, ann: Ann, feed: Feed, threads: int = 1):
@@ -108,10 +111,10 @@ class AnnTeacher(Teacher):
         self._logits: dict[int, torch.Tensor] = {}
 
     def sat(self, indices: np.ndarray, variant: int) -> torch.Tensor:
-        """logits / T, (T, classes, B) float32, on the images `indices` in a variant."""
+        """Looks up logits / T at each step, (T, classes, B) float32, of the images `indices` (B,) in a variant."""
         if variant not in self._logits:
             with torch_threads(self._threads):
                 self._logits[variant] = self._ann.logits(self._feed, variant)
         steps = self._feed.encoding.steps
-        chosen = self._logits[variant][self._feed.there(indices)]
-        return (chosen.T / steps).expand(steps, -1, -1)
+        logits = self._logits[variant][self._feed.on_device(indices)]
+        return (logits.T / steps).expand(steps, -1, -1)

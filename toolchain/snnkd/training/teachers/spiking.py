@@ -15,10 +15,11 @@ _UNIT_IMAGES = 256  # images that the unit of a file's membrane readout is measu
 
 
 class Teacher:
-    """A trained network whose output spikes, or with a membrane readout the increments of v, others imitate on `feed`.
+    """A trained network that others imitate on `feed`: its output spikes, or with a membrane readout what each step
+    adds to v.
 
-    What an image makes it do depends on the image, its variant and (Poisson) its index only, so each SAT is computed
-    the first time that it is needed, and T x classes bits of it are kept, or as many float32.
+    What it does on an image depends on the image, its variant and (Poisson) its index only. So each activation tensor
+    is computed the first time that it is needed, and kept: T x classes bits, or as many float32.
 
     unit: that of a membrane readout, see `network.Network`; unless given, as with the network of a file, the standard
     deviation of the output neurons' u on the first images.
@@ -32,7 +33,10 @@ class Teacher:
             self._store = SpikeStore(len(feed), feed.variants, self._spikes)
 
     def sat(self, indices: np.ndarray, variant: int) -> torch.Tensor:
-        """The output's activation tensor (T, classes, B) float32 on the images `indices` in a variant."""
+        """Looks up the activation tensor (T, classes, B) float32 of the images `indices` (B,) in a variant.
+
+        Raises FormatError where the network cannot read the feed's events.
+        """
         return self._store.read(indices, variant).transpose(1, 2).to(self._feed.device)
 
     def _spikes(self, indices: np.ndarray, variant: int) -> np.ndarray:
@@ -49,5 +53,5 @@ class Teacher:
     def _states(self, name: str, indices: np.ndarray, variant: int) -> np.ndarray:
         """u or v of the output neurons, (N, T, classes) float32 of integers."""
         trace = evaluation.simulate(self._net, self._feed.events(indices, variant))
-        last = evaluation.output(self._net, trace)
-        return getattr(last, name).reshape(len(indices), trace.steps, -1).astype(np.float32)
+        output = evaluation.output(self._net, trace)
+        return getattr(output, name).reshape(len(indices), trace.steps, -1).astype(np.float32)

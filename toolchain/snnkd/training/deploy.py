@@ -1,4 +1,8 @@
-"""A network of SLAYER blocks as an IntNet: the weights as the hardware holds them, and nothing rounded twice."""
+"""Makes the integer network of SLAYER blocks, the one that is deployed.
+
+Its weights are those that the next forward pass would use, as the hardware holds them; nothing is rounded a second
+time. `start` goes the other way.
+"""
 
 from __future__ import annotations
 
@@ -17,10 +21,12 @@ from snnkd.training import slayer
 
 
 def to_intnet(blocks: Iterable[torch.nn.Module], input_shape: Shape, **metadata: Any) -> IntNet:
-    """The integer network of a chain of lava-dl `slayer.block.cuba` blocks (Dense, Conv, Flatten), snnkd's or a
-    user's own; the blocks are only read. `input_shape`: (C, H, W) or (features,); `metadata`: fields of IntNet.
+    """Makes the integer network of a chain of lava-dl `slayer.block.cuba` blocks, and only reads these.
 
-    Raises QuantizationError, naming the block, for what has no exact integer form or cannot be deployed.
+    blocks: Dense, Conv and Flatten in the order of the data, snnkd's or a user's own. input_shape: (C, H, W) or
+    (features,). metadata: fields of IntNet, such as `steps`, `encoding` and `readout`.
+    Raises QuantizationError, naming the block, for what has no exact integer form, for weights that are not finite and
+    for a layer whose weights are all 0.
     """
     layers = _layers(blocks, input_shape)
     for where, layer in layers.items():
@@ -30,12 +36,12 @@ def to_intnet(blocks: Iterable[torch.nn.Module], input_shape: Shape, **metadata:
 
 
 def to_intnet_so_far(blocks: Iterable[torch.nn.Module], input_shape: Shape, **metadata: Any) -> IntNet:
-    """As `to_intnet`, of a training that goes on: all weights of a layer may be 0, since they need not stay so."""
+    """Does as `to_intnet` for a training that goes on: all weights of a layer may be 0, since they need not stay so."""
     return IntNet(tuple(input_shape), tuple(_layers(blocks, input_shape).values()), **metadata)
 
 
 def _layers(blocks: Iterable[torch.nn.Module], input_shape: Shape) -> dict[str, Dense | Conv]:
-    """The layers by the name that their block has in messages."""
+    """The layers, each under the name that messages give its block."""
     cuba = slayer.block.cuba
     layers, shape = {}, tuple(input_shape)
     for index, block in enumerate(blocks):
