@@ -7,7 +7,7 @@ the recipe; a flatten between a convolution and a dense layer is implied.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from math import prod
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -222,6 +222,42 @@ def parse(data: Any, place: Place = ()) -> tuple[Architecture | None, list[Probl
         stand_in = {"layers": (Dense(neurons=1),)} if problems else stand_in
     architecture, others = schema.validate(Architecture, kept | stand_in, place)
     return (None if problems else architecture), others + problems
+
+
+def of_chain(stages: Mapping[str, Any], own: Any, folder: Path) -> tuple[dict[str, Architecture], list[Problem]]:
+    """Finds the networks that the stages of a recipe name: in the recipe's own tables [networks], in files in `folder`
+    or elsewhere, and among the shipped ones. Returns them by that name, and all problems of those that are unusable.
+
+    stages, own: the tables as their author wrote them, not checked yet.
+    """
+    if not isinstance(own, dict):
+        return {}, [schema.unexpected(("networks",), "tables [networks.<name>]", own)]
+    named: dict[str, str] = {}  # the first stage that names a network is where its problems are shown
+    for stage, table in stages.items():
+        name = table.get("network") if isinstance(table, dict) else None
+        if isinstance(name, str) and name:
+            named.setdefault(name, stage)
+    networks: dict[str, Architecture] = {}
+    problems: list[Problem] = []
+    for name, stage in named.items():
+        if name in own:
+            table = {"name": name, **own[name]} if isinstance(own[name], dict) else own[name]
+            network, wrong = parse(table, ("networks", name))
+        else:
+            network, wrong = _of_file(name, folder, ("chain", stage, "network"), own)
+        problems += wrong
+        if network is not None:
+            networks[name] = network
+    return networks, problems
+
+
+def _of_file(name: str, folder: Path, place: Place, own: dict[str, Any]) -> tuple[Architecture | None, list[Problem]]:
+    beside = folder / name
+    try:
+        return load(beside if name.endswith(".toml") and beside.is_file() else name), []
+    except RecipeError as error:
+        also = f"; in [networks] here: {', '.join(own)}" if own else ""
+        return None, [Problem(place, f"{schema.dotted(place)}: {error}{also}")]
 
 
 def _parse_layers(tables: Any, place: Place) -> tuple[list[Layer], list[Problem]]:

@@ -83,7 +83,7 @@ class Chain:
         return network
 
     def net(self, name: str) -> IntNet:
-        """The integer network in the file that a stage names. Raises as `recipe_stages.opened` does."""
+        """The integer network in the file that a stage names. Raises as `recipe.stages.opened` does."""
         return stages.opened(self._stage(name), self.data.train.images.shape[1:])
 
     def deployed(self, name: str, network: Network, facts: dict[str, Any]) -> IntNet:

@@ -14,14 +14,14 @@ from snnkd.training.weights import quantize
 
 @torch.no_grad()
 def start_from(network: Network, net: IntNet) -> None:
-    """Gives `network` the weights, thresholds and decays of `net`, whose layers fit it (`recipe_stages.misfits`).
+    """Gives `network` the weights, thresholds and decays of `net`, whose layers fit it (`recipe.net_files.misfits`).
 
     With 8 bit weights it is then that very integer network; with fewer bits, one with the nearest weights. These
     thresholds stay when it is calibrated. Raises QuantizationError where the weights do not come back from their
     quantization.
     """
     for name, block, layer in zip(net.names, network.layers, net.layers, strict=True):
-        assert not isinstance(layer, Input), "refused by `recipe_stages.misfits`"
+        assert not isinstance(layer, Input), "refused by `recipe.net_files.misfits`"
         weight = torch.from_numpy(layer.weight.astype(np.float32)).to(block.synapse.weight.device)
         if not torch.equal(quantize(weight / W_SCALE, 8, W_SCALE), weight):
             raise QuantizationError(f"{name}.weight: its integers cannot be trained; expected even ones of 8 bits")
