@@ -16,7 +16,7 @@ from snnkd.training.measuring import measure, measure_training
 from snnkd.training.network import Network
 from snnkd.training.quantization import to_intnet
 
-pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+pytestmark = [pytest.mark.lava, pytest.mark.gpu]
 
 LAYERS = (
     Conv(channels=24, kernel=3, padding=1),
