@@ -1,14 +1,90 @@
-"""Random networks and inputs for every test that needs an IntNet: `build` has the makers, `same_net` compares two."""
+"""What tests of all rooms share: what they need of the machine, the command line, folders of data sets, and networks.
+
+A test says by a marker (in pyproject.toml) what it needs; where that is missing it is skipped here, with the reason.
+"""
 
 from __future__ import annotations
 
+import io
+import os
+import re
+import sys
+from contextlib import redirect_stderr, redirect_stdout
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from snnkd.engines import conformance
+from snnkd.engines import c99, conformance, lava
 from snnkd.ir.network import Dense, Input, per_neuron
+
+
+def _no_gpu():
+    import torch
+
+    return None if torch.cuda.is_available() else "no CUDA device"
+
+
+# By marker: a function of the marker's arguments that says what is missing, or None.
+NEEDS = {
+    "lava": lambda: f"Lava: {reason}" if (reason := lava.available()) else None,
+    "compiler": lambda name="gcc": c99.missing(name),
+    "qemu": c99.qemu_missing,
+    "gpu": _no_gpu,
+}
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item):
+    for marker in item.iter_markers():
+        if marker.name in NEEDS and (reason := NEEDS[marker.name](*marker.args)):
+            pytest.skip(reason)
+
+
+class WithoutLava(pytest.Module):
+    """A module that as a whole needs Lava, where there is none: it could not even be imported."""
+
+    def collect(self):
+        pytest.skip(NEEDS["lava"](), allow_module_level=True)
+
+
+def pytest_pycollect_makemodule(module_path, parent):
+    marked = re.search(r"^pytestmark = .*\bmark\.lava\b", module_path.read_text(encoding="utf-8"), re.MULTILINE)
+    return WithoutLava.from_parent(parent, path=module_path) if marked and NEEDS["lava"]() else None
+
+
+@pytest.fixture(scope="session")
+def call():
+    """Runs a command in this process: its words -> (exit status, stdout, stderr)."""
+    from snnkd import cli
+
+    def run(*words):
+        before, sys.argv = sys.argv, ["snnkd", *map(str, words)]
+        output, errors = io.StringIO(), io.StringIO()
+        try:
+            with redirect_stdout(output), redirect_stderr(errors), pytest.raises(SystemExit) as ended:
+                cli.main()
+        finally:
+            sys.argv = before
+        return int(ended.value.code or 0), output.getvalue(), errors.getvalue()
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def public_data():
+    """The folder that has the public data sets: SNNKD_DATA, else ../shared/data beside the checkout."""
+    beside = Path(__file__).resolve().parents[2] / "shared" / "data"
+    return Path(os.environ.get("SNNKD_DATA") or beside)
+
+
+@pytest.fixture
+def no_data(tmp_path, monkeypatch):
+    """An empty folder as the current one, where no data set of the user's is found."""
+    monkeypatch.delenv("SNNKD_DATA", raising=False)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
 
 
 @pytest.fixture(scope="session")

@@ -46,9 +46,8 @@ def ann_classes(ann: systems.Ann) -> np.ndarray:
     return (hidden.clip(0) @ ann.weights[1] + ann.biases[1]).argmax(axis=1)
 
 
+@pytest.mark.compiler(builds.COMPILER)
 def test_host_classes_are_those_of_the_integer_network(net: IntNet, tmp_path: Path) -> None:
-    if reason := c99.missing(builds.COMPILER):
-        pytest.skip(reason)
     found = systems.expected(net, Encoding("direct", STEPS).encode(IMAGES, np.arange(len(IMAGES))))
     assert found.early is not None
     assert len(set(found.classes)) > 1 and (found.early != found.classes).any(), "the rule must matter"
@@ -61,9 +60,9 @@ def test_host_classes_are_those_of_the_integer_network(net: IntNet, tmp_path: Pa
     assert 0 < found.added_early < found.added < found.added_dense == 64 * 12 + STEPS * 12 * 4
 
 
+@pytest.mark.compiler(builds.COMPILER)
+@pytest.mark.qemu
 def test_on_a_chip(net: IntNet, ann: systems.Ann, ann_classes: np.ndarray) -> None:
-    if reason := builds.missing():
-        pytest.skip(reason)
     events = embedded_sweep.random_events(net, 0.3, STEPS)
     samples = events.reshape(len(events), -1)
     program = builds.as_events(systems.ours(net)["snnkd"], STEPS)
@@ -83,10 +82,10 @@ def test_on_a_chip(net: IntNet, ann: systems.Ann, ann_classes: np.ndarray) -> No
         chip.run(systems.pixels(IMAGES), ann_classes)
 
 
+@pytest.mark.compiler(builds.COMPILER)
+@pytest.mark.qemu
 def test_bare_products_are_those_of_the_weights(net: IntNet, tmp_path: Path) -> None:
     """Of all steps and layers, on the host and with a Cortex-M4's instructions for pairs."""
-    if reason := builds.missing():
-        pytest.skip(reason)
     bare = systems.products(net)
     assert bare is not None
     program = builds.as_events(bare, STEPS)

@@ -1,6 +1,5 @@
 """The command line as a user meets it: outputs, JSON, exit status and messages, on one tiny trained run."""
 
-import io
 import json
 import os
 import re
@@ -8,7 +7,7 @@ import shutil
 import subprocess
 import sys
 import types
-from contextlib import redirect_stderr, redirect_stdout
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,9 +15,9 @@ import h5py
 import numpy as np
 import pytest
 
-from snnkd import api, cli, engines, recipe
+from snnkd import api, engines, recipe
 from snnkd.base import lock
-from snnkd.engines import lava
+from snnkd.engines import conformance
 from snnkd.engines.reference import definition
 from snnkd.formats import netx
 from snnkd.ir.network import Dense, IntNet, Neuron
@@ -35,31 +34,24 @@ SHORT = [
 STEPS = recipe.load("digits").encoding.steps
 HIDDEN = architecture.load("dense-8x8-student").layers[0].output((1, 8, 8))[0]
 
-pytestmark = pytest.mark.skipif(lava.available() is not None, reason=f"Lava: {lava.available()}")
+Call = Callable[..., tuple[int, str, str]]
 linux = pytest.mark.skipif(sys.platform != "linux", reason="uses what only Linux has")
 
 
-def call(*arguments: object) -> tuple[int, str, str]:
-    """(exit status, stdout, stderr) of a command, run in this process."""
-    before, sys.argv = sys.argv, ["snnkd", *map(str, arguments)]
-    output, errors = io.StringIO(), io.StringIO()
-    try:
-        with redirect_stdout(output), redirect_stderr(errors), pytest.raises(SystemExit) as ended:
-            cli.main()
-    finally:
-        sys.argv = before
-    return int(ended.value.code or 0), output.getvalue(), errors.getvalue()
-
-
-def data(*arguments: object, status: int = 0) -> dict:
+@pytest.fixture
+def data(call: Call) -> Callable[..., dict]:
     """What a command prints with --json: one object on stdout, only notes on stderr, and only documented keys."""
-    code, output, errors = call(*arguments, "--json")
-    assert code == status and all(line.startswith("note: ") for line in errors.splitlines()), errors
-    printed = json.loads(output)
-    assert output.count("\n") == 1
-    missing = printed.keys() - documented(str(arguments[0]))
-    assert not missing, f"{missing}: not in docs/cli.md"
-    return printed
+
+    def read(*arguments: object, status: int = 0) -> dict:
+        code, output, errors = call(*arguments, "--json")
+        assert code == status and all(line.startswith("note: ") for line in errors.splitlines()), errors
+        printed = json.loads(output)
+        assert output.count("\n") == 1
+        missing = printed.keys() - documented(str(arguments[0]))
+        assert not missing, f"{missing}: not in docs/cli.md"
+        return printed
+
+    return read
 
 
 def documented(command: str) -> set[str]:
@@ -101,6 +93,15 @@ def net(folder: Path) -> Path:
 
 
 @pytest.fixture
+def untrained(tmp_path: Path) -> Path:
+    """A file like the student's, in a folder of its own."""
+    random = np.random.default_rng(3)
+    layers = (conformance.random_dense(random, (1, 8, 8), HIDDEN), conformance.random_dense(random, (HIDDEN,), 10))
+    netx.save(IntNet((1, 8, 8), layers, STEPS, 8), tmp_path / "file" / "x.net")
+    return tmp_path / "file" / "x.net"
+
+
+@pytest.fixture
 def events(tmp_path: Path) -> Path:
     np.save(tmp_path / "events.npy", np.random.default_rng(0).integers(0, 16, (3, 8, 64), dtype=np.uint8))
     return tmp_path / "events.npy"
@@ -109,6 +110,7 @@ def events(tmp_path: Path) -> Path:
 # The three commands, in this order, in an empty folder
 
 
+@pytest.mark.lava
 def test_train_prints_a_table_and_fills_a_run_folder(trained: tuple[Path, str]) -> None:
     folder, printed = trained
     rows = [re.split(r"\s{2,}", line.strip()) for line in printed.splitlines()]
@@ -121,7 +123,10 @@ def test_train_prints_a_table_and_fills_a_run_folder(trained: tuple[Path, str]) 
     assert files == expected | {"checkpoints", "tensorboard"}
 
 
-def test_export_after_a_failed_one_and_again_in_one_process(folder: Path, same_net) -> None:
+@pytest.mark.lava
+def test_export_after_a_failed_one_and_again_in_one_process(
+    folder: Path, same_net, data: Callable[..., dict], call: Call
+) -> None:
     code, output, errors = call("export", "--target", "loihi2")
     assert (code, output) == (2, "") and "'loihi2' cannot be run here" in errors
 
@@ -145,6 +150,7 @@ def test_export_after_a_failed_one_and_again_in_one_process(folder: Path, same_n
     same_net(netx.load(printed["file"]), first)
 
 
+@pytest.mark.lava
 def test_profile_names_what_it_counted_and_needs_no_training(folder: Path) -> None:
     done = process(SNNKD, "profile", "--energy", folder=folder)
     assert (done.returncode, done.stderr) == (0, "")
@@ -155,7 +161,8 @@ def test_profile_names_what_it_counted_and_needs_no_training(folder: Path) -> No
 # What else they print
 
 
-def test_run_has_what_the_three_commands_print(folder: Path) -> None:
+@pytest.mark.lava
+def test_run_has_what_the_three_commands_print(folder: Path, data: Callable[..., dict]) -> None:
     printed = data("run", *SHORT, "--resume")
     assert set(printed) == {"train", "export", "profile"}
     assert printed["train"]["run"] == "runs/digits-001", "resumed, not trained again"
@@ -169,7 +176,8 @@ def test_run_has_what_the_three_commands_print(folder: Path) -> None:
     assert printed["profile"] == written
 
 
-def test_profile_json(folder: Path, net: Path, events: Path) -> None:
+@pytest.mark.lava
+def test_profile_json(folder: Path, net: Path, events: Path, data: Callable[..., dict]) -> None:
     printed = data("profile", "--energy", "--samples", 20)
     assert (printed["fidelity"], printed["samples"], printed["steps"]) == ("integer", 20, STEPS)
     assert [row["name"] for row in printed["layers"]] == ["input", "layer0", "layer1"]
@@ -188,7 +196,10 @@ def test_profile_json(folder: Path, net: Path, events: Path) -> None:
     assert data("profile", net, "digits-001", "--samples", 2)["profiles"][0] == data("profile", net, "--samples", 2)
 
 
-def test_a_quick_look_changes_no_stored_result(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.lava
+def test_a_quick_look_changes_no_stored_result(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, data: Callable[..., dict], call: Call
+) -> None:
     shutil.copytree("runs", tmp_path / "runs")
     monkeypatch.chdir(tmp_path)
     kept = {"profile": Path("runs/digits-001/profile.json"), "export": Path("runs/digits-001/verification.json")}
@@ -206,7 +217,10 @@ def test_a_quick_look_changes_no_stored_result(folder: Path, tmp_path: Path, mon
         assert code == 2 and "--out" in errors
 
 
-def test_what_a_run_reads_back_is_checked(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.lava
+def test_what_a_run_reads_back_is_checked(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: Call
+) -> None:
     monkeypatch.chdir(tmp_path)
     for name in ("recipe.toml", "provenance.json", "student.net", "checkpoints/student.safetensors"):
         shutil.rmtree("runs", ignore_errors=True)
@@ -227,7 +241,8 @@ def test_what_a_run_reads_back_is_checked(folder: Path, tmp_path: Path, monkeypa
     assert netx.load(folder / "runs/digits-001/student.net").parameters and len(same[0]) == len(same[1])
 
 
-def test_a_second_process_is_refused_in_a_run_folder(folder: Path) -> None:
+@pytest.mark.lava
+def test_a_second_process_is_refused_in_a_run_folder(folder: Path, call: Call) -> None:
     with lock.held(folder / "runs/digits-001", "train"):
         code, output, errors = call("profile")
         assert (code, output) == (2, "") and f"in use by process {os.getpid()}" in errors
@@ -235,9 +250,11 @@ def test_a_second_process_is_refused_in_a_run_folder(folder: Path) -> None:
     assert call("profile")[0] == 0
 
 
-def test_simulate_writes_the_documented_arrays(folder: Path, net: Path, events: Path, tmp_path: Path) -> None:
-    printed = data("simulate", net, "--input", events, "--out", tmp_path / "new/trace.npz", "--states")
-    expected = definition.simulate(netx.load(net), np.load(events), states=True)
+def test_simulate_writes_the_documented_arrays(
+    untrained: Path, events: Path, tmp_path: Path, data: Callable[..., dict], call: Call
+) -> None:
+    printed = data("simulate", untrained, "--input", events, "--out", tmp_path / "new/trace.npz", "--states")
+    expected = definition.simulate(netx.load(untrained), np.load(events), states=True)
     rows = [(row.name, int(row.spikes.sum()), row.overflows, row.saturations) for row in expected.layers]
     assert [tuple(row.values()) for row in printed["layers"]] == rows
     assert list(printed["layers"][0]) == ["name", "spikes", "overflows", "saturations"]
@@ -251,13 +268,14 @@ def test_simulate_writes_the_documented_arrays(folder: Path, net: Path, events: 
     spikes = {f"layer{k}": ("uint8", (3, 8, size)) for k, size in enumerate((HIDDEN, 10))}
     assert shapes == {"input": ("uint8", (3, 8, 1, 8, 8)), **spikes, **states}
 
-    code, output, _ = call("simulate", net, "--input", events, "--out", tmp_path / "trace.npz")
+    code, output, _ = call("simulate", untrained, "--input", events, "--out", tmp_path / "trace.npz")
     assert code == 0 and "3 samples of 8 steps" in output
     with np.load(tmp_path / "trace.npz") as arrays:
         assert set(arrays) == {"input", "layer0", "layer1"}
 
 
-def test_verify_a_file_against_lava(net: Path, events: Path) -> None:
+@pytest.mark.lava
+def test_verify_a_file_against_lava(net: Path, events: Path, data: Callable[..., dict]) -> None:
     printed = data("verify", net, "--against", "lava", "--input", events)
     assert (printed["equal"], printed["first_difference"], printed["bias"]) == (True, None, False)
     cells = 3 * 8 * (HIDDEN + 10)
@@ -265,7 +283,8 @@ def test_verify_a_file_against_lava(net: Path, events: Path) -> None:
     assert printed["differences"] == {"layer0": 0, "layer1": 0}
 
 
-def test_inspect_shows_the_layers(net: Path) -> None:
+@pytest.mark.lava
+def test_inspect_shows_the_layers(net: Path, data: Callable[..., dict], call: Call) -> None:
     printed = data("inspect")
     assert data("inspect", "digits-001") == data("inspect", net) == printed
     assert [(row["layer"], row["kind"], row["shape"]) for row in printed["layers"]] == [
@@ -281,7 +300,7 @@ def test_inspect_shows_the_layers(net: Path) -> None:
 
 
 @pytest.mark.parametrize("command", ["models", "recipes", "datasets", "targets"])
-def test_what_there_is(folder: Path, command: str) -> None:
+def test_what_there_is(no_data: Path, command: str, data: Callable[..., dict], call: Call) -> None:
     rows = data(command)[command]
     assert rows and all(row.keys() <= documented(command) for row in rows)
     code, output, errors = call(command)
@@ -290,7 +309,9 @@ def test_what_there_is(folder: Path, command: str) -> None:
         assert row["name"] in output, "names are whole, however narrow the output is"
 
 
-def test_data_that_is_missing_is_shown_with_its_folder(folder: Path, tmp_path: Path) -> None:
+def test_data_that_is_missing_is_shown_with_its_folder(
+    no_data: Path, tmp_path: Path, data: Callable[..., dict]
+) -> None:
     rows = {row["name"]: row for row in data("datasets", "--data-root", tmp_path)["datasets"]}
     assert rows["digits"]["here"] and not rows["mnist"]["here"]
     assert rows["mnist"]["folder"] == str(tmp_path / "MNIST/raw") and "train-images" in rows["mnist"]["lacks"]
@@ -299,7 +320,8 @@ def test_data_that_is_missing_is_shown_with_its_folder(folder: Path, tmp_path: P
 # Exit status 1: a check found something
 
 
-def test_export_of_a_changed_file(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.lava
+def test_export_of_a_changed_file(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: Call) -> None:
     """The file no longer is what was trained: Lava agrees with it, SLAYER does not."""
     shutil.copytree("runs", tmp_path / "runs")
     monkeypatch.chdir(tmp_path)
@@ -321,7 +343,9 @@ def _student() -> Path:
     return Path("runs/digits-001/student.net")
 
 
-def test_verify_names_the_first_difference(net: Path, events: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_verify_names_the_first_difference(
+    untrained: Path, events: Path, monkeypatch: pytest.MonkeyPatch, data: Callable[..., dict], call: Call
+) -> None:
     wrong = types.ModuleType("an_engine_that_is_wrong")
 
     def run(net, spikes, states=False):
@@ -333,16 +357,17 @@ def test_verify_names_the_first_difference(net: Path, events: Path, monkeypatch:
     vars(wrong).update(available=lambda: None, refuses=lambda net: None, run=run)
     monkeypatch.setitem(sys.modules, wrong.__name__, wrong)
     monkeypatch.setitem(engines.ENGINES, "wrong", wrong.__name__)
-    printed = data("verify", net, "--against", "wrong", "--input", events, status=1)
+    printed = data("verify", untrained, "--against", "wrong", "--input", events, status=1)
     assert not printed["equal"] and printed["differences"] == {"layer0": 0, "layer1": 1}
     where = {key: printed["first_difference"][key] for key in ("quantity", "layer", "sample", "step", "neuron")}
     assert where == {"quantity": "s", "layer": "layer1", "sample": 2, "step": 5, "neuron": [7]}
     assert {printed["first_difference"][key] for key in ("expected", "actual")} == {0, 1}
-    code, output, _ = call("verify", net, "--against", "wrong", "--input", events)
+    code, output, _ = call("verify", untrained, "--against", "wrong", "--input", events)
     assert code == 1 and "DIFFERENT" in output and "s of layer1, sample 2, step 5, neuron [7]" in output
 
 
-def test_check_says_what_to_change(net: Path) -> None:
+@pytest.mark.lava
+def test_check_says_what_to_change(net: Path, data: Callable[..., dict], call: Call) -> None:
     fits = data("check", net, "--target", "loihi2")
     assert (fits["verdict"], fits["violations"]) == ("likely", [])
     refused = data("check", "--target", "loihi1", status=1)
@@ -356,6 +381,7 @@ def test_check_says_what_to_change(net: Path) -> None:
 # Exit status 2: one clear message
 
 
+LAVA = pytest.mark.lava
 POOL = """
 [encoding]
 steps = 4
@@ -380,39 +406,51 @@ layers = [{kind = "avgpool", kernel = 2}, {kind = "dense", neurons = 10}]
         (["train", "--set", "chain.student.epochs=few"], ["chain.student.epochs", "valid integer", "'few'"]),
         (["train", "--set", "epochs"], ["--set epochs: expected KEY=VALUE"]),
         (["train", "--seed", "-1"], ["seed", "-1"]),
-        (["train", "mnist", "--data-root", "nowhere"], ["mnist", "nowhere/MNIST/raw", "--data-root", "--download"]),
+        pytest.param(
+            ["train", "mnist", "--data-root", "nowhere"],
+            ["mnist", "nowhere/MNIST/raw", "--data-root", "--download"],
+            marks=LAVA,
+        ),
         (["train", "pool.toml"], ["pool.toml", "layers[0].kind", "'avgpool'", "stride 2 instead"]),
         (["train", "none.toml"], ["none.toml: no such recipe file"]),
-        (["train", "--device", "tpu"], ["--device tpu", "auto, cpu, cuda"]),
+        pytest.param(["train", "--device", "tpu"], ["--device tpu", "auto, cpu, cuda"], marks=LAVA),
         (["run", "--set", "target.name=loihi9"], ["loihi9", "did you mean loihi2"]),
         (["run", "--set", "target.name=loihi2"], ["'loihi2' cannot be run here", "snnkd targets"]),
-        (["export", "digits-009"], ["digits-009", "known: digits-001"]),
-        (["export", "unfinished"], ["this run is not finished", "--resume"]),
-        (["export", "--target", "loihi3"], ["no target is called 'loihi3'", "did you mean loihi2"]),
+        pytest.param(["export", "digits-009"], ["digits-009", "known: digits-001"], marks=LAVA),
+        pytest.param(["export", "unfinished"], ["this run is not finished", "--resume"], marks=LAVA),
+        pytest.param(
+            ["export", "--target", "loihi3"],
+            ["no target is called 'loihi3'", "did you mean loihi2"],
+            marks=pytest.mark.lava,
+        ),
         (["export", "--runs", "elsewhere"], ["no finished run in", "elsewhere", "snnkd train"]),
-        (["profile", "--input", "events.npy"], ["--input", "student.net"]),
-        (["profile", "--energy", "--target", "loihi9"], ["loihi9", "did you mean"]),
+        pytest.param(["profile", "--input", "events.npy"], ["--input", "student.net"], marks=LAVA),
+        pytest.param(["profile", "--energy", "--target", "loihi9"], ["loihi9", "did you mean"], marks=LAVA),
         (["simulate", "STUDENT", "--input", "bad.npy", "--out", "x.npz"], ["bad.npy", "not an .npy file"]),
         (["simulate", "STUDENT", "--input", "cut.npy", "--out", "x.npz"], ["cut.npy", "not an .npy file"]),
         (["simulate", "STUDENT", "--input", "none.npy", "--out", "x.npz"], ["none.npy", "No such file"]),
         (["simulate", "STUDENT", "--input", "float.npy", "--out", "x.npz"], ["expected integers, found float64"]),
         (["simulate", "STUDENT", "--input", "wide.npy", "--out", "x.npz"], ["(N, T, 64)", "found (2, 4, 65)"]),
         (["simulate", "STUDENT", "--input", "ok.npy", "--out", "x.npz", "--engine", "fst"], ["'fst'", "reference"]),
-        (["verify", "--against", "luva"], ["no engine is called 'luva'", "lava"]),
+        pytest.param(["verify", "--against", "luva"], ["no engine is called 'luva'", "lava"], marks=LAVA),
         (["inspect", "text.net"], ["text.net", "HDF5"]),
         (["inspect", "none.net"], ["none.net: no such file"]),
         (["check", "zeros.net"], ["zeros.net", "layer/2: weight", "all weights are 0"]),
-        (["check", "--target", "loihi9"], ["no target is called 'loihi9'", "did you mean loihi2"]),
+        pytest.param(
+            ["check", "--target", "loihi9"],
+            ["no target is called 'loihi9'", "did you mean loihi2"],
+            marks=pytest.mark.lava,
+        ),
     ],
     ids=lambda value: " ".join(value[:3]) if value[0] in ("train", "run") else None,
 )
 def test_unusable_input(
-    arguments: list[str], words: list[str], net: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    arguments: list[str], words: list[str], untrained: Path, no_data: Path, request: pytest.FixtureRequest, call: Call
 ) -> None:
-    shutil.copytree("runs", tmp_path / "runs")
-    monkeypatch.chdir(tmp_path)
-    shutil.copytree("runs/digits-001", "runs/unfinished")
-    Path("runs/unfinished/summary.json").unlink()
+    if request.node.get_closest_marker("lava"):  # with a run, and with one that is not finished
+        for name in ("digits-001", "unfinished"):
+            shutil.copytree(request.getfixturevalue("trained")[0] / "runs/digits-001", f"runs/{name}")
+        Path("runs/unfinished/summary.json").unlink()
     Path("pool.toml").write_text(POOL)
     Path("text.net").write_text("hello")
     Path("bad.npy").write_text("hello")
@@ -420,11 +458,11 @@ def test_unusable_input(
     np.save("wide.npy", np.zeros((2, 4, 65), int))
     np.save("ok.npy", np.zeros((2, 4, 64), int))
     Path("cut.npy").write_bytes(Path("wide.npy").read_bytes()[:300])
-    shutil.copy(net, "zeros.net")
+    shutil.copy(untrained, "zeros.net")
     with h5py.File("zeros.net", "r+") as file:
         file["layer/2/weight"][...] = 0
     before = sorted(Path().rglob("*"))
-    code, output, errors = call(*(str(net) if word == "STUDENT" else word for word in arguments))
+    code, output, errors = call(*(str(untrained) if word == "STUDENT" else word for word in arguments))
     assert (code, output) == (2, "")
     assert errors.startswith("error: ") and errors.count("\n") == 1
     for word in words:
@@ -433,20 +471,20 @@ def test_unusable_input(
 
 
 @pytest.mark.parametrize("arguments", [["simulate", "x.net"], ["nonsense"], ["train", "--epochs", "3"]])
-def test_wrong_usage(folder: Path, arguments: list[str]) -> None:
+def test_wrong_usage(no_data: Path, arguments: list[str], call: Call) -> None:
     code, output, errors = call(*arguments)
     assert (code, output) == (2, "") and "Usage: " in errors and "--help" in errors
 
 
-def test_a_name_with_brackets_is_printed_as_it_is(net: Path, tmp_path: Path) -> None:
-    shutil.copy(net, tmp_path / "[bold]x[red].net")
+def test_a_name_with_brackets_is_printed_as_it_is(untrained: Path, tmp_path: Path, call: Call) -> None:
+    shutil.copy(untrained, tmp_path / "[bold]x[red].net")
     code, output, _ = call("inspect", tmp_path / "[bold]x[red].net")
     assert code == 0 and "[bold]x[red].net" in output
     code, _, errors = call("inspect", tmp_path / "[red]none.net")
     assert code == 2 and "[red]none.net: no such file" in errors
 
 
-def test_warnings_are_one_line(tmp_path: Path) -> None:
+def test_warnings_are_one_line(tmp_path: Path, call: Call) -> None:
     neuron = Neuron(*(np.array(value, np.int32) for value in (1024, 128, 80)))
     netx.save(IntNet((2,), (Dense(np.array([[2, -2]], np.int32), neuron),)), tmp_path / "x.net")
     with h5py.File(tmp_path / "x.net", "r+") as file:
@@ -456,7 +494,7 @@ def test_warnings_are_one_line(tmp_path: Path) -> None:
     assert re.fullmatch(r"warning: \S+x\.net: layer/1: weight: 1 of 2 beyond \[-256, 254\] are clipped.*\n", errors)
 
 
-def test_ctrl_c(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ctrl_c(no_data: Path, monkeypatch: pytest.MonkeyPatch, call: Call) -> None:
     def interrupted(*_, **__):
         raise KeyboardInterrupt
 
@@ -465,7 +503,7 @@ def test_ctrl_c(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert (code, output) == (130, "") and "interrupted" in errors and "--resume" in errors
 
 
-def test_an_error_of_the_system_is_one_line(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_error_of_the_system_is_one_line(no_data: Path, monkeypatch: pytest.MonkeyPatch, call: Call) -> None:
     def full(*_, **__):
         raise OSError(28, "No space left on device", "events.out")
 
@@ -477,6 +515,7 @@ def test_an_error_of_the_system_is_one_line(folder: Path, monkeypatch: pytest.Mo
 
 
 @linux
+@pytest.mark.lava
 def test_export_into_a_read_only_folder(folder: Path, tmp_path: Path) -> None:
     prefix = ()
     if os.geteuid() == 0:  # root may write anywhere: without this capability it is like everyone else
@@ -498,6 +537,7 @@ def test_export_into_a_read_only_folder(folder: Path, tmp_path: Path) -> None:
 
 
 @linux
+@pytest.mark.lava
 def test_export_onto_a_full_disk(folder: Path, tmp_path: Path) -> None:
     """A file system of its own with room for one file, which is there already."""
     unshare = ("unshare", "--map-root-user", "--mount", "sh", "-c")
@@ -522,18 +562,18 @@ def test_export_onto_a_full_disk(folder: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "arguments", ["--help", "targets", "models", "check STUDENT", "profile --energy STUDENT", "inspect STUDENT"]
 )
-def test_no_torch_and_no_lava(folder: Path, net: Path, arguments: str) -> None:
+def test_no_torch_and_no_lava(untrained: Path, no_data: Path, arguments: str) -> None:
     code = (
         "import sys; from snnkd.cli import main\n"
         "try: main()\n"
         "finally: print({'torch', 'lava.magma', 'lava.lib.dl'} & sys.modules.keys(), file=sys.stderr)"
     )
-    done = process(sys.executable, "-c", code, *arguments.replace("STUDENT", str(net)).split(), folder=folder)
+    done = process(sys.executable, "-c", code, *arguments.replace("STUDENT", str(untrained)).split(), folder=no_data)
     assert (done.returncode, done.stderr) == (0, "set()\n")
     assert done.stdout
 
 
-def test_version(folder: Path) -> None:
+def test_version(no_data: Path, call: Call) -> None:
     import snnkd
 
     assert call("--version") == (0, f"{snnkd.__version__}\n", "")

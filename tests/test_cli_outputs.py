@@ -1,7 +1,6 @@
 """What commands write: never over an input, under no misleading name, and no quick look over stored results."""
 
 import json
-import sys
 import zipfile
 from pathlib import Path
 
@@ -9,27 +8,10 @@ import h5py
 import numpy as np
 import pytest
 
-from snnkd import cli
 from snnkd.analysis import evaluation
 from snnkd.engines import conformance
 from snnkd.formats import netx
 from snnkd.ir.network import IntNet
-
-
-@pytest.fixture
-def snnkd(monkeypatch, capsys):
-    """Calls a command; (exit status, stdout, stderr)."""
-
-    def call(*arguments):
-        monkeypatch.setattr(sys, "argv", ["snnkd", *map(str, arguments)])
-        try:
-            cli.main()
-            status = 0
-        except SystemExit as ended:
-            status = ended.code or 0
-        return status, *capsys.readouterr()
-
-    return call
 
 
 @pytest.fixture
@@ -70,18 +52,18 @@ GIVEN = ["--input", "events.npy", "--labels", "labels.npy"]
     ],
     ids=" ".join,
 )
-def test_no_input_is_overwritten(files, snnkd, arguments):
+def test_no_input_is_overwritten(files, call, arguments):
     before = {path.name: path.read_bytes() for path in files.iterdir() if path.is_file()}
-    status, out, error = snnkd(*arguments)
+    status, out, error = call(*arguments)
     assert (status, out) == (2, "") and error.startswith("error: --out ") and error.count("\n") == 1
     assert "choose another" in error
     assert {path.name: path.read_bytes() for path in files.iterdir() if path.is_file()} == before
 
 
-def test_measured_json_is_not_written_over_the_bundle(files, snnkd):
-    assert snnkd("handoff", "x.net", *GIVEN, "--out", "b.zip")[0] == 0
+def test_measured_json_is_not_written_over_the_bundle(files, call):
+    assert call("handoff", "x.net", *GIVEN, "--out", "b.zip")[0] == 0
     Path("b.zip").rename("measured.json")
-    status, _, error = snnkd("handoff", "--verify", "measured.json")
+    status, _, error = call("handoff", "--verify", "measured.json")
     assert status == 2 and "is an input of this command" in error
     assert Path("measured.json").read_bytes().startswith(b"PK")
 
@@ -100,16 +82,16 @@ def affine(files):
     np.save("labels.npy", evaluation.simulate(net, np.load("events.npy")).classes(net))
 
 
-def test_a_network_that_cannot_fire_is_packed_with_its_membrane(affine, snnkd):
-    status, out, error = snnkd("handoff", "x.net", *GIVEN, "--out", "b.zip")
+def test_a_network_that_cannot_fire_is_packed_with_its_membrane(affine, call):
+    status, out, error = call("handoff", "x.net", *GIVEN, "--out", "b.zip")
     assert (status, error) == (0, "") and "accuracy: 100.00%" in out and "readout: membrane" in out
-    status, out, _ = snnkd("inspect", "x.net", "--readout", "count", "--json")
+    status, out, _ = call("inspect", "x.net", "--readout", "count", "--json")
     assert json.loads(out)["readout"]["kind"] == "count"
-    assert snnkd("inspect", "x.net", "--readout", "spikes")[0] == 2
+    assert call("inspect", "x.net", "--readout", "spikes")[0] == 2
 
 
-def test_answers_of_one_class_are_told_and_packed(affine, snnkd):
-    status, out, error = snnkd("handoff", "x.net", *GIVEN, "--out", "b.zip", "--readout", "count")
+def test_answers_of_one_class_are_told_and_packed(affine, call):
+    status, out, error = call("handoff", "x.net", *GIVEN, "--out", "b.zip", "--readout", "count")
     assert status == 0 and "readout: count" in out
     assert "layer1 cannot fire" in error and "all 20 answers" in error and "20 of 20 answers" in error
     with zipfile.ZipFile("b.zip") as archive:
@@ -118,11 +100,11 @@ def test_answers_of_one_class_are_told_and_packed(affine, snnkd):
 
 
 @pytest.mark.parametrize("command", ["verify --against fast", "profile", "handoff --out b.zip"])
-def test_a_silent_layer_is_told_wherever_something_is_measured(files, snnkd, command):
+def test_a_silent_layer_is_told_wherever_something_is_measured(files, call, command):
     with h5py.File("x.net", "r+") as file:
         file["layer/1/neuron/vThMant"][...] = 262143
     name, *options = command.split()
-    status, out, error = snnkd(name, "x.net", *options)
+    status, out, error = call(name, "x.net", *options)
     assert status == 0 and error.startswith("warning: layer0, layer1: no neuron fires") and error.count("\n") == 1
-    status, out, error = snnkd(name, "x.net", *options, "--json")
+    status, out, error = call(name, "x.net", *options, "--json")
     assert (status, error) == (0, "") and len(json.loads(out)["warnings"]) == 1

@@ -11,11 +11,7 @@ from PIL import Image
 from snnkd.base.errors import DataError
 from snnkd.data import datasets
 
-
-@pytest.fixture(autouse=True)
-def _no_root_of_the_user(monkeypatch, tmp_path):
-    monkeypatch.delenv("SNNKD_DATA", raising=False)
-    monkeypatch.chdir(tmp_path)
+pytestmark = pytest.mark.usefixtures("no_data")
 
 
 def pictures(*shape, seed=0):

@@ -24,10 +24,7 @@ TRAIN_BATCHES = [f"data_batch_{number}" for number in range(1, 6)]
 CIFAR_NAMES = [*TRAIN_BATCHES, "test_batch"]
 
 
-@pytest.fixture(autouse=True)
-def _no_root_of_the_user(monkeypatch, tmp_path):
-    monkeypatch.delenv("SNNKD_DATA", raising=False)
-    monkeypatch.chdir(tmp_path)
+pytestmark = pytest.mark.usefixtures("no_data")
 
 
 def pictures(*shape, seed=0):
@@ -130,19 +127,10 @@ def test_damaged_gzip_is_named(tmp_path):
         assert str(path) in refused("train-images-idx3-ubyte.gz", "mnist", tmp_path)
 
 
-def real_mnist():
-    """A folder with the real MNIST: SNNKD_DATA, else ../shared/data beside the checkout; None for none."""
-    beside = Path(__file__).resolve().parents[2] / "shared" / "data"
-    roots = [Path(os.environ["SNNKD_DATA"])] if os.environ.get("SNNKD_DATA") else [beside]
-    return next((root for root in roots if (root / "MNIST" / "raw").is_dir()), None)
-
-
-REAL = real_mnist()
-
-
-@pytest.mark.skipif(REAL is None, reason="no MNIST in SNNKD_DATA nor in ../shared/data")
-def test_the_real_mnist_has_the_published_figures():
-    data = datasets.load("mnist", root=REAL, validation=0)
+def test_the_real_mnist_has_the_published_figures(public_data):
+    if not (public_data / "MNIST" / "raw").is_dir():
+        pytest.skip("no MNIST in SNNKD_DATA nor in ../shared/data")
+    data = datasets.load("mnist", root=public_data, validation=0)
     assert data.train.images.shape == (60000, 1, 28, 28) and data.test.images.shape == (10000, 1, 28, 28)
     assert abs(data.train.images.mean() / 255 - 0.1307) < 5e-5
     assert np.bincount(data.train.labels).tolist() == [5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949]

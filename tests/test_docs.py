@@ -1,16 +1,14 @@
 """README and docs: every example runs, every link leads somewhere, and tables that repeat the code agree with it."""
 
-import io
 import re
 import shlex
 import shutil
-from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 
 import pytest
 import typer
 
-from snnkd import cli, engines, recipe
+from snnkd import engines, recipe
 from snnkd.cli.app import app
 from snnkd.runs import pipeline
 
@@ -46,15 +44,6 @@ def commands(block: str, language: str) -> list[list[str]]:
     return found
 
 
-def call(arguments: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    """Runs a command in this process; anything but success fails with what it said."""
-    monkeypatch.setattr("sys.argv", ["snnkd", *arguments])
-    output, errors = io.StringIO(), io.StringIO()
-    with redirect_stdout(output), redirect_stderr(errors), pytest.raises(SystemExit) as ended:
-        cli.main()
-    assert ended.value.code == 0, f"snnkd {shlex.join(arguments)}: {errors.getvalue()}{output.getvalue()}"
-
-
 def read(arguments: list[str]) -> None:
     """Checks a training's options, its recipe and its overrides, without running it."""
     name, *rest = arguments
@@ -66,15 +55,15 @@ def read(arguments: list[str]) -> None:
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with runs/digits-001, trained for one epoch per stage."""
     folder = tmp_path_factory.mktemp("docs")
-    pytest.importorskip("lava.lib.dl.slayer", reason="training needs lava-dl")
     import snnkd
 
     snnkd.train(recipe.load("digits", SHORT), snnkd.TrainingOptions(folder=folder / "runs"))
     return folder
 
 
+@pytest.mark.lava
 @every_page
-def test_examples_run(page: Path, finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_examples_run(page: Path, finished: Path, tmp_path: Path, call, monkeypatch: pytest.MonkeyPatch) -> None:
     shutil.copytree(finished, tmp_path, dirs_exist_ok=True)
     monkeypatch.chdir(tmp_path)
     for language, block in blocks(page):
@@ -85,7 +74,8 @@ def test_examples_run(page: Path, finished: Path, tmp_path: Path, monkeypatch: p
                 if arguments[0] in TRAINING:
                     read(arguments)
                 else:
-                    call(arguments, monkeypatch)
+                    status, output, errors = call(*arguments)
+                    assert status == 0, f"snnkd {shlex.join(arguments)}: {errors}{output}"
 
 
 def test_examples_are_found() -> None:

@@ -1,7 +1,6 @@
 """Early exit against runs of fewer steps, plain loops and a search through all rules."""
 
 import json
-import sys
 from dataclasses import replace
 from math import prod
 from pathlib import Path
@@ -11,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from snnkd import cli, recipe
+from snnkd import recipe
 from snnkd.analysis import early_exit, evaluation
 from snnkd.analysis.early_exit import Course
 from snnkd.engines import conformance
@@ -159,27 +158,24 @@ def test_a_profile_counts_what_is_run_until_the_end_of_each_sample(net):
     assert {**without, "early_exit": found["early_exit"]} == found
 
 
-def call(capsys, monkeypatch, *arguments):
-    monkeypatch.setattr(sys, "argv", ["snnkd", *map(str, arguments)])
-    with pytest.raises(SystemExit) as end:
-        cli.main()
-    assert not end.value.code
-    return capsys.readouterr().out
+def test_inspect_and_profile_show_the_rule(net, tmp_path, call):
+    def printed_by(*words):
+        status, output, _ = call(*words)
+        assert status == 0
+        return output
 
-
-def test_inspect_and_profile_show_the_rule(net, tmp_path, capsys, monkeypatch):
     netx.save(net, tmp_path / "x.net")
-    assert "early_exit: {'margin': 2, 'first': 2}" in call(capsys, monkeypatch, "inspect", tmp_path / "x.net")
-    assert "With early exit: " in call(capsys, monkeypatch, "profile", tmp_path / "x.net")
+    assert "early_exit: {'margin': 2, 'first': 2}" in printed_by("inspect", tmp_path / "x.net")
+    assert "With early exit: " in printed_by("profile", tmp_path / "x.net")
     netx.save(replace(net, early_exit=None), tmp_path / "x.net")
-    assert "early" not in call(capsys, monkeypatch, "inspect", tmp_path / "x.net")
-    assert json.loads(call(capsys, monkeypatch, "inspect", tmp_path / "x.net", "--json"))["early_exit"] is None
-    assert "early" not in call(capsys, monkeypatch, "profile", tmp_path / "x.net")
+    assert "early" not in printed_by("inspect", tmp_path / "x.net")
+    assert json.loads(printed_by("inspect", tmp_path / "x.net", "--json"))["early_exit"] is None
+    assert "early" not in printed_by("profile", tmp_path / "x.net")
 
 
+@pytest.mark.lava
 @pytest.mark.parametrize("kind", ["count", "membrane"])
 def test_a_training_chooses_the_rule_on_its_validation_data(kind, tmp_path):
-    pytest.importorskip("lava.lib.dl.slayer", reason="training needs lava-dl")
     import snnkd
     from snnkd.data import datasets
 

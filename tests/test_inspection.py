@@ -10,23 +10,10 @@ import h5py
 import numpy as np
 import pytest
 
-from snnkd import cli, engines
+from snnkd import engines
 from snnkd.engines.reference import definition
 from snnkd.formats import netx
 from snnkd.ir.network import IntNet
-
-
-@pytest.fixture
-def call(capsys, monkeypatch):
-    """A function that runs a command: (exit status, stdout, stderr)."""
-
-    def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["snnkd", *map(str, arguments)])
-        with pytest.raises(SystemExit) as ended:
-            cli.main()
-        return int(ended.value.code or 0), *capsys.readouterr()
-
-    return run
 
 
 @pytest.fixture

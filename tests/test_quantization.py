@@ -18,7 +18,8 @@ from snnkd.training import slayer
 from snnkd.training.deploy import to_intnet
 from snnkd.training.network import Network
 
-pytestmark = pytest.mark.filterwarnings("ignore:.*weight_norm.*deprecated:FutureWarning")  # lava-dl's use of it
+OF_LAVA_DL = "ignore:.*weight_norm.*deprecated:FutureWarning"
+pytestmark = [pytest.mark.lava, pytest.mark.filterwarnings(OF_LAVA_DL)]
 
 block = slayer.block.cuba
 PARAMETERS = {"threshold": 1.3, "current_decay": 0.25, "voltage_decay": 0.03}

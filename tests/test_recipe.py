@@ -4,6 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 import pytest
 from hypothesis import given
@@ -11,11 +12,11 @@ from hypothesis import strategies as st
 
 from snnkd import recipe
 from snnkd.base import provenance, schema
-from snnkd.base.errors import RecipeError
+from snnkd.base.errors import RecipeError, SnnkdWarning
 from snnkd.formats import netx
 from snnkd.ir.network import Conv, Dense, IntNet, Neuron
 from snnkd.ir.readout import Readout
-from snnkd.recipe import Recipe, overrides
+from snnkd.recipe import Recipe, overrides, stages
 from snnkd.recipe.tables import Distil, Rate
 
 MINIMAL = """
@@ -101,8 +102,8 @@ def test_resolved_recipe_round_trips_alone(name: str, tmp_path: Path, monkeypatc
 
 
 def test_stages_keep_their_order(tmp_path: Path) -> None:
-    stages = "".join(f'[chain.{name}]\nnetwork = "dense-8x8-ta"\nepochs = 1\n' for name in "zab")
-    loaded = recipe.load(write(tmp_path, "encoding = {steps = 4}\n" + stages))
+    chain = "".join(f'[chain.{name}]\nnetwork = "dense-8x8-ta"\nepochs = 1\n' for name in "zab")
+    loaded = recipe.load(write(tmp_path, "encoding = {steps = 4}\n" + chain))
     assert list(loaded.chain) == ["z", "a", "b"] and loaded.student == "b"
     path = tmp_path / "again.toml"
     path.write_text(loaded.to_toml())
@@ -185,6 +186,7 @@ def test_errors_name_file_field_expectation_and_value(tmp_path: Path, extra: str
             "no network is called 'dense-8x8-studnt': did you mean dense-8x8",
         ),
         ("dense-8x8-student", "no.toml", "chain.student.network: no.toml: no such network file"),
+        ('"dense-8x8-student"', "[1]", "chain.student.network: expected a valid string, found [1]"),
         ("dense-8x8-student", "dense-28x28-ta", "reads (1, 28, 28), expected (1, 8, 8) as the data set 'digits' has"),
         ("chain.teacher", 'chain."a b"', "chain.a b: expected a name of letters, digits"),
     ],
@@ -519,3 +521,27 @@ def test_a_file_of_another_encoding_is_warned_about(tmp_path: Path, text: str) -
     assert "was trained with encoding.bits = 4, the recipe has 3" in found
     (found,) = recipe.warnings(recipe.load(path, ["encoding.kind=rate"]))
     assert "was trained with encoding.kind = 'direct', the recipe has 'rate'" in found
+
+
+@pytest.mark.parametrize("text", [FILE, STARTED], ids=["net", "start"])
+def test_a_file_is_read_once_and_told_of_every_time(tmp_path: Path, text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def changed() -> list[str]:
+        with pytest.warns(SnnkdWarning, match="beyond"):
+            loaded = recipe.load(write(tmp_path, text))
+        with pytest.warns(SnnkdWarning, match="beyond") as told:
+            recipe.warnings(loaded)
+            for _ in range(2):
+                stages.opened(loaded.chain[loaded.student if text == STARTED else "teacher"], (1, 8, 8))
+        return [str(warning.message) for warning in told]
+
+    def clipped(value: int) -> None:
+        with h5py.File(old_net(tmp_path), "r+") as file:
+            file["layer/3/weight"][0, 0] = value
+
+    read = []
+    load = netx.load
+    monkeypatch.setattr(netx, "load", lambda *arguments: read.append(arguments[0]) or load(*arguments))
+    clipped(300)
+    assert len(changed()) == 3 and read == [tmp_path / "old.net"]
+    clipped(302)
+    assert len(changed()) == 3 and len(read) == 2, "another file in its place"

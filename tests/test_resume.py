@@ -11,7 +11,10 @@ from pathlib import Path
 
 import h5py
 import numpy as np
+import pytest
 from safetensors.numpy import load_file
+
+pytestmark = pytest.mark.lava
 
 EPOCHS, KILL_AFTER = 10, 3
 CHANGES = [

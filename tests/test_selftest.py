@@ -13,15 +13,14 @@ import pytest
 
 from snnkd.analysis.verification import compare
 from snnkd.base.errors import MismatchError
-from snnkd.engines import get, lava
+from snnkd.engines import get
 from snnkd.formats.netx.weights import convert
 from snnkd.ir.network import Conv, Dense, IntNet
 
 STEPS = 14
 SLOW_DECAYS = {"decays": (200, 700), "thresholds": (60, 60)}
-WITHOUT_LAVA = pytest.mark.skipif(lava.available() is not None, reason=f"Lava: {lava.available()}")
 PAIRS = [
-    pytest.param(*pair, marks=[WITHOUT_LAVA] if "lava" in pair else [], id="-".join(pair))
+    pytest.param(*pair, marks=[pytest.mark.lava] if "lava" in pair else [], id="-".join(pair))
     for pair in permutations(("reference", "fast", "lava"), 2)
 ]
 

@@ -149,9 +149,8 @@ def test_a_lie_with_fitting_hashes_is_found_too(bundle, tmp_path):
     assert about["manifest"] == ("different", "parameters: not that of model.net")
 
 
+@pytest.mark.compiler("gcc")
 def test_the_self_test_fails_where_a_golden_spike_is_wrong(bundle, tmp_path):
-    if c99.missing("gcc"):
-        pytest.skip(c99.missing("gcc"))
     archive.unpack(contents(bundle), tmp_path)
     assert c99.self_test(tmp_path / "c", "gcc").passed
     golden = tmp_path / "golden" / "golden.c"
@@ -162,9 +161,8 @@ def test_the_self_test_fails_where_a_golden_spike_is_wrong(bundle, tmp_path):
     assert not c99.self_test(tmp_path / "c", "gcc").passed
 
 
+@pytest.mark.compiler("gcc")
 def test_the_self_test_fails_where_the_encoder_gives_other_events(bundle, tmp_path):
-    if c99.missing("gcc"):
-        pytest.skip(c99.missing("gcc"))
     archive.unpack(contents(bundle), tmp_path)
     assert "all encoded events" in c99.self_test(tmp_path / "c", "gcc").text
     model = tmp_path / "c" / "model.c"

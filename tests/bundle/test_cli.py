@@ -6,20 +6,8 @@ import zipfile
 import numpy as np
 import pytest
 
-from snnkd import cli
 from snnkd.bundle import archive
 from snnkd.formats import netx
-
-
-def snnkd(monkeypatch, capsys, *arguments):
-    """(exit status, stdout, stderr) of a command."""
-    monkeypatch.setattr("sys.argv", ["snnkd", *map(str, arguments)])
-    try:
-        cli.main()
-        status = 0
-    except SystemExit as ended:
-        status = ended.code or 0
-    return status, *capsys.readouterr()
 
 
 @pytest.fixture
@@ -30,10 +18,10 @@ def files(digits_net, evidence, tmp_path):
     return tmp_path
 
 
-def test_a_file_with_events_and_labels(files, evidence, monkeypatch, capsys):
+def test_a_file_with_events_and_labels(files, evidence, call):
     arguments = ["handoff", files / "digits.net", "--target", "cortex-m0plus", "--out", files / "b.zip"]
     arguments += ["--input", files / "events.npy", "--labels", files / "labels.npy", "--json"]
-    status, out, _ = snnkd(monkeypatch, capsys, *arguments)
+    status, out, _ = call(*arguments)
     assert status == 0
     found = json.loads(out)
     assert {"file", "sha256", "samples", "bytes", "accuracy", "violations"} <= found.keys()
@@ -42,24 +30,24 @@ def test_a_file_with_events_and_labels(files, evidence, monkeypatch, capsys):
     assert json.loads(archive.read(files / "b.zip")["manifest.json"])["memory"] == found["bytes"]
 
 
-def test_random_events_are_said_to_be_random(files, monkeypatch, capsys):
-    status, out, _ = snnkd(monkeypatch, capsys, "handoff", files / "digits.net", "--out", files / "b.zip")
+def test_random_events_are_said_to_be_random(files, call):
+    status, out, _ = call("handoff", files / "digits.net", "--out", files / "b.zip")
     assert status == 0
     assert "not real data" in out
     assert "accuracy" not in out
     assert "not measured: no labels" in archive.read(files / "b.zip")["README.md"].decode()
 
 
-def test_verify_exits_1_and_names_what_differs(files, bundle, monkeypatch, capsys):
+def test_verify_exits_1_and_names_what_differs(files, bundle, call):
     whole = archive.read(bundle)
     with zipfile.ZipFile(files / "changed.zip", "w") as file:
         for name, data in whole.items():
             file.writestr(name, data.replace(b"1", b"2", 1) if name == "c/model.c" else data)
-    status, out, _ = snnkd(monkeypatch, capsys, "handoff", "--verify", files / "changed.zip")
+    status, out, _ = call("handoff", "--verify", files / "changed.zip")
     assert status == 1
     assert "c/model.c: not the file that SHA256SUMS lists" in out
     assert "DIFFERENT: hashes" in out
-    status, out, _ = snnkd(monkeypatch, capsys, "handoff", "--verify", files / "changed.zip", "--json")
+    status, out, _ = call("handoff", "--verify", files / "changed.zip", "--json")
     assert status == 1
     assert json.loads(out)["equal"] is False
 
@@ -76,11 +64,11 @@ def test_verify_exits_1_and_names_what_differs(files, bundle, monkeypatch, capsy
         (["--verify", "nothing.zip"], "nothing.zip: not a bundle"),
     ],
 )
-def test_unusable_input_is_one_error_and_no_file(files, monkeypatch, capsys, arguments, expected):
+def test_unusable_input_is_one_error_and_no_file(files, call, monkeypatch, arguments, expected):
     np.save(files / "few.npy", np.arange(3))
     np.save(files / "few_events.npy", np.load(files / "events.npy")[:3])
     monkeypatch.chdir(files)
-    status, _, error = snnkd(monkeypatch, capsys, "handoff", "digits.net", "--out", "b.zip", *arguments)
+    status, _, error = call("handoff", "digits.net", "--out", "b.zip", *arguments)
     assert status == 2
     assert expected in error
     assert not (files / "b.zip").exists()

@@ -17,19 +17,15 @@ from snnkd.ir.network import Dense, Input, IntNet, Neuron
 CHECKED = ("-std=c99", "-Wall", "-Wextra", "-Wconversion", "-pedantic", "-Werror", "-O1")
 
 
-@pytest.fixture(params=c99.COMPILERS)
+@pytest.fixture(params=[pytest.param(name, marks=pytest.mark.compiler(name)) for name in c99.COMPILERS])
 def compiler(request):
-    """The name of each compiler, skipped where it is not installed."""
-    if reason := c99.missing(request.param):
-        pytest.skip(reason)
+    """The name of each compiler."""
     return request.param
 
 
-@pytest.fixture
-def gcc():
-    if reason := c99.missing("gcc"):
-        pytest.skip(reason)
-    return "gcc"
+@pytest.fixture(params=[pytest.param("gcc", marks=pytest.mark.compiler("gcc"))])
+def gcc(request):
+    return request.param
 
 
 @pytest.fixture(scope="session")

@@ -14,13 +14,8 @@ from snnkd.engines.c99 import build
 from snnkd.engines.reference.definition import simulate
 from snnkd.ir.network import IntNet
 
+pytestmark = pytest.mark.qemu
 CHIPS = ("cortex-m4", "cortex-m0plus", "cortex-m33")
-
-
-@pytest.fixture(autouse=True)
-def installed():
-    if reason := c99.qemu_missing():
-        pytest.skip(reason)
 
 
 @pytest.fixture

@@ -20,7 +20,7 @@ from snnkd.formats import netx
 from snnkd.ir.network import Dense, IntNet, Neuron
 from snnkd.ir.trace import LayerTrace, SpikeTrace
 
-pytestmark = pytest.mark.skipif(lava.available() is not None, reason=f"Lava: {lava.available()}")
+pytestmark = pytest.mark.lava
 CASES = conformance.networks()
 
 

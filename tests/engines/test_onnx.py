@@ -287,23 +287,19 @@ def test_the_scripts_need_no_snnkd(tmp_path):
     assert done.stdout == f"{expected}\nthen\n{expected}\n"
 
 
-def test_on_the_command_line(tmp_path, monkeypatch, capsys):
-    from snnkd import cli
-
+def test_on_the_command_line(tmp_path, call):
     net, events = CASES["conv"]
     netx.save(net, tmp_path / "x.net")
     np.save(tmp_path / "events.npy", events)
 
-    def call(*arguments):
-        monkeypatch.setattr(sys, "argv", ["snnkd", *map(str, arguments), "--input", str(tmp_path / "events.npy")])
-        with pytest.raises(SystemExit) as ended:
-            cli.main()
-        return ended.value.code, json.loads(capsys.readouterr().out)
+    def printed_by(*words):
+        status, output, _ = call(*words, "--input", tmp_path / "events.npy", "--json")
+        return status, json.loads(output)
 
-    status, printed = call("verify", tmp_path / "x.net", "--against", "onnx", "--json")
+    status, printed = printed_by("verify", tmp_path / "x.net", "--against", "onnx")
     assert (status, printed["equal"], printed["against"]) == (0, True, "onnx") and printed["compared"]["states"]
     out = tmp_path / "trace.npz"
-    status, printed = call("simulate", tmp_path / "x.net", "--engine", "onnx", "--out", out, "--states", "--json")
+    status, printed = printed_by("simulate", tmp_path / "x.net", "--engine", "onnx", "--out", out, "--states")
     assert (status, printed["layers"][0]["overflows"]) == (0, -1)
     np.testing.assert_array_equal(np.load(out)["layer1_u"], definition.simulate(net, events, True).layers[1].u)
 

@@ -24,7 +24,6 @@ from snnkd.ir.network import Dense, IntNet, Neuron
 FOLDER = Path(next(path for path in sys.path if path.endswith("site-packages"))) / "tests/lava/lib/dl/netx"
 TRUTHS = FOLDER / "gts"
 pytestmark = pytest.mark.skipif(not FOLDER.is_dir(), reason="lava-dl is not installed")
-needs_lava = pytest.mark.skipif(lava.available() is not None, reason=f"Lava: {lava.available()}")
 
 PILOTNET = [f"conv-{k}" for k in range(5)] + [f"fc-{k}" for k in range(4)]
 SPIKED = 128  # the recorded voltage of a neuron that has just sent a spike; Lava's simulation has 0 there
@@ -91,7 +90,7 @@ def in_lava(tmp_path_factory):
         yield {name: pool.submit(run_in_lava, name, tmp_path_factory.mktemp("file")) for name in RUNS}
 
 
-@needs_lava
+@pytest.mark.lava
 @pytest.mark.parametrize("name", RUNS)
 def test_equals_lava(in_lava, name):
     net, events, actual = in_lava[name].result()

@@ -19,7 +19,6 @@ from snnkd.ir.readout import EarlyExit, Readout
 
 SITE = Path(next(path for path in sys.path if path.endswith("site-packages")))
 SHIPPED = SITE / "tests/lava/lib/dl/netx"
-needs_lava = pytest.mark.skipif(not (SITE / "lava/lib/dl/netx").is_dir(), reason="lava-dl is not installed")
 
 
 def neuron(current=1024, voltage=128, threshold=80, bias=None):
@@ -94,7 +93,7 @@ def test_an_earlier_file_survives_a_refusal(path):
     assert path.read_bytes() == before
 
 
-@needs_lava
+@pytest.mark.lava
 def test_shipped_files():
     mnist = netx.load(SHIPPED / "mnist.net")
     assert [type(layer) for layer in mnist.layers] == [Input, Dense, Dense, Dense]
@@ -109,7 +108,7 @@ def test_shipped_files():
     assert pilot.layers[-1].weight.shape == (1, 10)
 
 
-@needs_lava
+@pytest.mark.lava
 def test_a_trailing_average_is_the_readout(tmp_path, same_net):
     net = netx.load(SHIPPED / "gts/ntidigits/ntidigits.net")
     assert [layer.shape for layer in net.layers] == [(256,), (256,), (242,)]
@@ -164,10 +163,11 @@ def test_early_exit_of_files(path, edited, refused):
         refused(rule(f'{{"margin": 1, "first": {wrong}}}'), "early exit first", "at least 1")
 
 
-@needs_lava
+@pytest.mark.lava
 def test_same_groups_as_lava_dls_own_export(tmp_path, build):
-    slayer = pytest.importorskip("lava.lib.dl.slayer")
-    torch = pytest.importorskip("torch")
+    import torch
+    from lava.lib.dl import slayer
+
     parameters = {"threshold": 1.25, "current_decay": 0.25, "voltage_decay": 0.03}
     blocks = [
         slayer.block.cuba.Input(None, delay_shift=False),

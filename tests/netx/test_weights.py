@@ -19,7 +19,6 @@ from snnkd.ir.network import Dense, IntNet, Neuron
 
 SITE = Path(next(path for path in sys.path if path.endswith("site-packages")))
 SHIPPED = SITE / "tests/lava/lib/dl/netx"
-needs_lava = pytest.mark.skipif(not (SITE / "lava/lib/dl/netx").is_dir(), reason="lava-dl is not installed")
 
 
 def neuron(current=1024, voltage=128, threshold=80, bias=None):
@@ -69,7 +68,7 @@ def matrices(draw):
     return draw(arrays(np.int64, (draw(st.integers(1, 4)), draw(st.integers(1, 4))), elements=values))
 
 
-@needs_lava
+@pytest.mark.lava
 @settings(max_examples=300, deadline=None)
 @given(weight=matrices())
 def test_conversion_is_lavas(lavas_own, weight):

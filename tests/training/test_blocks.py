@@ -14,6 +14,8 @@ from snnkd.training.deploy import to_intnet
 from snnkd.training.dynamics import S_SCALE, W_SCALE
 from snnkd.training.network import Network
 
+pytestmark = pytest.mark.lava
+
 STEPS, SAMPLES = 6, 3
 
 PLANS = {

@@ -16,8 +16,9 @@ from snnkd.ir.network import IntNet
 from snnkd.recipe import stages as stage_files
 from snnkd.training.chain import Chain, pick_device
 from snnkd.training.deploy import to_intnet
-from snnkd.training.network import Network
 from snnkd.training.tuning import torch_threads
+
+pytestmark = pytest.mark.lava
 
 open_stage = stage_files.opened
 CLASSES = 3
@@ -30,14 +31,6 @@ def split(count: int, seed: int) -> Split:
 
 
 DATA = DataSet("bars", ("a", "b", "c"), split(60, 1), split(30, 2), split(30, 3), "digest")
-
-
-def weights(network: Network) -> dict[str, torch.Tensor]:
-    return {name: value.clone() for name, value in network.state_dict().items()}
-
-
-def equal(left: dict[str, torch.Tensor], right: dict[str, torch.Tensor]) -> bool:
-    return left.keys() == right.keys() and all(torch.equal(left[name], right[name]) for name in left)
 
 
 def chain_recipe(**changes: object) -> recipe.Recipe:
@@ -63,7 +56,7 @@ def chain_recipe(**changes: object) -> recipe.Recipe:
     )
 
 
-def test_a_teacher_stays_as_its_own_stage_left_it(tmp_path):
+def test_a_teacher_stays_as_its_own_stage_left_it(tmp_path, weights, equal):
     chain = Chain(chain_recipe(), DATA, tmp_path)
     chain.train(["teacher"], resume=False)
     before = weights(chain.load("teacher"))
@@ -74,7 +67,7 @@ def test_a_teacher_stays_as_its_own_stage_left_it(tmp_path):
     assert {"loss.label", "loss.kl", "loss.sliding_l2"} <= rows[-1].keys() and "loss.kl" not in rows[0]
 
 
-def test_the_baseline_is_the_student_without_its_teacher(tmp_path):
+def test_the_baseline_is_the_student_without_its_teacher(tmp_path, weights, equal):
     chain = Chain(chain_recipe(), DATA, tmp_path)
     rows = []
     chain.train(["teacher", "ta", "student", "baseline"], resume=False, on_epoch=rows.append)
@@ -144,7 +137,7 @@ def saved(path: Path, network: str, **metadata: object) -> IntNet:
     return netx.load(path)
 
 
-def test_an_ann_teaches_with_its_logits_of_the_best_epoch(tmp_path):
+def test_an_ann_teaches_with_its_logits_of_the_best_epoch(tmp_path, weights, equal):
     taught = {"network": "dense", "epochs": 2, "batch": 16, "distil": {"losses": {"kl": 1.0}}}
     made = stages(teacher={"network": "conv", "neuron": "relu", "epochs": 3, "batch": 16}, student=taught)
     chain, rows = Chain(made, DATA, tmp_path), []
@@ -199,7 +192,7 @@ def test_a_training_has_the_threads_that_are_set_when_it_starts(tmp_path, thread
 
 @pytest.mark.parametrize("network", ["dense", "conv"])
 @pytest.mark.parametrize("bits", [8, 4])
-def test_a_stage_starts_from_the_network_of_a_file(tmp_path, same_net, network, bits):
+def test_a_stage_starts_from_the_network_of_a_file(tmp_path, same_net, network, bits, weights, equal):
     path = tmp_path / "old.net"
     net = saved(path, network)
     made = stages(student={"network": network, "start": str(path), "epochs": 1, "batch": 16})

@@ -8,6 +8,8 @@ from snnkd.training import slayer
 from snnkd.training.kernels.convolution import Conv
 from snnkd.training.products import sums, weight_of
 
+pytestmark = pytest.mark.lava
+
 CASES = [
     ((1, 5, 6), 3, (3, 3), [1, 1], [0, 0]),
     ((1, 28, 28), 8, (5, 5), [2, 2], [0, 0]),

@@ -14,6 +14,8 @@ from snnkd.training import slayer
 from snnkd.training.dynamics import S_SCALE, W_SCALE
 from snnkd.training.neuron import Neuron
 
+pytestmark = pytest.mark.lava
+
 MAX_CURRENT = (1 << 24) - 2  # even weights keep synaptic sums even; below 2^24 every integer is exact in float32
 
 

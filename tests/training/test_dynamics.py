@@ -125,7 +125,7 @@ def test_the_device_chooses():
     assert implementation(torch.device("meta")) is plain
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+@pytest.mark.gpu
 def test_on_a_gpu():
     """In a process of its own: the interpreter, once chosen, stays."""
     code = """

@@ -23,6 +23,8 @@ from snnkd.training.losses import (
 )
 from snnkd.training.objective import Objective
 
+pytestmark = pytest.mark.lava
+
 STEPS, CLASSES, BATCH = 7, 4, 3
 READINGS = ["literal", "norm", "count", "psp"]
 AXES = ["counts", "step", "time"]

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 import torch
 
-from snnkd import cli
 from snnkd.analysis import early_exit, evaluation
 from snnkd.analysis.early_exit import Course
 from snnkd.data.datasets import Split
@@ -23,6 +22,8 @@ from snnkd.training.deploy import to_intnet
 from snnkd.training.feed import Feed
 from snnkd.training.measuring import by_step, chosen_exit, measure, measure_training, warnings
 from snnkd.training.network import Network
+
+pytestmark = pytest.mark.lava
 
 IMAGES = evaluation.BLOCK + 20  # a second, smaller block
 PLANS = {
@@ -134,25 +135,21 @@ STAGES = ("teacher", "ta", "student")
 TINY = [f"chain.{stage}.{value}" for stage in STAGES for value in ("epochs=2", "network=tiny.toml")]
 
 
-def train(capsys: pytest.CaptureFixture[str], *changes: str) -> tuple[dict, list[str]]:
-    """JSON and lines on stderr of `snnkd train`."""
-    arguments = [word for change in (*TINY, *OVERFLOWING, *changes) for word in ("--set", change)]
-    with pytest.MonkeyPatch.context() as patch, pytest.raises(SystemExit) as ended:
-        patch.setattr("sys.argv", ["snnkd", "train", "digits", "--device", "cpu", "--json", *arguments])
-        cli.main()
-    printed = capsys.readouterr()
-    assert not ended.value.code, printed.err
-    return json.loads(printed.out), printed.err.splitlines()
-
-
 def test_a_training_that_overflows_says_so_and_its_advice_helps(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call
 ) -> None:
+    def train(*changes: str) -> tuple[dict, list[str]]:
+        """JSON and lines on stderr of `snnkd train`."""
+        words = [word for change in (*TINY, *OVERFLOWING, *changes) for word in ("--set", change)]
+        status, output, errors = call("train", "digits", "--device", "cpu", "--json", *words)
+        assert status == 0, errors
+        return json.loads(output), errors.splitlines()
+
     monkeypatch.chdir(tmp_path)
     dense = "[[layers]]\nkind = 'dense'\nneurons = {}\n"
     Path("tiny.toml").write_text("input = [1, 8, 8]\n" + dense.format(12) + dense.format(10))
 
-    result, lines = train(capsys)
+    result, lines = train()
     told = [line for line in lines if "overflows" in line]
     assert len(told) == 3  # once per stage, not once per epoch
     for stage, line in zip(STAGES, told, strict=True):
@@ -162,5 +159,5 @@ def test_a_training_that_overflows_says_so_and_its_advice_helps(
     assert [text.split(" overflows: ")[0] for text in kept] == [f"{stage}: layer0" for stage in STAGES]
     assert json.loads((Path(result["run"]) / "summary.json").read_text())["warnings"] == result["warnings"]
 
-    result, lines = train(capsys, "encoding.bits=4", "neuron.voltage_decay=0.3")
+    result, lines = train("encoding.bits=4", "neuron.voltage_decay=0.3")
     assert not [text for text in [*lines, *result["warnings"]] if "overflows" in text]

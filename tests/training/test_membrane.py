@@ -32,6 +32,8 @@ from snnkd.training.neuron import Neuron
 from snnkd.training.start import start_from
 from snnkd.training.teachers.spiking import Teacher
 
+pytestmark = pytest.mark.lava
+
 MEMBRANE = Readout("membrane")
 IMAGES, CLASSES = 60, 4
 LAYERS = {

@@ -8,6 +8,8 @@ from snnkd.training import slayer
 from snnkd.training.kernels import sparse
 from snnkd.training.products import sums, weight_of
 
+pytestmark = pytest.mark.lava
+
 ROUNDING = 4 * torch.finfo(torch.float32).eps  # of a sum in any order, as a share of the magnitudes of its terms
 
 

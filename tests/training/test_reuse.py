@@ -14,6 +14,8 @@ from snnkd.data import datasets
 from snnkd.recipe.lineage import lineage
 from snnkd.training.chain import Chain
 
+pytestmark = pytest.mark.lava
+
 SMALL = {"network": "dense-8x8-student", "epochs": 1, "batch": 50}
 TAUGHT = {**SMALL, "distil": {"losses": {"kl": 1.0}, "teacher": "teacher"}}
 TEACHER = {"network": "dense-8x8-ta", "epochs": 1, "batch": 50}

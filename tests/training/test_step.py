@@ -9,6 +9,8 @@ from snnkd.training.loop import step
 from snnkd.training.losses import SatSettings, cross_entropy, full_l2
 from snnkd.training.network import Network
 
+pytestmark = pytest.mark.lava
+
 
 @pytest.fixture
 def case(monkeypatch):

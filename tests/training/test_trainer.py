@@ -29,7 +29,7 @@ from snnkd.training.network import Network
 CLASSES, SEED = 3, 5
 
 
-pytestmark = pytest.mark.usefixtures("one_thread")
+pytestmark = [pytest.mark.lava, pytest.mark.usefixtures("one_thread")]
 
 
 def split(count: int, seed: int, noise: float = 0.0) -> Split:
@@ -62,14 +62,6 @@ def training(
         key=key,
         path=path / "student.safetensors",
     )
-
-
-def weights(network: Network) -> dict[str, torch.Tensor]:
-    return {name: value.clone() for name, value in network.state_dict().items()}
-
-
-def equal(left: dict[str, torch.Tensor], right: dict[str, torch.Tensor]) -> bool:
-    return left.keys() == right.keys() and all(torch.equal(left[name], right[name]) for name in left)
 
 
 class Killed(Exception):
@@ -162,7 +154,7 @@ def test_weights_that_are_all_0_do_not_end_the_training(tmp_path):
     assert all(row["silent.layer1"] < 1 for row in others) and run.progress.best_epoch > 1
 
 
-def test_keeps_the_epoch_that_was_best_on_validation_data(tmp_path):
+def test_keeps_the_epoch_that_was_best_on_validation_data(tmp_path, weights, equal):
     """Most training labels are random: what is learned first is right, what is learned by heart later is not."""
 
     def fresh(noise: float) -> Training:
@@ -193,7 +185,7 @@ def test_without_validation_data_the_last_epoch_is_kept(tmp_path):
     assert run.progress.best_epoch == 3
 
 
-def test_the_same_seed_gives_the_same_network(tmp_path):
+def test_the_same_seed_gives_the_same_network(tmp_path, weights, equal):
     first, second = training(tmp_path / "a"), training(tmp_path / "b")
     assert equal(weights(first.run()), weights(second.run()))
     assert without_seconds(first.progress.history) == without_seconds(second.progress.history)
@@ -203,7 +195,7 @@ def test_the_same_seed_gives_the_same_network(tmp_path):
 
 @pytest.mark.parametrize("kind", ["adam", "sgd"])
 @pytest.mark.parametrize("stop", [(1, 2), (3, 1), (4, 4)], ids=lambda place: f"epoch {place[0]} batch {place[1]}")
-def test_resumed_training_ends_bit_identical(tmp_path, kind, stop):
+def test_resumed_training_ends_bit_identical(tmp_path, kind, stop, weights, equal):
     prune = Prune(share=0.5, until=0.8)
     options = {"epochs": 5, "optimizer": Optimizer(kind=kind, lr=0.03, schedule="one-cycle"), "prune": prune}
     whole = training(tmp_path / "whole", **options)
@@ -230,7 +222,7 @@ def test_the_network_that_is_kept_is_a_pruned_one(tmp_path, centered):
     assert run.progress.best_accuracy > 0.7
 
 
-def test_a_finished_stage_is_not_trained_again(tmp_path):
+def test_a_finished_stage_is_not_trained_again(tmp_path, weights, equal):
     run = training(tmp_path)
     expected, written = weights(run.run()), run.path.stat().st_mtime_ns
     again = training(tmp_path)
@@ -239,7 +231,7 @@ def test_a_finished_stage_is_not_trained_again(tmp_path):
     assert run.path.stat().st_mtime_ns == written
 
 
-def test_without_resume_it_starts_anew(tmp_path):
+def test_without_resume_it_starts_anew(tmp_path, weights, equal):
     expected = weights(training(tmp_path).run())
     batches = []
     again = training(tmp_path)
@@ -248,7 +240,7 @@ def test_without_resume_it_starts_anew(tmp_path):
     assert len(batches) == 16
 
 
-def test_a_checkpoint_holds_optimizer_and_random_state(tmp_path):
+def test_a_checkpoint_holds_optimizer_and_random_state(tmp_path, equal):
     run = training(tmp_path, epochs=2)
     run.run()
     tensors = load_file(run.path)
@@ -355,7 +347,7 @@ def of_itself() -> dict:
 
 
 @pytest.mark.parametrize("kind", ["adam", "sgd"])
-def test_a_learned_scale_moves_and_resumes_bit_identical(tmp_path, kind):
+def test_a_learned_scale_moves_and_resumes_bit_identical(tmp_path, kind, weights, equal):
     options = {"epochs": 5, "optimizer": Optimizer(kind=kind, lr=0.03, weight_decay=0.01), **of_itself()}
     whole = training(tmp_path / "whole", **options)
     expected = weights(whole.run())
@@ -390,7 +382,7 @@ def test_what_spikes_cost_lowers_them_on_digits(tmp_path):
     assert min(right) > 0.8
 
 
-def test_the_schedule_is_what_the_optimizer_gets(tmp_path):
+def test_the_schedule_is_what_the_optimizer_gets(tmp_path, weights):
     """The first step of SGD is its learning rate times the gradient."""
     moved = []
     for lr in (0.01, 0.02):

@@ -172,13 +172,15 @@ def _train(jobs: list[Job], csv: Path, options: argparse.Namespace) -> list[str]
     failed: list[str] = []
     try:
         while waiting or running:
-            while len(running) < options.jobs and (job := _next(waiting, [one for one, *_ in running], finished)):
+            while len(running) < options.jobs and (
+                job := _next(waiting, [training for training, *_ in running], finished)
+            ):
                 waiting.remove(job)
                 running.append(_started(job, options))
             time.sleep(0.1)
-            for one in [one for one in running if one[1].poll() is not None]:
-                running.remove(one)
-                job, process, log = one
+            for training in [training for training in running if training[1].poll() is not None]:
+                running.remove(training)
+                job, process, log = training
                 finished |= job.stages
                 if not _noted(job, process, log, csv):
                     failed.append(str(job))

@@ -171,23 +171,23 @@ def _shipped(folder: str, known: dict[str, str]) -> Iterator[Cell]:
 @lru_cache(maxsize=1)
 def every() -> dict[str, Cell]:
     """All cells by name, in the order of the page."""
-    found = list(_distilling_spikes())
-    known = {digest(plan(cell, 1)): cell.name for cell in found if cell.beside is None}
+    cells = list(_distilling_spikes())
+    known = {digest(plan(cell, 1)): cell.name for cell in cells if cell.beside is None}
     for folder in ("lee2022", "best"):
-        found += _shipped(folder, known)
-    return {cell.name: cell for cell in found}
+        cells += _shipped(folder, known)
+    return {cell.name: cell for cell in cells}
 
 
 def quick() -> dict[str, Cell]:
     """Three cells on data that is always there."""
     short = tuple(f"chain.{stage}.epochs=2" for stage in recipe.load("digits").chain)
     direct = (*short, "chain.student.distil.teacher=teacher")
-    found = (
+    cells = (
         Cell("digits-s", "digits", "quick", SHOWN["s"], short, undistilled=True),
         Cell("digits-t-s", "digits", "quick", SHOWN["t-s"], direct, beside="digits-s"),
         Cell("digits-t-ta-s", "digits", "quick", SHOWN["t-ta-s"], short, beside="digits-s"),
     )
-    return {cell.name: cell for cell in found}
+    return {cell.name: cell for cell in cells}
 
 
 def chosen(cells: dict[str, Cell], names: list[str]) -> list[Cell]:
@@ -195,15 +195,15 @@ def chosen(cells: dict[str, Cell], names: list[str]) -> list[Cell]:
 
     Exits where nothing begins with a name.
     """
-    found: dict[str, Cell] = {} if names else cells
+    selected: dict[str, Cell] = {} if names else cells
     for name in names:
         some = (
             {name: cells[name]} if name in cells else {key: cell for key, cell in cells.items() if key.startswith(name)}
         )
         if not some:
             sys.exit(f"no cell is called '{name}' or begins with it; there are: {', '.join(cells)}")
-        found |= some
-    return [cell for key, cell in cells.items() if key in found]
+        selected |= some
+    return [cell for key, cell in cells.items() if key in selected]
 
 
 def plan(cell: Cell, seed: int, images: str | None = None) -> Recipe:
@@ -226,5 +226,7 @@ def digest(plan: Recipe) -> str:
     that rows stay valid when recipes get further fields."""
     data = plan.model_dump(mode="json", exclude_defaults=True, exclude={"name", "description", "target", "networks"})
     data.get("data", {}).pop("set", None)
-    networks = {name: one.model_dump(mode="json", include={"input", "layers"}) for name, one in plan.networks.items()}
+    networks = {
+        name: network.model_dump(mode="json", include={"input", "layers"}) for name, network in plan.networks.items()
+    }
     return provenance.digest({**data, "networks": networks})[:16]

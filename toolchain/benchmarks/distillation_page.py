@@ -82,8 +82,8 @@ def page(cells: dict[str, Cell], rows: list[Row], plots: Sequence[str] = ()) -> 
     """
     parts = [_INTRODUCTION, *(f"![{Path(name).stem}]({name})\n" for name in plots)]
     by_cell = grouped(cells, rows)
-    for name, found in by_cell.items():
-        if len(known := sorted({row.set for row in found})) > 1:
+    for name, trained in by_cell.items():
+        if len(known := sorted({row.set for row in trained})) > 1:
             raise FormatError(f"{name}: has rows of several data sets, {', '.join(known)}: keep those of one of them")
     for images in SETS:
         if any(by_cell[name] for name, cell in cells.items() if cell.group == images):
@@ -112,9 +112,9 @@ def _orderings(images: str, by_cell: dict[str, list[Row]]) -> str:
     """Differences that the paper's tables show, beside ours, paired by seed."""
     number = SETS.index(images)
     lines = [_line(["", "paper", "ours", "n"]), "| --- | ---: | ---: | ---: |"]
-    for text, (key, others) in _ORDERINGS.items():
-        theirs = PAPER[key][number] - max(PAPER[other][number] for other in others)
-        trained = [rows for other in others if (rows := by_cell[f"{images}-{other}"])]
+    for text, (key, rivals) in _ORDERINGS.items():
+        theirs = PAPER[key][number] - max(PAPER[rival][number] for rival in rivals)
+        trained = [rows for rival in rivals if (rows := by_cell[f"{images}-{rival}"])]
         best = max(trained, key=lambda rows: statistics.fmean(row.accuracy for row in rows), default=[])
         ours = paired(by_cell[f"{images}-{key}"], best)
         shown = (_percent(ours, "+"), str(ours.n)) if ours else (NONE, "0")

@@ -33,8 +33,8 @@ def draw(cells: dict[str, Cell], rows: list[Row], folder: Path) -> list[str]:
     for name, panel in ((SPIKES, _spikes), (STEPS, _steps)):
         with matplotlib.rc_context(_STYLE):
             figure, axes = plt.subplots(1, len(by_set), figsize=(6 * len(by_set), 4), squeeze=False)
-            for place, (images, found) in zip(axes[0], by_set.items(), strict=True):
-                panel(place, found, cells)
+            for place, (images, rows_by_cell) in zip(axes[0], by_set.items(), strict=True):
+                panel(place, rows_by_cell, cells)
                 place.set_title(images)
                 place.set_ylabel("accuracy of the integer network, %")
                 place.legend(fontsize=6, loc="upper left", bbox_to_anchor=(1, 1))
@@ -44,13 +44,13 @@ def draw(cells: dict[str, Cell], rows: list[Row], folder: Path) -> list[str]:
     return [SPIKES, STEPS]
 
 
-def _spikes(axes: Axes, found: dict[str, list[Row]], cells: dict[str, Cell]) -> None:
+def _spikes(axes: Axes, rows_by_cell: dict[str, list[Row]], cells: dict[str, Cell]) -> None:
     """A point for each cell, means over its seeds; a line through Lee et al.'s temperatures.
 
     With 95 % intervals from three seeds on: those of two are 9 standard deviations wide.
     """
     curve: list[tuple[float, float]] = []
-    for number, (name, rows) in enumerate(found.items()):
+    for number, (name, rows) in enumerate(rows_by_cell.items()):
         x, y = interval([row.spikes for row in rows]), interval([100 * row.accuracy for row in rows])
         if cells[name].group == "lee2022":
             curve.append((x.mean, y.mean))
@@ -66,9 +66,9 @@ def _spikes(axes: Axes, found: dict[str, list[Row]], cells: dict[str, Cell]) -> 
     axes.set_xlabel("spikes per inference")
 
 
-def _steps(axes: Axes, found: dict[str, list[Row]], cells: dict[str, Cell]) -> None:
+def _steps(axes: Axes, rows_by_cell: dict[str, list[Row]], cells: dict[str, Cell]) -> None:
     """A line for each cell, means over its seeds."""
-    for number, (name, rows) in enumerate(found.items()):
+    for number, (name, rows) in enumerate(rows_by_cell.items()):
         means = [100 * statistics.fmean(step) for step in zip(*(row.by_step for row in rows), strict=True)]
         style = ("-", "--", ":", "-.")[number // 10 % 4]
         axes.plot(range(1, len(means) + 1), means, style, color=f"C{number % 10}", label=cells[name].label)

@@ -76,21 +76,21 @@ def read(path: Path) -> list[Row]:
 
 def add(path: Path, row: Row) -> None:
     """Puts a row into the CSV at once, in place of one of the same cell, seed and data; the file is always whole."""
-    kept = [one for one in read(path) if (one.cell, one.set, one.seed) != (row.cell, row.set, row.seed)]
+    kept = [stored for stored in read(path) if (stored.cell, stored.set, stored.seed) != (row.cell, row.set, row.seed)]
     with atomic(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, [field.name for field in fields(Row)], lineterminator="\n")
         writer.writeheader()
-        for one in [*kept, row]:
-            writer.writerow({**asdict(one), "by_step": json.dumps(one.by_step)})
+        for stored in [*kept, row]:
+            writer.writerow({**asdict(stored), "by_step": json.dumps(stored.by_step)})
 
 
 def grouped(names: Iterable[str], rows: Iterable[Row]) -> dict[str, list[Row]]:
     """The rows of each of the cells `names`, in that order; rows of other cells are left out."""
-    found: dict[str, list[Row]] = {name: [] for name in names}
+    by_cell: dict[str, list[Row]] = {name: [] for name in names}
     for row in rows:
-        if row.cell in found:
-            found[row.cell].append(row)
-    return found
+        if row.cell in by_cell:
+            by_cell[row.cell].append(row)
+    return by_cell
 
 
 class Interval(NamedTuple):
@@ -112,6 +112,6 @@ def interval(values: Sequence[float]) -> Interval:
 
 def paired(rows: Iterable[Row], alone: Iterable[Row]) -> Interval | None:
     """Accuracy of `rows` less that of `alone`, by pairs of the same seed and data; None where there is no pair."""
-    other = {(row.set, row.seed): row.accuracy for row in alone}
-    differences = [row.accuracy - other[row.set, row.seed] for row in rows if (row.set, row.seed) in other]
+    accuracies = {(row.set, row.seed): row.accuracy for row in alone}
+    differences = [row.accuracy - accuracies[row.set, row.seed] for row in rows if (row.set, row.seed) in accuracies]
     return interval(differences) if differences else None

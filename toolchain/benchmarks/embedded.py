@@ -79,13 +79,13 @@ def _options() -> argparse.Namespace:
 
 
 def _versions() -> dict[str, str]:
-    found = {"python": platform.python_version()} | builds.versions()
+    versions = {"python": platform.python_version()} | builds.versions()
     for name in ("snnkd", "emlearn", "onnxruntime", "scikit-learn", "numpy"):
         try:
-            found[name] = importlib.metadata.version(name)
+            versions[name] = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
             continue
-    return found
+    return versions
 
 
 # Measuring
@@ -158,25 +158,25 @@ class Table:
         for _ in range(turns):
             for key, clock in self._clocks.items():
                 times[key].append(clock(seconds))
-        for (name, level), found in times.items():
-            self.rows[name][f"host_us{level}"] = statistics.median(found)
+        for (name, level), values in times.items():
+            self.rows[name][f"host_us{level}"] = statistics.median(values)
 
     def _on_chip(self, name: str, program: Program, target: str, classes: np.ndarray) -> dict[str, int | None]:
         """flash, ram, stack, instructions of a target; None for what cannot be known, with a note that says why."""
         with builds.chip(program, target) as chip:
             memory = chip.memory(builds.base(target))
-            found: dict[str, int | None] = {"flash": memory.flash, "ram": memory.ram, "stack": None}
+            needed: dict[str, int | None] = {"flash": memory.flash, "ram": memory.ram, "stack": None}
             if memory.short:
                 self.notes.append(f"{name}: {memory.short[1]:,} bytes of {memory.short[0]} are missing on {target}")
-                found |= {"flash": None, "ram": None}
+                needed |= {"flash": None, "ram": None}
             try:
                 run = chip.run(self.images[:ON_CHIP], classes)
             except builds.DoesNotFitError as error:
                 self.notes.append(f"{name}: code for {target} was not run: {error}")
-                return found | {"instructions": None}
+                return needed | {"instructions": None}
         if run.machine != target:
             self.notes.append(f"{name}: code for {target} was run on the machine of {run.machine}, with its memory")
-        return found | {"stack": run.stack, "instructions": run.instructions}
+        return needed | {"stack": run.stack, "instructions": run.instructions}
 
 
 def _session_us(session: onnxruntime.InferenceSession, images: np.ndarray, seconds: float) -> float:
@@ -185,8 +185,8 @@ def _session_us(session: onnxruntime.InferenceSession, images: np.ndarray, secon
     session.run(None, inputs[0])
     count, start = 0, time.perf_counter()
     while (passed := time.perf_counter() - start) < seconds or not count:
-        for one in inputs:
-            session.run(None, one)
+        for feed in inputs:
+            session.run(None, feed)
         count += len(inputs)
     return passed / count * 1e6
 
@@ -209,7 +209,7 @@ def _cells(row: Row) -> list[str]:
     accuracy = "-" if row["accuracy"] is None else f"{row['accuracy']:.2%}"
     chip = [_number(large.get(key)) for key in ("ram", "stack")]
     times = [f"{row[key]:.1f}" for key in ("host_us", "host_us-O2", "host_us-O3") if key in row]
-    counts = [_number(one.get("instructions")) for one in (large, small)]
+    counts = [_number(chip_row.get("instructions")) for chip_row in (large, small)]
     return [row["system"], accuracy, flash, *chip, *[*times, "-"][:2], *counts, _number(row["weights"])]
 
 

@@ -133,10 +133,10 @@ class Chip:
         try:
             return build.compile(self.folder, objects, "program.elf", f"{qemu.CROSS}gcc", (*self.flags, *link))
         except LimitError as error:
-            found = re.search(r"region `(\w+)' overflowed by (\d+) bytes?", str(error))
-            if found is None:
+            overflow = re.search(r"region `(\w+)' overflowed by (\d+) bytes?", str(error))
+            if overflow is None:
                 raise
-            raise DoesNotFitError(found[1], int(found[2])) from error
+            raise DoesNotFitError(overflow[1], int(overflow[2])) from error
 
     def memory(self, base: Memory) -> Memory:
         """What a firmware needs beyond `base`."""

@@ -56,7 +56,7 @@ def _rows(net: IntNet, kind: str, folder: Path, turns: int, seconds: float) -> l
         programs[PRODUCTS] = bare
     programs = {key: builds.as_events(program, rows) for key, program in programs.items()}
     hosts = {key: Host(program, folder / key, builds.LEVELS[-1]) for key, program in programs.items()}
-    found, prepared, classes = list[Row](), list[np.ndarray](), list[np.ndarray]()
+    measured, prepared, classes = list[Row](), list[np.ndarray](), list[np.ndarray]()
     for activity in ACTIVITIES:
         events = random_events(net, activity, rows)
         run = evaluation.simulate(net, np.broadcast_to(events, (SAMPLES, steps, *net.input_shape)))
@@ -64,24 +64,24 @@ def _rows(net: IntNet, kind: str, folder: Path, turns: int, seconds: float) -> l
         samples = pixels(events.reshape(-1, *net.input_shape)).reshape(SAMPLES, -1)
         prepared.append(samples)
         classes.append(evaluation.course(net, run).classes[:, -1])
-        found.append({"input": kind, "activity": activity, "fired": float(fired)})
+        measured.append({"input": kind, "activity": activity, "fired": float(fired)})
     for key, program in programs.items():
         with builds.chip(program, TARGET) as chip:
-            for row, samples, expected in zip(found, prepared, classes, strict=True):
+            for row, samples, expected in zip(measured, prepared, classes, strict=True):
                 wanted = hosts[key].classes(samples) if key == PRODUCTS else expected
                 row[f"{key}_instructions"] = chip.run(samples, wanted).instructions
-    for row, samples in zip(found, prepared, strict=True):
+    for row, samples in zip(measured, prepared, strict=True):
         times: dict[str, list[float]] = {key: [] for key in hosts}
         for _ in range(turns):
             for key, host in hosts.items():
                 times[key].append(host.microseconds(samples, seconds))
         row |= {f"{key}_host_us": statistics.median(values) for key, values in times.items()}
-    return found
+    return measured
 
 
-def crossing(rows: list[Row], other: str, measure: str) -> float | None:
+def crossing(rows: list[Row], system: str, measure: str) -> float | None:
     """The lowest activity at which events take as much as `other`, interpolated; None where they never do."""
-    ratios = [row[f"events_{measure}"] / row[f"{other}_{measure}"] for row in rows]
+    ratios = [row[f"events_{measure}"] / row[f"{system}_{measure}"] for row in rows]
     if ratios[0] >= 1:
         return rows[0]["activity"]
     for k in range(1, len(rows)):
@@ -105,9 +105,9 @@ def text(rows: list[Row]) -> list[str]:
         ]
         lines += [f"random input, {kind}:", "", *table(["activity", "neurons that fire", *names], cells), ""]
         lines += [
-            f"{name}: events take less than {OTHERS[other]} {_below(crossing(own, other, measure))}"
+            f"{name}: events take less than {OTHERS[system]} {_below(crossing(own, system, measure))}"
             for measure, name in MEASURES.items()
-            for other in systems[1:]
+            for system in systems[1:]
         ]
         lines.append("")
     return lines[:-1]

@@ -73,11 +73,13 @@ def products(net: IntNet) -> Program | None:
     Weights lie by output, rows filled up with zeros to a multiple of four outputs.
     """
     parts = c99.plan(net).parts
-    stored = [one.stored for one in parts if isinstance(one.layer, Dense) and one.delays is None and one.stored]
-    sizes = [one.values.shape for one in stored]
-    if len(stored) < len(parts) or any(one.bits > 8 for one in stored) or any(rows % 4 for rows, _ in sizes):
+    stored = [
+        layer.stored for layer in parts if isinstance(layer.layer, Dense) and layer.delays is None and layer.stored
+    ]
+    sizes = [weights.values.shape for weights in stored]
+    if len(stored) < len(parts) or any(weights.bits > 8 for weights in stored) or any(rows % 4 for rows, _ in sizes):
         return None
-    rows = [np.pad(one.values.T, ((0, -one.values.shape[1] % 4), (0, 0))) for one in stored]
+    rows = [np.pad(weights.values.T, ((0, -weights.values.shape[1] % 4), (0, 0))) for weights in stored]
     widest = max(inputs for inputs, _ in sizes)
     header = [
         "#include <stdint.h>",
@@ -89,7 +91,7 @@ def products(net: IntNet) -> Program | None:
     ]
     for k, values in enumerate(rows):
         header.append(f"static const int8_t products{k}[] = {{\n{numbers(values.reshape(-1).tolist())}}};")
-    layers = ", ".join(f"{{products{k}, {one.shape[1]}U, {one.shape[0]}U}}" for k, one in enumerate(rows))
+    layers = ", ".join(f"{{products{k}, {values.shape[1]}U, {values.shape[0]}U}}" for k, values in enumerate(rows))
     header.append(f"static const products_layer products_layers[] = {{{layers}}};\n")
     files = {"products.h": "\n".join(header).encode(), "subject_products.c": part("subject_products.c")}
     return Program(files, ("subject_products.c",))
@@ -106,28 +108,28 @@ def expected(net: IntNet, events: np.ndarray) -> Expected:
         classes.append(course.classes[:, -1])
         added += _added(net, run, kept)
         if net.early_exit is not None:
-            found, last = early_exit.stops(course, net.early_exit)
-            early.append(found)
+            stopped, last = early_exit.stops(course, net.early_exit)
+            early.append(stopped)
             ends.append(last)
             added_early += _added(net, early_exit.cut(run, last), kept)
-    first, *others = (int(trace.fan_out(layer, shape)[0].sum()) for _, shape, layer in net.inputs())
+    first, *deeper = (int(trace.fan_out(layer, shape)[0].sum()) for _, shape, layer in net.inputs())
     steps = events.shape[1]
     return Expected(
         np.concatenate(classes),
         np.concatenate(early) if early else None,
         added / len(events),
         added_early / len(events),
-        first * (1 if kept else steps) + sum(others) * steps,
+        first * (1 if kept else steps) + sum(deeper) * steps,
         float(np.concatenate(ends).mean()) if ends else float(steps),
     )
 
 
 def _added(net: IntNet, run: trace.SpikeTrace, kept: bool) -> int:
     """Synaptic operations; those of an input that is kept, at the first step only."""
-    _, first, *others = trace.count(net, run)
+    _, first, *deeper = trace.count(net, run)
     if kept:
         first = trace.count(net, early_exit.cut(run, np.ones(run.samples, np.int64)))[1]
-    return first.synops + sum(row.synops for row in others)
+    return first.synops + sum(row.synops for row in deeper)
 
 
 def pixels(images: np.ndarray) -> np.ndarray:
@@ -171,7 +173,9 @@ def train(net: IntNet, split: Split, seed: int) -> Ann:
     with warnings.catch_warnings(), threadpool_limits(1):  # sums of several threads would depend on their number
         warnings.simplefilter("ignore", ConvergenceWarning)  # the epochs are what is wanted
         model.fit(pixels(split.images).astype(np.float32) / 255, split.labels)
-    return Ann(*(tuple(np.asarray(one, np.float32) for one in many) for many in (model.coefs_, model.intercepts_)))
+    return Ann(
+        *(tuple(np.asarray(values, np.float32) for values in arrays) for arrays in (model.coefs_, model.intercepts_))
+    )
 
 
 def no_emlearn() -> str | None:

@@ -76,12 +76,12 @@ class Result:
 
 def _first(compared: Iterable[Compared]) -> str:
     """The first name of what differs, '' where nothing does."""
-    return next((name for name, one, other in compared if not np.array_equal(one, other)), "")
+    return next((name for name, left, right in compared if not np.array_equal(left, right)), "")
 
 
-def difference(one: IntNet, other: IntNet) -> str:
+def difference(first: IntNet, second: IntNet) -> str:
     """The first thing in which two networks differ, '' where none does."""
-    return _first((name, left, right) for (name, left), (_, right) in zip(_parts(one), _parts(other), strict=False))
+    return _first((name, left, right) for (name, left), (_, right) in zip(_parts(first), _parts(second), strict=False))
 
 
 def _parts(net: IntNet) -> Iterator[tuple[str, Any]]:
@@ -114,8 +114,8 @@ def lava_difference(net: IntNet, path: Path) -> str:
         if len(network.layers) != len(net.layers):
             return f"{len(net.layers)} layers, in NetX {len(network.layers)}"
         for name, layer, theirs in zip(net.names, net.layers, network.layers, strict=True):
-            if found := _layer_difference(layer, theirs, net.message_bits if name == "layer0" else 0):
-                return f"{name}: {found}"
+            if difference := _layer_difference(layer, theirs, net.message_bits if name == "layer0" else 0):
+                return f"{name}: {difference}"
         return ""
     finally:
         network.net_config.f.file.close()
@@ -220,8 +220,8 @@ def compare_files(connection: Connection) -> None:
         net = netx.load(path)
         with contextlib.redirect_stdout(io.StringIO()):
             try:
-                found = lava_difference(net, path)
-                connection.send(("differs", f"from NetX: {found}") if found else ("loaded", ""))
+                difference = lava_difference(net, path)
+                connection.send(("differs", f"from NetX: {difference}") if difference else ("loaded", ""))
             except Exception as error:
                 place = traceback.extract_tb(error.__traceback__)[-1]
                 text = f"{type(error).__name__}: {error} ({place.name})".replace(str(path), "FILE")
@@ -332,14 +332,14 @@ def _reason(message: str) -> str:
     return re.sub(r"-?\d[\d.e+]*", "#", message)[:90]
 
 
-def _print(found: dict) -> None:
-    outcomes = sorted(found["outcomes"], key=lambda outcome: (outcome not in GOOD, outcome))
+def _print(results: dict) -> None:
+    outcomes = sorted(results["outcomes"], key=lambda outcome: (outcome not in GOOD, outcome))
     print(f"{'mutation':22}" + "".join(f"{outcome:>18}" for outcome in outcomes))
-    for kind, counts in [*found["kinds"].items(), ("all", found["outcomes"])]:
+    for kind, counts in [*results["kinds"].items(), ("all", results["outcomes"])]:
         print(f"{kind:22}" + "".join(f"{counts.get(outcome, 0):18}" for outcome in outcomes))
-    print(f"\nslowest {found['slowest_s']:.2f} s, largest {found['largest_mb']:.0f} MB")
-    print(f"{found['compared']} networks compared with NetX\n\nmost frequent refusals:")
-    for reason, count in found["reasons"].items():
+    print(f"\nslowest {results['slowest_s']:.2f} s, largest {results['largest_mb']:.0f} MB")
+    print(f"{results['compared']} networks compared with NetX\n\nmost frequent refusals:")
+    for reason, count in results["reasons"].items():
         print(f"{count:7} {reason}")
 
 
@@ -365,10 +365,10 @@ def main() -> None:
         run = Run(sources, options.seed, folder, options.keep, with_lava)
         with ThreadPoolExecutor(2) as pool:
             parts = pool.map(run.work, (indices[k::2] for k in range(2)))
-            found = summary(sorted((result for part in parts for result in part), key=lambda result: result.index))
-    print(json.dumps(found)) if options.json else _print(found)
-    if found["failures"]:
-        sys.exit(f"{len(found['failures'])} failures, in {options.keep}")
+            results = summary(sorted((result for part in parts for result in part), key=lambda result: result.index))
+    print(json.dumps(results)) if options.json else _print(results)
+    if results["failures"]:
+        sys.exit(f"{len(results['failures'])} failures, in {options.keep}")
 
 
 if __name__ == "__main__":

@@ -228,12 +228,12 @@ def checksum(data: bytes | bytearray) -> int:
     for count, block in enumerate(words, 1):
         state = [(x + y) & mask for x, y in zip(state, block, strict=True)]
         for k, shift in enumerate((4, 6, 8, 16, 19, 4) if count < len(words) else ()):
-            one, before, behind = k % 3, (k + 2) % 3, (k + 1) % 3
-            state[one] = ((state[one] - state[before]) & mask) ^ turned(state[before], shift)
+            word, before, behind = k % 3, (k + 2) % 3, (k + 1) % 3
+            state[word] = ((state[word] - state[before]) & mask) ^ turned(state[before], shift)
             state[before] = (state[before] + state[behind]) & mask
     for k, shift in enumerate((14, 11, 25, 16, 4, 14, 24)):
-        one, before = (k + 2) % 3, (k + 1) % 3
-        state[one] = ((state[one] ^ state[before]) - turned(state[before], shift)) & mask
+        word, before = (k + 2) % 3, (k + 1) % 3
+        state[word] = ((state[word] ^ state[before]) - turned(state[before], shift)) & mask
     return state[2]
 
 
@@ -353,27 +353,27 @@ def _remove_item(random: Random, file: h5py.File) -> None:
 
 
 def _rename(random: Random, file: h5py.File) -> None:
-    name, other = _item(random, file), _pick(random, NAMES)
+    name, new = _item(random, file), _pick(random, NAMES)
     folder, _, own = name.rpartition("/")
     with contextlib.suppress(ValueError):
-        file.move(name, f"{folder}/{other or own.upper()}")
+        file.move(name, f"{folder}/{new or own.upper()}")
 
 
 def _swap_items(random: Random, file: h5py.File) -> None:
     groups, arrays = _objects(file)
     kind = arrays if random.random() < 0.5 else groups[1:]
-    one, other = _pick(random, kind), _pick(random, kind)
-    if not f"{one}/".startswith(f"{other}/") and not other.startswith(f"{one}/"):
-        for source, target in ((one, "swapped"), (other, one), ("swapped", other)):
+    first, second = _pick(random, kind), _pick(random, kind)
+    if not f"{first}/".startswith(f"{second}/") and not second.startswith(f"{first}/"):
+        for source, target in ((first, "swapped"), (second, first), ("swapped", second)):
             file.move(source, target)
 
 
 def _links(random: Random, file: h5py.File) -> None:
     """Soft, external and hard links, loops among them."""
     groups, arrays = _objects(file)
-    name, other = _pick(random, groups[1:] + arrays), _pick(random, groups + arrays)
-    targets = [h5py.SoftLink(f"/{other}"), h5py.SoftLink(f"/{name}"), h5py.ExternalLink("/etc/passwd", "/")]
-    targets += [h5py.ExternalLink(file.filename, f"/{other}"), file[other], file["/"], h5py.SoftLink("." * 9000)]
+    name, aim = _pick(random, groups[1:] + arrays), _pick(random, groups + arrays)
+    targets = [h5py.SoftLink(f"/{aim}"), h5py.SoftLink(f"/{name}"), h5py.ExternalLink("/etc/passwd", "/")]
+    targets += [h5py.ExternalLink(file.filename, f"/{aim}"), file[aim], file["/"], h5py.SoftLink("." * 9000)]
     del file[name]
     with contextlib.suppress(ValueError, RuntimeError):
         file[name] = _pick(random, targets)
@@ -423,22 +423,22 @@ def _layers(random: Random, file: h5py.File) -> None:
     """Layers removed, repeated, exchanged, renumbered."""
     layers = file["layer"]
     names = sorted(layers.keys(), key=lambda name: (len(name), name))
-    one, count, choice = _pick(random, names), len(names), random.integers(6)
+    layer, count, choice = _pick(random, names), len(names), random.integers(6)
     if choice == 0:
-        del layers[one]
-        names.remove(one)
+        del layers[layer]
+        names.remove(layer)
         for k, name in enumerate(names):
             if str(k) != name:
                 layers.move(name, str(k))
     elif choice == 1:
-        layers.copy(one, str(count))
+        layers.copy(layer, str(count))
     elif choice in (2, 3):  # hard links
         for k in range(count, count + 1 if choice == 2 else _pick(random, (20, 300, 1100))):
-            layers[str(k)] = layers[one]
+            layers[str(k)] = layers[layer]
     elif choice == 4:
         layers.create_group(_pick(random, (str(count), "-1", "00", "x")))
     else:
-        layers.move(one, _pick(random, (str(count), "00", "1.0", f"{one} ")))
+        layers.move(layer, _pick(random, (str(count), "00", "1.0", f"{layer} ")))
 
 
 def _extra(random: Random, file: h5py.File) -> None:

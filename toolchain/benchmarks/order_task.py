@@ -117,8 +117,8 @@ def measured(name: str, distil: Distil, seeds: range, budget: Budget | None = No
         differ |= any(not np.array_equal(output, outputs[0]) for output in outputs)
     by_seed = [statistics.mean(four) for four in accuracies]
     by_student = [value for four in accuracies for value in four]
-    found = {"mean": statistics.mean(by_seed), "by_seed": by_seed, "by_student": by_student}
-    return {"loss": name, **found, "differ": differ, "spikes": float(np.mean(spikes))}
+    summary = {"mean": statistics.mean(by_seed), "by_seed": by_seed, "by_student": by_student}
+    return {"loss": name, **summary, "differ": differ, "spikes": float(np.mean(spikes))}
 
 
 def answers(distil: Distil, seed: int, by: int, budget: Budget) -> np.ndarray:

@@ -144,8 +144,8 @@ def _row(work: Work, expected: SpikeTrace, runs: dict[str, Callable[[], SpikeTra
         except LimitError as error:
             refused[name] = str(error)
             continue
-        found = verification.compare(work.net, expected, actual)
-        differences[name] = sum(found.differences.values()) + _miscounted(expected, actual)
+        comparison = verification.compare(work.net, expected, actual)
+        differences[name] = sum(comparison.differences.values()) + _miscounted(expected, actual)
     counts = verification.compare(work.net, expected, expected).compared
     overflows = sum(layer.overflows + layer.saturations for layer in expected.layers)
     return Row(

@@ -87,13 +87,13 @@ def _no_lava() -> bool:
 
 def _versions() -> dict[str, str]:
     names = ("snnkd", "numpy", "numba", "torch", "lava-nc", "lava-dl")
-    found = {"python": platform.python_version()}
+    versions = {"python": platform.python_version()}
     for name in names:
         try:
-            found[name] = importlib.metadata.version(name)
+            versions[name] = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
             continue
-    return found
+    return versions
 
 
 # Networks
@@ -244,8 +244,8 @@ def _measure(work: Work, systems: list[str], quick: bool) -> list[dict]:
     for repeat in range(3 if quick else 9):
         for system in systems:
             if in_lava is None or system != "lava":
-                for way, found in zip(ways[system], rates[system], strict=True):
-                    found.append(samples.get(system, len(work.events)) * _per_second(way))
+                for way, measured in zip(ways[system], rates[system], strict=True):
+                    measured.append(samples.get(system, len(work.events)) * _per_second(way))
             elif repeat < (1 if quick else 3):
                 rates[system][0].append(in_lava.rate())
     return [
@@ -255,7 +255,7 @@ def _measure(work: Work, systems: list[str], quick: bool) -> list[dict]:
             "steps": STEPS,
             "batch": len(work.events),
             "system": system,
-            "samples_per_s": max(statistics.median(found) for found in rates[system]),
+            "samples_per_s": max(statistics.median(measured) for measured in rates[system]),
             "peak_mb": None if quick else _peak(system, work),
         }
         for system in systems
@@ -296,9 +296,9 @@ def _print(rows: list[dict]) -> None:
     print(f"\n{first['network']}, {first['steps']} steps, batch {first['batch']}, activity {first['activity']:.0%}")
     for row in rows:
         ratios = [
-            f"{row['samples_per_s'] / rates[other]:12.3g} x {other}"
-            for other in ("lava", "reference", "floor")
-            if other in rates and other != row["system"]
+            f"{row['samples_per_s'] / rates[system]:12.3g} x {system}"
+            for system in ("lava", "reference", "floor")
+            if system in rates and system != row["system"]
         ]
         peak = "" if row["peak_mb"] is None else f"{row['peak_mb']:8.0f} MB"
         print(f"  {row['system']:10} {row['samples_per_s']:12,.1f} samples/s {peak}{''.join(ratios)}", flush=True)

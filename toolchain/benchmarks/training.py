@@ -99,11 +99,11 @@ def _options() -> argparse.Namespace:
 
 
 def _versions() -> dict[str, str]:
-    found = {"python": platform.python_version()}
+    versions = {"python": platform.python_version()}
     for name in ("snnkd", "numpy", "numba", "torch", *PEERS):
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):
-            found[name] = importlib.metadata.version(name)
-    return found
+            versions[name] = importlib.metadata.version(name)
+    return versions
 
 
 # Measuring
@@ -111,10 +111,10 @@ def _versions() -> dict[str, str]:
 
 def _measure(name: str, steps: int, batch: int, options: argparse.Namespace) -> list[dict]:
     work = work_of(name, steps, batch)
-    made = {system: step for system in options.systems if (step := make(system, work)) is not None}
-    rates: dict[str, list[float]] = {system: [] for system in made}
+    steppers = {system: step for system in options.systems if (step := make(system, work)) is not None}
+    rates: dict[str, list[float]] = {system: [] for system in steppers}
     for _ in range(1 if options.quick else 5):
-        for system, step in made.items():
+        for system, step in steppers.items():
             rates[system].append(batch * _per_second(step))
     return [
         {
@@ -122,10 +122,10 @@ def _measure(name: str, steps: int, batch: int, options: argparse.Namespace) -> 
             "steps": steps,
             "batch": batch,
             "system": system,
-            "samples_per_s": statistics.median(found),
+            "samples_per_s": statistics.median(measured),
             "peak_mb": None if options.quick else _peak(system, work, options.threads),
         }
-        for system, found in rates.items()
+        for system, measured in rates.items()
     ]
 
 
@@ -168,26 +168,26 @@ def _compared(rows: list[dict]) -> dict[str, float]:
 
 
 def _print(rows: list[dict]) -> None:
-    first, others = rows[0], _compared(rows)
+    first, peers = rows[0], _compared(rows)
     print(f"\n{first['network']}, {first['steps']} steps, batch {first['batch']}")
     for row in rows:
-        ratios = [f"{row['samples_per_s'] / rate:9.2f} x {name}" for name, rate in others.items()]
+        ratios = [f"{row['samples_per_s'] / rate:9.2f} x {name}" for name, rate in peers.items()]
         peak = "" if row["peak_mb"] is None else f"{row['peak_mb']:8.0f} MB"
         print(f"  {row['system']:12} {row['samples_per_s']:10,.0f} samples/s {peak}{''.join(ratios)}", flush=True)
 
 
 def _print_goals(tables: list[list[dict]]) -> None:
     """The range of snnkd's ratios over all that was measured, beside what is to be reached."""
-    for (kind, other), goal in GOALS.items():
-        found = [
-            row["samples_per_s"] / _compared(rows)[other]
+    for (kind, peer), goal in GOALS.items():
+        ratios = [
+            row["samples_per_s"] / _compared(rows)[peer]
             for rows in tables
             for row in rows
-            if row["system"] == "snnkd" and row["network"].startswith(kind) and other in _compared(rows)
+            if row["system"] == "snnkd" and row["network"].startswith(kind) and peer in _compared(rows)
         ]
-        if found:
-            verdict = "reached" if min(found) >= goal else "not reached"
-            print(f"goal: {kind:4} {goal} x {other}: {verdict}, {min(found):.2f} to {max(found):.2f}")
+        if ratios:
+            verdict = "reached" if min(ratios) >= goal else "not reached"
+            print(f"goal: {kind:4} {goal} x {peer}: {verdict}, {min(ratios):.2f} to {max(ratios):.2f}")
 
 
 if __name__ == "__main__":

@@ -69,11 +69,11 @@ def main() -> None:
 
 
 def _versions() -> dict[str, str]:
-    found = {"python": platform.python_version()}
+    versions = {"python": platform.python_version()}
     for name in ("snnkd", "numpy", "numba", "torch", "lava-dl"):
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):
-            found[name] = importlib.metadata.version(name)
-    return found
+            versions[name] = importlib.metadata.version(name)
+    return versions
 
 
 # Distillation
@@ -88,12 +88,12 @@ def _distillation(options: argparse.Namespace) -> dict[str, Any]:
     shipped = recipe.load("mnist" if options.data_root else "digits")
     plan = recipe.load(shipped.name, changes)
     data = datasets.load(plan.data.set, root=options.data_root, validation=plan.data.validation, seed=plan.seed)
-    found: dict[tuple[str, str], list[float]] = {}
+    by_kind: dict[tuple[str, str], list[float]] = {}
 
     def note(row: dict[str, Any]) -> None:
         kind = {"student": "distilled", "baseline": "plain"}.get(row["stage"])
         if kind is not None:
-            found.setdefault((kind, "first" if row["epoch"] == 1 else "later"), []).append(row["seconds"])
+            by_kind.setdefault((kind, "first" if row["epoch"] == 1 else "later"), []).append(row["seconds"])
 
     with tempfile.TemporaryDirectory() as folder:
         chain = Chain(plan, data, Path(folder))
@@ -103,7 +103,7 @@ def _distillation(options: argparse.Namespace) -> dict[str, Any]:
             for name in order:
                 (Path(folder) / f"{name}.safetensors").unlink(missing_ok=True)
             chain.train(["teacher", *order], resume=True, on_epoch=note)
-    seconds = {place: statistics.median(values) for place, values in found.items()}
+    seconds = {place: statistics.median(values) for place, values in by_kind.items()}
     total = shipped.chain["student"].epochs
     share = min(shipped.data.variants, total) / total
     for kind in ("plain", "distilled"):
@@ -177,10 +177,10 @@ def _in_lava_dl(plan: Recipe, network: Network) -> torch.nn.Sequential:
     options = plan.neuron.model_dump(exclude={"threshold", "threshold_gain"})
     for block in network.layers:
         weight, neuron = block.synapse.weight, {"threshold": block.neuron.threshold, **options}
-        made = slayer.block.cuba.Dense(neuron, weight[0].numel(), len(weight), delay_shift=False)
+        theirs = slayer.block.cuba.Dense(neuron, weight[0].numel(), len(weight), delay_shift=False)
         with torch.no_grad():
-            made.synapse.weight.copy_(weight.view(made.synapse.weight.shape))
-        blocks.append(made)
+            theirs.synapse.weight.copy_(weight.view(theirs.synapse.weight.shape))
+        blocks.append(theirs)
     return blocks
 
 
@@ -198,10 +198,12 @@ def _check_alike(seed: int, network: Network, events: torch.Tensor, ours: Forwar
     thresholds = [block.neuron.threshold for block in network.layers]
     if max(thresholds) >= _EXACT:
         sys.exit(f"seed {seed}: thresholds {thresholds}, expected less than {_EXACT}: set neuron.threshold_gain lower")
-    for number, (one, other) in enumerate(zip(ours(events), theirs(events), strict=True)):
-        different = int((one != other).sum())
-        if different or not one.any():
-            sys.exit(f"seed {seed}, layer {number}: {different} of {one.numel()} cells differ, {int(one.sum())} spikes")
+    for number, (spikes, expected) in enumerate(zip(ours(events), theirs(events), strict=True)):
+        different = int((spikes != expected).sum())
+        if different or not spikes.any():
+            sys.exit(
+                f"seed {seed}, layer {number}: {different} of {spikes.numel()} cells differ, {int(spikes.sum())} spikes"
+            )
 
 
 def _train(plan: Recipe, train: Feed, test: Feed, network: torch.nn.Module, forward: Forward) -> list[float]:
@@ -239,8 +241,8 @@ def _print_curves(rows: list[dict[str, Any]]) -> None:
     for epoch in range(1, max(row["epoch"] for row in rows) + 1):
         shown = []
         for system in ("snnkd", "lava-dl"):
-            found = [row["accuracy"] for row in rows if (row["system"], row["epoch"]) == (system, epoch)]
-            shown.append(f"{system} {statistics.mean(found):.4f} ({min(found):.4f} to {max(found):.4f})")
+            accuracies = [row["accuracy"] for row in rows if (row["system"], row["epoch"]) == (system, epoch)]
+            shown.append(f"{system} {statistics.mean(accuracies):.4f} ({min(accuracies):.4f} to {max(accuracies):.4f})")
         print(f"  epoch {epoch:3}:  {'   '.join(shown)}")
 
 

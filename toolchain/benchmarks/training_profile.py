@@ -73,10 +73,10 @@ def _milliseconds(step: Step) -> dict[str, float]:
         for _ in range(_STEPS):
             step()
         profiled = (time.perf_counter() - start) / _STEPS * 1e3
-    found: Counter[str] = Counter()
+    spent: Counter[str] = Counter()
     for event in recorded.events() or ():
-        found[_part(event)] += event.self_cpu_time_total / _STEPS / 1e3
-    parts = {part: round(found[part] * whole / profiled, 3) for part in PARTS}
+        spent[_part(event)] += event.self_cpu_time_total / _STEPS / 1e3
+    parts = {part: round(spent[part] * whole / profiled, 3) for part in PARTS}
     return {**parts, "rest": round(whole - sum(parts.values()), 3), "whole": round(whole, 3)}
 
 
@@ -86,7 +86,7 @@ def _part(event: object) -> str:
     while parent is not None:
         name = getattr(parent, "name", "").removeprefix("autograd::engine::evaluate_function: ")
         for candidate, names in PARTS.items():
-            if any(name == one or (one.endswith("*") and name.startswith(one[:-1])) for one in names):
+            if any(name == pattern or (pattern.endswith("*") and name.startswith(pattern[:-1])) for pattern in names):
                 part = candidate
         parent = getattr(parent, "cpu_parent", None)
     return part

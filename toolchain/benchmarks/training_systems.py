@@ -254,12 +254,12 @@ def _floor(work: Work) -> Step:
 def _seconds(way: Step) -> float:
     """The least of three runs, one before them left out."""
     way()
-    found = []
+    times = []
     for _ in range(3):
         start = time.perf_counter()
         way()
-        found.append(time.perf_counter() - start)
-    return min(found)
+        times.append(time.perf_counter() - start)
+    return min(times)
 
 
 def _dense_ways(weight: torch.Tensor, x: torch.Tensor, grad: torch.Tensor) -> list[list[Step]]:

@@ -25,7 +25,10 @@ _PACKAGE = Path(__file__).resolve().parent.parent
 
 
 def data_root(kind: str) -> Path:
-    """Folder of the declarative data `kind` ('models' or 'hw_targets'), in a wheel or in a checkout."""
+    """Returns the folder of the declarative data `kind` ('models' or 'hw_targets'), in a wheel or in a checkout.
+
+    Raises SnnkdError where it is missing.
+    """
     for folder in (_PACKAGE / "_data" / kind, _PACKAGE.parent.parent / kind):
         if folder.is_dir():
             return folder
@@ -33,7 +36,7 @@ def data_root(kind: str) -> Path:
 
 
 def names(kind: str, pattern: str) -> dict[str, Path]:
-    """All shipped files of `kind` that match the glob `pattern`, by name.
+    """Returns the shipped files of `kind` that match the glob `pattern`, by name.
 
     The name is the path below the pattern's fixed part without its suffix, 'recipes/**/*.toml' gives 'digits' and
     'best/mnist'; without the file where its name is fixed, '*/target.toml' gives 'loihi2-sim'.
@@ -42,16 +45,18 @@ def names(kind: str, pattern: str) -> dict[str, Path]:
     fixed = Path(pattern).parent
     while "*" in str(fixed):
         fixed = fixed.parent
-    found = {}
+    paths = {}
     for path in sorted(root.glob(pattern)):
         relative = path.relative_to(root / fixed)
         name = relative.with_suffix("") if "*" in Path(pattern).name else relative.parent
-        found[name.as_posix()] = path
-    return found
+        paths[name.as_posix()] = path
+    return paths
 
 
 def find(name: str | Path, known: dict[str, Path], what: str) -> Path:
-    """Path of the user's own file, or of the shipped one called `name`.
+    """Returns the path of the user's own file `name`, which ends with .toml, or else of the one called so in `known`.
+
+    what: what is looked for, for the message.
 
     Raises SnnkdError with the closest known names where there is neither.
     """

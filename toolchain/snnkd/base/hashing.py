@@ -13,7 +13,7 @@ _STEPS = ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB))
 
 
 def mix(state: np.ndarray) -> np.ndarray:
-    """SplitMix64's output for each uint64 `state`; overwrites and returns `state`."""
+    """Applies SplitMix64 to each uint64 of `state`, which is overwritten, and returns it."""
     state += np.uint64(0x9E3779B97F4A7C15)
     for shift, factor in _STEPS:
         state ^= state >> np.uint64(shift)
@@ -23,7 +23,7 @@ def mix(state: np.ndarray) -> np.ndarray:
 
 
 def hash64(*parts: int | np.ndarray) -> np.ndarray:
-    """uint64 hash of integer coordinates, of the parts' common broadcast shape.
+    """Returns the uint64 hash of integer coordinates, in the parts' common broadcast shape.
 
     h = 0; for each part in order: h = mix(h ^ part), with the part taken modulo 2^64. Parts with few elements come
     first, since each further one is mixed at the shape that has been reached by then.

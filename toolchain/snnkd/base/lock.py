@@ -25,11 +25,11 @@ NAME = ".lock"
 
 @contextlib.contextmanager
 def held(folder: Path, what: str) -> Iterator[None]:
-    """Holds the lock of `folder` while the block runs; `what` is being done, for whoever has to wait.
+    """Holds the lock of `folder` while the block runs. what: the command that does, for whoever has to wait.
 
-    The system frees the lock of a process that has died; its file is left over, which a warning tells. Raises
-    LimitError, which names process, host and start, where another process holds it, or where one on another host may,
-    SnnkdError where the folder cannot be written to.
+    The system frees the lock of a process that has died; the file that is left of it is taken over with a warning.
+    Raises LimitError, which names process, host and start, where another process holds the lock or one on another host
+    may hold it; SnnkdError where the folder cannot be written to.
     """
     path = folder / NAME
     handle = _opened(path)
@@ -87,10 +87,10 @@ def _owner(path: Path) -> dict[str, Any] | None:
     """Reads who holds the lock, or held it last; None for an empty file, {} where it cannot be told."""
     try:
         text = path.read_text(encoding="utf-8", errors="replace")
-        found = json.loads(text) if text else None
+        owner = json.loads(text) if text else None
     except (OSError, ValueError):
         return {}
-    return found if found is None or isinstance(found, dict) else {}
+    return owner if owner is None or isinstance(owner, dict) else {}
 
 
 def _said(owner: dict[str, Any] | None) -> str:

@@ -16,13 +16,13 @@ _PACKAGES = ("numpy", "torch", "lava-nc", "lava-dl", "h5py", "numba")
 
 
 def digest(data: Any) -> str:
-    """sha256 (hex) of bytes, or of the canonical JSON form of plain data."""
+    """Returns the sha256 (hex) of bytes, or of plain data as JSON with sorted keys and without spaces."""
     raw = data if isinstance(data, bytes) else json.dumps(data, sort_keys=True, separators=(",", ":")).encode()
     return hashlib.sha256(raw).hexdigest()
 
 
 def file_digest(path: Path) -> str:
-    """sha256 (hex) of a file's bytes, read in blocks."""
+    """Returns the sha256 (hex) of a file, which is read in blocks. Raises OSError where it cannot be read."""
     state = hashlib.sha256()
     with Path(path).open("rb") as file:
         while block := file.read(1 << 20):
@@ -31,18 +31,18 @@ def file_digest(path: Path) -> str:
 
 
 def versions() -> dict[str, str]:
-    """Versions of Python, snnkd and the packages that a result depends on (those that are installed)."""
-    found = {"python": platform.python_version(), "snnkd": __version__}
+    """Returns the versions of Python, snnkd and those packages that a result depends on and that are installed."""
+    installed = {"python": platform.python_version(), "snnkd": __version__}
     for package in _PACKAGES:
         try:
-            found[package] = metadata.version(package)
+            installed[package] = metadata.version(package)
         except metadata.PackageNotFoundError:
             continue
-    return found
+    return installed
 
 
 def git_revision() -> str | None:
-    """Commit of the checkout that this package runs from ('+' where it has changes), None if it is no checkout."""
+    """Returns the commit of the checkout that this package runs from, '+' where it has changes; None outside of one."""
     folder = Path(__file__).resolve().parent
 
     def git(*arguments: str) -> str:
@@ -58,7 +58,7 @@ def git_revision() -> str | None:
 
 
 def collect(recipe: dict[str, Any], seed: int, data: str) -> dict[str, Any]:
-    """Provenance of a run: `recipe` is the resolved recipe, `data` the digest of the data set."""
+    """Collects the provenance of a run. recipe: the resolved one as plain data. data: the digest of the data set."""
     return {
         "recipe": digest(recipe),
         "seed": seed,

@@ -31,7 +31,7 @@ T = TypeVar("T", bound=Table)
 
 
 def validate(model: type[T], data: Any, place: Place = ()) -> tuple[T | None, list[Problem]]:
-    """An instance of `model` from `data`, or None and everything that is wrong with it. `place`: where `data` is."""
+    """Makes an instance of `model` from `data`, which is at `place` in its file; else None and all that is wrong."""
     try:
         return model.model_validate(data), []
     except ValidationError as error:
@@ -39,26 +39,26 @@ def validate(model: type[T], data: Any, place: Place = ()) -> tuple[T | None, li
 
 
 def report(source: object, problems: Iterable[Problem]) -> str:
-    """One message with all problems of the file `source`."""
+    """Writes all problems of the file `source` as one message."""
     lines = [problem.text for problem in problems]
     if len(lines) == 1:
         return f"{source}: {lines[0]}"
     return f"{source}: {len(lines)} problems:\n" + "\n".join(f"  - {line}" for line in lines)
 
 
-def unexpected(place: Place, expected: str, found: Any) -> Problem:
-    """The usual problem: 'field: expected ..., found ...'."""
-    return Problem(place, f"{dotted(place)}: expected {expected}, found {shown(found)}")
+def unexpected(place: Place, expected: str, value: Any) -> Problem:
+    """Makes the usual problem of the field at `place`: 'field: expected ..., found ...'."""
+    return Problem(place, f"{dotted(place)}: expected {expected}, found {shown(value)}")
 
 
 def dotted(place: Place) -> str:
-    """('layers', 1, 'kernel') -> 'layers[1].kernel'."""
+    """Writes a place as its author would: ('layers', 1, 'kernel') as 'layers[1].kernel'."""
     text = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in place)
     return text.removeprefix(".")
 
 
 def shown(value: Any) -> str:
-    """A value as its author wrote it, shortened; a table or a long list by what it is."""
+    """Writes a value as its author did, shortened to 60 characters; a table by what it is."""
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, dict):
@@ -70,7 +70,7 @@ def shown(value: Any) -> str:
 
 
 def closest(name: Any, known: Iterable[str]) -> str:
-    """': did you mean ...?' with the closest known name, else what is known."""
+    """Ends a message about an unknown name: ': did you mean ...?' with the closest known one, else '; known: ...'."""
     known = list(known)
     close = difflib.get_close_matches(str(name).lower(), known, n=1, cutoff=0.6)
     return f": did you mean '{close[0]}'?" if close else f"; known: {', '.join(known)}"
@@ -78,9 +78,9 @@ def closest(name: Any, known: Iterable[str]) -> str:
 
 def _problem(model: type[BaseModel], details: Any, place: Place) -> Problem:
     inner = tuple(part for part in details["loc"] if part != "[key]")
-    where, kind, found = place + inner, details["type"], details["input"]
+    where, kind, value = place + inner, details["type"], details["input"]
     if kind == "string_pattern_mismatch":
-        return unexpected(where, "a name of letters, digits, '.', '_' and '-'", found)
+        return unexpected(where, "a name of letters, digits, '.', '_' and '-'", value)
     if kind == "extra_forbidden" or details["loc"][-1:] == ("[key]",):
         table = dotted(where[:-1]) or "the file"
         return Problem(where, f"unknown key '{inner[-1]}' in {table}{closest(inner[-1], _keys(model, inner[:-1]))}")
@@ -89,9 +89,9 @@ def _problem(model: type[BaseModel], details: Any, place: Place) -> Problem:
     if kind == "value_error":
         return Problem(where, f"{dotted(where)}: {details['ctx']['error']}")
     if kind in ("dict_type", "model_type"):
-        return unexpected(where, "a table", found)
-    problem = unexpected(where, _expected(details["msg"]), found)
-    hint = closest(found, _literals(details["ctx"]["expected"])) if kind == "literal_error" else ""
+        return unexpected(where, "a table", value)
+    problem = unexpected(where, _expected(details["msg"]), value)
+    hint = closest(value, _literals(details["ctx"]["expected"])) if kind == "literal_error" else ""
     return Problem(where, problem.text + hint) if "did you mean" in hint else problem
 
 
@@ -107,10 +107,10 @@ def _literals(expected: str) -> list[str]:
 
 def _keys(model: type[BaseModel], place: Place) -> list[str]:
     """Keys that the table at `place` below `model` may have."""
-    found = _type_at(model, place)
-    if isinstance(found, type) and issubclass(found, BaseModel):
-        return list(found.model_fields)
-    return [str(key) for key in typing.get_args(typing.get_args(found)[0])]
+    table = _type_at(model, place)
+    if isinstance(table, type) and issubclass(table, BaseModel):
+        return list(table.model_fields)
+    return [str(key) for key in typing.get_args(typing.get_args(table)[0])]
 
 
 def _description(model: type[BaseModel], place: Place) -> str:

@@ -16,7 +16,7 @@ Moves = tuple[np.ndarray, np.ndarray, np.ndarray]
 
 
 def variant(images: np.ndarray, indices: np.ndarray, number: int, *, shift: int, flip: bool, seed: int) -> np.ndarray:
-    """Variant `number` of each image: a new uint8 array (N, C, H, W).
+    """Makes variant `number` of each image: a new uint8 array (N, C, H, W).
 
     images: uint8 (N, C, H, W). indices: (N,) position of each image in its split. Variant 0 is the original; any
     other one is mirrored left to right with probability 1/2 if `flip`, then moved by up to `shift` pixels in each
@@ -42,7 +42,7 @@ def variant(images: np.ndarray, indices: np.ndarray, number: int, *, shift: int,
 
 
 def moves(indices: np.ndarray, number: int, *, shift: int, flip: bool, seed: int) -> Moves:
-    """How each image is moved in a variant other than the original; the arguments are those of `variant`."""
+    """Draws how each image is moved in a variant other than the original. The arguments are those of `variant`."""
     word = hash64(seed, np.asarray(indices), number)
     down, right = (_offset(word >> np.uint64(bit), shift) for bit in (0, 16))
     mirrored = (word >> np.uint64(63)).astype(np.int64) if flip else np.zeros(len(indices), dtype=np.int64)

@@ -43,11 +43,11 @@ class Encoding:
 
     @property
     def message_bits(self) -> int:
-        """8 where events are graded (Lava's input_message_bits), 0 where they are 0 or 1."""
+        """Returns the bits of a graded event (Lava's input_message_bits), 8, or 0 where events are 0 or 1."""
         return 8 if self.kind == "direct" else 0
 
     def encode(self, images: np.ndarray, indices: np.ndarray) -> np.ndarray:
-        """Events (N, T, C, H, W) uint8 of uint8 images (N, C, H, W).
+        """Encodes uint8 images (N, C, H, W) as events, (N, T, C, H, W) uint8.
 
         indices: (N,) integers, each image's position in its split; 'poisson' draws its spikes from them. 'direct'
         returns a read-only view whose time axis has stride 0: no copy per step. Raises FormatError for other arrays.
@@ -62,12 +62,12 @@ class Encoding:
         return ENCODERS[self.kind](self, images, indices)
 
     def to_json(self) -> dict[str, Any]:
-        """The parameters as plain JSON data."""
+        """Returns the parameters as plain JSON data."""
         return asdict(self)
 
     @classmethod
     def from_json(cls, data: Any) -> Encoding:
-        """Encoding from `to_json`'s data. Raises FormatError that names the missing, unknown or bad field."""
+        """Reads what `to_json` returned. Raises FormatError that names the missing, unknown or bad field."""
         if not isinstance(data, Mapping):
             raise FormatError(f"encoding: expected an object with kind and steps, found {type(data).__name__}")
         known = [field.name for field in fields(cls)]

@@ -17,33 +17,33 @@ DELAY_MAX = 62
 
 
 def decay(state: np.ndarray, fraction: np.ndarray) -> np.ndarray:
-    """trunc0(state * (4096 - fraction) / 4096), rounded towards zero."""
+    """Decays `state` by `fraction` of 4096: state * (4096 - fraction) / 4096, rounded towards zero."""
     product = state * ((1 << DECAY_BITS) - fraction)
     return np.sign(product) * (np.abs(product) >> DECAY_BITS)
 
 
 def wrap_current(u: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """One correction by 2^24 where u > 2^23 or u <= -2^23, no modulo; also returns where it was made."""
+    """Wraps u once, by 2^24 where u > 2^23 or u <= -2^23 (no modulo); also returns where it did, bool."""
     above, below = u > STATE_LIMIT, u <= -STATE_LIMIT
     return u - 2 * STATE_LIMIT * above + 2 * STATE_LIMIT * below, above | below
 
 
 def saturate_voltage(v: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """v clipped to +-(2^23 - 1); also returns where it was clipped."""
+    """Clips v to +-(2^23 - 1); also returns where it did, bool."""
     clipped = np.clip(v, 1 - STATE_LIMIT, STATE_LIMIT - 1)
     return clipped, clipped != v
 
 
 def wrap24(a: np.ndarray) -> np.ndarray:
-    """a modulo 2^24 into [-2^23, 2^23), as Lava's convolution wraps its sums."""
+    """Wraps a into [-2^23, 2^23), modulo 2^24, as Lava's convolution does its sums."""
     return (a + STATE_LIMIT) % (2 * STATE_LIMIT) - STATE_LIMIT
 
 
 def wrap32(a: np.ndarray) -> np.ndarray:
-    """a modulo 2^32 into [-2^31, 2^31), as int32 arithmetic wraps."""
+    """Wraps a into [-2^31, 2^31), modulo 2^32, as int32 arithmetic does."""
     return (a + (1 << 31)) % (1 << 32) - (1 << 31)
 
 
 def shift(a: np.ndarray, exponent: int) -> np.ndarray:
-    """a << exponent, or an arithmetic >> -exponent where it is negative (dense weight exponents)."""
+    """Shifts a by a dense layer's weight exponent: << exponent, or an arithmetic >> -exponent where it is negative."""
     return a << exponent if exponent > 0 else a >> -exponent

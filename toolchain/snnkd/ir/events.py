@@ -11,7 +11,7 @@ from snnkd.ir.network import IntNet
 
 
 def check_input(net: IntNet, spikes: np.ndarray) -> np.ndarray:
-    """Returns `spikes` as (N, T, *net.input_shape), uint8 or int32.
+    """Checks events for `net` and returns them as (N, T, *net.input_shape), uint8 or int32.
 
     spikes: integers (N, T, C, H, W) or (N, T, features) whose sizes agree with `net.input_shape`. Events are 0 or 1;
     integers of magnitude below 2^message_bits on graded input; any int32, constant over T, for an input layer that

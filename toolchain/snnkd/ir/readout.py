@@ -34,8 +34,11 @@ class Readout:
             raise FormatError(f"readout population: expected an integer of at least 1, found {self.population!r:.80}")
 
     def classify(self, counts: np.ndarray, v: np.ndarray | None) -> np.ndarray:
-        """Classes (N,) int64 from the outputs' spike counts (N, O) and, where kind or ties is 'membrane', their v
-        after the last step (N, O)."""
+        """Returns the classes, (N,) int64.
+
+        counts: (N, O) spikes of each output over all steps. v: (N, O) of the outputs after the last step, needed where
+        kind or ties is 'membrane'. Raises FormatError where it is needed and None.
+        """
         scores = self.scores(counts, v)
         if self.ties == "first":
             return scores.argmax(axis=1)
@@ -45,7 +48,10 @@ class Readout:
         return np.where(most, self._by_class(v), np.iinfo(np.int64).min).argmax(axis=1)
 
     def scores(self, counts: np.ndarray, v: np.ndarray | None) -> np.ndarray:
-        """(N, classes) int64: what the highest of wins, sums of spike counts or of v; arguments as of `classify`."""
+        """Returns each class's score, of which the highest wins: sums of spike counts or of v, (N, classes) int64.
+
+        Arguments and errors are those of `classify`.
+        """
         if self.kind == "count":
             return self._by_class(counts)
         if v is None:
@@ -66,7 +72,7 @@ class Readout:
 
     @property
     def reads_v(self) -> bool:
-        """Whether a class may depend on the output neurons' v."""
+        """Tells whether a class may depend on the output neurons' v."""
         return "membrane" in (self.kind, self.ties)
 
     def _by_class(self, values: np.ndarray) -> np.ndarray:

@@ -42,28 +42,30 @@ class SpikeTrace:
 
     @property
     def samples(self) -> int:
+        """Returns N."""
         return self.input.shape[0]
 
     @property
     def steps(self) -> int:
+        """Returns T."""
         return self.input.shape[1]
 
     @property
     def counts(self) -> np.ndarray:
-        """(N, outputs) int64: spikes of each neuron of the last layer, over all steps."""
+        """Counts the spikes of each neuron of the last layer over all steps: (N, outputs) int64."""
         return self.layers[-1].spikes.sum(axis=1, dtype=np.int64).reshape(self.samples, -1)
 
     def classes(self, net: IntNet) -> np.ndarray:
-        """(N,) the classes that the network's readout gives."""
+        """Returns the classes that the network's readout gives: (N,) int64."""
         return net.readout.classify(self.counts, self._v_last)
 
     def undecided(self, net: IntNet) -> np.ndarray:
-        """(N,) bool, where only the lower number of a class decides."""
+        """Tells where the best classes are equal in all that is compared, and the lower one wins: (N,) bool."""
         return net.readout.undecided(self.counts, self._v_last)
 
     @property
     def events(self) -> list[int]:
-        """Events of the input, then spikes of each layer, over all samples and steps."""
+        """Counts the events of the input, then the spikes of each layer, over all samples and steps."""
         return [int(np.count_nonzero(values)) for values in (self.input, *(layer.spikes for layer in self.layers))]
 
     @property
@@ -88,16 +90,16 @@ class LayerCount:
     synops_effective: int
     updates: int
 
-    def __add__(self, other: LayerCount) -> LayerCount:
-        """Totals of two sets of samples of the same layer."""
+    def __add__(self, more: LayerCount) -> LayerCount:
+        """Adds the totals of more samples of the same layer."""
         return LayerCount(
             self.name,
             self.kind,
             self.neurons,
-            self.spikes + other.spikes,
-            self.synops + other.synops,
-            self.synops_effective + other.synops_effective,
-            self.updates + other.updates,
+            self.spikes + more.spikes,
+            self.synops + more.synops,
+            self.synops_effective + more.synops_effective,
+            self.updates + more.updates,
         )
 
 

@@ -7,7 +7,7 @@ the recipe; a flatten between a convolution and a dense layer is implied.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from math import prod
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -101,16 +101,16 @@ class Conv(Table):
     groups: int = Field(default=1, ge=1)
 
     def output(self, shape: Shape) -> Shape:
-        """(O, H, W) from an input (C, H, W)."""
+        """Returns the output's shape (O, H, W) for an input (C, H, W)."""
         sizes = zip(shape[1:], self.kernel, self.stride, self.padding, self.dilation, strict=True)
         return (self.channels, *((n + 2 * p - d * (k - 1) - 1) // s + 1 for n, k, s, p, d in sizes))
 
     def fan_in(self, shape: Shape) -> int:
-        """Connections into one neuron, on an input of shape (C, H, W)."""
+        """Counts the connections into one neuron, on an input of shape (C, H, W)."""
         return prod(self.kernel) * (shape[0] // self.groups)
 
     def weights(self, shape: Shape) -> int:
-        """Synaptic weights, shared ones counted once."""
+        """Counts the synaptic weights, shared ones once."""
         return self.fan_in(shape) * self.channels
 
 
@@ -121,15 +121,15 @@ class Dense(Table):
     neurons: int = Field(ge=1, description="the number of neurons")
 
     def output(self, shape: Shape) -> Shape:
-        """(neurons,)."""
+        """Returns the output's shape (neurons,)."""
         return (self.neurons,)
 
     def fan_in(self, shape: Shape) -> int:
-        """Connections into one neuron."""
+        """Counts the connections into one neuron."""
         return prod(shape)
 
     def weights(self, shape: Shape) -> int:
-        """Synaptic weights."""
+        """Counts the synaptic weights."""
         return self.fan_in(shape) * self.neurons
 
 
@@ -156,43 +156,43 @@ class Architecture(Table):
         return self
 
     def inputs(self) -> Iterator[tuple[Layer, Shape]]:
-        """(layer, shape that it reads) for each layer in order."""
+        """Yields (layer, shape that it reads) for each layer in order."""
         shape: Shape = self.input
         for layer in self.layers:
             yield layer, shape
             shape = layer.output(shape)
 
     def shapes(self) -> list[Shape]:
-        """Output shape of each layer: (O, H, W) or (neurons,)."""
+        """Returns the output shape of each layer: (O, H, W) or (neurons,)."""
         return [layer.output(shape) for layer, shape in self.inputs()]
 
     @property
     def outputs(self) -> int:
-        """Neurons of the last layer: the number of classes."""
+        """Counts the neurons of the last layer, one for each class."""
         return prod(self.shapes()[-1])
 
     @property
     def parameters(self) -> int:
-        """Synaptic weights of all layers (there are no biases)."""
+        """Counts the synaptic weights of all layers (there are no biases)."""
         return sum(layer.weights(shape) for layer, shape in self.inputs())
 
     @property
     def neurons(self) -> int:
-        """Neurons of all layers."""
+        """Counts the neurons of all layers."""
         return sum(map(prod, self.shapes()))
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain data that `parse` takes back."""
+        """Returns plain data that `parse` takes back."""
         return self.model_dump(mode="json")
 
 
 def names() -> dict[str, Path]:
-    """The shipped network descriptions by name."""
+    """Returns the paths of the shipped network descriptions by name."""
     return files.names("models", "networks/*.toml")
 
 
 def load(name_or_path: str | Path) -> Architecture:
-    """The shipped network of that name, or the one in the user's own .toml.
+    """Reads the shipped network of that name, or the one in the user's own .toml.
 
     Raises RecipeError with everything that is wrong with it, each with layer index and field.
     """
@@ -210,7 +210,7 @@ def load(name_or_path: str | Path) -> Architecture:
 
 
 def parse(data: Any, place: Place = ()) -> tuple[Architecture | None, list[Problem]]:
-    """An architecture from the table `data`, which lies at `place` in its file, or None and all its problems."""
+    """Reads an architecture from the table `data`, at `place` in its file; else returns None and all problems."""
     if not isinstance(data, dict):
         return None, [schema.unexpected(place, "a table with input and layers", data)]
     layers, problems = _parse_layers(data.get("layers"), (*place, "layers"))
@@ -220,8 +220,44 @@ def parse(data: Any, place: Place = ()) -> tuple[Architecture | None, list[Probl
     if not problems and isinstance(shape, list) and len(shape) == 3 and all(_integer(size, 1) for size in shape):
         problems = _misfits(tuple(shape), tuple(layers), place)
         stand_in = {"layers": (Dense(neurons=1),)} if problems else stand_in
-    architecture, others = schema.validate(Architecture, kept | stand_in, place)
-    return (None if problems else architecture), others + problems
+    architecture, wrong = schema.validate(Architecture, kept | stand_in, place)
+    return (None if problems else architecture), wrong + problems
+
+
+def of_chain(stages: Mapping[str, Any], own: Any, folder: Path) -> tuple[dict[str, Architecture], list[Problem]]:
+    """Finds the networks that the stages of a recipe name: in the recipe's own tables [networks], in files in `folder`
+    or elsewhere, and among the shipped ones. Returns them by that name, and all problems of those that are unusable.
+
+    stages, own: the tables as their author wrote them, not checked yet.
+    """
+    if not isinstance(own, dict):
+        return {}, [schema.unexpected(("networks",), "tables [networks.<name>]", own)]
+    named: dict[str, str] = {}  # the first stage that names a network is where its problems are shown
+    for stage, table in stages.items():
+        name = table.get("network") if isinstance(table, dict) else None
+        if isinstance(name, str) and name:
+            named.setdefault(name, stage)
+    networks: dict[str, Architecture] = {}
+    problems: list[Problem] = []
+    for name, stage in named.items():
+        if name in own:
+            table = {"name": name, **own[name]} if isinstance(own[name], dict) else own[name]
+            network, wrong = parse(table, ("networks", name))
+        else:
+            network, wrong = _of_file(name, folder, ("chain", stage, "network"), own)
+        problems += wrong
+        if network is not None:
+            networks[name] = network
+    return networks, problems
+
+
+def _of_file(name: str, folder: Path, place: Place, own: dict[str, Any]) -> tuple[Architecture | None, list[Problem]]:
+    beside = folder / name
+    try:
+        return load(beside if name.endswith(".toml") and beside.is_file() else name), []
+    except RecipeError as error:
+        also = f"; in [networks] here: {', '.join(own)}" if own else ""
+        return None, [Problem(place, f"{schema.dotted(place)}: {error}{also}")]
 
 
 def _parse_layers(tables: Any, place: Place) -> tuple[list[Layer], list[Problem]]:
@@ -231,9 +267,9 @@ def _parse_layers(tables: Any, place: Place) -> tuple[list[Layer], list[Problem]
         return [], [schema.unexpected(place, "at least one [[layers]] table", tables)]
     layers, problems = [], []
     for index, table in enumerate(tables):
-        layer, found = _parse_layer(table, (*place, index))
+        layer, wrong = _parse_layer(table, (*place, index))
         layers.append(layer)
-        problems += found
+        problems += wrong
     return layers, problems
 
 

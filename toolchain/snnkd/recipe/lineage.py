@@ -8,18 +8,18 @@ from snnkd.recipe import Recipe, Stage
 
 
 def lineage(recipe: Recipe, name: str, stage: Stage | None = None) -> dict[str, Any]:
-    """Plain data of all in a recipe that the training of the stage `name` depends on, but for its images: the stage,
-    or `stage` where it is trained otherwise than the recipe says, those that it learns from, and what all share."""
+    """Returns all that the training of the stage `name` depends on, but its images, as plain data: the stage (`stage`
+    where it is trained otherwise than the recipe says), its teachers and theirs, and what all of them share."""
     stages = {name: stage or recipe.chain[name]}
     while (distil := stages[name].distil) is not None and distil.teacher is not None:
         name = distil.teacher
         stages[name] = recipe.chain[name]
-    plans = {one.network: recipe.networks[one.network] for one in stages.values() if one.network}
+    plans = {part.network: recipe.networks[part.network] for part in stages.values() if part.network}
     shared = {"seed", "data"}
-    if any(one.neuron == "cuba" for one in stages.values()):  # an ANN reads images and has no such neurons
+    if any(part.neuron == "cuba" for part in stages.values()):  # an ANN reads images and has no such neurons
         shared |= {"encoding", "neuron", "quantization", "readout"}
     return {
         **recipe.model_dump(mode="json", include=shared),
         "networks": {key: plan.model_dump(mode="json", include={"input", "layers"}) for key, plan in plans.items()},
-        "chain": {key: one.model_dump(mode="json") for key, one in stages.items()},
+        "chain": {key: part.model_dump(mode="json") for key, part in stages.items()},
     }

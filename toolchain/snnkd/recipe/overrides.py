@@ -1,16 +1,13 @@
-"""Recipes that are another one with changes: by `extends` in their file, and by `--set a.b=value`."""
+"""`--set a.b=value`: single values of a recipe, changed before it is checked."""
 
 from __future__ import annotations
 
 import copy
-import os
 import sys
-from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, NamedTuple
 
-from snnkd.base import files, schema
-from snnkd.base.errors import RecipeError, SnnkdError
+from snnkd.base import schema
+from snnkd.base.errors import RecipeError
 from snnkd.base.schema import Place, Problem
 
 if sys.version_info >= (3, 11):
@@ -20,14 +17,14 @@ else:
 
 
 class Override(NamedTuple):
-    """place: the keys from the recipe's root; text: what the user typed."""
+    """One change. place: the keys from the recipe's root; text: what the user typed."""
 
     place: Place
     text: str
 
 
 def apply(data: dict[str, Any], texts: list[str]) -> tuple[dict[str, Any], list[Override]]:
-    """A copy of `data` with each "a.b=value" put in, later ones last, and where they went.
+    """Returns a copy of `data` with each "a.b=value" put in, later ones last, and where they went.
 
     A value is read as TOML (8, 0.5, true, "text", [1, 2], {kl = 1.0}) and is else a string. Raises RecipeError for one
     that is not of this form, that names a stage that the chain does not have, or that goes through a plain value.
@@ -41,62 +38,14 @@ def apply(data: dict[str, Any], texts: list[str]) -> tuple[dict[str, Any], list[
     return data, overrides
 
 
-def extended(data: dict[str, Any], path: Path, known: Mapping[str, Path]) -> dict[str, Any]:
-    """The recipe `data` of the file `path`, put into the one that its `extends` names: a file, or one of `known`.
-
-    Tables are merged field by field, but for `losses`, which replaces the other's; `chain`, where it is given, says
-    which of the stages there are, and in which order. Name and description are not taken over. Raises RecipeError for
-    a file that is not there and for one that extends another.
-    """
-    if "extends" not in data:
-        return data
-    data = dict(data)
-    named = data.pop("extends")
-    where = f"{path}: extends"
-    if not isinstance(named, str) or not named:
-        raise RecipeError(f"{where}: expected the path of a recipe's .toml or a recipe's name, found {named!r:.80}")
-    beside = path.parent / named
-    try:
-        source = files.find(beside if named.endswith(".toml") else named, dict(known), "recipe")
-        base = files.read_toml(source)
-    except SnnkdError as error:
-        raise RecipeError(f"{where}: {error}") from error
-    if source.resolve() == path.resolve():
-        raise RecipeError(f"{where}: '{named}' is this file itself; name another recipe")
-    if "extends" in base:
-        raise RecipeError(
-            f"{where}: '{named}' itself extends {base['extends']!r:.80}; extend a recipe that stands alone"
-        )
-    base = {key: value for key, value in base.items() if key not in ("name", "description")}
-    return _merged(_moved(base, source.parent, path.parent), data)
-
-
 def note(problem: Problem, overrides: list[Override]) -> Problem:
-    """`problem`, with the overrides that set its field, or something within it, named."""
-    texts = [o.text for o in overrides if all(a == b for a, b in zip(o.place, problem.place, strict=False))]
+    """Names in `problem` the overrides that set its field, a table around that, or something within it."""
+    texts = [
+        override.text
+        for override in overrides
+        if all(key == part for key, part in zip(override.place, problem.place, strict=False))
+    ]
     return Problem(problem.place, f"{problem.text} (--set {', --set '.join(texts)})") if texts else problem
-
-
-def _moved(base: dict[str, Any], folder: Path, to: Path) -> dict[str, Any]:
-    """`base` with the files of its stages, which it names from `folder`, named from the folder `to`."""
-    base = copy.deepcopy(base)
-    chain = base.get("chain")
-    for stage in chain.values() if isinstance(chain, dict) else ():
-        for field in ("network", "net", "start"):
-            name = stage.get(field) if isinstance(stage, dict) else None
-            if isinstance(name, str) and Path(name).suffix and (folder / name).is_file():
-                stage[field] = Path(os.path.relpath(folder / name, to)).as_posix()
-    return base
-
-
-def _merged(base: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:
-    merged = dict(base)
-    for key, value in own.items():
-        both = isinstance(base.get(key), dict) and isinstance(value, dict)
-        merged[key] = _merged(base[key], value) if both and key != "losses" else value
-    if isinstance(own.get("chain"), dict):
-        merged["chain"] = {stage: merged["chain"][stage] for stage in own["chain"]}
-    return merged
 
 
 def _split(text: str) -> tuple[tuple[str, ...], Any]:

@@ -1,28 +1,22 @@
-"""Stages of a recipe that are no plain training of a spiking network: ANNs, and integer networks from `.net` files.
+"""Stages of a recipe's chain: which of their fields go together, who teaches whom, and the `.net` files that they name.
 
-What such a stage may say, where its file is, and whether the file fits the data, the encoding and the network.
+`misfits` looks at the tables as their author wrote them, `resolved` at the stages of a recipe without problems.
 """
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Mapping
-from math import prod
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from snnkd.base import provenance, schema
-from snnkd.base.errors import FormatError, MismatchError
-from snnkd.base.schema import Problem
-from snnkd.data.encoding import Encoding
+from snnkd.base.errors import MismatchError
+from snnkd.base.schema import Place, Problem
 from snnkd.formats import netx
-from snnkd.ir.arithmetic import THRESHOLD_LIMIT, WEIGHT_MAX, WEIGHT_MIN
-from snnkd.ir.network import Conv as NetConv
-from snnkd.ir.network import Dense as NetDense
-from snnkd.ir.network import IntNet, Layer, Shape
-from snnkd.recipe.architecture import Architecture, Conv
-from snnkd.recipe.tables import Stage
+from snnkd.ir.network import IntNet, Shape
+from snnkd.recipe.tables import Recipe, Stage
 
 # What an ANN's stage may not have, and why.
 _NOT_OF_ANNS = {
@@ -31,19 +25,29 @@ _NOT_OF_ANNS = {
     "prune": "is never deployed",
     "start": "cannot start from an integer network",
 }
-_COMPARE_SPIKES = ("l1", "l2", "sliding_l1", "sliding_l2")
 
 
-def unfit(tables: dict[str, Any]) -> list[Problem]:
-    """Fields of the stages, as their author wrote them, that are missing or do not go together."""
+def misfits(tables: Mapping[str, Any], recipe: Recipe | None) -> list[Problem]:
+    """Returns what is wrong with the tables [chain.<stage>] beyond what their model tells: fields that are missing or
+    do not go together, and stages that nothing or no earlier stage teaches.
+
+    tables: by the stages' names. recipe: what they are part of, None where something in it is not valid: then each
+    stage that is valid by itself is looked at.
+    """
     problems: list[Problem] = []
     for number, (name, table) in enumerate(tables.items()):
         if isinstance(table, dict):
-            problems += _unfit(name, table, last=number == len(tables) - 1)
+            problems += _odd_fields(name, table, last=number == len(tables) - 1)
+    earlier: list[str] = []
+    for name, table in tables.items():
+        stage = recipe.chain[name] if recipe is not None else schema.validate(Stage, table)[0]
+        if stage is not None:
+            problems += _untaught(stage, ("chain", name), earlier)
+        earlier.append(name)
     return problems
 
 
-def _unfit(name: str, table: dict[str, Any], last: bool) -> Iterator[Problem]:
+def _odd_fields(name: str, table: dict[str, Any], last: bool) -> Iterator[Problem]:
     def problem(field: str, text: str) -> Problem:
         place = ("chain", name, field)
         return Problem(place, f"{schema.dotted(place)}: {text}")
@@ -72,17 +76,51 @@ def _unfit(name: str, table: dict[str, Any], last: bool) -> Iterator[Problem]:
         yield problem(field, f"the last stage is the student that is trained and deployed, which {what} cannot be")
 
 
-def located(chain: Mapping[str, Stage], folder: Path) -> tuple[dict[str, Stage], list[Problem]]:
-    """The chain with the absolute path and the digest of each file, looked up in `folder`, then in the current one.
+def _untaught(stage: Stage, place: Place, earlier: list[str]) -> list[Problem]:
+    distil, where = stage.distil, schema.dotted(place)
+    if not stage.label.weight and not (distil and any(distil.losses.values())):
+        return [Problem(place, f"{where}: label.weight and all weights of distil.losses are 0: it would learn nothing")]
+    if distil is None:
+        return []
+    if not stage.label.weight and not distil.taught:
+        return [Problem(place, f"{where}: label.weight is 0 and no loss has a teacher: it would learn from itself")]
+    place = (*place, "distil")
+    if distil.scale == "learned" and not stage.learns_scale:
+        text = "no loss learns it; use kl or temporal_kl, label.scale = 'learned' or a number"
+        return [Problem((*place, "scale"), f"{where}.distil.scale: {text}")]
+    if distil.taught and not earlier:
+        advice = "leave it out, or put the stage of a teacher in front"
+        return [Problem(place, f"{where}.distil: the first stage has no teacher before it; {advice}")]
+    if distil.teacher is not None and distil.teacher not in earlier:
+        hint = schema.closest(distil.teacher, earlier)
+        return [Problem(place, f"{where}.distil.teacher: '{distil.teacher}' is no earlier stage{hint}")]
+    return []
+
+
+def resolved(recipe: Recipe, folder: Path) -> tuple[dict[str, Stage], list[Problem]]:
+    """Returns the chain with what its author left out: each stage's teacher and window, and of each file the absolute
+    path and the digest. Files are looked up in `folder`, then in the current one.
 
     Where the digest is there already, as in the recipe of a run, the file may be gone: only a training needs it.
     """
-    stages = dict(chain)
+    chain: dict[str, Stage] = {}
     problems: list[Problem] = []
-    for name, stage in chain.items():
-        stages[name], found = _located(name, stage, folder)
-        problems += found
-    return stages, problems
+    previous = ""
+    for name, stage in recipe.chain.items():
+        taught = _with_teacher(stage, previous, recipe.encoding.steps)
+        chain[name], missing = _located(name, taught, folder)
+        problems += missing
+        previous = name
+    return chain, problems
+
+
+def _with_teacher(stage: Stage, previous: str, steps: int) -> Stage:
+    if stage.distil is None:
+        return stage
+    window = stage.distil.window or min(steps, max(2, steps // 5))
+    teacher = (stage.distil.teacher or previous) if stage.distil.taught else None
+    filled = {"teacher": teacher, "window": window}
+    return stage.model_copy(update={"distil": stage.distil.model_copy(update=filled)})
 
 
 def _located(name: str, stage: Stage, folder: Path) -> tuple[Stage, list[Problem]]:
@@ -90,147 +128,46 @@ def _located(name: str, stage: Stage, folder: Path) -> tuple[Stage, list[Problem
     if named is None:
         return stage, []
     field = "net" if stage.net else "start"
-    found = next((path for path in (folder / named, Path(named)) if path.is_file()), None)
-    if found is None and stage.sha256:
+    file = next((path for path in (folder / named, Path(named)) if path.is_file()), None)
+    if file is None and stage.sha256:
         return stage, []
     place = ("chain", name, field)
-    if found is None:
+    if file is None:
         where = f"in {folder.absolute()} nor in {Path.cwd()}" if not Path(named).is_absolute() else "there"
         text = f"no such file {where}; give the path of a .net file"
         return stage, [Problem(place, f"{schema.dotted(place)}: {named}: {text}")]
     try:
-        sha256 = stage.sha256 or provenance.file_digest(found)
+        sha256 = stage.sha256 or provenance.file_digest(file)
     except OSError as error:
-        return stage, [Problem(place, f"{schema.dotted(place)}: {found}: cannot be read: {error.strerror}")]
-    return stage.model_copy(update={field: str(found.absolute()), "sha256": sha256}), []
+        return stage, [Problem(place, f"{schema.dotted(place)}: {file}: cannot be read: {error.strerror}")]
+    return stage.model_copy(update={field: str(file.absolute()), "sha256": sha256}), []
 
 
 def opened(stage: Stage, shape: Shape) -> IntNet:
-    """The network in the file of a located stage's net or start, which reads images of `shape`.
+    """Reads the network in the file of a resolved stage's net or start, which takes images of `shape` (C, H, W).
 
-    Raises MismatchError where the file is gone or another one than it was, FormatError where it cannot be used.
+    Warns as `netx.load` does. Raises MismatchError where the file is gone or another one than it was, FormatError where
+    it cannot be used.
     """
     path = Path(stage.net or stage.start or "")
     if not path.is_file():
         raise MismatchError(f"{path}: no such file; a stage of the recipe needs it to be trained")
-    if stage.sha256 != provenance.file_digest(path):
+    sha256 = provenance.file_digest(path)
+    if stage.sha256 != sha256:
         raise MismatchError(
             f"{path}: not the file that the recipe means (its sha256 is another one); put that file back, or leave "
             "sha256 out of the recipe"
         )
-    return netx.load(path, shape)
+    net, told = _read(path, sha256, shape)
+    for warning in told:
+        warnings.warn(warning, stacklevel=2)
+    return net
 
 
-def misfits(
-    name: str, stage: Stage, network: Architecture | None, encoding: Encoding, readout: str, shape: Shape, classes: int
-) -> list[Problem]:
-    """What does not fit in the file of a located stage: as a teacher with images of `shape`, as the start of `network`.
-
-    Nothing where the file is gone or another one: `opened` says so when it is needed.
-    """
-    place = ("chain", name, "net" if stage.net else "start")
-    where = f"{schema.dotted(place)}: {stage.net or stage.start}"
-    try:
-        net = opened(stage, shape)
-    except MismatchError:
-        return []
-    except FormatError as error:
-        return [Problem(place, f"{where}: {error}; it has to read the images of the data set, {shape}")]
-    texts = _teacher_misfits(net, encoding, classes) if network is None else _start_misfits(net, network, readout)
-    return [Problem(place, f"{where}: {text}") for text in texts]
-
-
-def _teacher_misfits(net: IntNet, encoding: Encoding, classes: int) -> Iterator[str]:
-    outputs = prod(net.layers[-1].shape)
-    if net.readout.population != 1:
-        yield f"reads each class from {net.readout.population} outputs, expected one output for each class"
-    elif outputs != classes:
-        yield f"has {outputs} outputs, expected {classes}, one for each class"
-    if encoding.message_bits > net.message_bits:
-        what = f"{net.message_bits} bits" if net.message_bits else "0 and 1"
-        yield (
-            f"reads events of {what}, but encoding.kind '{encoding.kind}' sends graded ones of {encoding.message_bits} "
-            "bits; use the encoding that it was trained with"
-        )
-
-
-def _start_misfits(net: IntNet, network: Architecture, readout: str) -> Iterator[str]:
-    if net.readout.kind != readout:
-        yield f"its classes are read by '{net.readout.kind}', expected readout.kind '{readout}'"
-    elif readout == "membrane" and (net.layers[-1].neuron.threshold != THRESHOLD_LIMIT).any():
-        yield f"its output neurons may fire; expected a threshold of {THRESHOLD_LIMIT}, which readout 'membrane' needs"
-    if len(net.layers) != len(network.layers):
-        yield f"has {len(net.layers)} layers, expected {len(network.layers)} as the network '{network.name}' has"
-        return
-    for label, layer, (plan, shape) in zip(net.names, net.layers, network.inputs(), strict=True):
-        if isinstance(plan, Conv):
-            size = (plan.channels, shape[0] // plan.groups, *plan.kernel)
-            form = ("conv", size, plan.stride, plan.padding, plan.dilation, plan.groups)
-        else:
-            form = ("dense", (plan.neurons, prod(shape)))
-        if _form(layer) != form:
-            yield f"{label} is {_said(_form(layer))}, expected {_said(form)} as the network '{network.name}' has"
-        elif text := _not_trainable(layer):
-            yield f"{label}.{text}"
-
-
-def _form(layer: Layer) -> tuple[Any, ...]:
-    if isinstance(layer, NetConv):
-        return ("conv", layer.weight.shape, layer.stride, layer.padding, layer.dilation, layer.groups)
-    return ("dense", layer.weight.shape) if isinstance(layer, NetDense) else ("input",)
-
-
-def _said(form: tuple[Any, ...]) -> str:
-    parts = zip(("weights", "stride", "padding", "dilation", "groups"), form[1:], strict=False)
-    return " ".join([form[0], *(f"{name} {tuple(v) if name != 'groups' else v}" for name, v in parts)])
-
-
-def _not_trainable(layer: Layer) -> str | None:
-    """The first field of a layer that the neurons or the weights of a training cannot have, and why."""
-    neuron = layer.neuron
-    if neuron.bias is not None:
-        return "bias: networks are trained without; only a file without biases can be a start"
-    for field in ("threshold", "current_decay", "voltage_decay"):
-        values = getattr(neuron, field)
-        if values.min() != values.max():
-            return f"{field}: differs from neuron to neuron, {values.min()} to {values.max()}; expected one per layer"
-    if not 1 <= neuron.threshold.min() <= THRESHOLD_LIMIT:
-        return f"threshold: expected 1 to {THRESHOLD_LIMIT}, found {neuron.threshold.min()}"
-    if isinstance(layer, NetDense) and layer.delay is not None:
-        return "delay: networks are trained without; only a file without delays can be a start"
-    if isinstance(layer, NetDense) and layer.weight_exp:
-        return f"weight_exp: expected 0, found {layer.weight_exp}"
-    assert isinstance(layer, NetDense | NetConv)
-    weight = layer.weight
-    if (weight % 2).any() or weight.min() < WEIGHT_MIN or weight.max() > WEIGHT_MAX:
-        odd = int(np.count_nonzero(weight % 2))
-        return (
-            f"weight: expected even integers in [{WEIGHT_MIN}, {WEIGHT_MAX}], found {odd} odd ones in "
-            f"[{weight.min()}, {weight.max()}]"
-        )
-    return None
-
-
-def warnings(name: str, stage: Stage, chain: Mapping[str, Stage], encoding: Encoding, shape: Shape) -> Iterator[str]:
-    """What the valid stage `name` of a chain, with a file or with an ANN as its teacher, probably does not mean."""
-    if stage.distil is not None and chain[stage.distil.teacher or name].neuron == "relu":
-        spikes = [loss for loss, weight in stage.distil.losses.items() if weight and loss in _COMPARE_SPIKES]
-        if spikes:
-            yield (
-                f"chain.{name}.distil: {', '.join(spikes)} compare spikes, but the teacher '{stage.distil.teacher}' is "
-                "an ANN, which gives logits; use kl"
-            )
-    if stage.net is None and stage.start is None:
-        return
-    try:
-        known = opened(stage, shape).encoding
-    except (MismatchError, FormatError):
-        return
-    ours = encoding.to_json()
-    for key in ("kind", "bits") if encoding.kind == "direct" else ("kind",):
-        if known and known.get(key) != ours[key]:
-            yield (
-                f"chain.{name}: {stage.net or stage.start} was trained with encoding.{key} = {known.get(key)!r}, the "
-                f"recipe has {ours[key]!r}: it may answer little better than chance"
-            )
-            return
+@lru_cache(maxsize=4)
+def _read(path: Path, sha256: str, shape: Shape) -> tuple[IntNet, list[Warning | str]]:
+    """Reads the file with that digest once for all who ask; what is warned of meanwhile is for each of them."""
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        net = netx.load(path, shape)
+    return net, [entry.message for entry in told]

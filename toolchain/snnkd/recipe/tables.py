@@ -104,7 +104,7 @@ class ReadoutRule(Table):
     ties: Literal["membrane", "first"] = "membrane"
 
     def rule(self) -> Readout:
-        """The readout of the recipe's networks."""
+        """Returns the readout of the recipe's networks."""
         return Readout(self.kind, self.ties if self.kind == "count" else "first")
 
 
@@ -147,7 +147,7 @@ class Label(Table):
 
     @property
     def learns_scale(self) -> bool:
-        """Whether this loss trains the logit scale of its stage."""
+        """Tells whether this loss trains the logit scale of its stage."""
         return self.scale == "learned" and self.weight > 0 and self.loss != "spike-rate"
 
 
@@ -171,12 +171,12 @@ class Distil(Table):
 
     @property
     def taught(self) -> bool:
-        """Whether a loss with a weight needs a teacher."""
+        """Tells whether a loss with a weight needs a teacher."""
         return any(self.losses.get(name) for name in get_args(TaughtLoss))
 
     @property
     def learns_scale(self) -> bool:
-        """Whether these losses train the logit scale of their stage."""
+        """Tells whether these losses train the logit scale of their stage."""
         return self.scale == "learned" and any(self.losses.get(name) for name in ("kl", "temporal_kl"))
 
 
@@ -218,7 +218,7 @@ class Stage(Table):
 
     @property
     def learns_scale(self) -> bool:
-        """Whether a loss with a weight trains the logit scale."""
+        """Tells whether a loss with a weight trains the logit scale."""
         return self.label.learns_scale or (self.distil is not None and self.distil.learns_scale)
 
     @model_serializer(mode="wrap")
@@ -257,31 +257,31 @@ class Recipe(Table):
 
     @property
     def student(self) -> str:
-        """Name of the last stage, whose network is deployed."""
+        """Returns the name of the last stage, whose network is deployed."""
         return list(self.chain)[-1]
 
     def architecture(self, stage: str) -> Architecture:
-        """The network of `stage`."""
+        """Returns the network description of `stage`."""
         return self.networks[self.chain[stage].network]
 
     @property
     def images(self) -> tuple[tuple[int, int, int], int]:
-        """Shape (C, H, W) and classes of the data set; of one that is not known here, those of the first network."""
+        """Returns shape (C, H, W) and classes of the data set; where it is not known, those of the first network."""
         first = next(self.architecture(name) for name, stage in self.chain.items() if stage.network)
         return DATA_SETS.get(self.data.set, (first.input, first.outputs))
 
     def encoder(self) -> encoders.Encoding:
-        """The encoder of training, evaluation, simulation and hand-off; Poisson spikes are seeded by the recipe."""
+        """Returns the encoder of training, evaluation, simulation and hand-off, seeded by the recipe."""
         return encoders.Encoding(self.encoding.kind, self.encoding.steps, self.encoding.bits, self.seed)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain data that `parse` takes back, in a fixed order (the stages' order counts)."""
+        """Returns plain data that `parse` takes back, in a fixed order (the stages' order counts)."""
         return self.model_dump(mode="json", exclude_none=True)
 
     def to_json(self) -> str:
-        """The resolved recipe on one line, for digests."""
+        """Returns the resolved recipe on one line, for digests."""
         return json.dumps(self.to_dict(), separators=(",", ":"))
 
     def to_toml(self) -> str:
-        """The resolved recipe as a file that `load` reads back to an equal one."""
+        """Writes the resolved recipe as a file that `load` reads back to an equal one."""
         return tomli_w.dumps(self.to_dict())

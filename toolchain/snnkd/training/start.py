@@ -19,12 +19,12 @@ from snnkd.training.weights import quantize
 def start_from(network: Network, net: IntNet) -> None:
     """Sets the weights, thresholds and decays of `network` to those of `net`.
 
-    The layers of `net` fit those of `network`: `recipe.stages.misfits` has refused what does not. With 8 bit weights
+    The layers of `net` fit those of `network`: `recipe.net_files.misfits` has refused what does not. With 8 bit weights
     `network` is then that very integer network, with fewer bits one with the nearest weights. Calibration leaves these
     thresholds alone. Raises QuantizationError where rounding to 8 bits would change a weight of `net`.
     """
     for name, block, layer in zip(net.names, network.layers, net.layers, strict=True):
-        assert not isinstance(layer, Input), "refused by `recipe.stages.misfits`"
+        assert not isinstance(layer, Input), "refused by `recipe.net_files.misfits`"
         weight = torch.from_numpy(layer.weight.astype(np.float32)).to(block.synapse.weight.device)
         if not torch.equal(quantize(weight / W_SCALE, 8, W_SCALE), weight):
             raise QuantizationError(f"{name}.weight: its integers cannot be trained; expected even ones of 8 bits")

@@ -79,7 +79,7 @@ SOURCES: dict[str, Source] = {
 
 
 def root_folder(root: Path | str | None = None) -> Path:
-    """Folder that named data sets are looked for in: `root`, else the variable SNNKD_DATA, else ./data."""
+    """Returns the folder that named data sets are looked for in: `root`, else the variable SNNKD_DATA, else ./data."""
     return Path(root or os.environ.get("SNNKD_DATA") or "data").expanduser()
 
 

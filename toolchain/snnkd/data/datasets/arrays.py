@@ -17,7 +17,7 @@ _MAX_CHANNELS = 4
 
 
 def read(path: Path) -> Contents:
-    """Both splits; without x_test and y_test, a stratified fifth of x and y, the same in every run, is the test split.
+    """Reads both splits. Without x_test and y_test, the test split is a stratified fifth of x and y, always the same.
 
     x: uint8 (N, H, W), (N, C, H, W) or (N, H, W, C); the last axis is the channels' where it has at most 4 entries
     and fewer than the second one. y: integers (N,) from 0. Classes are named by their number. Raises DataError that

@@ -31,7 +31,7 @@ CHECKSUMS = {
 
 
 def missing(folder: Path) -> str | None:
-    """What `folder` lacks, None where all batches of one of the two layouts are there."""
+    """Says what `folder` lacks, None where all batches of one of the two layouts are there."""
     for layout, suffix in ((_BINARY, ".bin"), (_PICKLES, "")):
         absent = [name for name in CHECKSUMS if not (folder / layout / (name + suffix)).is_file()]
         if not absent:
@@ -83,10 +83,10 @@ def _pickled(path: Path, classes: int, checksum: str) -> tuple[np.ndarray, np.nd
 
 
 class _Unpickler(pickle.Unpickler):
-    """Reads arrays and plain containers, which is all that the published batches hold; refuses any other class or
-    function with UnpicklingError."""
+    """Reads arrays and plain containers, which is all that the published batches hold."""
 
     def find_class(self, module: str, name: str) -> Any:
+        """Finds what arrays are made of. Raises UnpicklingError for all else."""
         if (module, name) in (
             ("numpy.core.multiarray", "_reconstruct"),
             ("numpy", "ndarray"),

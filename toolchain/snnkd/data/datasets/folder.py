@@ -20,7 +20,7 @@ _CHUNK = 512
 
 
 def missing(folder: Path) -> str | None:
-    """What `folder` lacks to be an image folder, None where it is one."""
+    """Says what `folder` lacks to be an image folder, None where it is one."""
     for part in ("train", "test"):
         if not (folder / part).is_dir():
             return f"no folder {part}/ with one folder of images for each class"
@@ -28,7 +28,7 @@ def missing(folder: Path) -> str | None:
 
 
 def read(folder: Path) -> Contents:
-    """Both splits; classes and files in sorted order. One channel where every image is grey, else three.
+    """Reads both splits, classes and files in sorted order. Images have one channel where all are grey, else three.
 
     Raises DataError that names the first file that cannot be decoded or has another size than the first image.
     """
@@ -48,15 +48,15 @@ def read(folder: Path) -> Contents:
 
 def _listing(folder: Path) -> dict[str, list[Path]]:
     """Image files by class, both sorted; other and hidden files are none of ours."""
-    found = {}
+    files = {}
     for entry in _visible(folder):
         if entry.is_dir():
-            found[entry.name] = [file for file in _visible(entry) if file.suffix.lower() in SUFFIXES]
-            if not found[entry.name]:
+            files[entry.name] = [file for file in _visible(entry) if file.suffix.lower() in SUFFIXES]
+            if not files[entry.name]:
                 raise DataError(f"{entry}: no image in it; expected files that end in {', '.join(sorted(SUFFIXES))}")
-    if not found:
+    if not files:
         raise DataError(f"{folder}: no class in it; expected one folder of images for each class")
-    return found
+    return files
 
 
 def _visible(folder: Path) -> list[Path]:

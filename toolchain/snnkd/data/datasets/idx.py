@@ -21,14 +21,14 @@ _FILES = {
 
 
 def missing(folder: Path) -> str | None:
-    """What `folder` lacks, None where all four files are there."""
+    """Says what `folder` lacks, None where all four files are there."""
     names = [name for pair in _FILES.values() for name in pair]
     absent = [name for name in names if not any((folder / (name + end)).is_file() for end in ("", ".gz"))]
     return f"no {absent[0]} (or {absent[0]}.gz)" if absent else None
 
 
 def read(folder: Path, classes: tuple[str, ...]) -> Contents:
-    """Both splits from the four files in `folder`. Raises DataError that names the damaged file."""
+    """Reads both splits from the four files in `folder`. Raises DataError that names the damaged file."""
     train, test = (_split(folder, *names, len(classes)) for names in _FILES.values())
     if train.images.shape[1:] != test.images.shape[1:]:
         raise DataError(

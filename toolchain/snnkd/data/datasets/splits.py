@@ -24,7 +24,7 @@ class Split:
         return len(self.labels)
 
     def take(self, chosen: np.ndarray) -> Split:
-        """The images that an index or a mask chooses, as a copy."""
+        """Copies the images that an index or a mask chooses."""
         return Split(self.images[chosen], self.labels[chosen])
 
 
@@ -41,7 +41,7 @@ class DataSet:
 
     @property
     def shape(self) -> tuple[int, int, int]:
-        """(C, H, W) of an image."""
+        """Returns (C, H, W) of an image."""
         channels, height, width = self.train.images.shape[1:]
         return channels, height, width
 
@@ -72,7 +72,7 @@ def assemble(name: str, contents: Contents, validation: int | float, seed: int) 
 
 
 def stratified(labels: np.ndarray, count: int, seed: int) -> np.ndarray:
-    """Mask (N,) of `count` items, each class in its share (largest remainders), drawn by (seed, index) alone."""
+    """Draws `count` items, each class in its share (largest remainders), by (seed, index) alone: a mask (N,)."""
     sizes = np.bincount(labels)
     quota, remainder = np.divmod(sizes * count, max(1, len(labels)))
     # Ties between remainders go to the lower class.
@@ -86,7 +86,7 @@ def stratified(labels: np.ndarray, count: int, seed: int) -> np.ndarray:
 
 
 def check_labels(labels: np.ndarray, classes: int, where: str) -> np.ndarray:
-    """`labels` as int64 (N,). Raises DataError that names the first one outside [0, classes)."""
+    """Returns `labels` as int64 (N,). Raises DataError that names `where` and the first one outside [0, classes)."""
     bad = np.flatnonzero((labels < 0) | (labels >= classes))
     if bad.size:
         raise DataError(

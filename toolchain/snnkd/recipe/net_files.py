@@ -1,0 +1,135 @@
+"""Integer networks from `.net` files, as teachers and as what a training starts from: whether they fit the recipe."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from snnkd.base import schema
+from snnkd.base.errors import FormatError, MismatchError
+from snnkd.base.schema import Problem
+from snnkd.data.encoding import Encoding
+from snnkd.ir.arithmetic import THRESHOLD_LIMIT, WEIGHT_MAX, WEIGHT_MIN
+from snnkd.ir.network import Conv as NetConv
+from snnkd.ir.network import Dense as NetDense
+from snnkd.ir.network import IntNet, Layer
+from snnkd.recipe.architecture import Architecture, Conv
+from snnkd.recipe.stages import opened
+from snnkd.recipe.tables import Recipe
+
+
+def misfits(recipe: Recipe, name: str) -> list[Problem]:
+    """Returns what does not fit in the file of the resolved stage `name`: of a teacher, which has to read the images
+    and to tell their classes, or of a start, which has to be the stage's network.
+
+    Nothing where the file is gone or another one: `stages.opened` says so when it is needed.
+    """
+    stage = recipe.chain[name]
+    shape, classes = recipe.images
+    place = ("chain", name, "net" if stage.net else "start")
+    where = f"{schema.dotted(place)}: {stage.net or stage.start}"
+    try:
+        net = opened(stage, shape)
+    except MismatchError:
+        return []
+    except FormatError as error:
+        return [Problem(place, f"{where}: {error}; it has to read the images of the data set, {shape}")]
+    if stage.net:
+        texts = _teacher_misfits(net, recipe.encoder(), classes)
+    else:
+        texts = _start_misfits(net, recipe.architecture(name), recipe.readout.kind)
+    return [Problem(place, f"{where}: {text}") for text in texts]
+
+
+def warnings(recipe: Recipe, name: str) -> Iterator[str]:
+    """Yields that the file of the resolved stage `name`, if it has one, was trained with another encoding."""
+    stage, encoding = recipe.chain[name], recipe.encoder()
+    if stage.net is None and stage.start is None:
+        return
+    try:
+        known = opened(stage, recipe.images[0]).encoding
+    except (MismatchError, FormatError):
+        return
+    ours = encoding.to_json()
+    for key in ("kind", "bits") if encoding.kind == "direct" else ("kind",):
+        if known and known.get(key) != ours[key]:
+            yield (
+                f"chain.{name}: {stage.net or stage.start} was trained with encoding.{key} = {known.get(key)!r}, the "
+                f"recipe has {ours[key]!r}: it may answer little better than chance"
+            )
+            return
+
+
+def _teacher_misfits(net: IntNet, encoding: Encoding, classes: int) -> Iterator[str]:
+    outputs = prod(net.layers[-1].shape)
+    if net.readout.population != 1:
+        yield f"reads each class from {net.readout.population} outputs, expected one output for each class"
+    elif outputs != classes:
+        yield f"has {outputs} outputs, expected {classes}, one for each class"
+    if encoding.message_bits > net.message_bits:
+        what = f"{net.message_bits} bits" if net.message_bits else "0 and 1"
+        yield (
+            f"reads events of {what}, but encoding.kind '{encoding.kind}' sends graded ones of {encoding.message_bits} "
+            "bits; use the encoding that it was trained with"
+        )
+
+
+def _start_misfits(net: IntNet, network: Architecture, readout: str) -> Iterator[str]:
+    if net.readout.kind != readout:
+        yield f"its classes are read by '{net.readout.kind}', expected readout.kind '{readout}'"
+    elif readout == "membrane" and (net.layers[-1].neuron.threshold != THRESHOLD_LIMIT).any():
+        yield f"its output neurons may fire; expected a threshold of {THRESHOLD_LIMIT}, which readout 'membrane' needs"
+    if len(net.layers) != len(network.layers):
+        yield f"has {len(net.layers)} layers, expected {len(network.layers)} as the network '{network.name}' has"
+        return
+    for label, layer, (plan, shape) in zip(net.names, net.layers, network.inputs(), strict=True):
+        if isinstance(plan, Conv):
+            size = (plan.channels, shape[0] // plan.groups, *plan.kernel)
+            form = ("conv", size, plan.stride, plan.padding, plan.dilation, plan.groups)
+        else:
+            form = ("dense", (plan.neurons, prod(shape)))
+        if _form(layer) != form:
+            actual, expected = _described(_form(layer)), _described(form)
+            yield f"{label} is {actual}, expected {expected} as the network '{network.name}' has"
+        elif text := _not_trainable(layer):
+            yield f"{label}.{text}"
+
+
+def _form(layer: Layer) -> tuple[Any, ...]:
+    if isinstance(layer, NetConv):
+        return ("conv", layer.weight.shape, layer.stride, layer.padding, layer.dilation, layer.groups)
+    return ("dense", layer.weight.shape) if isinstance(layer, NetDense) else ("input",)
+
+
+def _described(form: tuple[Any, ...]) -> str:
+    parts = zip(("weights", "stride", "padding", "dilation", "groups"), form[1:], strict=False)
+    return " ".join([form[0], *(f"{name} {tuple(v) if name != 'groups' else v}" for name, v in parts)])
+
+
+def _not_trainable(layer: Layer) -> str | None:
+    """The first field of a layer that the neurons or the weights of a training cannot have, and why."""
+    neuron = layer.neuron
+    if neuron.bias is not None:
+        return "bias: networks are trained without; only a file without biases can be a start"
+    for field in ("threshold", "current_decay", "voltage_decay"):
+        values = getattr(neuron, field)
+        if values.min() != values.max():
+            return f"{field}: differs from neuron to neuron, {values.min()} to {values.max()}; expected one per layer"
+    if not 1 <= neuron.threshold.min() <= THRESHOLD_LIMIT:
+        return f"threshold: expected 1 to {THRESHOLD_LIMIT}, found {neuron.threshold.min()}"
+    if isinstance(layer, NetDense) and layer.delay is not None:
+        return "delay: networks are trained without; only a file without delays can be a start"
+    if isinstance(layer, NetDense) and layer.weight_exp:
+        return f"weight_exp: expected 0, found {layer.weight_exp}"
+    assert isinstance(layer, NetDense | NetConv)
+    weight = layer.weight
+    if (weight % 2).any() or weight.min() < WEIGHT_MIN or weight.max() > WEIGHT_MAX:
+        odd = int(np.count_nonzero(weight % 2))
+        return (
+            f"weight: expected even integers in [{WEIGHT_MIN}, {WEIGHT_MAX}], found {odd} odd ones in "
+            f"[{weight.min()}, {weight.max()}]"
+        )
+    return None
