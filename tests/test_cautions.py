@@ -88,7 +88,7 @@ def test_a_comparison_without_events_says_so():
     assert found.equal and len(found.warnings) == 1 and "layer1" in found.warnings[0]
     fires = chain(50, 50)
     assert evaluation.verify(fires, events, "fast").warnings == ()
-    assert evaluation.profile(net, events, [])["warnings"] == [
+    assert evaluation.profile(net, events, []).warnings == [
         text.replace("the 2 samples compared", "these 2 samples") for text in found.warnings
     ]
 

@@ -149,12 +149,12 @@ def test_a_profile_counts_what_is_run_until_the_end_of_each_sample(net):
     _, steps = early_exit.stops(evaluation.course(net, evaluation.simulate(net, events)), net.early_exit)
     assert len(set(steps.tolist())) > 2, "samples that end alike test little"
     shorter = [trace.count(net, evaluation.simulate(net, events[n : n + 1, :t]))[1:] for n, t in enumerate(steps)]
-    found = evaluation.profile(net, events)
+    found = evaluation.profile(net, events).to_json()
     assert found["early_exit"]["steps"] == steps.mean()
     for key in ("spikes", "synops"):
         total = sum(getattr(row, key) for rows in shorter for row in rows)
         assert found["early_exit"][key] == pytest.approx(total / len(events))
-    without = evaluation.profile(replace(net, early_exit=None), events)
+    without = evaluation.profile(replace(net, early_exit=None), events).to_json()
     assert {**without, "early_exit": found["early_exit"]} == found
 
 

@@ -172,7 +172,7 @@ def test_profile_is_json_with_the_documented_keys():
     net, trace = small()
     counts = count(net, trace)
     chips = [targets.load("loihi1"), targets.load("loihi2-sim")]
-    shown = energy.profile(net, counts, samples=6, steps=3, data="random", targets=chips)
+    shown = energy.profile(net, counts, samples=6, steps=3, data="random", targets=chips).to_json()
     assert json.loads(json.dumps(shown)) == shown
     assert {key: shown[key] for key in ("fidelity", "samples", "steps", "data")} == {
         "fidelity": "integer",

@@ -24,7 +24,7 @@ COUNTS = [
 
 def profile(*names):
     chips = [targets.load(name) for name in names]
-    return energy.profile(NET, COUNTS, samples=2, steps=50, data="seeded random events", targets=chips)
+    return energy.profile(NET, COUNTS, samples=2, steps=50, data="seeded random events", targets=chips).to_json()
 
 
 def render(shown, title="", width=200, sources=True):
@@ -74,7 +74,7 @@ def test_a_network_that_does_not_fit_is_named():
     graded = IntNet(NET.input_shape, NET.layers, message_bits=8)
     shown = energy.profile(
         graded, COUNTS, samples=2, steps=50, data="seeded random events", targets=[targets.load("loihi1")]
-    )
+    ).to_json()
     assert shown["energy"]["loihi1"]["verdict"] == "refused"
     assert "this network does not fit (see snnkd check --target loihi1)" in " ".join(render(shown).split())
     assert "does not fit" not in render(profile("loihi1"))

@@ -144,7 +144,7 @@ def test_a_survey_says_what_separate_runs_say(build, readout):
     assert [row.spikes for row in seen.counts] == trace.events
     _, ends = early_exit.stops(evaluation.course(net, trace), net.early_exit)
     profile = evaluation.profile(net, events, [])
-    assert profile["early_exit"]["steps"] == ends.mean()
+    assert profile.early_exit.steps == ends.mean()
     assert evaluation.survey(net, [events], answers=False).course is None
 
 

@@ -127,7 +127,7 @@ def test_a_convolution_stores_its_kernel_once():
 def test_fit_refuses_or_says_how_it_may_fit(most, verdict):
     net = net_of(dense(100, 50), dense(30, 100))  # 130 neurons, 8000 weights
     bounds = limits(cores=most, neurons_per_core=100, synapse_memory_per_core=6000, stored_bits_per_weight=16)
-    answer = fit.fit(net, Target("chip", "test", limits=bounds))
+    answer = fit.fit(net, Target("chip", "test", limits=bounds)).to_json()
     counted = (answer["verdict"], answer["cores"], answer["cores_typical"])
     assert counted == (verdict, 2, 3)  # 130 neurons: 2 cores; 10 kB and 6 kB of weights: 2 + 1
     assert bool(answer["violations"]) == (verdict == "refused")
@@ -135,7 +135,7 @@ def test_fit_refuses_or_says_how_it_may_fit(most, verdict):
 
 def test_a_small_network_fits_every_shipped_target():
     for target in targets.available():
-        answer = fit.fit(net_of(dense(10, 20)), target)
+        answer = fit.fit(net_of(dense(10, 20)), target).to_json()
         assert answer["violations"] == []
         assert answer["verdict"] == "likely"
 

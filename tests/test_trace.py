@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from snnkd.base.errors import FormatError
+from snnkd.ir import describe
 from snnkd.ir.network import Conv, Dense, Input, IntNet, Neuron, conv_shape
 from snnkd.ir.readout import Readout
 from snnkd.ir.trace import LayerCount, LayerTrace, SpikeTrace, count, fan_out
@@ -173,7 +174,7 @@ def test_classes_of_the_highest_membrane():
     assert trace.classes(net).tolist() == [1, 0, 3, 0]
     paired = IntNet((1,), net.layers, readout=Readout("membrane", population=2))
     assert trace.classes(paired).tolist() == [0, 1, 1, 1]
-    assert net.describe()["readout"] == {"kind": "membrane", "ties": "first", "population": 1}
+    assert describe.facts(net)["readout"] == {"kind": "membrane", "ties": "first", "population": 1}
     with pytest.raises(FormatError, match="readout kind = 'membrane' needs the output neurons' v"):
         SpikeTrace("made", trace.input, (LayerTrace("layer0", spikes),)).classes(net)
     for wrong in (("membrane", "membrane"), ("volts", "first"), ("count", "last"), (["count"], "first")):
@@ -202,7 +203,7 @@ def test_classes_of_populations():
         for ties, classes in expected.items():
             net = IntNet((1, 2, 2), (layer,), readout=Readout(ties=ties, population=population))
             assert trace.classes(net).tolist() == classes, (population, ties)
-            assert net.describe()["readout"] == {"kind": "count", "ties": ties, "population": population}
+            assert describe.facts(net)["readout"] == {"kind": "count", "ties": ties, "population": population}
 
 
 def test_populations_are_those_of_slayers_average():

@@ -30,7 +30,7 @@ def target(tmp_path):
 def test_a_student_for_mnist_fits(name, classifier):
     chip = targets.load(name)
     assert (chip.engine, fit.check(classifier, chip)) == ("c99", [])
-    assert fit.fit(classifier, chip)["verdict"] == "likely"
+    assert fit.fit(classifier, chip).verdict == "likely"
     assert chip.build is not None
     assert targets.load("c99").build is None
 

@@ -136,9 +136,9 @@ def work(job: Job, runs: Path, data_root: Path | None) -> Row:
     assert accuracy.float is not None and accuracy.integer is not None, "the student is no ANN and no file"
     test, encoder = read_data(job.plan, data_root).test, job.plan.encoder()
     profile = evaluation.profile(net, encoder.encode(test.images, np.arange(len(test))))
-    layers = [layer for layer in profile["layers"] if layer["name"] != "input"]
+    layers = [layer for layer in profile.layers if layer.name != "input"]
     counted = ("spikes", "synops", "synops_effective")
-    spikes, synops, effective = (sum(layer[key] for layer in layers) / len(test) for key in counted)
+    spikes, synops, effective = (sum(getattr(layer, key) for layer in layers) / len(test) for key in counted)
     return Row(
         cell=job.cell.name,
         set=result.data_set,
@@ -152,7 +152,7 @@ def work(job: Job, runs: Path, data_root: Path | None) -> Row:
         synops_effective=effective,
         by_step=[round(fraction, 6) for fraction in result.by_step],
         exit_accuracy=rule.accuracy if rule else accuracy.integer,
-        exit_spikes=profile["early_exit"]["spikes"] if rule else spikes,
+        exit_spikes=profile.early_exit.spikes if profile.early_exit else spikes,
         epochs=job.plan.chain[job.plan.student].epochs,
         device=Run(Path(result.run), job.plan).provenance["device"],
         seconds=round(sum(row["seconds"] for row in epochs if row["stage"] not in result.reused), 1),

@@ -13,7 +13,7 @@ from snnkd.bundle import Handoff
 from snnkd.recipe import Recipe
 from snnkd.runs import RUNS, pipeline
 from snnkd.runs.pipeline import Context, ExportOptions, TrainingOptions
-from snnkd.runs.results import Exported, Training
+from snnkd.runs.results import Exported, Profiled, Training
 from snnkd.runs.subject import opened
 
 _TRAIN = ("train", "quantize", "evaluate")
@@ -21,15 +21,15 @@ _TRAIN = ("train", "quantize", "evaluate")
 
 @dataclass(frozen=True)
 class Everything:
-    """What `snnkd run` did: the results of its stages. profile: as `snnkd.profile` returns it."""
+    """What `snnkd run` did: the results of its stages."""
 
     train: Training
     export: Exported
-    profile: dict[str, Any]
+    profile: Profiled
 
     def to_json(self) -> dict[str, Any]:
         """Returns what `snnkd run --json` prints."""
-        return {"train": self.train.to_json(), "export": self.export.to_json(), "profile": self.profile}
+        return {"train": self.train.to_json(), "export": self.export.to_json(), "profile": self.profile.to_json()}
 
 
 def train(recipe: str | Path | Recipe = "digits", options: TrainingOptions | None = None) -> Training:

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from snnkd.analysis.fit import fit
@@ -100,6 +100,65 @@ class Energy:
         }
 
 
+@dataclass(frozen=True)
+class TargetEnergy:
+    """An estimate on a target, and the verdict of whether the network fits it (`fit.Fit`)."""
+
+    estimate: Energy
+    verdict: str
+
+    def to_json(self) -> dict[str, Any]:
+        """Returns plain JSON data; keys in `docs/energy_model.md`."""
+        return {**self.estimate.to_json(), "verdict": self.verdict}
+
+
+@dataclass(frozen=True)
+class LayerProfile(LayerCount):
+    """Totals of one layer, and `macs_ann`: multiplications of one pass of an ANN with the same layer."""
+
+    macs_ann: int
+
+
+@dataclass(frozen=True)
+class EarlyExitWork:
+    """What a rule for early exit leaves, means per inference: steps, and the layers' spikes and synops."""
+
+    steps: float
+    spikes: float
+    synops: float
+
+
+@dataclass(frozen=True)
+class Profile:
+    """What a network did on `samples` samples of `steps` steps, and what that costs.
+
+    fidelity: what was counted, 'integer', 'lava' or 'device'. data: what the samples are. layers: 'input' first, totals
+    over all samples. energy: by target, in uJ per inference. warnings: what the counts do not show.
+    """
+
+    fidelity: str
+    samples: int
+    steps: int
+    data: str
+    layers: list[LayerProfile]
+    energy: dict[str, TargetEnergy]
+    early_exit: EarlyExitWork | None = None
+    warnings: list[str] = field(default_factory=list)
+
+    def to_json(self) -> dict[str, Any]:
+        """Returns plain JSON data; keys in `docs/energy_model.md`, without `early_exit` where there is none."""
+        energy = {name: target.to_json() for name, target in self.energy.items()}
+        exits = {} if self.early_exit is None else {"early_exit": asdict(self.early_exit)}
+        shared = {key: getattr(self, key) for key in ("fidelity", "samples", "steps", "data")}
+        return {
+            **shared,
+            "layers": [asdict(row) for row in self.layers],
+            "energy": energy,
+            "warnings": self.warnings,
+            **exits,
+        }
+
+
 def estimate(counts: Sequence[LayerCount], samples: int, target: Target) -> Energy:
     """Estimates the dynamic energy per inference of `counts`, totals over `samples` inferences.
 
@@ -154,8 +213,8 @@ def profile(
     data: str,
     targets: Iterable[Target] = (),
     fidelity: str = "integer",
-) -> dict[str, Any]:
-    """Returns what `snnkd profile --json` prints of one network, as plain JSON data; keys in `docs/energy_model.md`.
+) -> Profile:
+    """Puts counts and the energy on each target together.
 
     counts: totals over `samples` x `steps`, as `trace.count` gives them (summed with + where samples came in blocks).
     data: what the events are, in words. fidelity: what was counted, 'integer', 'lava' or 'device'. Raises FormatError
@@ -167,17 +226,11 @@ def profile(
     if len(set(names)) < len(names):
         raise FormatError(f"profile: two targets have the same name: {', '.join(names)}; rename one of them")
     macs = {"input": 0, **dict(dense_macs(net))}
-    return {
-        "fidelity": fidelity,
-        "samples": samples,
-        "steps": steps,
-        "data": data,
-        "layers": [{**asdict(row), "macs_ann": macs[row.name]} for row in counts],
-        "energy": {
-            target.name: {**estimate(counts, samples, target).to_json(), "verdict": fit(net, target)["verdict"]}
-            for target in targets
-        },
+    energy = {
+        target.name: TargetEnergy(estimate(counts, samples, target), fit(net, target).verdict) for target in targets
     }
+    layers = [LayerProfile(**vars(row), macs_ann=macs[row.name]) for row in counts]
+    return Profile(fidelity, samples, steps, data, layers, energy)
 
 
 def total(ranges: Iterable[Range | None]) -> Range | None:

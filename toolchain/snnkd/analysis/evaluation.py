@@ -6,13 +6,13 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from math import prod
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from snnkd import engines, targets
 from snnkd.analysis import cautions, early_exit, energy, verification
 from snnkd.analysis.early_exit import Course
+from snnkd.analysis.energy import EarlyExitWork, Profile
 from snnkd.analysis.verification import Verification
 from snnkd.ir import trace
 from snnkd.ir.network import IntNet
@@ -198,7 +198,7 @@ def joined(courses: Sequence[Course]) -> Course:
 
 def profile(
     net: IntNet, spikes: np.ndarray, target: str | Path | Sequence[str | Path] = (), data: str = "the given samples"
-) -> dict[str, Any]:
+) -> Profile:
     """Spikes, synaptic operations, updates and energy of `net` on events (N, T, ...), as `snnkd profile --json` has it:
     of all steps, and of a network with a rule for early exit also what is left of steps, spikes and synops with it.
 
@@ -209,25 +209,23 @@ def profile(
 
 def profile_of(
     net: IntNet, seen: Survey, target: str | Path | Sequence[str | Path] = (), data: str = "the given samples"
-) -> dict[str, Any]:
+) -> Profile:
     """Returns `profile` of samples that ran already."""
     names = [target] if isinstance(target, str | Path) else target
     chosen = [targets.load(name) for name in names] or [target for target in targets.available() if target.costs]
     profile = energy.profile(net, seen.counts, samples=seen.samples, steps=seen.steps, data=data, targets=chosen)
-    profile["warnings"] = cautions.silent_layers(
-        net, [row.spikes for row in seen.counts], f"these {seen.samples:,} samples"
-    )
+    events, samples = [row.spikes for row in seen.counts], f"these {seen.samples:,} samples"
+    exits = None
     if net.early_exit is not None and seen.course is not None:
-        _, ends = early_exit.stops(seen.course, net.early_exit)
-        profile["early_exit"] = _per_inference(seen.shorter, int(ends.sum()), seen.samples)
-    return profile
+        exits = _per_inference(seen, int(early_exit.stops(seen.course, net.early_exit)[1].sum()))
+    return replace(profile, warnings=cautions.silent_layers(net, events, samples), early_exit=exits)
 
 
 def _added(totals: list[LayerCount], counts: list[LayerCount]) -> list[LayerCount]:
     return [a + b for a, b in zip(totals, counts, strict=True)] if totals else counts
 
 
-def _per_inference(counts: list[LayerCount], steps: int, samples: int) -> dict[str, float]:
-    network = [row for row in counts if row.name != "input"]
-    totals = {"steps": steps, **{key: sum(getattr(row, key) for row in network) for key in ("spikes", "synops")}}
-    return {key: total / samples for key, total in totals.items()}
+def _per_inference(seen: Survey, steps: int) -> EarlyExitWork:
+    layers = [row for row in seen.shorter if row.name != "input"]
+    spikes, synops = (sum(getattr(row, key) for row in layers) for key in ("spikes", "synops"))
+    return EarlyExitWork(steps / seen.samples, spikes / seen.samples, synops / seen.samples)

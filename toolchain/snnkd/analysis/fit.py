@@ -34,23 +34,33 @@ def check(net: IntNet, target: Target) -> list[Violation]:
     return [violation for check_limit in checks for violation in check_limit(net, target.limits)]
 
 
-def fit(net: IntNet, target: Target) -> dict[str, Any]:
-    """Returns what `snnkd check --json` prints: target, verdict, cores, cores_typical and violations.
+@dataclass(frozen=True)
+class Fit:
+    """Whether a network fits a target. verdict: 'refused' (violations), 'optimistic' (fits only at the ceilings) or
+    'likely' (also as packed in practice). None is a promise.
 
     cores: the fewest that could hold the network, all layers packed together; cores_typical: with each layer on its
-    own cores, packed as in practice; null where the target's limits do not say. verdict: 'refused' (violations),
-    'optimistic' (fits only at the ceilings) or 'likely' (also as packed in practice). None is a promise.
+    own cores, packed as in practice; None where the target's limits do not say.
     """
+
+    target: str
+    verdict: str
+    cores: int | None
+    cores_typical: int | None
+    violations: list[Violation]
+
+    def to_json(self) -> dict[str, Any]:
+        """Returns what `snnkd check --json` prints."""
+        return asdict(self)
+
+
+def fit(net: IntNet, target: Target) -> Fit:
+    """Tells whether `net` fits `target`, and what would have to change."""
     violations = check(net, target)
     fewest, typical = cores(net, target.limits), _cores_typical(net, target.limits)
     tight = typical is not None and "cores" in target.limits and typical > target.limits["cores"].high
-    return {
-        "target": target.name,
-        "verdict": "refused" if violations else "optimistic" if tight else "likely",
-        "cores": fewest,
-        "cores_typical": typical,
-        "violations": [asdict(violation) for violation in violations],
-    }
+    verdict = "refused" if violations else "optimistic" if tight else "likely"
+    return Fit(target.name, verdict, fewest, typical, violations)
 
 
 def weight_bits(weight: np.ndarray) -> int:

@@ -96,12 +96,13 @@ def _profile(
 
         refuse_for_runs({"--input": inputs, "--input-shape": input_shape})
         context = pipeline.Context(find(name, runs), data_root, profile=pipeline.ProfileOptions(targets, samples))
-        return pipeline.walk(context, "profile")["profile"]
+        return pipeline.walk(context, "profile")["profile"].to_json()
     from snnkd.analysis import evaluation
 
     file = subject.opened(name, input_shape=input_shape)
     chosen = file.samples(samples, inputs)
-    return {"name": file.name, **evaluation.profile(file.net, chosen.events(), targets, chosen.data)}
+    counted = evaluation.profile(file.net, chosen.events(), targets, chosen.data)
+    return {"name": file.name, **counted.to_json()}
 
 
 def render_export(data: dict[str, Any]) -> Any:

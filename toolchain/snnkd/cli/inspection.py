@@ -114,10 +114,11 @@ def inspect(
 
     Example: snnkd inspect student.net
     """
+    from snnkd.ir import describe
     from snnkd.runs.subject import opened
 
     subject = opened(name, runs, data_root, shape_of(input_shape), readout)
-    data = {"file": str(subject.path), **subject.net.describe()}
+    data = {"file": str(subject.path), **describe.network(subject.net)}
     if inputs is not None or samples is not None:
         from snnkd.analysis import headroom
 
@@ -140,8 +141,8 @@ def check(
     from snnkd.runs.subject import opened
 
     fitted = fit.fit(opened(name, runs).net, targets.load(target))
-    output.result(fitted, as_json, _checked)
-    if fitted["violations"]:
+    output.result(fitted.to_json(), as_json, _checked)
+    if fitted.violations:
         raise typer.Exit(1)
 
 

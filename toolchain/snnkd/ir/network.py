@@ -11,7 +11,7 @@ pyright names every place that does not know a new kind yet.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from math import prod
 from typing import Any, ClassVar, Literal
 
@@ -189,55 +189,6 @@ class IntNet:
         for name, layer in zip(self.names, self.layers, strict=True):
             yield name, shape, layer
             shape = layer.shape
-
-    def describe(self) -> dict[str, Any]:
-        """Gives what `snnkd inspect --json` prints: all but the weights themselves, as plain JSON data."""
-        return {
-            "input_shape": list(self.input_shape),
-            "steps": self.steps,
-            "message_bits": self.message_bits,
-            "encoding": self.encoding,
-            "readout": asdict(self.readout),
-            "early_exit": None if self.early_exit is None else asdict(self.early_exit),
-            "parameters": self.parameters,
-            "neurons": self.neurons,
-            "provenance": self.provenance,
-            "layers": [
-                {"layer": name, **_describe(layer)} for name, layer in zip(self.names, self.layers, strict=True)
-            ],
-        }
-
-
-def _describe(layer: Layer) -> dict[str, Any]:
-    row: dict[str, Any] = {"kind": layer.kind, "shape": list(layer.shape)}
-    row |= {"connection": "", "weights": 0, "range": "", "delay": ""}
-    if layer.kind == "input":
-        pass
-    elif layer.kind == "conv":
-        row["connection"] = (
-            f"{layer.weight.shape[2]}x{layer.weight.shape[3]}, stride {layer.stride}, padding {layer.padding}, "
-            f"dilation {layer.dilation}, groups {layer.groups}"
-        )
-    elif layer.kind == "dense":
-        row["connection"] = f"all, x 2^{layer.weight_exp}" if layer.weight_exp else "all"
-        row["delay"] = "" if layer.delay is None else f"{layer.delay.min()} to {layer.delay.max()}"
-    else:
-        assert_never(layer)
-    if layer.kind != "input":
-        row |= {"weights": layer.weight.size, "range": f"{layer.weight.min()} to {layer.weight.max()}"}
-    return row | _describe_neuron(layer.neuron)
-
-
-def _describe_neuron(neuron: Neuron) -> dict[str, Any]:
-    if neuron.kind == "cuba":
-        fields = {"threshold": neuron.threshold, "iDecay": neuron.current_decay, "vDecay": neuron.voltage_decay}
-    else:
-        assert_never(neuron)
-    ranges = {name: (values.min(), values.max()) for name, values in fields.items()}
-    row: dict[str, Any] = {
-        name: str(low) if low == high else f"{low} to {high}" for name, (low, high) in ranges.items()
-    }
-    return row | {"bias": neuron.bias is not None}
 
 
 def per_neuron(values: np.ndarray, shape: Shape) -> np.ndarray:

@@ -17,6 +17,7 @@ from pydantic import BeforeValidator, Field, model_validator
 from snnkd.base import files, schema
 from snnkd.base.errors import RecipeError, SnnkdError
 from snnkd.base.schema import Place, Problem, Table
+from snnkd.ir.network import conv_size
 
 Shape = tuple[int, ...]
 
@@ -102,8 +103,7 @@ class Conv(Table):
 
     def output(self, shape: Shape) -> Shape:
         """Returns the output's shape (O, H, W) for an input (C, H, W)."""
-        sizes = zip(shape[1:], self.kernel, self.stride, self.padding, self.dilation, strict=True)
-        return (self.channels, *((n + 2 * p - d * (k - 1) - 1) // s + 1 for n, k, s, p, d in sizes))
+        return (self.channels, *conv_size(shape[1:], self.kernel, self.stride, self.padding, self.dilation))
 
     def fan_in(self, shape: Shape) -> int:
         """Counts the connections into one neuron, on an input of shape (C, H, W)."""

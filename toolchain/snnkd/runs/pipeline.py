@@ -25,7 +25,7 @@ from snnkd.formats import netx
 from snnkd.ir.network import IntNet
 from snnkd.recipe import Recipe, stages
 from snnkd.runs.folder import RUNS, Run
-from snnkd.runs.results import Accuracy, Deployed, EarlyExitResult, Exported, NetworkResult, Summary, Trained
+from snnkd.runs.results import Accuracy, Deployed, EarlyExitResult, Exported, NetworkResult, Profiled, Summary, Trained
 from snnkd.runs.subject import Subject, read_data, trained_on
 
 if TYPE_CHECKING:
@@ -306,19 +306,16 @@ def export(context: Context) -> Exported:
     return exported
 
 
-def profile(context: Context) -> dict[str, Any]:
+def profile(context: Context) -> Profiled:
     """Counts spikes and synaptic operations of student.net on the first `samples` test images, and estimates energy."""
     student = context.student
     samples = student.samples(context.profile.samples or PROFILE_SAMPLES)
     seen = evaluation.survey(student.net, samples.blocks(evaluation.BLOCK), student.net.early_exit is not None)
-    result = {
-        "name": student.name,
-        **evaluation.profile_of(student.net, seen, context.profile.targets, samples.data),
-        "stored": context.keeper("profile", "profile.json"),
-    }
-    if result["stored"]:
-        context.run.write("profile.json", to_json(result))
-    return result
+    counted = evaluation.profile_of(student.net, seen, context.profile.targets, samples.data)
+    profiled = Profiled(student.name, counted, context.keeper("profile", "profile.json"))
+    if profiled.stored:
+        context.run.write("profile.json", to_json(profiled.to_json()))
+    return profiled
 
 
 def _deployed(context: Context, name: str, network: Network) -> IntNet:

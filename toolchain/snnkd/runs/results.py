@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from snnkd.analysis.energy import Profile
 from snnkd.analysis.verification import Verification
 
 
@@ -117,3 +118,17 @@ class Exported:
     def to_json(self) -> dict[str, Any]:
         """Returns plain JSON data."""
         return asdict(self)
+
+
+@dataclass(frozen=True)
+class Profiled:
+    """The profile of the run `name`. stored: the file in its folder that holds this, None where options of its own were
+    given."""
+
+    name: str
+    profile: Profile
+    stored: str | None
+
+    def to_json(self) -> dict[str, Any]:
+        """Returns what `snnkd profile --json` prints of a run."""
+        return {"name": self.name, **self.profile.to_json(), "stored": self.stored}

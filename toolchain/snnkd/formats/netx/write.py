@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import uuid
 from math import prod
@@ -14,6 +13,7 @@ import numpy as np
 from snnkd.base.errors import FormatError, QuantizationError
 from snnkd.base.files import atomic
 from snnkd.formats.netx.weights import convert, source_of
+from snnkd.ir import describe
 from snnkd.ir.network import Conv, Dense, Input, IntNet, Layer, Neuron, Shape
 
 _MAX_FIXED = 60_000
@@ -44,15 +44,10 @@ def _write(file: h5py.File, net: IntNet) -> None:
     if net.steps is not None:
         file.attrs["snnkd_steps"] = net.steps
     file.attrs["snnkd_message_bits"] = net.message_bits
-    texts = {
-        "readout": dataclasses.asdict(net.readout),
-        "early_exit": None if net.early_exit is None else dataclasses.asdict(net.early_exit),
-        "encoding": net.encoding,
-        "provenance": net.provenance,
-    }
-    for name, data in texts.items():
-        if data is not None:
-            text = json.dumps(data, sort_keys=True)  # plain ASCII; of a fixed length where that fits the header
+    facts = describe.facts(net)
+    for name in ("readout", "early_exit", "encoding", "provenance"):
+        if facts[name] is not None:
+            text = json.dumps(facts[name], sort_keys=True)  # plain ASCII; of a fixed length where that fits the header
             file.attrs[f"snnkd_{name}"] = np.bytes_(text.encode()) if len(text) <= _MAX_FIXED else text
     layers = file.create_group("layer")
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from math import prod
 
 from onnx import GraphProto, ModelProto, TensorProto, ValueInfoProto, helper
@@ -14,6 +14,7 @@ from snnkd.base.errors import LimitError
 from snnkd.engines.onnx import limits
 from snnkd.engines.onnx.graph import neurons, synapses
 from snnkd.engines.onnx.graph.nodes import Nodes, Value
+from snnkd.ir import describe
 from snnkd.ir.network import IntNet, Shape
 
 OPSET, IR_VERSION = 13, 7  # onnxruntime reads them since 1.6, of 2020
@@ -185,13 +186,7 @@ def _model(net: IntNet, graph: GraphProto, steps: int | None) -> ModelProto:
         producer_version=__version__,
         doc_string=graph.doc_string,
     )
-    about = {
-        "input_shape": net.input_shape,
-        "steps": steps,
-        "message_bits": net.message_bits,
-        "encoding": net.encoding,
-        "readout": asdict(net.readout),
-        "early_exit": None if net.early_exit is None else asdict(net.early_exit),
-    }
+    facts = describe.facts(net) | {"steps": steps}
+    about = {key: facts[key] for key in ("input_shape", "steps", "message_bits", "encoding", "readout", "early_exit")}
     helper.set_model_props(model, {key: json.dumps(value, sort_keys=True) for key, value in about.items()})
     return model
