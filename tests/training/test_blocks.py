@@ -53,9 +53,9 @@ def plan(shape: tuple[int, int, int], layers: tuple[Conv | Dense, ...]) -> Archi
 
 def network(name: str = "conv", neuron: str = "no current memory", weight_bits: int = 8, top: int = 15) -> Network:
     torch.manual_seed(len(name))
-    made = Network(plan(*PLANS[name]), NEURONS[neuron], Quantization(weight_bits=weight_bits), top)
-    made.calibrate(events(made, top))
-    return made.eval()
+    network = Network(plan(*PLANS[name]), NEURONS[neuron], Quantization(weight_bits=weight_bits), top)
+    network.calibrate(events(network, top))
+    return network.eval()
 
 
 def events(net: Network, top: int = 15, seed: int = 0, still: bool = False) -> torch.Tensor:

@@ -139,8 +139,8 @@ def saved(path: Path, network: str, **metadata: object) -> IntNet:
 
 def test_an_ann_teaches_with_its_logits_of_the_best_epoch(tmp_path, weights, equal):
     taught = {"network": "dense", "epochs": 2, "batch": 16, "distil": {"losses": {"kl": 1.0}}}
-    made = stages(teacher={"network": "conv", "neuron": "relu", "epochs": 3, "batch": 16}, student=taught)
-    chain, rows = Chain(made, DATA, tmp_path), []
+    taught_by_ann = stages(teacher={"network": "conv", "neuron": "relu", "epochs": 3, "batch": 16}, student=taught)
+    chain, rows = Chain(taught_by_ann, DATA, tmp_path), []
     chain.train(["teacher", "student", "baseline"], resume=False, on_epoch=rows.append)
     assert [row["stage"] for row in rows] == ["teacher"] * 3 + ["student"] * 2 + ["baseline"] * 2
     assert "validation.float" in rows[0] and "validation.integer" not in rows[0]
@@ -175,8 +175,8 @@ def test_a_file_is_read_once(tmp_path, monkeypatch):
     path = tmp_path / "old.net"
     saved(path, "conv")
     taught = {"network": "dense", "epochs": 1, "batch": 16, "distil": {"losses": {"kl": 1.0}, "teacher": "teacher"}}
-    made = stages(teacher={"net": str(path)}, ta={**taught, "network": "conv", "start": str(path)}, student=taught)
-    chain, opened = Chain(made, DATA, tmp_path / "run"), []
+    from_file = stages(teacher={"net": str(path)}, ta={**taught, "network": "conv", "start": str(path)}, student=taught)
+    chain, opened = Chain(from_file, DATA, tmp_path / "run"), []
     monkeypatch.setattr(stage_files, "opened", lambda stage, shape: opened.append(stage) or open_stage(stage, shape))
     chain.train(["teacher", "ta", "student"], resume=False)
     assert chain.net("teacher") is chain.net("teacher") and chain.network("ta") is not None
@@ -195,19 +195,20 @@ def test_a_training_has_the_threads_that_are_set_when_it_starts(tmp_path, thread
 def test_a_stage_starts_from_the_network_of_a_file(tmp_path, same_net, network, bits, weights, equal):
     path = tmp_path / "old.net"
     net = saved(path, network)
-    made = stages(student={"network": network, "start": str(path), "epochs": 1, "batch": 16})
-    table = made.to_dict() | {"neuron": {"voltage_decay": 0.5, "threshold": 3.0}, "quantization": {"weight_bits": bits}}
+    started_from = stages(student={"network": network, "start": str(path), "epochs": 1, "batch": 16})
+    neuron = {"voltage_decay": 0.5, "threshold": 3.0}
+    table = started_from.to_dict() | {"neuron": neuron, "quantization": {"weight_bits": bits}}
     chain = Chain(recipe.parse(table), DATA, tmp_path / "run")
     initial = chain.network("student")
     initial.calibrate(chain.feed(DATA.train).batch(np.arange(10))[0])  # changes nothing: the thresholds are the file's
     options = {"message_bits": 8, "encoding": net.encoding}
     started = to_intnet(initial.blocks, initial.input_shape, **options)
     step = 1 << (9 - bits)
-    for one, layer in zip(started.layers, net.layers, strict=True):
+    for started_layer, layer in zip(started.layers, net.layers, strict=True):
         nearest = np.clip(np.rint(layer.weight / step) * step, -256, 256 - step)
-        np.testing.assert_array_equal(one.weight, nearest)
+        np.testing.assert_array_equal(started_layer.weight, nearest)
         for name in ("threshold", "current_decay", "voltage_decay"):
-            assert getattr(one.neuron, name).item() == getattr(layer.neuron, name).item()
+            assert getattr(started_layer.neuron, name).item() == getattr(layer.neuron, name).item()
     if bits == 8:
         same_net(started, net)
     assert equal(weights(chain.network("baseline")), weights(initial))
@@ -226,11 +227,11 @@ def test_a_file_that_changed_is_not_taken_for_the_one_that_the_recipe_means(tmp_
     path = tmp_path / "old.net"
     saved(path, "conv")
     taught = {"network": "dense", "epochs": 1, "batch": 16, "distil": {"losses": {"kl": 1.0}}}
-    made = stages(teacher={"net": str(path)}, student=taught)
-    chain = Chain(made, DATA, tmp_path / "run")
+    taught_by_file = stages(teacher={"net": str(path)}, student=taught)
+    chain = Chain(taught_by_file, DATA, tmp_path / "run")
     chain.train(["teacher", "student"], resume=False)
     path.write_bytes(path.read_bytes() + b" ")
-    resumed = Chain(made, DATA, tmp_path / "run")
+    resumed = Chain(taught_by_file, DATA, tmp_path / "run")
     with pytest.raises(MismatchError, match=r"old\.net: not the file that the recipe means"):
         resumed.train(["teacher", "student"], resume=True)
     assert resumed.load("student"), "what was trained stays usable"

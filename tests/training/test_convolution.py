@@ -38,10 +38,10 @@ def _results(conv, x, weight, stride, padding, threads=1):
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     leaves = [weight.clone().requires_grad_(), x.clone().requires_grad_()]
-    made = conv(leaves[1], leaves[0], stride, padding)
-    made.backward(torch.randn(made.shape, generator=torch.Generator().manual_seed(3)))
+    convolved = conv(leaves[1], leaves[0], stride, padding)
+    convolved.backward(torch.randn(convolved.shape, generator=torch.Generator().manual_seed(3)))
     torch.set_num_threads(before)
-    return [made.detach(), *(value.grad for value in leaves)]
+    return [convolved.detach(), *(value.grad for value in leaves)]
 
 
 def _torchs(x, weight, stride, padding):
@@ -51,19 +51,19 @@ def _torchs(x, weight, stride, padding):
 @pytest.mark.parametrize(("shape", "outputs", "kernel", "stride", "padding"), CASES)
 def test_it_is_torchs(shape, outputs, kernel, stride, padding):
     x, weight = _events(shape), _weight(outputs, shape[0], kernel)
-    found = _results(Conv.apply, x, weight, stride, padding)
+    ours = _results(Conv.apply, x, weight, stride, padding)
     expected = _results(_torchs, x.double(), weight.double(), stride, padding)
-    assert torch.equal(found[0].double(), expected[0]), "integers are exact in any order"
-    for one, other in zip(found[1:], expected[1:], strict=True):
-        torch.testing.assert_close(one.double(), other, rtol=1e-5, atol=1e-5 * float(other.abs().max()))
+    assert torch.equal(ours[0].double(), expected[0]), "integers are exact in any order"
+    for gradient, exact in zip(ours[1:], expected[1:], strict=True):
+        torch.testing.assert_close(gradient.double(), exact, rtol=1e-5, atol=1e-5 * float(exact.abs().max()))
 
 
 @pytest.mark.parametrize(("shape", "outputs", "kernel", "stride", "padding"), CASES[2:4])
 def test_every_bit_is_the_same_with_any_number_of_threads(shape, outputs, kernel, stride, padding):
     x, weight = _events(shape).repeat(1, 5, 1, 1, 1), _weight(outputs, shape[0], kernel)
     once = _results(Conv.apply, x, weight, stride, padding)
-    for one, other in zip(once, _results(Conv.apply, x, weight, stride, padding, threads=3), strict=True):
-        assert torch.equal(one, other)
+    for first, again in zip(once, _results(Conv.apply, x, weight, stride, padding, threads=3), strict=True):
+        assert torch.equal(first, again)
 
 
 def test_the_order_in_memory_does_not_matter():

@@ -180,8 +180,8 @@ def test_gradient_of_the_last_membrane_is_the_leak_and_stops_at_a_reset():
 
 
 def test_a_time_axis_of_stride_0_gives_the_same_and_gathers_the_gradient():
-    one = torch.from_numpy(np.random.default_rng(5).integers(-30, 90, (1, 2, 6)) / W_SCALE).float()
-    shared, copied = one.clone().requires_grad_(), one.repeat(8, 1, 1).requires_grad_()
+    step = torch.from_numpy(np.random.default_rng(5).integers(-30, 90, (1, 2, 6)) / W_SCALE).float()
+    shared, copied = step.clone().requires_grad_(), step.repeat(8, 1, 1).requires_grad_()
     left, _ = neuron(100, 200, 150).run(shared.expand(8, 2, 6))
     right, _ = neuron(100, 200, 150).run(copied)
     assert torch.equal(left, right) and left.any()
@@ -287,19 +287,19 @@ def test_a_smaller_step_gives_a_smaller_range(bits, step):
 def test_centered_weights_have_no_mean_and_neither_has_their_gradient(shape):
     random = torch.Generator().manual_seed(4)
     weight = (torch.randn(shape, generator=random) / 2 + 1).requires_grad_()
-    found = neuron(centered=True).quantize_8bit(weight)
+    rounded = neuron(centered=True).quantize_8bit(weight)
     without = weight.detach() - weight.detach().double().mean(dim=(1, 2, 3, 4), keepdim=True).float()
-    assert torch.equal(found, neuron().quantize_8bit(without))
-    found.backward(torch.randn(shape, generator=random))
+    assert torch.equal(rounded, neuron().quantize_8bit(without))
+    rounded.backward(torch.randn(shape, generator=random))
     assert weight.grad is not None and float(weight.grad.abs().max()) > 0.1
     assert float(weight.grad.mean(dim=(1, 2, 3, 4)).abs().max()) < 1e-6
 
 
 def test_weights_of_0_stay_so_and_are_not_of_the_mean():
     weight = torch.tensor([[0.5, 0.0, 1.0, 0.0, 1.5], [0.0] * 5])[..., None, None, None].requires_grad_()
-    found = neuron(centered=True).quantize_8bit(weight)
-    assert found.flatten().tolist() == [-0.5, 0.0, 0.0, 0.0, 0.5, *[0.0] * 5]
-    found.backward(torch.tensor([[3.0, 100.0, 6.0, 100.0, 0.0], [1.0] * 5])[..., None, None, None])
+    rounded = neuron(centered=True).quantize_8bit(weight)
+    assert rounded.flatten().tolist() == [-0.5, 0.0, 0.0, 0.0, 0.5, *[0.0] * 5]
+    rounded.backward(torch.tensor([[3.0, 100.0, 6.0, 100.0, 0.0], [1.0] * 5])[..., None, None, None])
     assert weight.grad is not None and weight.grad.flatten()[[0, 2, 4]].tolist() == [0.0, 3.0, -3.0]
 
 

@@ -42,9 +42,9 @@ ROW = Row(
 
 
 def test_statistics_against_known_numbers() -> None:
-    one = results.interval([1.0, 2.0, 3.0, 4.0, 5.0])
-    assert one.mean == 3 and one.n == 5
-    assert one.half == pytest.approx(2.776445 * math.sqrt(2.5 / 5), rel=1e-6)  # t(0.975, 4)
+    interval = results.interval([1.0, 2.0, 3.0, 4.0, 5.0])
+    assert interval.mean == 3 and interval.n == 5
+    assert interval.half == pytest.approx(2.776445 * math.sqrt(2.5 / 5), rel=1e-6)  # t(0.975, 4)
     two = results.interval([0.0, 1.0]).half
     assert two is not None and two == pytest.approx(12.706205 * 0.5, rel=1e-6)  # t(0.975, 1)
     assert results.interval([4.0]) == (4.0, None, 1)
@@ -53,9 +53,9 @@ def test_statistics_against_known_numbers() -> None:
 def test_differences_are_paired_by_seed() -> None:
     ours = [replace(ROW, seed=seed, accuracy=0.9 + 0.01 * seed) for seed in (1, 2, 3, 4)]
     alone = [replace(ROW, seed=seed, accuracy=0.8 + 0.01 * seed) for seed in (3, 1, 2)]
-    found = results.paired(ours, alone)
-    assert found is not None and found.n == 3
-    assert found.mean == pytest.approx(0.1) and found.half == pytest.approx(0, abs=1e-12)
+    gain = results.paired(ours, alone)
+    assert gain is not None and gain.n == 3
+    assert gain.mean == pytest.approx(0.1) and gain.half == pytest.approx(0, abs=1e-12)
     assert results.paired(ours, [replace(one, set="other") for one in alone]) is None
 
 
@@ -166,15 +166,15 @@ def test_effective_synops_are_shown_where_every_row_has_them() -> None:
 
 def test_no_two_jobs_train_the_same_teacher_at_once() -> None:
     cells = catalogue.every()
-    one, two, alone, other = (
+    taught_l1, taught_l2, alone, other_seed = (
         distillation.Job(cells[name], seed)
         for name, seed in (("mnist-t-s-l1", 1), ("mnist-t-s-l2", 1), ("mnist-s", 1), ("mnist-t-s-l2", 2))
     )
-    assert distillation._next([two], [one], set()) is None
-    assert distillation._next([two, alone], [one], set()) is alone
-    assert distillation._next([two, other], [one], set()) is other
+    assert distillation._next([taught_l2], [taught_l1], set()) is None
+    assert distillation._next([taught_l2, alone], [taught_l1], set()) is alone
+    assert distillation._next([taught_l2, other_seed], [taught_l1], set()) is other_seed
     teacher = distillation.Job(cells["mnist-t"], 1)
-    assert distillation._next([two], [one], teacher.stages) is two
+    assert distillation._next([taught_l2], [taught_l1], teacher.stages) is taught_l2
 
 
 @pytest.mark.lava

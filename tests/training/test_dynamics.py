@@ -62,8 +62,8 @@ def by_autograd(a, grad, of_voltage, voltage, neurons, steps):
         u = keep_current * u + leaf[t if len(a) > 1 else 0]
         v = keep_voltage * v + u
         total = total + (v * (slope[t] * grad[t] + (0 if of_voltage is None else of_voltage[t]))).sum()
-    (found,) = torch.autograd.grad(total, leaf)
-    return found.float()
+    (of_a,) = torch.autograd.grad(total, leaf)
+    return of_a.float()
 
 
 @settings(max_examples=5 if INTERPRETED else 40, deadline=None)
@@ -83,8 +83,8 @@ def test_equals_the_plain_definition(quick, seed, size, steps, still, decays, le
     a = torch.randint(-largest, largest + 1, (1 if still else steps, size), generator=random) / 64
     states = [torch.randint(-(1 << 22), 1 << 22, (size,), generator=random, dtype=torch.int32) for _ in "uv"]
     expected = run(plain, a, neurons, steps, states)
-    for one, other in zip(expected, run(quick, a, neurons, steps, states), strict=True):
-        assert torch.equal(one, other)
+    for of_plain, of_quick in zip(expected, run(quick, a, neurons, steps, states), strict=True):
+        assert torch.equal(of_plain, of_quick)
     bare = run(quick, a, neurons, steps, states, keep=False)
     assert torch.equal(bare[0], expected[0]) and torch.equal(bare[4], expected[4])
     if not still:
@@ -101,16 +101,16 @@ def test_equals_the_plain_definition(quick, seed, size, steps, still, decays, le
         whole = None if of_voltage is None else of_voltage.abs()
         terms = gradients(plain, grad.abs(), whole, expected[1], neurons, len(a))  # they may cancel, so does no error
         wanted = gradients(plain, grad, of_voltage, expected[1], neurons, len(a))
-        found = gradients(quick, grad, of_voltage, expected[1], neurons, len(a))
-        torch.testing.assert_close(found, wanted, **close)
-        assert ((found - wanted).abs() <= ROUNDING * terms + flat).all()
+        computed = gradients(quick, grad, of_voltage, expected[1], neurons, len(a))
+        torch.testing.assert_close(computed, wanted, **close)
+        assert ((computed - wanted).abs() <= ROUNDING * terms + flat).all()
         exact = by_autograd(a, grad, of_voltage, expected[1], neurons, steps)
         torch.testing.assert_close(wanted, exact, rtol=1e-4, atol=2 * close["atol"])
         assert ((wanted - exact).abs() <= ROUNDING * terms + flat).all()
         if not still:
             aliased = expected[1].clone()
             quick.backward(grad, of_voltage, aliased, neurons, aliased)
-            assert torch.equal(aliased, found), "out may be the memory of voltage"
+            assert torch.equal(aliased, computed), "out may be the memory of voltage"
 
 
 def test_every_count_is_reached(quick):

@@ -31,13 +31,13 @@ def test_one_that_rounds_is_replaced_by_float64(integers, error, monkeypatch):
     expected, real = F.conv2d(*integers, None, **OPTIONS), F.conv2d
 
     def rounding(images, *arguments):
-        made = real(images, *arguments)
-        return made + error if images.dtype == torch.float32 else made
+        convolved = real(images, *arguments)
+        return convolved + error if images.dtype == torch.float32 else convolved
 
     monkeypatch.setattr(exact.F, "conv2d", rounding)
     for _ in range(2):
-        found = exact.convolution(*integers, **OPTIONS)
-        assert found.dtype == torch.float32 and torch.equal(found, expected)
+        convolved = exact.convolution(*integers, **OPTIONS)
+        assert convolved.dtype == torch.float32 and torch.equal(convolved, expected)
     assert list(exact._known.values()) == [False]
 
 

@@ -190,8 +190,8 @@ def test_temporal_kl_is_the_mean_over_the_steps_at_which_one_may_stop():
     for b in range(BATCH):
         goal = plain_so_far(teacher, b)[-1]
         expected += sum(plain_divergence(z, goal, 1.5, 4.0) for z in plain_so_far(student, b, 0.6))
-    found = SAT_LOSSES["temporal_kl"](student, teacher, settings).item()
-    assert found == pytest.approx(expected / BATCH / STEPS)
+    loss = SAT_LOSSES["temporal_kl"](student, teacher, settings).item()
+    assert loss == pytest.approx(expected / BATCH / STEPS)
 
 
 def test_temporal_cross_entropy_is_the_mean_over_the_steps_at_which_one_may_stop():
@@ -226,13 +226,13 @@ def test_self_ensemble_teaches_what_the_student_says_where_it_is_right():
     sat = torch.tensor([steps for steps, _, _ in ANSWERS]).permute(1, 2, 0).double()
     expected = 0.0
     for b, (_, _, right) in enumerate(ANSWERS):
-        made = plain_so_far(sat, b, 0.8)
-        ensemble = [sum(made[t][c] for t in right) / len(right) for c in range(3)]
-        expected += sum(plain_divergence(z, ensemble, 1.5, 1.5) for z in made)
+        logits = plain_so_far(sat, b, 0.8)
+        ensemble = [sum(logits[t][c] for t in right) / len(right) for c in range(3)]
+        expected += sum(plain_divergence(z, ensemble, 1.5, 1.5) for z in logits)
     labels = torch.tensor([label for _, label, _ in ANSWERS])
     settings = SatSettings(temperature=1.5, teacher_temperature=9.0, scale=0.8)  # a teacher's: of no concern here
-    found = SELF_LOSSES["self_ensemble"](sat, labels, settings).item()
-    assert found == pytest.approx(expected / len(ANSWERS) / 4)
+    loss = SELF_LOSSES["self_ensemble"](sat, labels, settings).item()
+    assert loss == pytest.approx(expected / len(ANSWERS) / 4)
 
 
 def test_strong_to_weak_teaches_the_least_sure_step_by_the_surest():
@@ -244,11 +244,11 @@ def test_strong_to_weak_teaches_the_least_sure_step_by_the_surest():
     assert strong != weak
     expected = 0.0
     for b in range(5):
-        made = plain_so_far(sat, b, 0.8)
-        expected += plain_divergence(made[weak], made[strong], 1.5, 1.5) / 5
+        logits = plain_so_far(sat, b, 0.8)
+        expected += plain_divergence(logits[weak], logits[strong], 1.5, 1.5) / 5
     settings = SatSettings(temperature=1.5, teacher_temperature=9.0, scale=0.8)
-    found = SELF_LOSSES["strong_to_weak"](sat, torch.zeros(5).long(), settings).item()
-    assert found == pytest.approx(expected)
+    loss = SELF_LOSSES["strong_to_weak"](sat, torch.zeros(5).long(), settings).item()
+    assert loss == pytest.approx(expected)
 
 
 @pytest.mark.parametrize("name", SELF_LOSSES)
@@ -259,21 +259,22 @@ def test_no_gradient_goes_through_what_a_student_teaches_itself(name):
     value = SELF_LOSSES[name](sat, labels, SatSettings(scale=scale))
     of_sat, of_scale = torch.autograd.grad(value, [sat, scale], allow_unused=True)
     assert of_scale is None and of_sat.any() and of_sat.isfinite().all()
-    made = 0.5 * sat.detach().cumsum(0) * (STEPS / torch.arange(1.0, STEPS + 1))[:, None, None]
-    p = (made / 2).softmax(dim=1)  # the gradient of tau^2 KL(q || softmax(z / tau)) by z is tau (softmax(z / tau) - q)
+    logits = 0.5 * sat.detach().cumsum(0) * (STEPS / torch.arange(1.0, STEPS + 1))[:, None, None]
+    # The gradient of tau^2 KL(q || softmax(z / tau)) by z is tau (softmax(z / tau) - q).
+    p = (logits / 2).softmax(dim=1)
     if name == "strong_to_weak":
-        sure = made.softmax(dim=1).amax(dim=1).mean(dim=1)
-        of_made, weak = torch.zeros_like(made), sure.argmin()
-        of_made[weak] = 2 * (p[weak] - p[sure.argmax()]) / BATCH
+        sure = logits.softmax(dim=1).amax(dim=1).mean(dim=1)
+        of_logits, weak = torch.zeros_like(logits), sure.argmin()
+        of_logits[weak] = 2 * (p[weak] - p[sure.argmax()]) / BATCH
     else:
-        right = made.argmax(dim=1) == labels
-        tie = (made == made.amax(dim=1, keepdim=True)).sum(dim=1) > 1
+        right = logits.argmax(dim=1) == labels
+        tie = (logits == logits.amax(dim=1, keepdim=True)).sum(dim=1) > 1
         right &= ~tie
         right |= ~right.any(dim=0)
-        ensemble = (made * right[:, None]).sum(dim=0) / right.sum(dim=0)
-        of_made = 2 * (p - (ensemble / 2).softmax(dim=0)) / BATCH / STEPS
+        ensemble = (logits * right[:, None]).sum(dim=0) / right.sum(dim=0)
+        of_logits = 2 * (p - (ensemble / 2).softmax(dim=0)) / BATCH / STEPS
     factors = 0.5 * STEPS / torch.arange(1.0, STEPS + 1)
-    expected = (of_made * factors[:, None, None]).flip(0).cumsum(0).flip(0)
+    expected = (of_logits * factors[:, None, None]).flip(0).cumsum(0).flip(0)
     torch.testing.assert_close(of_sat, expected)
 
 

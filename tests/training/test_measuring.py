@@ -121,11 +121,11 @@ def test_nothing_is_known_of_an_empty_split() -> None:
 def test_warnings_name_the_layer_and_what_to_change() -> None:
     row = {"stage": "ta", "epoch": 3, "loss": 2.0, "rate.layer0": 0.0, "silent.layer0": 1.0, "silent.layer1": 0.9}
     row |= {"saturated.layer1": 0.6, "saturated.layer2": 0.5, "overflows.layer0": 0, "overflows.layer2": 1200}
-    found = dict(warnings(row, "validation data"))
-    assert found.keys() == {"silent.layer0", "saturated.layer1", "overflows.layer2"}
-    assert found["silent.layer0"].startswith("layer0 is silent") and "neuron.threshold_gain" in found["silent.layer0"]
-    assert found["saturated.layer1"].startswith("layer1 is saturated: 60%")
-    overflow = found["overflows.layer2"]
+    texts = dict(warnings(row, "validation data"))
+    assert texts.keys() == {"silent.layer0", "saturated.layer1", "overflows.layer2"}
+    assert texts["silent.layer0"].startswith("layer0 is silent") and "neuron.threshold_gain" in texts["silent.layer0"]
+    assert texts["saturated.layer1"].startswith("layer1 is saturated: 60%")
+    overflow = texts["overflows.layer2"]
     assert overflow.startswith("layer2 overflows") and "1,200 times on validation data" in overflow
     assert "optimizer.weight_decay" in overflow and "encoding.bits" not in overflow  # it reads spikes
 

@@ -76,16 +76,16 @@ def test_gradients_of_v_at_every_step(threshold, still, reuse):
     spikes, v = model.run(leaf * 1, steps, reuse, wanted="every")
     (v * direction).sum().backward()
 
-    other = leaf.detach().requires_grad_()
+    plain_leaf = leaf.detach().requires_grad_()
     current = voltage = torch.zeros(3, 2)
     total = torch.zeros(())
     for t in range(steps):
-        current = keep_current * current + other[0 if still else t]
+        current = keep_current * current + plain_leaf[0 if still else t]
         voltage = keep_voltage * voltage + current
         total = total + (voltage * direction[t])[spikes[t] == 0].sum()
     total.backward()
     assert spikes.any() == (threshold == 1.5) and not v[spikes > 0].any()
-    torch.testing.assert_close(leaf.grad, other.grad)
+    torch.testing.assert_close(leaf.grad, plain_leaf.grad)
 
     plain, last = model.run(leaf.detach(), steps)
     assert torch.equal(plain, spikes) and torch.equal(last, v[-1])
@@ -95,14 +95,14 @@ def test_gradients_of_v_at_every_step(threshold, still, reuse):
 def test_spikes_and_v_are_trained_together():
     """Of both outputs, the gradients add up."""
     a = torch.randint(-40, 80, (6, 2, 3), generator=torch.Generator().manual_seed(3)) / 64
-    found = []
+    grads = []
     for of_spikes, of_v in ((1.0, 0.0), (0.0, 1.0), (1.0, 1.0)):
         leaf = a.clone().requires_grad_()
         spikes, v = Neuron(1.2, 0.5, 0.1).run(leaf, wanted="every")
         (of_spikes * spikes.sum() + of_v * v.square().sum()).backward()
-        found.append(leaf.grad)
-    assert found[0].any() and found[1].any()
-    torch.testing.assert_close(found[0] + found[1], found[2])
+        grads.append(leaf.grad)
+    assert grads[0].any() and grads[1].any()
+    torch.testing.assert_close(grads[0] + grads[1], grads[2])
 
 
 @pytest.mark.parametrize(("kind", "bits"), [("direct", 4), ("poisson", 4), ("direct", 8)])
@@ -128,8 +128,8 @@ def test_outputs_whose_v_saturates_are_reset_alike_in_both_networks():
     trace = made.trace(on.events(np.arange(8)), net.names)
     expected = evaluation.simulate(net, on.events(np.arange(8)), evaluation.DEFINITION)
     assert expected.layers[-1].spikes.any()
-    for one, other in zip(trace.layers, expected.layers, strict=True):
-        np.testing.assert_array_equal(one.spikes, other.spikes)
+    for layer, wanted in zip(trace.layers, expected.layers, strict=True):
+        np.testing.assert_array_equal(layer.spikes, wanted.spikes)
     np.testing.assert_array_equal(trace.layers[-1].v_last, expected.layers[-1].v_last)
 
 
@@ -166,9 +166,9 @@ def test_a_batch_in_parts(monkeypatch):
     expected = cross_entropy(output.sat, labels)
     expected.backward()
     assert torch.equal(sat, output.sat) and torch.equal(terms["label"], expected.detach())
-    for block, found in zip(made.layers, in_parts, strict=True):
-        assert found.abs().max() > 0
-        torch.testing.assert_close(found, block.synapse.weight.grad, rtol=1e-4, atol=1e-6)
+    for block, grad in zip(made.layers, in_parts, strict=True):
+        assert grad.abs().max() > 0
+        torch.testing.assert_close(grad, block.synapse.weight.grad, rtol=1e-4, atol=1e-6)
 
 
 @pytest.mark.parametrize("kind", ["direct", "poisson"])
@@ -179,9 +179,9 @@ def test_teachers_give_the_increments_of_v(kind):
     indices = np.random.default_rng(0).permutation(IMAGES)[:50]
     with torch.no_grad():
         expected = made(on.batch(indices)[0]).sat
-    found = Teacher(net, on, float(made.readout_unit)).sat(indices, 0)
-    assert found.dtype == torch.float32
-    assert torch.equal(found, expected)
+    sat = Teacher(net, on, float(made.readout_unit)).sat(indices, 0)
+    assert sat.dtype == torch.float32
+    assert torch.equal(sat, expected)
     of_file = Teacher(net, on).sat(indices, 0)
     ratio = of_file[expected != 0] / expected[expected != 0]
     assert 0.1 < ratio[0] < 10
@@ -201,10 +201,10 @@ def test_a_chain_learns_digits(tmp_path):
     stage = {"network": "dense-8x8-student", "epochs": 4, "batch": 64, "optimizer": {"lr": 0.02}}
     chain = {"teacher": stage, "student": {**stage, "distil": {"losses": {"kl": 1.0, "sliding_l2": 0.01}}}}
     tables = {"name": "digits", "encoding": {"steps": 4}, "readout": {"kind": "membrane"}, "chain": chain}
-    made = Chain(recipe.parse(tables), datasets.load("digits"), tmp_path)
+    chain = Chain(recipe.parse(tables), datasets.load("digits"), tmp_path)
     rows = []
-    made.train(["teacher", "student"], resume=False, on_epoch=rows.append)
+    chain.train(["teacher", "student"], resume=False, on_epoch=rows.append)
     assert rows[-1]["validation.integer"] > 0.9 and rows[-1]["train.float"] > 0.9
     assert rows[-1]["loss"] < 0.5 * rows[4]["loss"] and rows[-1]["rate.layer1"] == 0
-    student = made.load("student")
+    student = chain.load("student")
     assert student.readout_unit != 1 and student.layers[-1].neuron.v_th_mant == THRESHOLD_LIMIT

@@ -42,16 +42,16 @@ def network(device: str, bits: int) -> Network:
 @pytest.mark.parametrize("encoding", [Encoding("direct", 4), Encoding("direct", 3, bits=8), Encoding("rate", 4)])
 def test_every_spike_is_that_of_the_cpu(encoding):
     here, there = feed("cpu", encoding), feed("cuda", encoding)
-    one, other = network("cpu", encoding.bits), network("cuda", encoding.bits)
-    one.calibrate(here.batch(np.arange(200))[0])
-    other.load_state_dict(one.state_dict())
-    expected, found = (made(on.batch(np.arange(300))[0]) for made, on in ((one, here), (other, there)))
+    on_cpu, on_gpu = network("cpu", encoding.bits), network("cuda", encoding.bits)
+    on_cpu.calibrate(here.batch(np.arange(200))[0])
+    on_gpu.load_state_dict(on_cpu.state_dict())
+    expected, of_gpu = (run(on.batch(np.arange(300))[0]) for run, on in ((on_cpu, here), (on_gpu, there)))
     assert all(float(spikes.detach().sum()) > 0 for spikes in expected.layers[:-1])
-    for left, right in zip(expected.layers, found.layers, strict=True):
+    for left, right in zip(expected.layers, of_gpu.layers, strict=True):
         assert torch.equal(left, right.cpu())
-    assert torch.equal(expected.v_last, found.v_last.cpu())
+    assert torch.equal(expected.v_last, of_gpu.v_last.cpu())
     metadata = {"steps": encoding.steps, "message_bits": encoding.message_bits, "readout": READOUT}
-    assert measure_training(other, there, READOUT) == measure(to_intnet(other.blocks, (3, 16, 16), **metadata), here)
+    assert measure_training(on_gpu, there, READOUT) == measure(to_intnet(on_gpu.blocks, (3, 16, 16), **metadata), here)
 
 
 @pytest.mark.parametrize("variant", [0, 1, 2, 1])
@@ -65,7 +65,7 @@ def test_batches_are_those_of_the_cpu(variant):
 
 
 def test_two_trainings_have_the_same_bits(tmp_path):
-    made = []
+    states = []
     for name in "ab":
         run = Training(
             name="student",
@@ -79,6 +79,6 @@ def test_two_trainings_have_the_same_bits(tmp_path):
             path=tmp_path / f"{name}.safetensors",
         )
         with repeatable():
-            made.append(run.run().state_dict())
+            states.append(run.run().state_dict())
         assert run.progress.history[-1]["loss"] < run.progress.history[0]["loss"]
-    assert all(torch.equal(left, right) for left, right in zip(*(state.values() for state in made), strict=True))
+    assert all(torch.equal(left, right) for left, right in zip(*(state.values() for state in states), strict=True))

@@ -19,15 +19,15 @@ def test_steps_are_those_of_torch_whatever_the_order_in_memory(kind):
     groups = [{"params": plain[:2], "weight_decay": 0.05}, {"params": plain[2:]}]
     expected = torch.optim.SGD(groups, lr=0.1, momentum=0.9) if kind == "sgd" else torch.optim.Adam(groups, lr=0.1)
     for _ in range(3):
-        for one, other in zip(own, plain, strict=True):
-            one.grad = torch.randn(one.shape)
-            other.grad = one.grad.clone()
+        for ours, torchs in zip(own, plain, strict=True):
+            ours.grad = torch.randn(ours.shape)
+            torchs.grad = ours.grad.clone()
         optimizer.step(0.0)
         expected.step()
-    for one, other, start in zip(own, plain, weights, strict=True):
-        assert one.grad is None
-        assert not torch.equal(one, start)
-        torch.testing.assert_close(one, other)
+    for ours, torchs, start in zip(own, plain, weights, strict=True):
+        assert ours.grad is None
+        assert not torch.equal(ours, start)
+        torch.testing.assert_close(ours, torchs)
 
 
 def test_learning_rates_follow_their_schedules():

@@ -48,8 +48,8 @@ def test_losses_on_counts_stay_at_chance():
         outputs = [answers(LOSSES["kl + 0.05 l2 of counts"], seed, by, QUICK) for by in (0, 1)]
         assert np.array_equal(outputs[0], outputs[1]), "teachers that differ in timing alone make the same network"
         assert 2 < outputs[0].sum(axis=1).mean() < 8, "which has learned the teacher's five spikes, roughly"
-        found = [accuracy(outputs[0], by) for by in range(CLASSES)]
-        assert np.mean(found) == pytest.approx(CHANCE)
+        accuracies = [accuracy(outputs[0], by) for by in range(CLASSES)]
+        assert np.mean(accuracies) == pytest.approx(CHANCE)
 
 
 @pytest.mark.parametrize("name", ["l2", "l2 of psp", "sliding_l2 of counts, window 4"])

@@ -25,18 +25,18 @@ def test_sparse_products_are_dense_ones(rows, inputs, outputs, share, graded):
 
     def run(product, dtype, of=lambda value: value):
         leaves = [of(value).to(dtype, copy=True).requires_grad_() for value in (x, weight)]
-        made = product(leaves[0].transpose(0, 1), leaves[1])
-        made.backward(of(grad).to(dtype))
-        return made.detach(), [leaf.grad.double() for leaf in leaves]
+        sums = product(leaves[0].transpose(0, 1), leaves[1])
+        sums.backward(of(grad).to(dtype))
+        return sums.detach(), [leaf.grad.double() for leaf in leaves]
 
-    made, found = run(sparse.Product.apply, torch.float32)
+    sums, grads = run(sparse.Product.apply, torch.float32)
     dense, exact = run(F.linear, torch.float64)
-    assert torch.equal(made.double(), dense), "integers are exact in any order"
+    assert torch.equal(sums.double(), dense), "integers are exact in any order"
     _, terms = run(F.linear, torch.float64, of=torch.abs)  # the sums of the magnitudes of what is added
-    for one, other, size in zip(found, exact, terms, strict=True):
-        assert ((one - other).abs() <= ROUNDING * size).all()
+    for ours, expected, size in zip(grads, exact, terms, strict=True):
+        assert ((ours - expected).abs() <= ROUNDING * size).all()
         rounded = float(torch.finfo(torch.float32).eps * size.max())  # above 1e-4 with 600 graded terms alone
-        torch.testing.assert_close(one, other, rtol=1e-5, atol=max(1e-4, rounded))
+        torch.testing.assert_close(ours, expected, rtol=1e-5, atol=max(1e-4, rounded))
 
 
 @pytest.mark.parametrize(
@@ -62,18 +62,18 @@ def test_sparse_convolutions_are_dense_ones(channels, size, outputs, kernel, str
     def dense(x, weight, stride, padding):
         return F.conv2d(x.flatten(0, 1), weight, None, stride, padding).unflatten(0, x.shape[:2])
 
-    found, expected = [], []
+    ours, expected = [], []
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
-    for convolution, results in ((sparse.Convolution.apply, found), (dense, expected)):
+    for convolution, results in ((sparse.Convolution.apply, ours), (dense, expected)):
         leaves = [value.clone().requires_grad_() for value in (x, weight)]
-        made = convolution(*leaves, stride, padding)
-        made.backward(torch.randn(made.shape, generator=torch.Generator().manual_seed(1)))
-        results += [made.detach(), *(leaf.grad for leaf in leaves)]
+        convolved = convolution(*leaves, stride, padding)
+        convolved.backward(torch.randn(convolved.shape, generator=torch.Generator().manual_seed(1)))
+        results += [convolved.detach(), *(leaf.grad for leaf in leaves)]
     torch.set_num_threads(before)
-    assert torch.equal(found[0], expected[0]), "integers are exact in any order"
-    for one, other in zip(found[1:], expected[1:], strict=True):
-        torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-3)
+    assert torch.equal(ours[0], expected[0]), "integers are exact in any order"
+    for grad, dense_grad in zip(ours[1:], expected[1:], strict=True):
+        torch.testing.assert_close(grad, dense_grad, rtol=1e-5, atol=1e-3)
 
 
 def test_sparse_products_are_taken_where_they_pay():

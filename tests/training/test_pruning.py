@@ -36,10 +36,10 @@ def test_a_small_layer_keeps_more_of_its_weights():
 
 
 def test_the_share_rises_to_its_end_and_stays():
-    found = np.array([share(Prune(share=0.8, until=0.5), done) for done in np.linspace(0, 1, 21)])
-    assert found[0] == 0 and (np.diff(found[:11]) > 0).all()
-    assert found[5] == pytest.approx(0.8 * (1 - 0.5**3))
-    assert (found[10:] == 0.8).all()
+    shares = np.array([share(Prune(share=0.8, until=0.5), done) for done in np.linspace(0, 1, 21)])
+    assert shares[0] == 0 and (np.diff(shares[:11]) > 0).all()
+    assert shares[5] == pytest.approx(0.8 * (1 - 0.5**3))
+    assert (shares[10:] == 0.8).all()
 
 
 def test_what_was_pruned_stays_so_and_needs_no_memory():
@@ -57,7 +57,7 @@ def test_what_was_pruned_stays_so_and_needs_no_memory():
                 weight.add_(torch.randn(weight.shape) * 0.01)
             pruning.apply()
         now = [weight == 0 for weight in weights]
-        assert all((one <= other).all() for one, other in zip(gone, now, strict=True))
+        assert all((before <= after).all() for before, after in zip(gone, now, strict=True))
         gone = now
         zeros = sum(int(mask.sum()) for mask in gone)
         assert zeros == int(share(settings, epoch / 10) * 650)

@@ -39,17 +39,18 @@ def first(tmp_path: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
 
 
 def test_a_teacher_is_not_trained_twice(tmp_path: Path, first: tuple[dict[str, Any], list[dict[str, Any]]]) -> None:
-    one, before = first
-    assert one["reused"] == {}
-    other = made("chain.student.distil.losses={l2 = 1.0}", teacher=TEACHER, student=TAUGHT)
-    two, after = trained(tmp_path, other, reuse=True)
-    assert two["reused"] == {"teacher": one["run"]} and two["run"] != one["run"]
+    first_run, before = first
+    assert first_run["reused"] == {}
+    changed = made("chain.student.distil.losses={l2 = 1.0}", teacher=TEACHER, student=TAUGHT)
+    second_run, after = trained(tmp_path, changed, reuse=True)
+    assert second_run["reused"] == {"teacher": first_run["run"]} and second_run["run"] != first_run["run"]
     assert after[0] == before[0] and [row["stage"] for row in after] == ["teacher", "student"]  # seconds and all
-    left, right = (Path(run["run"], "checkpoints", "teacher.safetensors").read_bytes() for run in (one, two))
+    runs = (first_run, second_run)
+    left, right = (Path(run["run"], "checkpoints", "teacher.safetensors").read_bytes() for run in runs)
     assert left == right
-    again, _ = trained(tmp_path, other, resume=True)
-    assert again["run"] == two["run"] and again["reused"] == two["reused"]
-    assert json.loads(Path(two["run"], "reused.json").read_text()) == two["reused"]
+    again, _ = trained(tmp_path, changed, resume=True)
+    assert again["run"] == second_run["run"] and again["reused"] == second_run["reused"]
+    assert json.loads(Path(second_run["run"], "reused.json").read_text()) == second_run["reused"]
 
 
 def test_a_student_of_a_teacher_taken_over_is_the_one_of_a_whole_training(tmp_path: Path, same_net: Any) -> None:
@@ -66,8 +67,8 @@ def test_a_student_of_a_teacher_taken_over_is_the_one_of_a_whole_training(tmp_pa
 def test_a_changed_field_trains_again(
     tmp_path: Path, first: tuple[dict[str, Any], list[dict[str, Any]]], change: str
 ) -> None:
-    two, _ = trained(tmp_path, made(change, teacher=TEACHER, student=TAUGHT), reuse=True)
-    assert two["reused"] == {}
+    second_run, _ = trained(tmp_path, made(change, teacher=TEACHER, student=TAUGHT), reuse=True)
+    assert second_run["reused"] == {}
 
 
 def test_an_unfinished_stage_is_not_taken_over(tmp_path: Path) -> None:
@@ -99,5 +100,5 @@ def test_a_stage_starts_the_same_in_every_chain(tmp_path: Path) -> None:
     data = datasets.load("digits")
     chains = [made(student=SMALL), made(teacher=TEACHER, student=TAUGHT), made("seed=2", student=SMALL)]
     networks = [Chain(plan, data, tmp_path).network("student").state_dict() for plan in chains]
-    same = [[torch.equal(one[name], networks[0][name]) for name in one if "weight" in name] for one in networks]
+    same = [[torch.equal(state[name], networks[0][name]) for name in state if "weight" in name] for state in networks]
     assert all(same[1]) and same[1] and not any(same[2])

@@ -33,9 +33,9 @@ def case(monkeypatch):
 
 
 def gradients(network):
-    found = [block.synapse.weight.grad.clone() for block in network.layers]
+    grads = [block.synapse.weight.grad.clone() for block in network.layers]
     network.zero_grad()
-    return found
+    return grads
 
 
 def test_parts_add_up_to_the_batch(case):
@@ -50,19 +50,19 @@ def test_parts_add_up_to_the_batch(case):
     assert not sat.requires_grad
     assert torch.get_num_threads() == before
     assert all(torch.equal(terms[name], value.detach()) for name, value in expected.items())
-    for one, other in zip(in_parts, gradients(network), strict=True):
-        assert other.abs().max() > 0
-        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-6)
+    for split, whole in zip(in_parts, gradients(network), strict=True):
+        assert whole.abs().max() > 0
+        torch.testing.assert_close(split, whole, rtol=1e-4, atol=1e-6)
 
 
 def test_every_bit_is_the_same_on_any_number_of_cores(case):
     network, events, loss = case
-    found = []
+    by_threads = []
     for threads in (1, 2, 3):
         step.backward(network, events, loss, threads)
-        found.append(gradients(network))
-    for other in found[1:]:
-        assert all(map(torch.equal, found[0], other))
+        by_threads.append(gradients(network))
+    for grads in by_threads[1:]:
+        assert all(map(torch.equal, by_threads[0], grads))
 
 
 def test_the_rate_of_a_batch_in_parts_is_that_of_the_whole(case):
@@ -84,8 +84,8 @@ def test_the_rate_of_a_batch_in_parts_is_that_of_the_whole(case):
         torch.stack([*loss(output.sat).values(), plain]).sum().backward()
         torch.testing.assert_close(terms["rate"], plain.detach())
         expected = gradients(network)
-        for one, other in zip(in_parts, expected, strict=True):
-            torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-6)
+        for split, whole in zip(in_parts, expected, strict=True):
+            torch.testing.assert_close(split, whole, rtol=1e-4, atol=1e-6)
     step.backward(network, events, loss)
     above = int(rates.argmax())
     assert not torch.allclose(gradients(network)[above], expected[above], rtol=1e-2)
@@ -96,5 +96,5 @@ def test_gradients_are_added_to_those_that_are_there(case):
     step.backward(network, events, loss)
     once = [block.synapse.weight.grad.clone() for block in network.layers]
     step.backward(network, events, loss)
-    for one, block in zip(once, network.layers, strict=True):
-        assert torch.equal(2 * one, block.synapse.weight.grad)
+    for first, block in zip(once, network.layers, strict=True):
+        assert torch.equal(2 * first, block.synapse.weight.grad)

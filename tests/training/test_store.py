@@ -26,10 +26,10 @@ def test_variants_are_those_of_the_augmentation(channels, shift, flip):
     kept = DeviceImages(images, lambda number: moves(everywhere, number, **options), CPU, most=images.size * 9)
     indices = np.array([3, 39, 3, 0, 20, 21, 22, 23])
     for number in (0, 1, 2, 1):
-        found = kept.read(torch.from_numpy(indices), number)
-        assert found.dtype == torch.uint8
+        moved = kept.read(torch.from_numpy(indices), number)
+        assert moved.dtype == torch.uint8
         expected = variant(images[indices], indices, number, **options)
-        assert np.array_equal(found.numpy().transpose(0, 3, 1, 2), expected)
+        assert np.array_equal(moved.numpy().transpose(0, 3, 1, 2), expected)
 
 
 def test_variants_are_made_once_until_the_memory_is_full():

@@ -110,15 +110,15 @@ def test_rows_say_what_happened_in_each_layer(tmp_path):
 
 def test_each_epoch_is_judged_by_the_integer_network_which_is_as_good_as_the_training_network(tmp_path):
     run = training(tmp_path, epochs=5, noise=0.3)
-    found, expected = [], []
+    reported, expected = [], []
 
     def on_epoch(row: dict) -> None:
-        found.append(row["validation.integer"])
+        reported.append(row["validation.integer"])
         expected.append(measure_training(run.network, run.validation, run.readout).accuracy)
 
     run.on_epoch = on_epoch
     run.run()
-    assert found == expected and len(set(found)) > 1
+    assert reported == expected and len(set(reported)) > 1
     assert run.progress.best_accuracy == max(expected)
 
 
@@ -149,9 +149,9 @@ def test_weights_that_are_all_0_do_not_end_the_training(tmp_path):
     run.on_batch = vanish
     run.on_epoch = lambda row: weight.copy_(kept[0]) if row["epoch"] == 1 else None
     run.run()
-    first, *others = run.progress.history
+    first, *later = run.progress.history
     assert (first["silent.layer1"], first["validation.integer"]) == (1, pytest.approx(1 / CLASSES))
-    assert all(row["silent.layer1"] < 1 for row in others) and run.progress.best_epoch > 1
+    assert all(row["silent.layer1"] < 1 for row in later) and run.progress.best_epoch > 1
 
 
 def test_keeps_the_epoch_that_was_best_on_validation_data(tmp_path, weights, equal):
@@ -162,7 +162,7 @@ def test_keeps_the_epoch_that_was_best_on_validation_data(tmp_path, weights, equ
         run.validation = dataclasses.replace(run.validation, split=split(30, 2))
         return run
 
-    found = []
+    kept_epochs = []
     for noise in (0.6, 0.8, 0.7, 0.5):  # the first of these will do; others for another processor's rounding
         run = fresh(noise)
         network = run.run()
@@ -172,10 +172,10 @@ def test_keeps_the_epoch_that_was_best_on_validation_data(tmp_path, weights, equ
         assert (run.progress.best_epoch, run.progress.best_accuracy) == (last_of_equals, best)
         assert measure_training(network, run.validation, run.readout).accuracy == best
         assert equal(weights(fresh(noise).restore()), weights(network))
-        found.append(last_of_equals)
+        kept_epochs.append(last_of_equals)
         if last_of_equals < 10:
             break
-    assert min(found) < 10
+    assert min(kept_epochs) < 10
 
 
 def test_without_validation_data_the_last_epoch_is_kept(tmp_path):
@@ -189,8 +189,8 @@ def test_the_same_seed_gives_the_same_network(tmp_path, weights, equal):
     first, second = training(tmp_path / "a"), training(tmp_path / "b")
     assert equal(weights(first.run()), weights(second.run()))
     assert without_seconds(first.progress.history) == without_seconds(second.progress.history)
-    other = dataclasses.replace(training(tmp_path / "c"), seed=SEED + 1)
-    assert not equal(weights(other.run()), weights(first.network))
+    reseeded = dataclasses.replace(training(tmp_path / "c"), seed=SEED + 1)
+    assert not equal(weights(reseeded.run()), weights(first.network))
 
 
 @pytest.mark.parametrize("kind", ["adam", "sgd"])

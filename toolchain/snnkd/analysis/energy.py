@@ -236,10 +236,10 @@ def profile(
 def total(ranges: Iterable[Range | None]) -> Range | None:
     """Adds up `ranges`; None where one of them is not known."""
     result = Range(0.0, 0.0, 0.0)
-    for one in ranges:
-        if one is None:
+    for cost in ranges:
+        if cost is None:
             return None
-        result += one
+        result += cost
     return result
 
 

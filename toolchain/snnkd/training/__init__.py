@@ -1,6 +1,17 @@
 """The training of spiking networks. To import it changes nothing in the process, and loads neither torch nor lava-dl.
 
-`network` has SLAYER's blocks with the neuron of `neuron` in them; `loop` trains one of them, `chain` a recipe's. What
-needs no blocks, such as `losses`, needs no lava-dl either: `slayer` alone imports it. `tuning` is what a training
-changes in the process meanwhile.
+From the whole to its parts:
+
+    chain      trains a recipe's stages, each with its teacher, and reads back what it trained
+    loop       one stage: epochs, batches and their gradients, optimizer, pruning, checkpoints
+    objective  the weighted terms that a stage minimizes; losses has their formulas
+    teachers   the networks that are imitated
+    feed       images as batches of events; store keeps what is computed once
+    network    the network that is trained; start takes its weights from a file, deploy makes the integer network of it
+    measuring  what a network does on a whole split
+    neuron     the neuron of network; dynamics runs it over all steps
+    products   the synaptic sums of network; kernels and exact compute them, weights rounds what they multiply by
+    memory     tensors by their order in memory
+    tuning     what a training changes in its process meanwhile
+    slayer     the only door to lava-dl: what has no blocks in it, such as losses, needs none
 """
