@@ -187,7 +187,8 @@ def test_a_training_chooses_the_rule_on_its_validation_data(kind, tmp_path):
     assert net.early_exit is not None
 
     def course(split):
-        return evaluation.courses(net, [loaded.encoder().encode(split.images, np.arange(len(split)))])
+        events = loaded.encoder().encode(split.images, np.arange(len(split)))
+        return evaluation.survey(net, [events], answers=True).course
 
     data = datasets.load("digits", seed=loaded.seed)
     assert net.early_exit == early_exit.choose(course(data.validation), data.validation.labels, 0.1)

@@ -178,16 +178,6 @@ def output(net: IntNet, run: SpikeTrace) -> LayerTrace:
     return simulate(IntNet(events.shape[2:], net.layers[-1:], message_bits=bits), events, states=True).layers[-1]
 
 
-def courses(net: IntNet, events: Iterable[np.ndarray]) -> Course:
-    """Runs `net` on blocks of samples and collects what its readout says after each step.
-
-    events: blocks (N, T, *input shape), at least one; N may differ, T may not. Each is run and dropped before the next
-    one is taken, so that a generator keeps memory bounded. Returns one Course, (samples of all blocks, T), in their
-    order. Raises FormatError for events that do not fit, ValueError for no block and for blocks of another T.
-    """
-    return joined([course(net, simulate(net, block)) for block in events])
-
-
 def joined(courses: Sequence[Course]) -> Course:
     """Returns the course of all samples of several ones, at least one, in their order."""
     return Course(
