@@ -9,7 +9,6 @@ from typing import Annotated, Any
 
 import typer
 
-from snnkd.analysis import fit
 from snnkd.cli import output
 from snnkd.cli.findings import render_headroom, render_verification
 from snnkd.cli.options import (
@@ -138,6 +137,7 @@ def check(
     Example: snnkd check student.net --target loihi2
     """
     from snnkd import targets
+    from snnkd.analysis import fit
     from snnkd.runs.subject import opened
 
     fitted = fit.fit(opened(name, runs).net, targets.load(target))

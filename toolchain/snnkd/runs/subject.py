@@ -1,20 +1,25 @@
-"""What a command works on: RUN or FILE.net becomes a network, and the samples that it is run on, in this one place."""
+"""What a command works on: RUN or FILE.net becomes a network, and the samples that it is run on, in this one place.
+
+What only a run or only random events need is imported when it is needed: a command on a FILE.net starts quickly.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from snnkd.analysis import evaluation
 from snnkd.base.errors import LimitError, MismatchError
-from snnkd.data import datasets
 from snnkd.data.samples import Samples, read_array
 from snnkd.formats import netx
 from snnkd.ir.events import check_input
 from snnkd.ir.network import IntNet, Shape
-from snnkd.recipe import Recipe
-from snnkd.runs.folder import RUNS, Run, find
+
+if TYPE_CHECKING:
+    from snnkd.data.datasets import DataSet
+    from snnkd.recipe import Recipe
+    from snnkd.runs.folder import Run
 
 RANDOM_SAMPLES = 16  # of a file that comes without events
 
@@ -43,7 +48,7 @@ class Subject:
         return [self.path] if self.run is None else self.run.inputs
 
     @cached_property
-    def data_set(self) -> datasets.DataSet:
+    def data_set(self) -> DataSet:
         """The data set of the run, read once. Raises MismatchError where it is not the one that was trained on."""
         assert self.run is not None, "a file has no data set"
         return trained_on(self.run, self.data_root)
@@ -60,6 +65,8 @@ class Subject:
             given = check_input(self.net, read_array(events))
             return Samples(str(events), given, labels=None if labels is None else read_array(labels))
         if self.run is None:
+            from snnkd.analysis import evaluation
+
             random, words = evaluation.random_input(self.net, count or RANDOM_SAMPLES)
             return Samples(words, random)
         test, encoder = self.data_set.test, self.run.recipe.encoder()
@@ -70,7 +77,7 @@ class Subject:
 
 def opened(
     name: str | Path | None,
-    runs: Path = RUNS,
+    runs: Path = Path("runs"),
     data_root: Path | None = None,
     input_shape: Shape | None = None,
     readout: str | None = None,
@@ -85,6 +92,8 @@ def opened(
     if is_file(name):
         path, run = Path(str(name)), None
     else:
+        from snnkd.runs.folder import find
+
         run = find(name, runs)
         path = run.student
     net = netx.load(path, input_shape)
@@ -97,7 +106,7 @@ def is_file(name: str | Path | None) -> bool:
     return name is not None and (str(name).endswith(".net") or Path(name).is_file())
 
 
-def trained_on(run: Run, data_root: Path | None) -> datasets.DataSet:
+def trained_on(run: Run, data_root: Path | None) -> DataSet:
     """Reads the data set of a run. Raises MismatchError where it is not the one that the run was trained on."""
     recorded = run.provenance
     data_set = read_data(run.recipe, data_root or recorded.get("data_root"))
@@ -109,8 +118,10 @@ def trained_on(run: Run, data_root: Path | None) -> datasets.DataSet:
     return data_set
 
 
-def read_data(recipe: Recipe, root: str | Path | None, download: bool = False) -> datasets.DataSet:
+def read_data(recipe: Recipe, root: str | Path | None, download: bool = False) -> DataSet:
     """Reads the data set of a recipe. Raises DataError as `datasets.load` does."""
+    from snnkd.data import datasets
+
     table = recipe.data
     folder = Path(root) if root else None
     return datasets.load(table.set, root=folder, validation=table.validation, seed=recipe.seed, download=download)
