@@ -122,15 +122,14 @@ def test_a_run_without_limits(build):
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_in_blocks(build, seed, monkeypatch):
+def test_in_blocks(build, seed):
     random = np.random.default_rng(seed)
     conv = build.conv(random, (2, 4, 3), 3, (3, 2), largest=250, decays=(0, 60))
     net = IntNet((2, 4, 3), (conv, build.dense(random, conv.shape, 3)), message_bits=14)
     events = build.events(random, net, 7, 10)
     whole = headroom.measure(net, events).to_json()
     assert whole["layers"][0]["u"]["beyond"] > 0 and json.loads(json.dumps(whole)) == whole
-    monkeypatch.setattr(headroom, "_BLOCK", 2 * 10 * 18)
-    assert headroom.measure(net, events).to_json() == whole
+    assert headroom.measure(net, events, most=2 * 10 * 18).to_json() == whole
 
 
 def test_events_that_do_not_fit():

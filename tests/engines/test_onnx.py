@@ -200,11 +200,13 @@ def test_u_at_its_limits_is_corrected_once():
     assert np.abs(trace.layers[0].u).max() > 1 << 24
 
 
-def test_blocks_of_samples(monkeypatch):
+def test_blocks_of_samples():
     net, events = CASES["conv"]
-    whole = engine.run(net, np.concatenate([events] * 3), states=True)
-    monkeypatch.setattr(engine, "_BYTES", 5 * engine._bytes_of_a_sample(net, events.shape[1], True))
-    parts = engine.run(net, np.concatenate([events] * 3), states=True)
+    events = np.concatenate([events] * 3)
+    model = graph.inference_model(net, events.shape[1], True).SerializeToString()
+    whole = engine.run_model(model, net, events, states=True)
+    five = 5 * engine._bytes_of_a_sample(net, events.shape[1], True)
+    parts = engine.run_model(model, net, events, states=True, most=five)
     assert whole.samples == 12 and compare(net, whole, parts).equal
 
 

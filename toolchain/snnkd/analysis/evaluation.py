@@ -21,7 +21,7 @@ from snnkd.ir.trace import LayerCount, LayerTrace, SpikeTrace
 BLOCK = 256  # samples at a time, so that memory stays bounded for a test set of any size
 DEFINITION = "reference"  # the engine that others are compared with
 ACTIVITIES = (0.1, 0.2, 0.3, 0.5, 0.75, 1.0, 0.05, 0.02)  # shares of elements that are events, in random input
-_COMPARED = 1 << 30  # bytes of traces that a comparison may hold
+COMPARED = 1 << 30  # bytes of traces that a comparison may hold
 _TRIED = 16  # samples on which they are tried
 FAST = "fast"  # the engine that accuracies and profiles are computed with; it equals the definition
 
@@ -34,14 +34,16 @@ def simulate(net: IntNet, spikes: np.ndarray, engine: str = FAST, states: bool =
     return engines.usable(engine, net).run(net, spikes, states)
 
 
-def verify(net: IntNet, spikes: np.ndarray, against: str = "lava", states: bool = True) -> Verification:
+def verify(
+    net: IntNet, spikes: np.ndarray, against: str = "lava", states: bool = True, most: int = COMPARED
+) -> Verification:
     """Compares the engine `against` with the definition, element by element; the definition itself with `fast`.
 
-    spikes: as of `simulate`; so many samples run at a time as fit into a bounded memory.
+    spikes: as of `simulate`. most: bytes of traces; so many samples run at a time as fit into them.
     """
     engine = FAST if against == DEFINITION else against
     comparison = Comparison(net)
-    for block in in_blocks(spikes, block_of(net, spikes.shape[1], states)):
+    for block in in_blocks(spikes, block_of(net, spikes.shape[1], states, most)):
         expected = simulate(net, block, DEFINITION, states)
         comparison.add(expected, simulate(net, block, engine, states))
     return comparison.result()
@@ -53,10 +55,10 @@ def in_blocks(spikes: np.ndarray, size: int) -> Iterator[np.ndarray]:
         yield spikes[start : start + size]
 
 
-def block_of(net: IntNet, steps: int, states: bool) -> int:
-    """Returns how many samples run at a time where two traces of `net` are held, with or without states."""
+def block_of(net: IntNet, steps: int, states: bool, most: int = COMPARED) -> int:
+    """Returns how many samples run at a time where two traces of `net`, with or without states, take `most` bytes."""
     per_sample = steps * (net.neurons * (1 + 8 * states) + prod(net.input_shape))
-    return max(1, _COMPARED // (2 * per_sample))
+    return max(1, most // (2 * per_sample))
 
 
 class Comparison:

@@ -14,7 +14,7 @@ from snnkd.ir.events import check_input
 from snnkd.ir.network import Conv, Dense, IntNet, Layer
 
 NEAR = 0.9  # of a limit: other input may pass it
-_BLOCK = 1 << 26  # spikes of a layer that a block of samples may hold: 64 MB
+BLOCK = 1 << 26  # spikes of a layer that a block of samples may hold: 64 MB
 
 
 @dataclass
@@ -92,17 +92,18 @@ class Headroom:
         }
 
 
-def measure(net: IntNet, spikes: np.ndarray) -> Headroom:
+def measure(net: IntNet, spikes: np.ndarray, most: int = BLOCK) -> Headroom:
     """Runs `net` by the definition and measures what comes to its limits.
 
-    spikes: integers (N, T, *input shape), run in blocks of samples. A block in which a limit changed a value runs once
+    spikes: integers (N, T, *input shape), run in blocks of samples whose layers have at most `most` elements (uint8).
+    A block in which a limit changed a value runs once
     more without limits, as lava-dl's own neuron does. Raises FormatError for unusable input.
     """
     events = check_input(net, spikes)
     samples, steps = events.shape[:2]
     rows = [LayerHeadroom.empty(name, layer) for name, layer in zip(net.names, net.layers, strict=True)]
     headroom = Headroom(samples, steps, rows)
-    block = max(1, _BLOCK // (steps * max(prod(layer.shape) for layer in net.layers)))
+    block = max(1, most // (steps * max(prod(layer.shape) for layer in net.layers)))
     for start in range(0, samples, block):
         _measure_block(net, events[start : start + block], headroom)
     return headroom

@@ -14,7 +14,7 @@ from snnkd.ir.events import check_input
 from snnkd.ir.network import IntNet, Layer
 from snnkd.ir.trace import LayerTrace, SpikeTrace
 
-_BYTES = 1 << 28  # about what one call of onnxruntime may hold
+BYTES = 1 << 28  # about what one call of onnxruntime may hold
 
 
 def available() -> str | None:
@@ -44,9 +44,10 @@ def run(net: IntNet, spikes: np.ndarray, states: bool = False) -> SpikeTrace:
     return run_model(model, net, spikes, states)
 
 
-def run_model(model: bytes, net: IntNet, spikes: np.ndarray, states: bool = False) -> SpikeTrace:
+def run_model(model: bytes, net: IntNet, spikes: np.ndarray, states: bool = False, most: int = BYTES) -> SpikeTrace:
     """Runs the ONNX file `model`, an inference model of `net` for as many steps as `spikes` has, as `run` does.
 
+    most: bytes, about, that one call of onnxruntime may hold.
     Raises LimitError where a package is missing or onnxruntime refuses the model, FormatError for unusable input.
     """
     if reason := available():
@@ -64,7 +65,7 @@ def run_model(model: bytes, net: IntNet, spikes: np.ndarray, states: bool = Fals
     names = [output.name for output in session.get_outputs() if output.name.startswith("layer")]
     kind = np.uint8 if session.get_inputs()[0].type == "tensor(uint8)" else np.int32
     outputs: dict[str, np.ndarray] = {}
-    block = max(1, _BYTES // _bytes_of_a_sample(net, steps, states))
+    block = max(1, most // _bytes_of_a_sample(net, steps, states))
     for start in range(0, samples, block):
         part = np.ascontiguousarray(events[start : start + block], dtype=kind)
         for name, values in zip(names, map(np.asarray, session.run(names, {"input": part})), strict=True):
