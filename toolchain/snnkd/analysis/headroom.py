@@ -96,8 +96,8 @@ def measure(net: IntNet, spikes: np.ndarray, most: int = BLOCK) -> Headroom:
     """Runs `net` by the definition and measures what comes to its limits.
 
     spikes: integers (N, T, *input shape), run in blocks of samples whose layers have at most `most` elements (uint8).
-    A block in which a limit changed a value runs once
-    more without limits, as lava-dl's own neuron does. Raises FormatError for unusable input.
+    A block in which a limit changed a value runs once more without limits, as lava-dl's own neuron does. Raises
+    FormatError for unusable input.
     """
     events = check_input(net, spikes)
     samples, steps = events.shape[:2]
