@@ -27,7 +27,7 @@ FAST = "fast"  # the engine that accuracies and profiles are computed with; it e
 
 
 def simulate(net: IntNet, spikes: np.ndarray, engine: str = FAST, states: bool = False) -> SpikeTrace:
-    """Spikes of every layer, and u and v with `states`, of `net` on events (N, T, C, H, W) or (N, T, features).
+    """Runs `net` on events (N, T, C, H, W) or (N, T, features): spikes of every layer, and u and v with `states`.
 
     Raises LimitError where the engine cannot run here or refuses the network, FormatError for events that do not fit.
     """
@@ -165,14 +165,17 @@ def survey(net: IntNet, blocks: Iterable[np.ndarray], answers: bool) -> Survey:
 
 
 def course(net: IntNet, run: SpikeTrace) -> Course:
-    """What the network's readout says after each step of `run`, a trace of the network with or without states."""
+    """Says what the network's readout gives after each step of `run`, a trace of the network with or without states."""
     last = output(net, run) if net.readout.reads_v else run.layers[-1]
     return early_exit.course(net.readout, last.spikes, last.v)
 
 
 def output(net: IntNet, run: SpikeTrace) -> LayerTrace:
-    """The last layer in `run`, a trace of the network, with its u and v: where the trace lacks them, that layer alone
-    runs once more on what it has read, so that the states of all the others are not held."""
+    """Returns the last layer in `run`, a trace of the network, with its u and v.
+
+    Where the trace lacks them, that layer alone runs once more on what it has read: the states of all the others are
+    never held.
+    """
     if run.layers[-1].v is not None:
         return run.layers[-1]
     events = run.input if len(net.layers) == 1 else run.layers[-2].spikes
@@ -191,9 +194,9 @@ def joined(courses: Sequence[Course]) -> Course:
 def profile(
     net: IntNet, spikes: np.ndarray, target: str | Path | Sequence[str | Path] = (), data: str = "the given samples"
 ) -> Profile:
-    """Spikes, synaptic operations, updates and energy of `net` on events (N, T, ...), as `snnkd profile --json` has it:
-    of all steps, and of a network with a rule for early exit also what is left of steps, spikes and synops with it.
+    """Counts spikes, synaptic operations and updates of `net` on events (N, T, ...), and estimates the energy.
 
+    All is of all steps; of a network with a rule for early exit also what that leaves of steps, spikes and synops.
     target: name, file or several of them; all shipped targets with costs unless given. data: what the events are.
     """
     return profile_of(net, survey(net, in_blocks(spikes, BLOCK), net.early_exit is not None), target, data)

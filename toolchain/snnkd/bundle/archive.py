@@ -57,7 +57,7 @@ def unpack(files: Mapping[str, bytes], folder: Path) -> None:
 
 
 def differences(files: Mapping[str, bytes]) -> list[str]:
-    """What of `files` is not as their SHA256SUMS say, one sentence each: changed, missing, or not listed."""
+    """Lists what of `files` is not as their SHA256SUMS say, one sentence each: changed, missing, or not listed."""
     if SUMS not in files:
         return [f"{SUMS}: missing"]
     listed = checksums.parsed(files[SUMS].decode("utf-8", "replace"))

@@ -55,8 +55,10 @@ def assemble(
 
 
 def generated(net: IntNet, target: Target, run: SpikeTrace, images: np.ndarray | None) -> dict[str, bytes]:
-    """The files that follow from the network, the target and the golden samples alone; `run`: their trace; images:
-    (N, C, H, W) uint8, what they are encoded from, or None."""
+    """Makes the files that follow from the network, the target and the golden samples alone.
+
+    run: the trace of the samples; images: (N, C, H, W) uint8, what they are encoded from, or None.
+    """
     golden = {f"golden/{path}": data for path, data in c99.golden_files(net, run, images).items()}
     sources = {**c99.runtime_files(target), **c99.model_files(net, target)}
     return {

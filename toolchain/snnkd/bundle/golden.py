@@ -38,7 +38,7 @@ def to_bytes(net: IntNet, samples: Samples, run: SpikeTrace) -> bytes:
 
 
 def read(data: bytes, net: IntNet, source: str) -> tuple[SpikeTrace, np.ndarray | None]:
-    """The trace and the images in a golden.npz of `net`. Raises FormatError that names `source` and the array."""
+    """Reads the trace and the images in a golden.npz of `net`. Raises FormatError that names `source` and the array."""
     try:
         with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
             present = {name: arrays[name] for name in arrays.files}

@@ -26,7 +26,7 @@ class File(Table):
 
 
 def listed(data: bytes) -> File:
-    """A file's entry."""
+    """Makes a file's entry."""
     return File(sha256=hashlib.sha256(data).hexdigest(), bytes=len(data))
 
 
@@ -101,7 +101,7 @@ class Manifest(Table):
     warnings: list[str] = Field(default_factory=list, description="what the figures and golden samples do not show")
 
     def to_bytes(self) -> bytes:
-        """The file."""
+        """Writes the file."""
         return (json.dumps(self.model_dump(), indent=2) + "\n").encode()
 
 
@@ -117,7 +117,7 @@ def facts(net: IntNet) -> dict[str, Any]:
 
 
 def parse(data: bytes, source: object) -> Manifest:
-    """The manifest in a file's bytes. Raises FormatError that names `source` and each field that is not as expected."""
+    """Reads the manifest in a file's bytes. Raises FormatError that names `source` and each field that is wrong."""
     try:
         parsed = json.loads(data)
     except ValueError as error:

@@ -52,8 +52,11 @@ class Unpacked:
 
 
 def prove(path: Path) -> Iterator[Check]:
-    """The checks of the bundle at `path`, one after the other; the rest is left out where hashes or contents differ,
-    so that nothing of a file that was tampered with is run. Raises FormatError where it is no bundle at all."""
+    """Yields the checks of the bundle at `path`, one after the other.
+
+    The rest is left out where hashes or contents differ, so that nothing of a file that was tampered with is run. Raises
+    FormatError where it is no bundle at all.
+    """
     files = archive.read(path)
     changed = archive.differences(files)
     listed = f"{len(files) - 1} files are as {archive.SUMS} lists them"
@@ -208,6 +211,6 @@ def _verdict(name: str, compared: verification.Verification) -> Check:
 
 
 def measured(path: Path, sha256: str, checks: list[Check]) -> bytes:
-    """measured.json: the checks of a bundle and what was measured in them, for this machine."""
+    """Writes measured.json: the checks of a bundle and what was measured in them, for this machine."""
     data = {"bundle": path.name, "sha256": sha256, "snnkd": __version__, "checks": [asdict(check) for check in checks]}
     return (json.dumps(data, indent=2) + "\n").encode()

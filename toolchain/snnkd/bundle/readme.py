@@ -55,7 +55,7 @@ _SCRIPT = """\
 
 
 def text(about: Manifest, name: str, bundle: str, net: IntNet) -> str:
-    """README.md. name: of the network; bundle: the zip's file name."""
+    """Writes README.md. name: of the network; bundle: the zip's file name."""
     return Template(_TEMPLATE.read_text(encoding="utf-8")).substitute(
         name=name,
         bundle=bundle,

@@ -106,7 +106,7 @@ def _profile(
 
 
 def render_export(data: dict[str, Any]) -> Any:
-    """What export compared, and the first difference with each engine that has outcome."""
+    """Renders what export compared, and the first difference with each engine that has outcome."""
     compared = data["compared"]
     lines = [
         f"exported: {data['file']}",
@@ -121,14 +121,14 @@ def render_export(data: dict[str, Any]) -> Any:
 
 
 def stored(data: dict[str, Any]) -> str:
-    """Where the run folder keeps these results, or why it does not."""
+    """Says where the run folder keeps these results, or why it does not."""
     if data["stored"]:
         return f"stored: {data['stored']}"
     return "not stored: with options of its own; the run folder keeps the results of the defaults"
 
 
 def difference(first: dict[str, Any]) -> str:
-    """The first difference of a comparison, in words."""
+    """Says the first difference of a comparison, in words."""
     return (
         f"{first['quantity']} of {first['layer']}, sample {first['sample']}, step {first['step']}, neuron "
         f"{first['neuron']}: expected {first['expected']}, found {first['actual']}"
@@ -136,7 +136,7 @@ def difference(first: dict[str, Any]) -> str:
 
 
 def render_profile(data: dict[str, Any], sources: bool = False) -> Any:
-    """The tables of a profile."""
+    """Renders the tables of a profile."""
     from snnkd.report import profile_table
 
     table = profile_table(data, title=data["name"], sources=sources)

@@ -11,7 +11,7 @@ _LIMITS = {"a": ("sum a", "wrapped"), "u": ("current u", "wrapped"), "v": ("volt
 
 
 def render_verification(data: dict[str, Any]) -> Any:
-    """The verdict; where there is a difference, the first cause, what led to it and why."""
+    """Renders the verdict; where there is a difference, the first cause, what led to it and why."""
     compared = data["compared"]
     lines: list[Any] = [
         f"{'equal' if data['equal'] else 'DIFFERENT'}: the definition and {data['against']} on {data['data']}",
@@ -74,7 +74,7 @@ def _mark(expected: int | None, actual: int | None) -> str:
 
 
 def render_headroom(data: dict[str, Any]) -> Any:
-    """How much of each limit is used, and what passing it changed."""
+    """Renders how much of each limit is used, and what passing it changed."""
     from snnkd.analysis.headroom import NEAR
 
     columns = ["layer", "value", "largest", "limit", "used", "bits left", "beyond", "samples"]

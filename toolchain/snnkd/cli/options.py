@@ -51,7 +51,7 @@ DEFAULT_RUNS = Path("runs")
 
 
 def shape_of(text: str | None) -> tuple[int, ...] | None:
-    """The value of --input-shape. Raises FormatError for anything but one or three numbers of at least 1."""
+    """Reads the value of --input-shape. Raises FormatError for anything but one or three numbers of at least 1."""
     if text is None:
         return None
     parts = text.split(",")

@@ -48,17 +48,17 @@ def _warnings(data: Any) -> Iterator[str]:
 
 
 def warn(text: str) -> None:
-    """A warning, on stderr."""
+    """Prints a warning, on stderr."""
     _line("[yellow]warning:[/]", text)
 
 
 def note(text: str) -> None:
-    """A note, on stderr."""
+    """Prints a note, on stderr."""
     _line("[cyan]note:[/]", text)
 
 
 def fail(text: str) -> None:
-    """An error, on stderr."""
+    """Prints an error, on stderr."""
     _line("[red]error:[/]", text)
 
 
@@ -68,7 +68,7 @@ def _line(head: str, text: str) -> None:
 
 
 def table(title: str, columns: list[str], rows: list[list[str]], left: int = 1) -> RenderableType:
-    """A plain table; the first `left` columns are words, the others numbers. Cells are folded, never cut off."""
+    """Makes a plain table; the first `left` columns are words, the others numbers. Cells are folded, never cut off."""
     from rich.box import SIMPLE_HEAD
     from rich.console import Group
     from rich.table import Table
@@ -83,7 +83,7 @@ def table(title: str, columns: list[str], rows: list[list[str]], left: int = 1) 
 
 
 def group(*parts: RenderableType) -> RenderableType:
-    """Several things below each other; strings are printed as they are."""
+    """Puts several things below each other; strings are printed as they are."""
     from rich.console import Group
     from rich.text import Text
 

@@ -93,7 +93,7 @@ _KINDS = {"snn": "", "ann": " (ANN)", "net": " (frozen)"}
 
 
 def summary(data: dict[str, Any]) -> Any:
-    """The table at the end of a training."""
+    """Renders the table at the end of a training."""
     rows = [
         [
             name,

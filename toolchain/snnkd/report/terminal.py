@@ -16,7 +16,7 @@ _ERROR_LINE = "measured / estimate was {low:g} to {high:g} for {of}"
 
 
 def profile_table(profile: Mapping[str, Any], title: str = "", sources: bool = False) -> Group:
-    """Rich renderables of one profile, with the keys of `docs/energy_model.md`; all figures per inference.
+    """Makes Rich renderables of one profile, with the keys of `docs/energy_model.md`; all figures per inference.
 
     Activity by layer, what it was measured on, then, for profiles with targets, the energy on each, what is not
     known and how far off such estimates were; with `sources` also each constant with where it is from.
@@ -50,7 +50,7 @@ def layer_table(profile: Mapping[str, Any], title: str = "") -> Table:
 
 
 def measured_on(profile: Mapping[str, Any]) -> Text:
-    """The line that says what was counted, and on what."""
+    """Makes the line that says what was counted, and on what."""
     return Text(
         f"Per inference of {profile['steps']} steps: {profile['fidelity']} network, {profile['samples']:,} samples, "
         f"{profile['data']}. ANN MACs: one forward pass of an ANN with the same layers."
@@ -58,7 +58,7 @@ def measured_on(profile: Mapping[str, Any]) -> Text:
 
 
 def with_early_exit(means: Mapping[str, float]) -> Text:
-    """The line that says what early exit leaves of steps, spikes and synops; all tables are of all steps."""
+    """Makes the line that says what early exit leaves of steps, spikes and synops; all tables are of all steps."""
     steps, spikes, synops = (number(means[key]) for key in ("steps", "spikes", "synops"))
     return Text(
         f"With early exit: {steps} steps, {spikes} spikes, {synops} synops; all other figures are of all steps."
@@ -66,7 +66,7 @@ def with_early_exit(means: Mapping[str, float]) -> Text:
 
 
 def energy_table(profile: Mapping[str, Any]) -> Table:
-    """uJ per inference on each target: dynamic energy with its parts and layers, static and total."""
+    """Tabulates uJ per inference on each target: dynamic energy with its parts and layers, static and total."""
     table = _table("Energy, uJ per inference (estimate)")
     table.add_column("target")
     table.add_column("energy")
@@ -89,7 +89,7 @@ def energy_table(profile: Mapping[str, Any]) -> Table:
 
 
 def constants_table(profile: Mapping[str, Any]) -> Table:
-    """Every constant that the targets have, low / typical / high, with unit, kind and source."""
+    """Tabulates every constant that the targets have, low / typical / high, with unit, kind and source."""
     grid = Table.grid(padding=(0, 1, 0, 0))
     for name, energy in profile["energy"].items():
         for cost in energy["costs"]:
@@ -145,7 +145,7 @@ def _share(cost: Mapping[str, float] | None, whole: Mapping[str, float] | None) 
 
 
 def number(value: float) -> str:
-    """Three digits, or all digits before the point: 0.00120, 12.0, 12,345."""
+    """Writes three digits, or all digits before the point: 0.00120, 12.0, 12,345."""
     if value == 0:
         return "0"
     return f"{value:,.0f}" if abs(value) >= 99.95 else f"{value:#.3g}"

@@ -123,7 +123,7 @@ def _changes(theirs: Any, ours: Any, place: str = "") -> Iterator[str]:
 
 
 def find(name: str | Path | None, runs: Path) -> Run:
-    """The finished run called `name` (or at that path); for None the newest finished one in `runs`.
+    """Finds the finished run called `name` (or at that path); for None the newest finished one in `runs`.
 
     Raises SnnkdError that says where it looked and what there is.
     """
@@ -143,13 +143,13 @@ def find(name: str | Path | None, runs: Path) -> Run:
 
 
 def note_reused(run: Run, origins: dict[str, Path]) -> None:
-    """reused.json: adds stages that were taken over, each with the folder of the run that it is from."""
+    """Adds to reused.json stages that were taken over, each with the folder of the run that it is from."""
     if origins:
         run.write("reused.json", to_json(run.reused | {name: str(folder) for name, folder in origins.items()}))
 
 
 def write_metrics(run: Run, rows: list[dict[str, Any]]) -> None:
-    """metrics.csv: one row per stage and epoch; columns of all stages, empty where a stage has none."""
+    """Writes metrics.csv: one row per stage and epoch; columns of all stages, empty where a stage has none."""
     columns = list(dict.fromkeys(name for row in rows for name in row))
     with atomic(run.folder / "metrics.csv") as temporary, temporary.open("w", newline="") as file:
         writer = csv.DictWriter(file, columns)

@@ -112,14 +112,17 @@ class Context:
         return subject
 
     def stored(self, stage: str) -> bool:
-        """Whether the run folder keeps the product of `stage`: that of an export or a profile with options of its own
-        is for the caller alone, so that a quick look never replaces the results of the defaults."""
+        """Tells whether the run folder keeps the product of `stage`.
+
+        That of an export or a profile with options of its own is for the caller alone, so that a quick look never
+        replaces the results of the defaults.
+        """
         if stage == "export":
             return replace(self.export, target=None) == ExportOptions() and self.target == self.run.recipe.target.name
         return stage != "profile" or self.profile == ProfileOptions()
 
     def keeper(self, stage: str, name: str) -> str | None:
-        """The path of the run's file `name` if the product of `stage` is stored there, else None."""
+        """Returns the path of the run's file `name` if the product of `stage` is stored there, else None."""
         return str(self.run.folder / name) if self.stored(stage) else None
 
     @property

@@ -55,7 +55,7 @@ def kept_memory() -> Iterator[None]:
 
 @contextlib.contextmanager
 def torch_threads(count: int) -> Iterator[None]:
-    """So many threads for torch within, as many as before behind."""
+    """Gives torch so many threads within, and as many as before behind."""
     import torch
 
     before = torch.get_num_threads()
