@@ -54,8 +54,8 @@ class Unpacked:
 def prove(path: Path) -> Iterator[Check]:
     """Yields the checks of the bundle at `path`, one after the other.
 
-    The rest is left out where hashes or contents differ, so that nothing of a file that was tampered with is run. Raises
-    FormatError where it is no bundle at all.
+    The rest is left out where hashes or contents differ, so that nothing of a file that was tampered with is run.
+    Raises FormatError where it is no bundle at all.
     """
     files = archive.read(path)
     changed = archive.differences(files)
