@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from snnkd.training.deploy import to_intnet
     from snnkd.training.neuron import Neuron
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 __all__ = [
     "IntNet",
     "Neuron",

@@ -1,6 +1,6 @@
 """Runs a `.net` file in Lava and records its layers. Started by `engines.lava` as a child process:
 
-    python -m snnkd.engines.lava.worker.record FOLDER
+    python record.py FOLDER
 
 FOLDER holds network.net, input.npy (N, T, ...) in the order of Lava (W, H, C) and job.json:
 
