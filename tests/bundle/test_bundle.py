@@ -10,6 +10,7 @@ import zipfile
 import numpy as np
 import pytest
 
+import snnkd
 from snnkd import __version__
 from snnkd import bundle as bundles
 from snnkd.analysis import early_exit, evaluation
@@ -226,3 +227,15 @@ def test_a_zip_that_is_no_bundle_is_one_clear_error(tmp_path):
     archive.write(tmp_path / "a.zip", {"hello.txt": b"hello"})
     with pytest.raises(FormatError, match="has no manifest"):
         bundles.verify(tmp_path / "a.zip")
+
+
+def test_the_python_function_packs_what_the_command_packs(without, tmp_path, monkeypatch, call):
+    monkeypatch.chdir(tmp_path)
+    netx.save(without, "x.net")
+    packed = snnkd.handoff("x.net", "cortex-m4", "a.zip", readout="count")
+    status, out, _ = call("handoff", "x.net", "--target", "cortex-m4", "--out", "b.zip", "--readout", "count", "--json")
+    assert status == 0
+    printed = json.loads(out)
+    assert {**printed, "file": "a.zip", "sha256": packed.sha256} == packed.to_json()
+    assert packed.readout.kind == "count" and packed.file == "a.zip"
+    assert archive.read(tmp_path / "a.zip")["model.net"] == archive.read(tmp_path / "b.zip")["model.net"]
