@@ -41,9 +41,16 @@ def verify(
 
     spikes: as of `simulate`. most: bytes of traces; so many samples run at a time as fit into them.
     """
+    return verify_blocks(net, in_blocks(spikes, block_of(net, spikes.shape[1], states, most)), against, states)
+
+
+def verify_blocks(
+    net: IntNet, blocks: Iterable[np.ndarray], against: str = "lava", states: bool = True
+) -> Verification:
+    """Compares as `verify` does, on blocks of events (n, T, ...), at least one, each of which is let go behind it."""
     engine = FAST if against == DEFINITION else against
     comparison = Comparison(net)
-    for block in in_blocks(spikes, block_of(net, spikes.shape[1], states, most)):
+    for block in blocks:
         expected = simulate(net, block, DEFINITION, states)
         comparison.add(expected, simulate(net, block, engine, states))
     return comparison.result()

@@ -101,7 +101,8 @@ def _profile(
 
     file = subject.opened(name, input_shape=input_shape)
     chosen = file.samples(samples, inputs)
-    counted = evaluation.profile(file.net, chosen.events(), targets, chosen.data)
+    seen = evaluation.survey(file.net, chosen.blocks(evaluation.BLOCK), file.net.early_exit is not None)
+    counted = evaluation.profile_of(file.net, seen, targets, chosen.data)
     return {"name": file.name, **counted.to_json()}
 
 

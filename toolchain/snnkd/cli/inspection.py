@@ -87,7 +87,8 @@ def verify(
 
     subject = opened(name, runs, data_root, shape_of(input_shape))
     chosen = subject.samples(samples, inputs)
-    verification = evaluation.verify(subject.net, chosen.events(), against)
+    blocks = chosen.blocks(evaluation.block_of(subject.net, chosen.steps, states=True))
+    verification = evaluation.verify_blocks(subject.net, blocks, against)
     result = {"against": against, "data": chosen.data, "bias": subject.net.has_bias, **verification.to_json()}
     output.result(result, as_json, render_verification)
     if not verification.equal:
