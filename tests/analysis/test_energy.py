@@ -151,7 +151,7 @@ def test_published_error_factors_follow_from_counts_and_measurements():
 
 
 def test_documented_constants_are_those_in_use():
-    page = (Path(__file__).parent.parent / "docs" / "energy_model.md").read_text(encoding="utf-8")
+    page = (Path(__file__).parents[2] / "docs" / "energy_model.md").read_text(encoding="utf-8")
     for name in ("synop", "synop_dense", "synop_conv", "neuron_update", "spike"):
         row = re.search(rf"^\| {name} \| (.*) \| (.*) \|$", page, re.M)
         assert row, name

@@ -23,7 +23,7 @@ from snnkd.formats import netx
 from snnkd.ir.network import Dense, IntNet, Neuron
 from snnkd.recipe import architecture
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 SNNKD = Path(sys.executable).parent / "snnkd"
 STAGES = ["teacher", "ta", "student"]
 SHORT = [

@@ -219,7 +219,7 @@ def test_cppcheck(tmp_path):
 
 def test_the_documented_example(gcc, tmp_path, classifier):
     """The program of docs/c99_runtime.md, on images, with early exit: classes as the rule says."""
-    page = (Path(__file__).parents[2] / "docs" / "c99_runtime.md").read_text(encoding="utf-8")
+    page = (Path(__file__).parents[3] / "docs" / "c99_runtime.md").read_text(encoding="utf-8")
     program = re.search(r"```c\n(.*?)```", page, re.DOTALL)
     assert program
     net, target = replace(classifier, early_exit=EarlyExit(2, 2)), targets.load("c99")

@@ -5,7 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-SCRIPT = Path(__file__).parents[2] / "toolchain/benchmarks/fuzz_netx.py"
+SCRIPT = Path(__file__).parents[3] / "toolchain/benchmarks/fuzz_netx.py"
 
 
 def test_mutated_files(tmp_path):

@@ -12,7 +12,7 @@ from snnkd.base.errors import FormatError, RecipeError
 from snnkd.base.hashing import hash64
 from snnkd.data.encoding import Encoding
 
-DOCS = Path(__file__).resolve().parent.parent / "docs"
+DOCS = Path(__file__).resolve().parents[2] / "docs"
 BINARY = ("rate", "poisson", "latency")
 MASK = (1 << 64) - 1
 

@@ -312,7 +312,7 @@ def test_wide_inputs_with_eight_bits_are_warned_about() -> None:
 
 
 def test_every_field_is_documented() -> None:
-    text = (Path(__file__).parent.parent / "docs" / "recipes.md").read_text()
+    text = (Path(__file__).parents[2] / "docs" / "recipes.md").read_text()
     tables = [Recipe, *(f.annotation for f in Recipe.model_fields.values())]
     stage = recipe.Stage
     tables += [stage, *(f.annotation for f in stage.model_fields.values()), Distil, Rate]
@@ -323,7 +323,7 @@ def test_every_field_is_documented() -> None:
 
 
 def test_the_example_of_the_docs_loads(tmp_path: Path) -> None:
-    text = (Path(__file__).parent.parent / "docs" / "recipes.md").read_text()
+    text = (Path(__file__).parents[2] / "docs" / "recipes.md").read_text()
     extending, *examples = text.split("```toml\n")[1:]
     assert len(examples) == 2
     assert list(recipe.load(write(tmp_path, extending.split("```")[0])).chain) == ["teacher", "student"]

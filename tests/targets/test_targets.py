@@ -168,7 +168,7 @@ def test_a_users_target_is_one_file_or_a_folder(tmp_path):
 
 
 def test_the_documented_example_loads(tmp_path):
-    page = (Path(__file__).parent.parent / "docs" / "add_a_target.md").read_text(encoding="utf-8")
+    page = (Path(__file__).parents[2] / "docs" / "add_a_target.md").read_text(encoding="utf-8")
     path = tmp_path / "my_chip.toml"
     path.write_text("\n".join(re.findall(r"```toml\n(.*?)```", page, re.S)))
     target = targets.load(path)

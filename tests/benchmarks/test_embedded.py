@@ -12,7 +12,7 @@ from snnkd.engines import c99, conformance
 from snnkd.ir.network import IntNet
 from snnkd.ir.readout import EarlyExit, Readout
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "toolchain/benchmarks"))
+sys.path.insert(0, str(Path(__file__).parents[2] / "toolchain/benchmarks"))
 
 import embedded_builds as builds
 import embedded_sweep
