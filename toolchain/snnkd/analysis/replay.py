@@ -1,6 +1,6 @@
 """One neuron of a layer in one sample, cut out and run again by the definition or by other rules.
 
-It becomes a layer of its own, dense, or a 1x1 convolution on what its window sees, and `reference.run` runs that.
+It becomes a layer of its own, dense, or a 1x1 convolution on what its window sees, and `definition.run` runs that.
 """
 
 from __future__ import annotations
