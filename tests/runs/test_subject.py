@@ -74,9 +74,6 @@ def test_images_are_encoded_as_they_are_in_one_piece():
     np.testing.assert_array_equal(samples.events(), whole)
     np.testing.assert_array_equal(np.concatenate(list(samples.blocks(4))), whole)
     np.testing.assert_array_equal(samples.events(8, 99), whole[8:])
-    first = samples.first(3)
-    assert (len(first), first.steps) == (3, 6) and first.labels.tolist() == [0, 1, 2]
-    np.testing.assert_array_equal(first.events(), whole[:3])
 
 
 def test_samples_need_events_or_images_and_a_label_each():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -61,11 +61,6 @@ class Samples:
         """Yields the events of all samples, `size` samples at a time."""
         for start in range(0, len(self), size):
             yield self.events(start, start + size)
-
-    def first(self, count: int) -> Samples:
-        """Returns the first `count` samples, or all where there are fewer."""
-        parts = {name: getattr(self, name) for name in ("given", "images", "labels")}
-        return replace(self, **{name: None if array is None else array[:count] for name, array in parts.items()})
 
 
 def read_array(path: Path) -> np.ndarray:
