@@ -9,7 +9,7 @@ import pytest
 
 from snnkd.analysis import evaluation, quantization
 from snnkd.analysis.fit import weight_bits
-from snnkd.base.errors import LimitError
+from snnkd.base.errors import LimitError, SnnkdWarning
 from snnkd.engines import conformance
 from snnkd.engines.reference import definition
 from snnkd.formats import netx
@@ -139,7 +139,8 @@ def test_unusable_options(real, net, bits, scale):
 
 def test_the_rule_for_early_exit_goes(real, net):
     path = real(replace(net, early_exit=EarlyExit(2, 1)), lambda _, weight: weight * 0.3)
-    assert quantization.quantize(path, 8).net.early_exit is None
+    with pytest.warns(SnnkdWarning, match="its rule for early exit is left out"):
+        assert quantization.quantize(path, 8).net.early_exit is None
 
 
 def test_a_dense_layer_keeps_its_delays(real, net):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from snnkd.analysis import early_exit, evaluation, verification
-from snnkd.base.errors import FormatError, SnnkdError
+from snnkd.base.errors import FormatError, SnnkdError, SnnkdWarning
 from snnkd.data.encoding import Encoding
 from snnkd.data.samples import Samples
 from snnkd.engines.reference import definition
@@ -32,6 +32,13 @@ def test_a_file_is_its_own_network_and_input(file, same_net):
     assert (opened.name, opened.short_name, opened.run) == (str(file / "x.net"), "x", None)
     assert opened.inputs == [file / "x.net"]
     assert subject.opened(file / "x.net", readout="membrane").net.readout.kind == "membrane"
+
+
+def test_another_readout_drops_the_rule_for_early_exit_with_a_word(file, build):
+    netx.save(replace(build.net(3), early_exit=EarlyExit(2, 1)), file / "rule.net")
+    with pytest.warns(SnnkdWarning, match="its rule for early exit is left out: it counts what readout 'count' reads"):
+        assert subject.opened(file / "rule.net", readout="membrane").net.early_exit is None
+    assert subject.opened(file / "rule.net", readout="count").net.early_exit == EarlyExit(2, 1)
 
 
 def test_samples_of_a_file(file):

@@ -123,11 +123,11 @@ def random_input(net: IntNet, samples: int, steps: int | None = None) -> tuple[n
             break
     assert best is not None
     silent, activity = best
-    chosen = "" if activity == ACTIVITIES[0] else " (of those tried, the first at which "
-    if chosen:
-        chosen += "every layer fires)" if not silent else "the most layers fire)"
+    reason = ""
+    if activity != ACTIVITIES[0]:
+        reason = f" (of those tried, the first at which {'the most layers fire' if silent else 'every layer fires'})"
     events = verification.synthetic_input(net, steps, samples, activity)
-    return events, f"{samples} seeded random samples at {activity:.0%} activity{chosen}, not real data (give --input)"
+    return events, f"{samples} seeded random samples at {activity:.0%} activity{reason}, not real data (give --input)"
 
 
 @dataclass(frozen=True, eq=False)

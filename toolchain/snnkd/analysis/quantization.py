@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from snnkd.analysis import cautions, evaluation, headroom
-from snnkd.base.errors import FormatError, LimitError
+from snnkd.base.errors import FormatError, LimitError, SnnkdWarning
 from snnkd.engines.reference.definition import correlate
 from snnkd.formats import netx
 from snnkd.ir.arithmetic import DECAY_BITS, STATE_SHIFT, THRESHOLD_LIMIT, WEIGHT_MIN
@@ -111,7 +111,8 @@ def quantize(path: str | Path, bits: int, scale: float | None = None, input_shap
         layers.append(layer)
     neurons = tuple(layer.neuron for layer in net.layers)
     weights, biases = tuple(fit.weight for fit in rounding.layers), tuple(fit.bias for fit in rounding.layers)
-    # An early exit's margin may be in units of v, which are others now.
+    if net.early_exit is not None:  # its margin may be in units of v, which are others now
+        warnings.warn(f"{path}: its rule for early exit is left out: other weights need another", SnnkdWarning, 2)
     net = replace(net, layers=tuple(layers), early_exit=None)
     return Quantized(net, unit, tuple(scaled), neurons, weights, biases)
 

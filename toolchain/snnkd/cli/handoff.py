@@ -52,7 +52,7 @@ def handoff(
     from snnkd.runs.subject import is_file, opened
 
     if not is_file(name):
-        refuse_for_runs({"--input": inputs, "--input-shape": input_shape})
+        refuse_for_runs({"--input-shape": input_shape})
     subject = opened(name, runs, data_root, shape_of(input_shape), readout)
     packed = bundle.pack(subject, target, out, inputs, labels)
     output.result(packed.to_json(), as_json, _made)

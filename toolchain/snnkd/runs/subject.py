@@ -5,12 +5,13 @@ What only a run or only random events need is imported when it is needed: a comm
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from snnkd.base.errors import LimitError, MismatchError
+from snnkd.base.errors import LimitError, MismatchError, SnnkdWarning
 from snnkd.data.samples import Samples, read_array
 from snnkd.formats import netx
 from snnkd.ir.events import check_input
@@ -97,7 +98,14 @@ def opened(
         run = find(name, runs)
         path = run.student
     net = netx.load(path, input_shape)
-    net = net if readout is None else net.read_by(readout)
+    if readout not in (None, net.readout.kind):
+        if net.early_exit is not None:
+            warnings.warn(
+                f"{path}: its rule for early exit is left out: it counts what readout '{net.readout.kind}' reads",
+                SnnkdWarning,
+                stacklevel=2,
+            )
+        net = net.read_by(readout)
     return Subject(net, path, str(name) if run is None else str(run.folder), run, data_root)
 
 
