@@ -10,6 +10,7 @@ import os
 import re
 import sys
 from contextlib import redirect_stderr, redirect_stdout
+from importlib.util import find_spec
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -20,7 +21,14 @@ from snnkd.engines import c99, conformance, lava
 from snnkd.ir.network import Dense, Input, per_neuron
 
 
+def _no_training():
+    missing = [name for name in ("torch", "torchvision", "sklearn", "safetensors") if not find_spec(name)]
+    return f"training: {', '.join(missing)} not installed" if missing else None
+
+
 def _no_gpu():
+    if reason := _no_training():
+        return reason
     import torch
 
     return None if torch.cuda.is_available() else "no CUDA device"
@@ -28,6 +36,7 @@ def _no_gpu():
 
 # By marker: a function of the marker's arguments that says what is missing, or None.
 NEEDS = {
+    "training": _no_training,
     "lava": lambda: f"Lava: {reason}" if (reason := lava.available()) else None,
     "compiler": lambda name="gcc": c99.missing(name),
     "qemu": c99.qemu_missing,
@@ -42,16 +51,23 @@ def pytest_runtest_setup(item):
             pytest.skip(reason)
 
 
-class WithoutLava(pytest.Module):
-    """A module that as a whole needs Lava, where there is none: it could not even be imported."""
+class Lacking(pytest.Module):
+    """A module that as a whole needs what is missing: it could not even be imported."""
+
+    def __init__(self, *, reason, **options):
+        super().__init__(**options)
+        self.reason = reason
 
     def collect(self):
-        pytest.skip(NEEDS["lava"](), allow_module_level=True)
+        pytest.skip(self.reason, allow_module_level=True)
 
 
 def pytest_pycollect_makemodule(module_path, parent):
-    marked = re.search(r"^pytestmark = .*\bmark\.lava\b", module_path.read_text(encoding="utf-8"), re.MULTILINE)
-    return WithoutLava.from_parent(parent, path=module_path) if marked and NEEDS["lava"]() else None
+    for line in re.findall(r"^pytestmark = .*", module_path.read_text(encoding="utf-8"), re.MULTILINE):
+        for marker in re.findall(r"\bmark\.(lava|training)\b", line):
+            if reason := NEEDS[marker]():
+                return Lacking.from_parent(parent, path=module_path, reason=reason)
+    return None
 
 
 @pytest.fixture(scope="session")

@@ -173,7 +173,7 @@ def test_inspect_and_profile_show_the_rule(net, tmp_path, call):
     assert "early" not in printed_by("profile", tmp_path / "x.net")
 
 
-@pytest.mark.lava
+@pytest.mark.training
 @pytest.mark.parametrize("kind", ["count", "membrane"])
 def test_a_training_chooses_the_rule_on_its_validation_data(kind, tmp_path):
     import snnkd

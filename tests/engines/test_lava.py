@@ -20,7 +20,7 @@ from snnkd.formats import netx
 from snnkd.ir.network import Dense, IntNet, Neuron
 from snnkd.ir.trace import LayerTrace, SpikeTrace
 
-pytestmark = pytest.mark.lava
+pytestmark = [pytest.mark.lava, pytest.mark.smoke]
 CASES = conformance.networks()
 
 

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
-pytestmark = pytest.mark.lava
+pytestmark = pytest.mark.training
 
 EPOCHS, KILL_AFTER = 10, 3
 CHANGES = [

@@ -253,7 +253,7 @@ def test_a_teacher_gives_its_logits_in_equal_shares_once_for_each_variant(monkey
     assert [(value.shape, value.dtype) for value in kept] == [((60, CLASSES), torch.float32)] * 3
 
 
-@pytest.mark.lava
+@pytest.mark.training
 def test_a_whole_run_lists_an_ann_and_the_network_of_a_file_as_what_they_are(tmp_path):
     """The accuracy table, metrics.csv, TensorBoard and the progress bars, none of which may expect an integer one."""
     settings = {"encoding": {"steps": 4}, "data": {"train_limit": 200}}

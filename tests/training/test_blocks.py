@@ -14,7 +14,7 @@ from snnkd.training.deploy import to_intnet
 from snnkd.training.dynamics import S_SCALE, W_SCALE
 from snnkd.training.network import Network
 
-pytestmark = pytest.mark.lava
+pytestmark = pytest.mark.training
 
 STEPS, SAMPLES = 6, 3
 
@@ -94,10 +94,10 @@ def test_time_first_equals_the_same_blocks_in_the_layout_of_slayer(name, neuron)
     output = net(given)
     x, layer = given.movedim(1, -1), 0  # (N, C, H, W, T)
     for block in net.blocks:
-        if isinstance(block, slayer.block.cuba.Dense) and x.ndim != 3:
+        if isinstance(block, slayer.Dense) and x.ndim != 3:
             x = x.flatten(1, 3)
         x = block(x)
-        if isinstance(block, slayer.block.cuba.Flatten):
+        if isinstance(block, slayer.Flatten):
             continue
         assert torch.equal(x, output.layers[layer].movedim(0, -1)), f"layer {layer}"
         assert 0 < x.mean() < 1, "a layer that is silent or saturated shows nothing"

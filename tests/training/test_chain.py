@@ -18,7 +18,7 @@ from snnkd.training.chain import Chain, pick_device
 from snnkd.training.deploy import to_intnet
 from snnkd.training.tuning import torch_threads
 
-pytestmark = pytest.mark.lava
+pytestmark = pytest.mark.training
 
 open_stage = stage_files.opened
 CLASSES = 3

@@ -8,7 +8,7 @@ from snnkd.training import slayer
 from snnkd.training.kernels.convolution import Conv
 from snnkd.training.products import sums, weight_of
 
-pytestmark = pytest.mark.lava
+pytestmark = pytest.mark.training
 
 CASES = [
     ((1, 5, 6), 3, (3, 3), [1, 1], [0, 0]),
@@ -83,7 +83,7 @@ def test_the_order_in_memory_does_not_matter():
 )
 def test_a_block_convolves_whatever_its_settings(channels, settings):
     neuron = {"threshold": 1, "current_decay": 1, "voltage_decay": 1}
-    block = slayer.block.cuba.Conv(neuron, channels, 6, 3, **settings)
+    block = slayer.Conv(neuron, channels, 6, 3, **settings)
     x, weight = _events((channels, 8, 7)), weight_of(block).detach()
     expected = F.conv2d(x.flatten(0, 1).double(), weight.double(), None, **settings).unflatten(0, x.shape[:2])
     torch.testing.assert_close(sums(block, x, weight).double(), expected, rtol=1e-5, atol=1e-3)

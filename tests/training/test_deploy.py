@@ -7,6 +7,7 @@ import h5py
 import numpy as np
 import pytest
 import torch
+from lava.lib.dl import slayer
 
 from snnkd.base.errors import QuantizationError
 from snnkd.engines.reference import definition
@@ -14,7 +15,6 @@ from snnkd.formats import netx
 from snnkd.ir.network import IntNet
 from snnkd.recipe.architecture import Architecture, Conv, Dense
 from snnkd.recipe.tables import Neuron, Quantization
-from snnkd.training import slayer
 from snnkd.training.deploy import to_intnet
 from snnkd.training.network import Network
 

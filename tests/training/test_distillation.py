@@ -177,7 +177,7 @@ def test_no_two_jobs_train_the_same_teacher_at_once() -> None:
     assert distillation._next([taught_l2], [taught_l1], teacher.stages) is taught_l2
 
 
-@pytest.mark.lava
+@pytest.mark.training
 def test_a_run_that_is_broken_off_goes_on(tmp_path: Path) -> None:
     """A row is the same when it is lost after the training, and the accuracies are those of the integer network."""
     short = tuple(f"chain.{stage}.epochs=1" for stage in ("teacher", "ta", "student"))

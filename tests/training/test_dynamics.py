@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from snnkd.training.dynamics import Cuba, implementation, plain
 
 # Triton's interpreter has to be chosen before anything imports Triton: test_triton starts another process for it.
+NEEDS_TRITON = pytest.mark.skipif(importlib.util.find_spec("triton") is None, reason="Triton is not installed")
 INTERPRETED = "TRITON_INTERPRET" in os.environ
 
 # Of small sums, in parts of the magnitudes of their terms: exp(-x) has an error of x units in the last place, and
@@ -27,7 +28,7 @@ def quick():
 
 
 @pytest.mark.skipif(INTERPRETED, reason="this is that process")
-@pytest.mark.skipif(importlib.util.find_spec("triton") is None, reason="Triton is not installed")
+@NEEDS_TRITON
 def test_triton():
     """The tests below with the kernels for CUDA."""
     command = [sys.executable, "-m", "pytest", __file__, "-p", "no:cacheprovider", "-k", "equals or count"]
@@ -121,8 +122,12 @@ def test_every_count_is_reached(quick):
 
 def test_the_device_chooses():
     assert implementation(torch.device("cpu")).__name__.endswith("compiled")
-    assert implementation(torch.device("cuda")).__name__.endswith("gpu")
     assert implementation(torch.device("meta")) is plain
+
+
+@NEEDS_TRITON
+def test_a_gpu_has_kernels_of_its_own():
+    assert implementation(torch.device("cuda")).__name__.endswith("gpu")
 
 
 @pytest.mark.gpu

@@ -11,7 +11,6 @@ import pytest
 import torch
 
 from snnkd.recipe.tables import Distil, Label, Rate, SelfLoss, Stage, TaughtLoss
-from snnkd.training import slayer
 from snnkd.training.losses import (
     SAT_LOSSES,
     SELF_LOSSES,
@@ -23,7 +22,7 @@ from snnkd.training.losses import (
 )
 from snnkd.training.objective import Objective
 
-pytestmark = pytest.mark.lava
+pytestmark = pytest.mark.training
 
 STEPS, CLASSES, BATCH = 7, 4, 3
 READINGS = ["literal", "norm", "count", "psp"]
@@ -381,7 +380,10 @@ def test_cross_entropy_of_the_spike_counts():
     assert cross_entropy(sat, labels, 0.7).item() == pytest.approx(expected)
 
 
+@pytest.mark.lava
 def test_spike_rate_is_that_of_slayer():
+    from lava.lib.dl import slayer
+
     sat, labels = spikes(17), torch.tensor([1, 1, 2])
     theirs = slayer.loss.SpikeRate(0.8, 0.05, reduction="sum")(sat.permute(2, 1, 0), labels) / BATCH
     torch.testing.assert_close(spike_rate(sat, labels, 0.8, 0.05), theirs.double())

@@ -23,7 +23,7 @@ from snnkd.training.feed import Feed
 from snnkd.training.measuring import by_step, chosen_exit, measure, measure_training, warnings
 from snnkd.training.network import Network
 
-pytestmark = pytest.mark.lava
+pytestmark = pytest.mark.training
 
 IMAGES = evaluation.BLOCK + 20  # a second, smaller block
 PLANS = {

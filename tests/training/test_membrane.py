@@ -32,7 +32,7 @@ from snnkd.training.neuron import Neuron
 from snnkd.training.start import start_from
 from snnkd.training.teachers.spiking import Teacher
 
-pytestmark = pytest.mark.lava
+pytestmark = pytest.mark.training
 
 MEMBRANE = Readout("membrane")
 IMAGES, CLASSES = 60, 4

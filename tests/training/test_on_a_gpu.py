@@ -16,7 +16,7 @@ from snnkd.training.loop.trainer import Training
 from snnkd.training.measuring import measure, measure_training
 from snnkd.training.network import Network
 
-pytestmark = [pytest.mark.lava, pytest.mark.gpu]
+pytestmark = [pytest.mark.training, pytest.mark.gpu]
 
 LAYERS = (
     Conv(channels=24, kernel=3, padding=1),

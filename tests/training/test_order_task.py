@@ -18,7 +18,7 @@ QUICK = Budget(images=512, epochs=7)
 SEEDS = range(1, 3)
 
 
-pytestmark = [pytest.mark.lava, pytest.mark.usefixtures("one_thread")]
+pytestmark = [pytest.mark.training, pytest.mark.usefixtures("one_thread")]
 
 
 def test_counts_say_nothing_of_the_class_at_any_input_and_at_any_output_of_the_teacher():

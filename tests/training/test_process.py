@@ -1,5 +1,5 @@
 """What the training does to the process that it runs in: nothing on import, and what a training changes it changes
-back; and what of it works without lava-dl."""
+back."""
 
 from __future__ import annotations
 
@@ -22,25 +22,6 @@ from snnkd.training.feed import Feed
 from snnkd.training.loop.ann import AnnTraining
 from snnkd.training.teachers.ann import Ann
 
-WITHOUT_LAVA = "import sys; sys.modules['lava.lib.dl'] = None\n"
-NEEDS_NO_LAVA = (
-    "dynamics.compiled",
-    "dynamics.plain",
-    "feed",
-    "kernels.convolution",
-    "kernels.sparse",
-    "loop.optimizer",
-    "loop.pruning",
-    "loop.stage",
-    "losses",
-    "objective",
-    "store",
-    "teachers.ann",
-    "teachers.spiking",
-    "tuning",
-    "weights",
-)
-
 
 def python(code: str, folder: Path | None = None, **environment: str) -> subprocess.CompletedProcess[str]:
     """Runs `code` in a process of its own, without an OMP_WAIT_POLICY but that in `environment`."""
@@ -49,38 +30,6 @@ def python(code: str, folder: Path | None = None, **environment: str) -> subproc
     done = subprocess.run(command, cwd=folder, env=without | environment, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
     return done
-
-
-def test_losses_need_no_lava() -> None:
-    code = """
-import torch, snnkd
-sat, labels = torch.tensor([[[1.0], [0.0]], [[1.0], [1.0]]]), torch.tensor([0])
-expected = torch.nn.functional.cross_entropy(torch.tensor([[2.0, 1.0]]), labels)
-assert torch.equal(snnkd.losses.cross_entropy(sat, labels), expected)
-assert float(snnkd.losses.full_l1(sat, 1 - sat, snnkd.losses.SatSettings())) == 4
-"""
-    python(WITHOUT_LAVA + code)
-
-
-def test_what_has_no_blocks_needs_no_lava() -> None:
-    imports = "".join(f"import snnkd.training.{name}\n" for name in NEEDS_NO_LAVA)
-    python(f"{WITHOUT_LAVA}{imports}assert 'snnkd.training.slayer' not in sys.modules")
-
-
-def test_a_missing_lava_is_told_where_it_is_needed(tmp_path: Path) -> None:
-    code = """
-import snnkd, snnkd.training
-from snnkd.base.errors import LimitError
-for use in (lambda: snnkd.Neuron, lambda: snnkd.to_intnet, lambda: snnkd.train("digits"), lambda: snnkd.Neuron):
-    try:
-        use()
-    except LimitError as error:
-        assert str(error).startswith("training needs lava-dl 0.6.0, which runs on Python 3.10 only ("), error
-    else:
-        raise AssertionError("no LimitError")
-"""
-    python(WITHOUT_LAVA + code, tmp_path)
-    assert not list(tmp_path.iterdir()), "before there is a run folder"
 
 
 def test_an_import_changes_nothing() -> None:

@@ -8,7 +8,7 @@ from snnkd.training import slayer
 from snnkd.training.kernels import sparse
 from snnkd.training.products import sums, weight_of
 
-pytestmark = pytest.mark.lava
+pytestmark = pytest.mark.training
 
 ROUNDING = 4 * torch.finfo(torch.float32).eps  # of a sum in any order, as a share of the magnitudes of its terms
 
@@ -90,7 +90,7 @@ def test_sparse_products_are_taken_where_they_pay():
 def test_a_dense_block_behind_a_convolution_reads_its_channels_in_order(share):
     """Whatever the order in memory and the kind of product."""
     random = torch.Generator().manual_seed(0)
-    block = slayer.block.cuba.Dense({"threshold": 1, "current_decay": 1, "voltage_decay": 1}, 8 * 6 * 5, 300)
+    block = slayer.Dense({"threshold": 1, "current_decay": 1, "voltage_decay": 1}, 8 * 6 * 5, 300)
     x = (torch.rand(16, 20, 8, 6, 5, generator=random) < share).float()
     weight = weight_of(block)
     expected = x.flatten(2).double() @ weight.flatten(1).double().T

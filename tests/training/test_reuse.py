@@ -14,7 +14,7 @@ from snnkd.data import datasets
 from snnkd.recipe.lineage import lineage
 from snnkd.training.chain import Chain
 
-pytestmark = pytest.mark.lava
+pytestmark = pytest.mark.training
 
 SMALL = {"network": "dense-8x8-student", "epochs": 1, "batch": 50}
 TAUGHT = {**SMALL, "distil": {"losses": {"kl": 1.0}, "teacher": "teacher"}}

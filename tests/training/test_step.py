@@ -9,7 +9,7 @@ from snnkd.training.loop import step
 from snnkd.training.losses import SatSettings, cross_entropy, full_l2
 from snnkd.training.network import Network
 
-pytestmark = pytest.mark.lava
+pytestmark = pytest.mark.training
 
 
 @pytest.fixture

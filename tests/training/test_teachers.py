@@ -15,7 +15,7 @@ from snnkd.training.network import Network
 from snnkd.training.store import SpikeStore
 from snnkd.training.teachers.spiking import Teacher
 
-pytestmark = pytest.mark.lava
+pytestmark = pytest.mark.training
 
 IMAGES, STEPS, CLASSES, VARIANTS = 23, 5, 3, 3  # 15 bits per image: no whole number of bytes
 

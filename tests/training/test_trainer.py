@@ -29,7 +29,7 @@ from snnkd.training.network import Network
 CLASSES, SEED = 3, 5
 
 
-pytestmark = [pytest.mark.lava, pytest.mark.usefixtures("one_thread")]
+pytestmark = [pytest.mark.training, pytest.mark.usefixtures("one_thread")]
 
 
 def split(count: int, seed: int, noise: float = 0.0) -> Split:

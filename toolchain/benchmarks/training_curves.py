@@ -33,12 +33,12 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as in a training (`tuning
 
 import numpy as np
 import torch
+from lava.lib.dl import slayer
 
 from snnkd import recipe
 from snnkd.data import datasets
 from snnkd.data.datasets import DataSet
 from snnkd.recipe import Recipe
-from snnkd.training import slayer
 from snnkd.training.chain import Chain
 from snnkd.training.feed import Feed
 from snnkd.training.loop.optimizer import learning_rate

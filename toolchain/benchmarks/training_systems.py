@@ -128,7 +128,7 @@ def _snnkd(work: Work) -> Step:
 
 
 def _lava_dl(work: Work) -> Step:
-    from snnkd.training import slayer
+    from lava.lib.dl import slayer
 
     blocks = torch.nn.Sequential()
     for layer in work.layers:

@@ -19,7 +19,7 @@ from snnkd.base.errors import FormatError, LimitError, SnnkdError
 if sys.version_info >= (3, 11):
     import tomllib
 else:
-    import tomli as tomllib
+    import tomli as tomllib  # pyright: ignore[reportMissingImports]
 
 _PACKAGE = Path(__file__).resolve().parent.parent
 

@@ -26,7 +26,6 @@ from snnkd.targets import Target
 MODEL, GOLDEN = "model.net", "golden/golden.npz"
 STEP, INFERENCE = "onnx/step.onnx", "onnx/inference.onnx"
 _SCRIPT = Path(__file__).with_name("lava_golden.py")
-_WORKER = Path(lava.__file__).parent / "worker" / "record.py"
 
 
 def assemble(
@@ -68,7 +67,7 @@ def generated(net: IntNet, target: Target, run: SpikeTrace, images: np.ndarray |
         STEP: graph.step_model(net).SerializeToString(deterministic=True),
         INFERENCE: graph.inference_model(net, run.steps).SerializeToString(deterministic=True),
         "lava/run.py": _SCRIPT.read_bytes(),
-        "lava/worker/record.py": _WORKER.read_bytes(),
+        **{f"lava/worker/{name}": (lava.WORKER / name).read_bytes() for name in ("mends.py", "record.py")},
         "lava/job.json": (json.dumps(lava.job(net, states=False), indent=2) + "\n").encode(),
     }
 

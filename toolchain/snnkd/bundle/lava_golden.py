@@ -2,7 +2,7 @@
 
     python lava/run.py [--hardware]
 
-Python 3.10 with lava-nc 0.10.0 and lava-dl 0.6.0 and nothing else: `worker/record.py` does the work in
+Python 3.10 or later with lava-nc 0.10.0 and lava-dl 0.6.0 and nothing else: `worker/record.py` does the work in
 Lava's bit-accurate simulation of Loihi 2. With --hardware the network runs on a Loihi 2 that you have access to, and
 the spike counts of the last layer are compared; its makers had no chip to try that on. Exit status 1 where a spike
 differs.

@@ -13,7 +13,7 @@ from snnkd.base.schema import Place, Problem
 if sys.version_info >= (3, 11):
     import tomllib
 else:
-    import tomli as tomllib
+    import tomli as tomllib  # pyright: ignore[reportMissingImports]
 
 
 class Override(NamedTuple):

@@ -13,5 +13,5 @@ From the whole to its parts:
     products   the synaptic sums of network; kernels and exact compute them, weights rounds what they multiply by
     memory     tensors by their order in memory
     tuning     what a training changes in its process meanwhile
-    slayer     the only door to lava-dl: what has no blocks in it, such as losses, needs none
+    slayer     the blocks of network: lava-dl's, or those of containers where it is missing; they train to the same bits
 """

@@ -42,17 +42,16 @@ def to_intnet_so_far(blocks: Iterable[torch.nn.Module], input_shape: Shape, **me
 
 def _layers(blocks: Iterable[torch.nn.Module], input_shape: Shape) -> dict[str, Dense | Conv]:
     """The layers, each under the name that messages give its block."""
-    cuba = slayer.block.cuba
     layers, shape = {}, tuple(input_shape)
     for index, block in enumerate(blocks):
-        if isinstance(block, cuba.Flatten):
+        if isinstance(block, slayer.Flatten):
             shape = (prod(shape),)
             continue
         where = f"block {index} ({type(block).__name__})"
-        if not isinstance(block, cuba.Dense | cuba.Conv):
+        if not isinstance(block, slayer.Dense | slayer.Conv):
             raise QuantizationError(f"{where}: only CUBA Dense, Conv and Flatten blocks can be deployed")
         try:
-            layers[where] = (_conv if isinstance(block, cuba.Conv) else _dense)(where, block, shape)
+            layers[where] = (_conv if isinstance(block, slayer.Conv) else _dense)(where, block, shape)
         except FormatError as error:
             raise QuantizationError(f"{where}: {error}") from error
         shape = layers[where].shape

@@ -79,7 +79,7 @@ class Network(torch.nn.Module):
         self.blocks = torch.nn.ModuleList()
         for index, (layer, shape) in enumerate(plan.inputs()):
             if isinstance(layer, architecture.Dense) and len(shape) == 3:
-                self.blocks.append(slayer.block.cuba.Flatten())
+                self.blocks.append(slayer.Flatten())
             block = _block(layer, shape, settings, quantization)
             _check_exact(f"{plan.name}, layers.{index}", block, event_max if index == 0 else 1)
             self.blocks.append(block)
@@ -163,7 +163,7 @@ def _block(
         "scale_grad": settings.scale_grad,
     }
     if isinstance(layer, architecture.Conv):
-        block = slayer.block.cuba.Conv(
+        block = slayer.Conv(
             neuron,
             shape[0],
             layer.channels,
@@ -175,7 +175,7 @@ def _block(
             delay_shift=False,
         )
     else:
-        block = slayer.block.cuba.Dense(neuron, torch.Size(shape).numel(), layer.neurons, delay_shift=False)
+        block = slayer.Dense(neuron, torch.Size(shape).numel(), layer.neurons, delay_shift=False)
     block.neuron = Neuron(**neuron, **quantization.model_dump())
     block.synapse.pre_hook_fx = block.neuron.quantize_8bit
     # An eighth of the 8 bit range within two standard deviations: fine steps, and room to grow. With 2 or 3 bits a
@@ -190,7 +190,7 @@ def _block(
 
 def _check_exact(where: str, block: Block, event_max: int) -> None:
     fan_in = block.synapse.weight[0].numel()
-    kind = "dense" if isinstance(block, slayer.block.cuba.Dense) else "conv"
+    kind = "dense" if isinstance(block, slayer.Dense) else "conv"
     if fan_in * event_max * 256 >= _EXACT[kind]:
         raise QuantizationError(
             f"{where}: {fan_in} inputs of up to {event_max} can sum to more than {_EXACT[kind]}, beyond what is exact "

@@ -18,8 +18,6 @@ from snnkd.training.dynamics import S_SCALE, W_SCALE, Cuba, implementation
 from snnkd.training.memory import dense, flat, like, over_steps
 from snnkd.training.weights import center, quantize
 
-_lava = slayer.neuron.cuba
-
 Voltage = Literal["last", "every", "none"]
 
 
@@ -64,7 +62,7 @@ class _Cuba(torch.autograd.Function):
         return out, *(None,) * 7
 
 
-class Neuron(_lava.Neuron):
+class Neuron(slayer.Neuron):
     """Takes the place of `lava.lib.dl.slayer.neuron.cuba.Neuron`, with exact integer semantics.
 
     It has the parameters of SLAYER's neuron (threshold in units of 64 vThMant, decays as fractions; as there they are
@@ -180,7 +178,7 @@ class Neuron(_lava.Neuron):
     def _cuba(self) -> Cuba:
         decays = (self.current_decay, self.voltage_decay)
         current, voltage = (min(max(round(float(decay)), 0), self.p_scale) for decay in decays)
-        tau, scale = self.tau_grad * _lava.TAU_RHO_MULT * self.threshold, self.scale_rho * _lava.SCALE_RHO_MULT
+        tau, scale = self.tau_grad * slayer.TAU_RHO_MULT * self.threshold, self.scale_rho * slayer.SCALE_RHO_MULT
         return Cuba(current, voltage, int(self.v_th_mantissa) << STATE_SHIFT, tau, scale)
 
     def _states(self, a: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from snnkd.training import exact, slayer
 from snnkd.training.kernels import convolution, sparse
 
-Block = slayer.block.cuba.Conv | slayer.block.cuba.Dense
+Block = slayer.Conv | slayer.Dense
 
 # Input channels, measured with kernels of 3 x 3.
 _FEW = 24  # below, `convolution` is quicker than torch
@@ -33,7 +33,7 @@ def sums(block: Block, x: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
     """
     if x.stride(0) == 0:
         x = x[:1]
-    if isinstance(block, slayer.block.cuba.Dense):
+    if isinstance(block, slayer.Dense):
         return _dense(x, weight)
     return _conv(block.synapse, x, weight)
 

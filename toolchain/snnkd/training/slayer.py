@@ -1,6 +1,6 @@
-"""lava-dl's SLAYER: `block`, `neuron` and `loss`. The only module of the training that imports lava-dl.
+"""SLAYER's CUBA blocks and neuron: lava-dl's where it is installed, else `containers`, which train to the same bits.
 
-Whoever needs SLAYER imports this; where lava-dl is missing, that raises LimitError.
+The only module of the training that imports lava-dl.
 """
 
 from __future__ import annotations
@@ -10,9 +10,7 @@ import io
 import logging
 from collections.abc import Iterator
 
-from snnkd.base.errors import LimitError
-
-__all__ = ["block", "loss", "neuron"]
+__all__ = ["SCALE_RHO_MULT", "TAU_RHO_MULT", "Conv", "Dense", "Flatten", "Neuron"]
 
 
 @contextlib.contextmanager
@@ -31,9 +29,7 @@ def _quiet() -> Iterator[None]:
 
 try:
     with _quiet():
-        from lava.lib.dl.slayer import block, loss, neuron
-except ImportError as error:
-    raise LimitError(
-        f"training needs lava-dl 0.6.0, which runs on Python 3.10 only ({error}): run it with `uv run`, or install "
-        "'lava-nc==0.10.0' and 'lava-dl==0.6.0' into a Python 3.10 environment"
-    ) from error
+        from lava.lib.dl.slayer.block.cuba import Conv, Dense, Flatten
+        from lava.lib.dl.slayer.neuron.cuba import SCALE_RHO_MULT, TAU_RHO_MULT, Neuron
+except ImportError:  # also where what it imports is missing, as with `pip install --no-deps`
+    from snnkd.training.containers import SCALE_RHO_MULT, TAU_RHO_MULT, Conv, Dense, Flatten, Neuron

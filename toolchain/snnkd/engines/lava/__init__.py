@@ -28,7 +28,7 @@ from snnkd.ir.events import check_input
 from snnkd.ir.network import IntNet
 from snnkd.ir.trace import LayerTrace, SpikeTrace
 
-_WORKER = Path(__file__).parent / "worker" / "record.py"
+WORKER = Path(__file__).parent / "worker"  # also in every bundle
 
 
 def available() -> str | None:
@@ -97,7 +97,7 @@ def job(net: IntNet, states: bool) -> dict[str, Any]:
 def run_worker(folder: Path, timeout: float) -> None:
     """Runs the worker on `folder` and ends it, with all that it started, whatever happens. See `run` for errors."""
     environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"}
-    command = [sys.executable, str(_WORKER), str(folder)]
+    command = [sys.executable, str(WORKER / "record.py"), str(folder)]
     log = folder / "log.txt"
     with log.open("wb") as output:
         child = subprocess.Popen(

@@ -9,8 +9,8 @@ Without a GPU, Triton's interpreter runs it (TRITON_INTERPRET=1), which is how i
 from __future__ import annotations
 
 import torch
-import triton
-import triton.language as tl
+import triton  # pyright: ignore[reportMissingImports]
+import triton.language as tl  # pyright: ignore[reportMissingImports]
 
 from snnkd.ir.arithmetic import DECAY_BITS, STATE_LIMIT
 from snnkd.training.dynamics import S_SCALE, Cuba

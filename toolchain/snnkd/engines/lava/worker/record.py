@@ -30,24 +30,13 @@ import logging
 import os
 import sys
 import threading
-import types
 from collections.abc import Iterator
 from pathlib import Path
 
+import mends  # pyright: ignore[reportMissingImports]  (beside this file, which is run as a script)
 import numpy as np
 
-
-def _skip_torch() -> None:
-    """Keeps NetX from importing SLAYER and torch (10 s, 500 MB), of which it needs one function, for RF neurons."""
-    sys.modules["torch"] = None  # type: ignore[assignment]  (an import of it fails)
-    for name in ("slayer", "slayer.neuron", "slayer.neuron.rf", "netx.sequential_modules"):
-        module = types.ModuleType(f"lava.lib.dl.{name}")
-        module.__file__ = __file__  # Lava's compiler asks every module beside NetX for its folder
-        module.neuron_params = None  # type: ignore[attr-defined]
-        sys.modules.setdefault(module.__name__, module)
-
-
-_skip_torch()
+mends.apply()
 
 from lava.lib.dl.netx.hdf5 import Network  # noqa: E402
 from lava.magma.core.decorator import implements, requires  # noqa: E402
