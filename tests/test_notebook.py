@@ -14,11 +14,13 @@ def test_the_notebook_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
         pytest.importorskip(package)
     monkeypatch.chdir(tmp_path)
     notebook = nbformat.read(NOTEBOOK, as_version=4)
-    stored = [cell.outputs for cell in notebook.cells if cell.cell_type == "code"]
+    assert all(told(notebook)), "run it: jupyter execute --inplace docs/digits.ipynb"
     nbclient.NotebookClient(notebook, timeout=250, kernel_name="python3").execute()
-    found = [cell.outputs for cell in notebook.cells if cell.cell_type == "code"]
-    assert all(found)
-    assert [[output.output_type for output in outputs] for outputs in found] == [
-        [output.output_type for output in outputs] for outputs in stored
-    ]
-    assert found[1][0].text.startswith("0 differences in ")
+    assert all(told(notebook))
+    assert told(notebook)[1][0].text.startswith("0 differences in ")
+
+
+def told(notebook) -> list[list]:
+    """What each cell of code printed or drew, warnings left out."""
+    cells = [cell.outputs for cell in notebook.cells if cell.cell_type == "code"]
+    return [[output for output in outputs if output.get("name") != "stderr"] for outputs in cells]
