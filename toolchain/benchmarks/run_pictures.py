@@ -39,7 +39,7 @@ def main() -> None:
     options = parser.parse_args()
     subject = opened(options.run, RUNS, options.data_root)
     assert subject.run is not None, "a file has no history and no images"
-    with matplotlib.rc_context(_STYLE):
+    with matplotlib.rc_context(_STYLE):  # pyright: ignore[reportArgumentType]
         _save(training(subject.run.folder / "metrics.csv"), options.out / TRAINING)
         _save(spikes(subject, options.image), options.out / SPIKES)
 
