@@ -27,7 +27,8 @@ from snnkd.runs.subject import Subject, opened
 
 TRAINING, SPIKES = "training.svg", "spikes.svg"
 _STYLE = {"svg.hashsalt": "snnkd", "svg.fonttype": "none", "font.family": "sans-serif", "font.size": 9}
-_COLOURS = ("#7a8a88", "#e08a1e", "#00796b", "#7b4fa3")
+_COLOURS = ("#4a6fb5", "#e08a1e", "#00796b", "#7b4fa3")
+_ANSWER, _OTHERS = "#00796b", "#7a8a88"
 
 
 def main() -> None:
@@ -111,7 +112,7 @@ def _square(events: np.ndarray) -> np.ndarray:
 
 
 def _outputs(axes: Axes, v: np.ndarray, most: float) -> None:
-    colours = np.where(np.arange(len(v)) == v.argmax(), _COLOURS[2], _COLOURS[0])
+    colours = np.where(np.arange(len(v)) == v.argmax(), _ANSWER, _OTHERS)
     axes.bar(range(len(v)), v, color=colours)
     axes.axhline(0, color="0.3", linewidth=0.6)
     axes.set(ylim=(-1.1 * most, 1.1 * most), yticks=[], xticks=range(len(v)))
