@@ -67,6 +67,8 @@ def test_examples_run(page: Path, finished: Path, tmp_path: Path, call, monkeypa
     shutil.copytree(finished, tmp_path, dirs_exist_ok=True)
     monkeypatch.chdir(tmp_path)
     for language, block in blocks(page):
+        if language == "toml" and (name := re.match(r"# ([\w-]+\.toml)\n", block)):
+            Path(name[1]).write_text(block)
         if language == "python":
             exec(compile(block, str(page), "exec"), {"__name__": "example"})
         if language in ("console", "bash", "sh"):

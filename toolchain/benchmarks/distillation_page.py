@@ -52,7 +52,7 @@ _GROUPS = {  # title and text
         "weights 0 and twice the epochs; *any-steps*, trained to be right at each step; *alone, settings of its own*: "
         "without a teacher, with thresholds, a logit scale or a learning rate chosen for the student alone; the "
         "recipe's were chosen for the distilled one. "
-        "[distillation_cells.py](../toolchain/benchmarks/distillation_cells.py) says what is changed.",
+        "`toolchain/benchmarks/distillation_cells.py` says what is changed.",
     ),
     "quick": ("Digits, a quick look", "Of the benchmark's `--quick`."),
 }
