@@ -31,6 +31,5 @@ def test_the_c_functions_are_documented() -> None:
     """Every function of the runtime's header is in its page's table."""
     header = (ROOT / "hw_targets" / "c99" / "runtime" / "snnkd.h").read_text()
     page = (ROOT / "docs" / "c99_runtime.md").read_text()
-    functions = re.findall(r"^\w[\w ]*[ *](snnkd_\w+)\(", header, re.MULTILINE)
-    assert functions
-    assert [name for name in functions if f"{name}(" not in page] == []
+    functions = set(re.findall(r"^\w[\w ]*[ *](snnkd_\w+)\(", header, re.MULTILINE))
+    assert functions and functions <= set(re.findall(r"`(snnkd_\w+)", page))

@@ -19,7 +19,7 @@ from snnkd.ir.trace import LayerTrace
 
 # Of text and axes, of the chip, of snnkd: each at least 4.5 to 1 against GitHub's white or dark background.
 THEMES = {"light": ("#1f2328", "#8c4a00", "#0550ae"), "dark": ("#e6edf3", "#f0a63a", "#79c0ff")}
-_STYLE = {"svg.hashsalt": "snnkd", "svg.fonttype": "none", "font.size": 13}
+_STYLE = {"svg.hashsalt": "snnkd", "svg.fonttype": "none", "font.size": 14}
 _COLOURED = ("text.color", "axes.edgecolor", "axes.labelcolor", "xtick.color", "ytick.color")
 _NEURON, _SHOWN = 23, (40, 160)  # whose voltage is drawn, and of which steps
 
@@ -32,8 +32,8 @@ def draw(recording: Recording, folder: Path) -> None:
     for theme, (ink, chip, ours) in THEMES.items():
         colours = dict.fromkeys(_COLOURED, ink)
         with matplotlib.rc_context({**_STYLE, **colours}):
-            figure, (top, bottom) = plt.subplots(2, figsize=(8, 5.4), height_ratios=(3, 2), layout="constrained")
-            top.set_title(title, loc="left", fontsize=13)
+            figure, (top, bottom) = plt.subplots(2, figsize=(7.4, 5.2), height_ratios=(3, 2), layout="constrained")
+            top.set_title(title, loc="left", fontsize=14)
             _spikes(top, recording, trace.spikes[0], chip, ours)
             _voltage(bottom, recording, trace, chip, ours)
             rings = Line2D([], [], marker="o", markersize=8, mfc="none", mec=chip, linestyle="", label="Loihi chip")
@@ -62,6 +62,6 @@ def _voltage(axes: Axes, recording: Recording, trace: LayerTrace, chip: str, our
     kept = recorded != AFTER_A_SPIKE
     axes.plot(steps, trace.v[0, first:last, _NEURON] / threshold, color=ours, linewidth=1.2)
     axes.plot(steps[kept], recorded[kept] / threshold, "o", mfc="none", mec=chip, markersize=5, mew=1)
-    axes.set_title(f"voltage of neuron {_NEURON}", loc="left", fontsize=13)
+    axes.set_title(f"voltage of neuron {_NEURON}", loc="left", fontsize=14)
     axes.set(xlabel="time step", ylabel="threshold = 1", xlim=(first - 1, last))
     axes.spines[["top", "right"]].set_visible(False)
