@@ -3,7 +3,7 @@
     python examples/python_api.py
 
 writes runs/digits-001/, student.net and bundle.zip into the current folder. One epoch is a quick look: leave the second
-argument of `recipe.load` out for a student that is right in more than 97 % of the images.
+argument of `recipe.load` out for a student that is right in about 97 % of the images.
 """
 
 import shutil

@@ -29,6 +29,7 @@ import numpy as np
 import snnkd
 from snnkd.base.errors import DataError, SnnkdError
 from snnkd.ir.network import Cuba, Dense, IntNet
+from snnkd.ir.trace import LayerTrace
 
 FILE = "loihi1-silicon.npz"
 AFTER_A_SPIKE = 128  # what the chip's record of v holds there
@@ -78,7 +79,7 @@ class Recording:
         if not path.is_file():
             raise DataError(f"no {FILE} in {folder}: give its folder as --data-root or in the variable SNNKD_DATA")
         with np.load(path) as file:
-            neuron = Cuba(*(np.int32(file[name]) for name in ("current_decay", "voltage_decay", "threshold")))
+            neuron = Cuba(*(file[name].astype(np.int32) for name in ("current_decay", "voltage_decay", "threshold")))
             layers = tuple(Dense(file[name].astype(np.int32), neuron) for name in ("fc1", "fc2"))
             events, records = file["events"][None], {part.key: file[part.key] for part in _PARTS}
         return cls(IntNet((events.shape[2],), layers), events, records, len(records["output_voltage"]))
@@ -86,19 +87,19 @@ class Recording:
     def compare(self, net: IntNet, engine: str = "fast") -> list[Row]:
         """Runs `net` on the input by an engine and compares it with every record of the chip."""
         trace = snnkd.simulate(net, self.events, engine=engine, states=True)
-        rows = []
-        for key, layer, neuron, lag in _PARTS:
-            ours, chips = trace.layers[layer], self.records[key]
-            if neuron is None:
-                steps, neurons = np.nonzero(ours.spikes[0, : self.steps - lag])
-                fired = set(zip((steps + lag).tolist(), neurons.tolist(), strict=True))
-                rows.append(Row(key, len(chips), len(fired ^ set(map(tuple, chips.tolist()))), 0))
-                continue
-            chips, steps = chips[lag:], slice(self.steps - lag)
-            differs = ours.v[0, steps, neuron] != chips
-            reset = ours.spikes[0, steps, neuron].astype(bool) & (chips == AFTER_A_SPIKE)
-            rows.append(Row(key, len(chips), int((differs & ~reset).sum()), int(reset.sum())))
-        return rows
+        return [self._row(part, trace.layers[part.layer]) for part in _PARTS]
+
+    def _row(self, part: _Part, ours: LayerTrace) -> Row:
+        chips, steps = self.records[part.key], self.steps - part.lag  # those that both have
+        if part.neuron is None:
+            at, neurons = np.nonzero(ours.spikes[0, :steps])
+            fired = set(zip((at + part.lag).tolist(), neurons.tolist(), strict=True))
+            return Row(part.key, len(chips), len(fired ^ set(map(tuple, chips.tolist()))), 0)
+        assert ours.v is not None  # states were asked for
+        chips = chips[part.lag :]
+        differs = ours.v[0, :steps, part.neuron] != chips
+        reset = ours.spikes[0, :steps, part.neuron].astype(bool) & (chips == AFTER_A_SPIKE)
+        return Row(part.key, len(chips), int((differs & ~reset).sum()), int(reset.sum()))
 
 
 def main() -> None:

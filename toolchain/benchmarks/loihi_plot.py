@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 
@@ -19,7 +20,7 @@ from snnkd.ir.trace import LayerTrace
 
 # Of text and axes, of the chip, of snnkd: each at least 4.5 to 1 against GitHub's white or dark background.
 THEMES = {"light": ("#1f2328", "#8c4a00", "#0550ae"), "dark": ("#e6edf3", "#f0a63a", "#79c0ff")}
-_STYLE = {"svg.hashsalt": "snnkd", "svg.fonttype": "none", "font.size": 14}
+_STYLE: dict[Any, Any] = {"svg.hashsalt": "snnkd", "svg.fonttype": "none", "font.size": 14}
 _COLOURED = ("text.color", "axes.edgecolor", "axes.labelcolor", "xtick.color", "ytick.color")
 _NEURON, _SHOWN = 23, (40, 160)  # whose voltage is drawn, and of which steps
 
@@ -55,6 +56,7 @@ def _spikes(axes: Axes, recording: Recording, spikes: np.ndarray, chip: str, our
 
 def _voltage(axes: Axes, recording: Recording, trace: LayerTrace, chip: str, ours: str) -> None:
     """The voltage of one neuron, in units of its threshold; the chip's record of a spike itself, 128, is left out."""
+    assert trace.v is not None  # states were asked for
     threshold = 64 * int(recording.net.layers[0].neuron.threshold)
     first, last = _SHOWN
     steps = np.arange(first, last)
