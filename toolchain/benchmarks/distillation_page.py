@@ -47,7 +47,8 @@ _GROUPS = {  # title and text
         "Students that we recommend",
         "Each is one command, such as `snnkd train best/mnist-conv --data-root DIR`. On two cores "
         "`best/mnist-dense` takes 4 minutes, `best/fashion-mnist-dense` 6, `best/mnist-conv` 20 and "
-        "`best/cifar10-conv-medium` 31. The teachers are ANNs, as in KDSNN. `digits`, which `snnkd run` trains, shows no gain: seeds 1 to 5 of "
+        "`best/cifar10-conv-medium` 31. The teachers are ANNs, as in KDSNN. "
+        "`digits`, which `snnkd run` trains, shows no gain: seeds 1 to 5 of "
         "`snnkd train digits --baseline` give 97.11 ± 0.52 % distilled and 97.06 ± 0.31 % alone (difference +0.06 ± "
         "0.51) on 360 test images, with 686 spikes.",
     ),
