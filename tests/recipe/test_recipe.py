@@ -292,7 +292,7 @@ def test_applying_overrides_leaves_the_data_alone() -> None:
 @pytest.mark.parametrize(
     ("change", "expected"),
     [
-        ("data.variants=3", "has no effect without data.shift or data.flip"),
+        ("data.variants=3", "has no effect without data.shift, data.flip or data.noise"),
         ("data.flip=true", "no effect with data.variants = 1"),
         ("chain.student.distil.losses={kl = 0}", "'student' learns from the labels alone"),
     ],
