@@ -545,3 +545,12 @@ def test_a_file_is_read_once_and_told_of_every_time(tmp_path: Path, text: str, m
     assert len(changed()) == 3 and read == [tmp_path / "old.net"]
     clipped(302)
     assert len(changed()) == 3 and len(read) == 2, "another file in its place"
+
+
+def test_noise_is_named_and_graded() -> None:
+    noisy = recipe.load("digits", ["data.noise={gaussian = 3, blur = 1}", "data.variants=4"])
+    assert noisy.data.noise == {"gaussian": 3, "blur": 1}
+    assert "noise" not in recipe.load("digits").to_dict()["data"], "digests of recipes without it are as before"
+    for wrong, expected in (("{fog = 1}", "fog"), ("{blur = 6}", "data.noise.blur"), ("3", "data.noise")):
+        with pytest.raises(RecipeError, match=expected):
+            recipe.load("digits", [f"data.noise={wrong}"])

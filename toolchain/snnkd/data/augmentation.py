@@ -35,18 +35,18 @@ def variant(
     images: uint8 (N, C, H, W). indices: (N,) position of each image in its split. Variant 0 is the original; any
     other one is mirrored left to right with probability 1/2 if `flip`, then moved by up to `shift` pixels in each
     direction, with zeros coming in. With h = hash64(seed, index, number): down by (h[0:16] * (2 shift + 1) >> 16)
-    - shift, right by the same of h[16:32], mirrored where bit 63 of h is set. Then it gets one of the corruptions in `noise`,
-    by bits h[32:48], at a severity from 1 to the one that `noise` has for it, by bits h[48:63] (`corruption.corrupt`).
+    - shift, right by the same of h[16:32], mirrored where bit 63 of h is set. Then it gets one of the corruptions in
+    `noise`, by h[32:48], at a severity from 1 to the one that `noise` has for it, by h[48:63] (`corruption.corrupt`).
 
     Raises RecipeError for a shift, a number or a noise that makes no sense, FormatError for arrays that do not fit.
     """
     _check(images, indices, number, shift)
     if number == 0 or not len(images):
         return images.copy()
-    moved = (
-        _moved(images, moves(indices, number, shift=shift, flip=flip, seed=seed), shift) if shift or flip else images
-    )
-    return _corrupted(moved, indices, number, noise, seed) if noise else np.array(moved)
+    result = images.copy()
+    if shift or flip:
+        result = _moved(images, moves(indices, number, shift=shift, flip=flip, seed=seed), shift)
+    return _corrupted(result, indices, number, noise, seed) if noise else result
 
 
 def _moved(images: np.ndarray, how: Moves, shift: int) -> np.ndarray:
