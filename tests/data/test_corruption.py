@@ -59,9 +59,8 @@ def test_does_not_depend_on_the_batch(name: str) -> None:
 @EVERY
 def test_a_higher_severity_changes_more(name: str) -> None:
     images = pictures(20, SMALL).astype(int)
-    changes = [
-        np.abs(corrupt(pictures(20, SMALL), np.arange(20), name, s).astype(int) - images).mean() for s in SEVERITIES
-    ]
+    corrupted = [corrupt(pictures(20, SMALL), np.arange(20), name, severity).astype(int) for severity in SEVERITIES]
+    changes = [np.abs(other - images).mean() for other in corrupted]
     assert changes[0] > 0 and (np.diff(changes) > 0).all()
 
 
