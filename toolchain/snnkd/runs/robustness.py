@@ -146,7 +146,7 @@ def _test_images(subject: Subject, name: Path | str, count: int | None) -> Sampl
     data_set = datasets.load(str(name), root=subject.data_root)
     if data_set.shape != subject.net.input_shape:
         raise LimitError(
-            f"--data {name}: its images are {data_set.shape}, expected {subject.net.input_shape} as {subject.name} reads"
+            f"--data {name}: its images are {data_set.shape}, {subject.name} reads {subject.net.input_shape}"
         )
     images, labels = data_set.test.images[:count], data_set.test.labels[:count]
     words = f"{data_set.name}, first {len(images)} of {len(data_set.test)} test images"
