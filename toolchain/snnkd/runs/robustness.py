@@ -231,11 +231,10 @@ def _of_stage(subject: Subject, run: Run, name: str) -> Callable[[Samples], Answ
 
 
 def _of_ann(ann: Ann, samples: Samples) -> Answers:
-    import torch
-
     from snnkd.data.datasets import Split
+    from snnkd.training.chain import pick_device
     from snnkd.training.feed import Feed
 
     assert samples.images is not None and samples.labels is not None and samples.encoder is not None, "a run has images"
-    logits = ann.logits(Feed(Split(samples.images, samples.labels), samples.encoder, torch.device("cpu")))
-    return logits.argmax(dim=1).numpy(), np.zeros(len(samples), bool)
+    logits = ann.logits(Feed(Split(samples.images, samples.labels), samples.encoder, pick_device("cpu")))
+    return logits.numpy().argmax(axis=1), np.zeros(len(samples), bool)
