@@ -89,7 +89,7 @@ def _check_gpu() -> None:
 def _compare(options: argparse.Namespace) -> None:
     tables, start = [], time.perf_counter()
     names = [name for name in NETWORKS if name.startswith(tuple(options.networks))]
-    for name, steps, batch in product(names, options.steps, options.batch):
+    for name, (steps, batch) in product(names, product(options.steps, options.batch)):
         if options.device == "cuda" and time.perf_counter() - start > _LATEST:
             print(f"left out, the time is over: {name}, {steps} steps, batch {batch}", file=sys.stderr)
             continue

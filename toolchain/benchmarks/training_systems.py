@@ -197,8 +197,8 @@ def _snntorch(work: Work) -> Step:
     import snntorch
 
     synapses = torch.nn.ModuleList(map(_AllSteps, _synapses(work)))
-    leaks = {"alpha": 1 - CURRENT_DECAY, "beta": 1 - VOLTAGE_DECAY}
-    neurons = [snntorch.Synaptic(**leaks).to(work.device) for _ in work.layers]
+    alpha, beta = 1 - CURRENT_DECAY, 1 - VOLTAGE_DECAY
+    neurons = [snntorch.Synaptic(alpha=alpha, beta=beta).to(work.device) for _ in work.layers]
 
     def counts() -> torch.Tensor:
         x = work.events
