@@ -4,7 +4,7 @@
 
 RUN is a run folder or its name in --runs, e.g. those that `distillation.py --cells kdsnn/` has trained, with a pattern
 where you like: 'kdsnn-*'. Runs whose recipes say the same but for the seed are one row, named as its runs are without
-numbers; a chain's teacher, which many runs share, is a row of its own, by its network and lineage.
+numbers; a chain's teacher, which many runs share, is a row of its own, named after the first of them.
 
 Each network answers on the whole test set, clean and under each corruption (docs/noise.md) at severities 1 to 5: the
 integer network, and of a teacher that is an ANN the float32 one. A column is the mean over the five severities; `all`
@@ -28,7 +28,7 @@ from typing import Any
 from distillation_results import Interval, interval
 from snnkd.analysis import proportion
 from snnkd.base import provenance
-from snnkd.base.errors import SnnkdError
+from snnkd.base.errors import LimitError, SnnkdError
 from snnkd.base.files import atomic, write_text
 from snnkd.data.corruption import CORRUPTIONS
 from snnkd.recipe.lineage import lineage
@@ -70,7 +70,11 @@ class Entry:
 def main() -> None:
     options = _parser().parse_args()
     try:
-        rows = _measured(list(_entries(options)), options)
+        entries = list(_entries(options))
+        groups = sorted({entry.group for entry in entries})
+        if options.against not in (None, *groups):
+            raise LimitError(f"--against {options.against}: expected one of {', '.join(groups)}")
+        rows = _measured(entries, options)
     except SnnkdError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
@@ -95,8 +99,9 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _entries(options: argparse.Namespace) -> Iterator[Entry]:
-    """The students of all runs, and each teacher once."""
+    """The students of all runs, and each teacher once; those that differ by their seed alone are of one group."""
     known: set[str] = set()
+    groups: dict[str, str] = {}
     for run in _runs(options):
         subject = opened(run.folder, options.runs, options.data_root)
         recipe, student = run.recipe, run.recipe.student
@@ -107,8 +112,9 @@ def _entries(options: argparse.Namespace) -> Iterator[Entry]:
             key = provenance.digest([lineage(recipe, first), run.provenance["data"], options.samples])
             if key not in known:
                 known.add(key)
-                network = recipe.chain[first].network or Path(recipe.chain[first].net or "").name
-                yield Entry(f"{TEACHER}: {network}", recipe.seed, key, subject, first)
+                kind = {name: part for name, part in lineage(recipe, first).items() if name != "seed"}
+                group = groups.setdefault(provenance.digest(kind), f"{TEACHER} of {_group(run)}")
+                yield Entry(group, recipe.seed, key, subject, first)
 
 
 def _runs(options: argparse.Namespace) -> list[Run]:
@@ -179,10 +185,8 @@ def _write(path: Path, rows: Sequence[Row]) -> None:
 
 
 def page(rows: Sequence[Row], against: str | None = None) -> str:
-    """Writes the table: a row for each group, a column for each corruption. Raises SnnkdError for an unknown row."""
+    """Writes the table: a row for each group, a column for each corruption; `against`: the group compared with."""
     groups = list(dict.fromkeys(row.group for row in rows))
-    if against is not None and against not in groups:
-        raise SnnkdError(f"--against {against}: expected one of {', '.join(groups)}")
     head = ["network", "seeds", "clean", *CORRUPTIONS, "all", *(["difference"] if against else [])]
     lines = [head, ["---"] * len(head)]
     for group in groups:
@@ -195,9 +199,10 @@ def page(rows: Sequence[Row], against: str | None = None) -> str:
     table = "\n".join(f"| {' | '.join(line)} |" for line in lines)
     images = max(row.total for row in rows)
     return (
-        f"# Noise immunity: results\n\nWritten by `toolchain/benchmarks/noise.py` from `{CSV}`: accuracy in % of {images:,} "
-        "test images, of each corruption the mean over severities 1 to 5, with 95 % intervals (over seeds by Student's t; "
-        f"of one seed by Wilson, of the images alone).\n\n{table}\n\n![Accuracy by severity]({PLOT})\n"
+        "# Noise immunity: results\n\n"
+        f"Written by `toolchain/benchmarks/noise.py` from `{CSV}`: accuracy in % of {images:,} "
+        "test images, of each corruption the mean over severities 1 to 5, with 95 % intervals (over seeds by Student's "
+        f"t; of one seed by Wilson, of the images alone).\n\n{table}\n\n![Accuracy by severity]({PLOT})\n"
     )
 
 

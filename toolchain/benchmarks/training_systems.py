@@ -344,7 +344,8 @@ def _added_up(weight: torch.Tensor, stride: list[int]) -> Callable[[torch.Tensor
 
 def _folded(weight: torch.Tensor, stride: list[int]) -> Callable[[torch.Tensor, torch.Tensor], object]:
     """As `_added_up`, in torch alone, which any device has."""
-    return lambda g, x: F.fold(weight.flatten(1).T @ g.flatten(2), x.shape[2:], weight.shape[2:], stride=stride)
+    steps = (stride[0], stride[1])
+    return lambda g, x: F.fold(weight.flatten(1).T @ g.flatten(2), x.shape[2:], weight.shape[2:], stride=steps)
 
 
 def _in_parts(way: Callable[..., object], count: int, *tensors: torch.Tensor) -> Step:

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from decimal import ROUND_HALF_EVEN, Context, Decimal, localcontext
 from functools import lru_cache
+from typing import TypeVar
 
 import numpy as np
 
@@ -29,6 +30,7 @@ _BLOCK = 1 << 18  # pixels that are drawn together, so that their words stay in 
 _KERNEL = 14  # bits of a blur's weights
 _NORMAL = 256  # steps of a standard deviation in which normal noise is drawn
 
+Numbers = TypeVar("Numbers", int, np.ndarray)
 Apply = Callable[[np.ndarray, int, np.ndarray], np.ndarray]
 
 
@@ -123,7 +125,7 @@ def _speckle(sigma: int) -> np.ndarray:
 def _impulse(share: int) -> np.ndarray:
     """0 or 255, each with share / 2, in thousandths, in place of x."""
     table = np.repeat(np.arange(256, dtype=np.uint8)[:, None], _WORDS, axis=1)
-    salted, replaced = (int(_rounded(np.int64(share * part * _WORDS), 2000)) for part in (1, 2))
+    salted, replaced = (_rounded(share * part * _WORDS, 2000) for part in (1, 2))
     table[:, :replaced], table[:, :salted] = 0, 255
     return table
 
@@ -188,7 +190,7 @@ def _ceiled(share: Decimal) -> int:
     return -int((-share * 2 * _WORDS).to_integral_value("ROUND_FLOOR"))
 
 
-def _rounded(numerator: np.ndarray, denominator: int) -> np.ndarray:
+def _rounded(numerator: Numbers, denominator: int) -> Numbers:
     """numerator / denominator to the nearest integer, halves up."""
     return (2 * numerator + denominator) // (2 * denominator)
 
@@ -232,7 +234,7 @@ def _occlusion(images: np.ndarray, side: int, words: np.ndarray) -> np.ndarray:
     """A black square anywhere within the image, its side in sixteenths of the shorter side of the image (Cutout:
     DeVries and Taylor, "Improved Regularization of Convolutional Neural Networks with Cutout", 2017, has 8)."""
     height, width = images.shape[2:]
-    size = int(_rounded(np.int64(min(height, width) * side), 16))
+    size = _rounded(min(height, width) * side, 16)
     top, left = (
         ((words >> np.uint64(bit) & np.uint64(0xFFFF)).astype(np.int64) * (room - size + 1) >> 16)[:, None]
         for bit, room in ((0, height), (16, width))

@@ -51,7 +51,7 @@ class Feed:
         images = self.split.images[indices]
         if not variant or self.augment is None:
             return images
-        return augmentation.variant(images, indices, variant, noise=self.augment.noise, **self._movement)
+        return augmentation.variant(images, indices, variant, noise={**self.augment.noise}, **self._movement)
 
     def pixels(self, indices: np.ndarray, variant: int = 0) -> torch.Tensor:
         """Takes images in a variant to the feed's device: (B, C, H, W) uint8."""
