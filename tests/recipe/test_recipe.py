@@ -292,7 +292,7 @@ def test_applying_overrides_leaves_the_data_alone() -> None:
 @pytest.mark.parametrize(
     ("change", "expected"),
     [
-        ("data.variants=3", "has no effect without data.shift or data.flip"),
+        ("data.variants=3", "has no effect without data.shift, data.flip or data.noise"),
         ("data.flip=true", "no effect with data.variants = 1"),
         ("chain.student.distil.losses={kl = 0}", "'student' learns from the labels alone"),
     ],
@@ -545,3 +545,12 @@ def test_a_file_is_read_once_and_told_of_every_time(tmp_path: Path, text: str, m
     assert len(changed()) == 3 and read == [tmp_path / "old.net"]
     clipped(302)
     assert len(changed()) == 3 and len(read) == 2, "another file in its place"
+
+
+def test_noise_is_named_and_graded() -> None:
+    noisy = recipe.load("digits", ["data.noise={gaussian = 3, blur = 1}", "data.variants=4"])
+    assert noisy.data.noise == {"gaussian": 3, "blur": 1}
+    assert "noise" not in recipe.load("digits").to_dict()["data"], "digests of recipes without it are as before"
+    for wrong, expected in (("{fog = 1}", "fog"), ("{blur = 6}", "data.noise.blur"), ("3", "data.noise")):
+        with pytest.raises(RecipeError, match=expected):
+            recipe.load("digits", [f"data.noise={wrong}"])

@@ -48,10 +48,12 @@ def warnings(recipe: Recipe) -> list[str]:
     """Returns what a valid recipe probably does not mean, as sentences for the user."""
     texts = []
     data = recipe.data
-    if data.variants > 1 and not (data.shift or data.flip):
-        texts.append(f"data.variants = {data.variants} has no effect without data.shift or data.flip")
-    if data.variants == 1 and (data.shift or data.flip):
-        texts.append("data.shift and data.flip have no effect with data.variants = 1, the original images alone")
+    if data.variants > 1 and not (data.shift or data.flip or data.noise):
+        texts.append(f"data.variants = {data.variants} has no effect without data.shift, data.flip or data.noise")
+    if data.variants == 1 and (data.shift or data.flip or data.noise):
+        texts.append(
+            "data.shift, data.flip and data.noise have no effect with data.variants = 1, the original images alone"
+        )
     for name in recipe.chain:
         texts += _stage_warnings(recipe, name)
     return texts

@@ -19,6 +19,8 @@ from snnkd.recipe.architecture import Architecture
 TaughtLoss = Literal["l1", "l2", "kl", "sliding_l1", "sliding_l2", "temporal_kl"]
 SelfLoss = Literal["self_ensemble", "strong_to_weak"]  # needs no teacher
 LossName = Literal[TaughtLoss, SelfLoss]
+CorruptionName = Literal["gaussian", "impulse", "shot", "speckle", "blur", "occlusion"]
+Severity = Annotated[int, Field(ge=1, le=5)]
 Weight = Annotated[float, Field(ge=0)]
 Identifier = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
 
@@ -41,7 +43,7 @@ Scale = Annotated[float | Literal["learned"], BeforeValidator(_scale)]
 
 
 class Data(Table):
-    """The data set and its augmentation."""
+    """The data set and its augmentation. noise: corruptions of variants, with the largest severity of each."""
 
     set: str = Field(default="digits", min_length=1)
     validation: Annotated[int | float, BeforeValidator(_share)] = 0.1
@@ -49,6 +51,12 @@ class Data(Table):
     shift: int = Field(default=0, ge=0)
     flip: bool = False
     variants: int = Field(default=1, ge=1)
+    noise: dict[CorruptionName, Severity] = Field(default_factory=dict)
+
+    @model_serializer(mode="wrap")
+    def _what_is_said(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Nothing of noise where there is none, so that what was trained before the field existed is still known."""
+        return {key: value for key, value in dump(self).items() if key != "noise" or value}
 
 
 class Encoding(Table):

@@ -51,7 +51,7 @@ class Feed:
         images = self.split.images[indices]
         if not variant or self.augment is None:
             return images
-        return augmentation.variant(images, indices, variant, **self._augmentation)
+        return augmentation.variant(images, indices, variant, noise={**self.augment.noise}, **self._movement)
 
     def pixels(self, indices: np.ndarray, variant: int = 0) -> torch.Tensor:
         """Takes images in a variant to the feed's device: (B, C, H, W) uint8."""
@@ -89,8 +89,10 @@ class Feed:
 
     @cached_property
     def _device_images(self) -> DeviceImages | None:
-        """The split in the device's memory, None where the device is the CPU or the images are too many."""
-        if self.device.type == "cpu" or not 0 < self.split.images.size <= _ON_DEVICE:
+        """The split in the device's memory, None where the device is the CPU, the images are too many, or variants are
+        more than moved."""
+        noisy = self.augment is not None and bool(self.augment.noise)
+        if self.device.type == "cpu" or noisy or not 0 < self.split.images.size <= _ON_DEVICE:
             return None
         return DeviceImages(self.split.images, self._moves, self.device, _ON_DEVICE)
 
@@ -102,10 +104,10 @@ class Feed:
         return torch.from_numpy(events.astype(np.float32)).to(self.device)
 
     def _moves(self, variant: int) -> augmentation.Moves:
-        return augmentation.moves(np.arange(len(self)), variant, **self._augmentation)
+        return augmentation.moves(np.arange(len(self)), variant, **self._movement)
 
     @property
-    def _augmentation(self) -> dict[str, Any]:
+    def _movement(self) -> dict[str, Any]:
         assert self.augment is not None, "there are no variants"
         return {"shift": self.augment.shift, "flip": self.augment.flip, "seed": self.seed}
 
