@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
+from snnkd.base import packages
 from snnkd.base.errors import DataError
 from snnkd.data.datasets import arrays, cifar, folder, idx
 from snnkd.data.datasets.download import download as _download
@@ -45,6 +46,7 @@ class Source:
 
 
 def _read_digits(_: Path) -> Contents:
+    packages.require("data set digits", "sklearn")
     from sklearn.datasets import load_digits
     from sklearn.model_selection import train_test_split
 
