@@ -44,8 +44,8 @@ PACKAGES = {
     "nir": Package("nir", "nir"),
     "norse": Package("norse", "norse"),
 }
-# Both are archived. They run on current Pythons beside current packages, and say that they do not: so they are installed
-# without what they ask for, of which the extra has what Lava's simulator imports.
+# Both are archived. They run on current Pythons beside current packages, and say that they do not: so they are
+# installed without what they ask for, of which the extra has what Lava's simulator imports.
 _ARCHIVED = ("lava-nc==0.10.0", "lava-dl==0.6.0")
 
 
