@@ -20,6 +20,15 @@ class Package:
     extra: str | None = None
 
 
+# What an extra is for, so what an installation without it cannot do.
+EXTRAS = {
+    "data": "the digits and image folders as data sets",
+    "train": "train, run and export",
+    "lava": "Lava's simulation of Loihi 2, which verify and export compare with",
+    "onnx": "the engine onnx (ONNX models are written without it)",
+    "nir": "networks as .nir",
+    "norse": "teachers made with Norse",
+}
 # By the module that is imported. tests/base/test_packages.py compares this with pyproject.toml.
 PACKAGES = {
     "h5py": Package("h5py"),
@@ -54,7 +63,8 @@ def missing(*modules: str) -> str | None:
     absent = [PACKAGES[module] for module in modules if not _is_installed(module)]
     if not absent:
         return None
-    names = " and ".join(package.name for package in absent)
+    *others, last = (package.name for package in absent)
+    names = f"{', '.join(others)} and {last}" if others else last
     return f"{names} {'is' if len(absent) == 1 else 'are'} not installed: {command(absent)}"
 
 

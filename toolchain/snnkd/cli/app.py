@@ -12,6 +12,7 @@ from typer.core import TyperGroup
 from snnkd import __version__
 from snnkd.base.errors import Note, SnnkdError, SnnkdWarning
 from snnkd.cli import catalogue, deployment, inspection, training
+from snnkd.cli.doctor import doctor
 from snnkd.cli.handoff import handoff
 from snnkd.cli.output import fail, note, warn
 from snnkd.cli.quantization import quantize
@@ -46,7 +47,7 @@ app = typer.Typer(
 _PANELS = {
     "The chain": (training.run, training.train, deployment.export, deployment.profile, handoff),
     "A network": (inspection.simulate, inspection.verify, inspection.inspect, inspection.check, quantize),
-    "What there is": (catalogue.models, catalogue.recipes, catalogue.datasets, catalogue.targets),
+    "What there is": (catalogue.models, catalogue.recipes, catalogue.datasets, catalogue.targets, doctor),
 }
 for commands in _PANELS.values():
     for command in commands:

@@ -35,7 +35,8 @@ class Source:
     """A data set that has a name.
 
     title: for people. place: folder below the root, None where no file is read. missing(folder) says what the folder
-    lacks, or None. read(folder) reads it. torchvision: the class that can download it, None for none.
+    lacks, or None. read(folder) reads it. torchvision: the class that can download it, None for none. needs: modules
+    beyond the core's, as `base.packages` names them.
     """
 
     title: str
@@ -43,10 +44,10 @@ class Source:
     place: str | None = None
     missing: Callable[[Path], str | None] = lambda folder: None
     torchvision: str | None = None
+    needs: tuple[str, ...] = ()
 
 
 def _read_digits(_: Path) -> Contents:
-    packages.require("data set digits", "sklearn")
     from sklearn.datasets import load_digits
     from sklearn.model_selection import train_test_split
 
@@ -58,7 +59,7 @@ def _read_digits(_: Path) -> Contents:
 
 
 SOURCES: dict[str, Source] = {
-    "digits": Source("scikit-learn's handwritten digits, 8x8 grey, 1,437 + 360, embedded", _read_digits),
+    "digits": Source("scikit-learn's handwritten digits, 8x8 grey, 1,437 + 360, embedded", _read_digits, needs=("sklearn",)),
     "mnist": Source(
         "MNIST handwritten digits, 28x28 grey, 60,000 + 10,000",
         partial(idx.read, classes=_DIGITS),
@@ -76,7 +77,7 @@ SOURCES: dict[str, Source] = {
     "cifar10": Source(
         "CIFAR-10, 32x32 RGB, 50,000 + 10,000", partial(cifar.read, classes=_CIFAR10), ".", cifar.missing, "CIFAR10"
     ),
-    "folder": Source("the root itself, as an image folder with train/ and test/", folder.read, ".", folder.missing),
+    "folder": Source("the root itself, as an image folder with train/ and test/", folder.read, ".", folder.missing, needs=("PIL",)),
 }
 
 
@@ -113,6 +114,7 @@ def load(
 def _named(name: str, base: Path, download: bool) -> Contents:
     source = SOURCES[name]
     place = base / (source.place or ".")
+    packages.require(f"data set {name}", *source.needs)
     if download and source.torchvision and source.missing(place):
         _download(name, source.torchvision, base)
     lack = source.missing(place)
