@@ -26,7 +26,7 @@ from snnkd.data import datasets
 from snnkd.engines import c99, conformance
 
 TOOLS = (*c99.COMPILERS, "make", "arm-none-eabi-gcc", "qemu-system-arm")
-_SEED = 5  # of the network that engines try: a convolution and dense layers, without delays
+_TRIED = "dense"  # the conformance network that engines run; all of its layers fire
 _TOOL_S = 10.0
 
 
@@ -99,8 +99,7 @@ def _tried(name: str) -> str | None:
     engine = engines.get(name)
     if reason := engine.available():
         return reason
-    net = conformance.small_net(_SEED)
-    events = verification.synthetic_input(net, 16, 4)
+    net, events = conformance.networks()[_TRIED]
     try:
         expected = engines.get(evaluation.DEFINITION).run(net, events)
         found = verification.compare(net, expected, engine.run(net, events))

@@ -22,7 +22,7 @@ _WHOLE = 200  # characters: longer than the first sentence of any command, which
 
 
 class Commands(TyperGroup):
-    """The commands under the headings of `_PANELS`, in plain text: typer's boxes take as long to load as all the rest."""
+    """The commands under the headings of `_PANELS`, in plain text: typer's boxes take as long to load as the rest."""
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
         """Writes a section for each heading. Called by --help."""

@@ -59,7 +59,9 @@ def _read_digits(_: Path) -> Contents:
 
 
 SOURCES: dict[str, Source] = {
-    "digits": Source("scikit-learn's handwritten digits, 8x8 grey, 1,437 + 360, embedded", _read_digits, needs=("sklearn",)),
+    "digits": Source(
+        "scikit-learn's handwritten digits, 8x8 grey, 1,437 + 360, embedded", _read_digits, needs=("sklearn",)
+    ),
     "mnist": Source(
         "MNIST handwritten digits, 28x28 grey, 60,000 + 10,000",
         partial(idx.read, classes=_DIGITS),
@@ -77,7 +79,9 @@ SOURCES: dict[str, Source] = {
     "cifar10": Source(
         "CIFAR-10, 32x32 RGB, 50,000 + 10,000", partial(cifar.read, classes=_CIFAR10), ".", cifar.missing, "CIFAR10"
     ),
-    "folder": Source("the root itself, as an image folder with train/ and test/", folder.read, ".", folder.missing, needs=("PIL",)),
+    "folder": Source(
+        "the root itself, as an image folder with train/ and test/", folder.read, ".", folder.missing, needs=("PIL",)
+    ),
 }
 
 
