@@ -22,6 +22,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -52,9 +53,8 @@ def main() -> None:
     for row in result["starts"]:
         print(f"{row['command']:32s}{row['ms']:7.0f} ms  {row['bare']:5.1f} bare starts ({row['low']}-{row['high']})")
     for row in result.get("installs", ()):
-        print(
-            f"{row['what']:16s}{row['cache']:>6s} cache{row['seconds']:7.1f} s  {row['mb']:6,} MB  {row['packages']} packages"
-        )
+        told = f"{row['seconds']:7.1f} s  {row['mb']:6,} MB  {row['packages']} packages"
+        print(f"{row['what']:16s}{row['cache']:>6s} cache{told}")
 
 
 def starts(folder: Path, rounds: int) -> list[dict]:
@@ -79,7 +79,7 @@ def starts(folder: Path, rounds: int) -> list[dict]:
 def _network(neurons: Sequence[int]) -> IntNet:
     random = np.random.default_rng(1)
     layers: list[Layer] = []
-    for inputs, outputs in zip(neurons, neurons[1:], strict=False):
+    for inputs, outputs in pairwise(neurons):
         layers.append(conformance.random_dense(random, (inputs,), outputs))
     return IntNet((neurons[0],), tuple(layers))
 

@@ -27,7 +27,7 @@ _TRIED = 16  # samples on which they are tried
 FAST = "fast"  # the engine that accuracies and profiles are computed with; it equals the definition
 # What the definition runs before the kernels of `fast` are loaded, half a second: at most so many layers times steps,
 # updates of neurons, and products of weights and inputs.
-_SMALL = (1 << 10, 1 << 20, 1 << 25)
+_SMALL = (1 << 10, 1 << 21, 1 << 27)
 
 
 def simulate(net: IntNet, spikes: np.ndarray, engine: str = FAST, states: bool = False) -> SpikeTrace:
