@@ -21,7 +21,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
 
@@ -38,23 +38,34 @@ _START = "from snnkd.cli import main; main()"
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--rounds", type=int, default=15, help="0 for installations alone")
     parser.add_argument("--install", nargs="*", metavar="EXTRA", help="also measure core and these, e.g. train all")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
+    rows = []
     with tempfile.TemporaryDirectory(prefix="snnkd-startup-") as name:
-        folder = Path(name)
-        result = {"starts": starts(folder, options.rounds)}
-        if options.install is not None:
-            result["installs"] = [row for extra in ("", *options.install) for row in installs(folder, extra)]
+        for row in _measured(Path(name), options):
+            rows.append(row)
+            if not options.json:
+                print(_line(row), flush=True)
     if options.json:
-        print(json.dumps(result))
-        return
-    for row in result["starts"]:
-        print(f"{row['command']:32s}{row['ms']:7.0f} ms  {row['bare']:5.1f} bare starts ({row['low']}-{row['high']})")
-    for row in result.get("installs", ()):
-        told = f"{row['seconds']:7.1f} s  {row['mb']:6,} MB  {row['packages']} packages"
-        print(f"{row['what']:16s}{row['cache']:>6s} cache{told}")
+        print(json.dumps(rows))
+
+
+def _measured(folder: Path, options: argparse.Namespace) -> Iterator[dict]:
+    if options.rounds:
+        yield from starts(folder, options.rounds)
+    if options.install is not None:
+        for extra in ("", *options.install):
+            yield from installs(folder, extra)
+
+
+def _line(row: dict) -> str:
+    if "command" in row:
+        spread = f"({row['low']}-{row['high']})"
+        return f"{row['command']:32s}{row['ms']:7.0f} ms  {row['bare']:5.1f} bare starts {spread}"
+    told = f"{row['seconds']:7.1f} s  {row['mb']:6,} MB  {row['packages']} packages"
+    return f"{row['what']:16s}{row['cache']:>7s} cache{told}"
 
 
 def starts(folder: Path, rounds: int) -> list[dict]:
@@ -84,12 +95,11 @@ def _network(neurons: Sequence[int]) -> IntNet:
     return IntNet((neurons[0],), tuple(layers))
 
 
-def installs(folder: Path, extra: str) -> list[dict]:
+def installs(folder: Path, extra: str) -> Iterator[dict]:
     """Times an installation from the wheel with an empty and with a filled cache, and measures its size."""
     what = f"snnkd[{extra}]" if extra else "snnkd"
     _uv(folder, "build", "--wheel", "--out-dir", folder / "dist", ROOT)
     wheel = next((folder / "dist").glob("*.whl"))
-    rows = []
     for cache in ("empty", "filled"):
         environment = folder / "env"
         _uv(folder, "venv", "--clear", "--python", sys.executable, environment)
@@ -98,9 +108,8 @@ def installs(folder: Path, extra: str) -> list[dict]:
         seconds = time.perf_counter() - started
         size = sum(path.lstat().st_size for path in environment.rglob("*")) >> 20
         packages = len(list(environment.glob("lib/python*/site-packages/*.dist-info")))
-        rows.append({"what": what, "cache": cache, "seconds": round(seconds, 1), "mb": size, "packages": packages})
+        yield {"what": what, "cache": cache, "seconds": round(seconds, 1), "mb": size, "packages": packages}
     shutil.rmtree(folder / "cache")
-    return rows
 
 
 def _uv(folder: Path, *words: object) -> None:
