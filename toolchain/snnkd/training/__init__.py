@@ -1,4 +1,5 @@
-"""The training of spiking networks. To import it changes nothing in the process, and loads neither torch nor lava-dl.
+"""The training of spiking networks. To import it changes nothing in the process, and loads neither torch nor lava-dl;
+where torch or what else it needs is not installed, that raises LimitError.
 
 From the whole to its parts:
 
@@ -15,3 +16,7 @@ From the whole to its parts:
     tuning     what a training changes in its process meanwhile
     slayer     the blocks of network: lava-dl's, or those of containers where it is missing; they train to the same bits
 """
+
+from snnkd.base import packages
+
+packages.require("training", "torch", "safetensors", "tensorboard")

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import importlib.util
 from math import prod
 
 import numpy as np
 from typing_extensions import assert_never
 
+from snnkd.base import packages
 from snnkd.base.errors import LimitError
 from snnkd.engines.onnx import limits
 from snnkd.ir.events import check_input
@@ -18,11 +18,8 @@ BYTES = 1 << 28  # about what one call of onnxruntime may hold
 
 
 def available() -> str | None:
-    """Says which of onnx and onnxruntime is missing and what to do, None where both are installed."""
-    for package in ("onnx", "onnxruntime"):
-        if importlib.util.find_spec(package) is None:
-            return f"{package} is not installed: pip install {package}"
-    return None
+    """Says that onnxruntime is missing and what to do, None where it is installed."""
+    return packages.missing("onnxruntime")
 
 
 def refuses(net: IntNet) -> str | None:
