@@ -12,8 +12,8 @@ from typer.core import TyperGroup
 from snnkd import __version__
 from snnkd.base.errors import Note, SnnkdError, SnnkdWarning
 from snnkd.cli import catalogue, deployment, inspection, training
-from snnkd.cli.evaluation import evaluate
 from snnkd.cli.doctor import doctor
+from snnkd.cli.evaluation import evaluate
 from snnkd.cli.handoff import handoff
 from snnkd.cli.output import fail, note, warn
 from snnkd.cli.quantization import quantize
