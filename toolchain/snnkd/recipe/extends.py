@@ -47,10 +47,12 @@ def _moved(base: dict[str, Any], folder: Path, to: Path) -> dict[str, Any]:
     base = copy.deepcopy(base)
     chain = base.get("chain")
     for stage in chain.values() if isinstance(chain, dict) else ():
-        for field in ("network", "net", "start"):
-            name = stage.get(field) if isinstance(stage, dict) else None
-            if isinstance(name, str) and Path(name).suffix and (folder / name).is_file():
-                stage[field] = Path(os.path.relpath(folder / name, to)).as_posix()
+        for field in ("network", "net", "start", "model", "weights", "logits"):
+            named = stage.get(field) if isinstance(stage, dict) else None
+            name, colon, what = named.partition(".py:") if isinstance(named, str) else ("", "", "")
+            file = f"{name}{colon.rstrip(':')}"
+            if Path(file).suffix and (folder / file).is_file():
+                stage[field] = Path(os.path.relpath(folder / file, to)).as_posix() + (f":{what}" if what else "")
     return base
 
 
