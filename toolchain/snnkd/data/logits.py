@@ -44,14 +44,19 @@ def read_logits(path: Path, data: DataSet) -> Logits:
     Raises FormatError that names the file and the array: what is expected, and what was found.
     """
     try:
-        with np.load(path, allow_pickle=False) as file:
-            if isinstance(file, np.ndarray) or not {"train", "test"} <= set(file.files):
-                found = "a single array" if isinstance(file, np.ndarray) else ", ".join(file.files) or "nothing"
-                raise FormatError(f"{path}: expected an .npz file with the arrays train and test, found {found}")
+        file = np.load(path, allow_pickle=False)
+        if isinstance(file, np.ndarray):
+            raise FormatError(f"{path}: expected an .npz file with the arrays train and test, found a single array")
+        with file:
+            if not {"train", "test"} <= set(file.files):
+                found = ", ".join(file.files) or "nothing"
+                raise FormatError(f"{path}: expected the arrays train and test, found {found}")
             arrays = {name: file[name] for name in ("train", "test")}
             digest = str(file["images"]) if "images" in file.files else None
     except (OSError, EOFError, ValueError, MemoryError, zipfile.BadZipFile, zlib.error) as error:
-        raise FormatError(f"{path}: not a readable .npz file: {error} (arrays of Python objects are refused)") from error
+        raise FormatError(
+            f"{path}: not a readable .npz file: {error} (arrays of Python objects are refused)"
+        ) from error
     _check(path, arrays, data)
     if digest not in (None, _digest(data)):
         raise FormatError(
@@ -66,8 +71,8 @@ def _check(path: Path, arrays: dict[str, np.ndarray], data: DataSet) -> None:
         array, expected = arrays[name], (images, len(data.classes))
         if array.shape != expected or array.dtype.kind not in "fiu":
             raise FormatError(
-                f"{path}: {name}: expected numbers {expected}, one row for each image of '{data.name}' in its order and "
-                f"one column for each class, found {array.dtype} {array.shape}"
+                f"{path}: {name}: expected numbers {expected}, one row for each image of '{data.name}' in its "
+                f"order and one column for each class, found {array.dtype} {array.shape}"
             )
         if not np.isfinite(array).all():
             row = int(np.flatnonzero(~np.isfinite(array).all(axis=1))[0])

@@ -18,7 +18,7 @@ EXPECTED = "'file.py:name', 'package.module:name' or 'file.onnx'"
 
 @dataclass(frozen=True)
 class ModelName:
-    """What `model` of a stage says. where: a file.py, a file.onnx or a module; name: what to take from it, '' of ONNX."""
+    """What `model` of a stage says. where: a file.py, a file.onnx or a module; name: in it, '' of ONNX."""
 
     where: str
     name: str

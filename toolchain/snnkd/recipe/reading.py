@@ -19,9 +19,7 @@ def names() -> dict[str, Path]:
     return files.names("models", "recipes/**/*.toml")
 
 
-def load(
-    name_or_path: str | Path, overrides: list[str] | None = None, teacher: dict[str, Any] | None = None
-) -> Recipe:
+def load(name_or_path: str | Path, overrides: list[str] | None = None, teacher: dict[str, Any] | None = None) -> Recipe:
     """Reads the shipped recipe of that name or the user's own .toml, puts `overrides` ("a.b=value") in and resolves it.
 
     teacher: the table of a stage that takes the place of the chain's first one, as `outside.teacher_table` makes it.
