@@ -15,7 +15,7 @@ STEPS = 8
 
 
 def build() -> torch.nn.Module:
-    lif = norse.LIFBoxParameters(tau_mem_inv=torch.tensor(200.0), v_th=torch.tensor(0.5), alpha=torch.tensor(20.0))
+    lif = norse.LIFBoxParameters(tau_mem_inv=torch.tensor(500.0), v_th=torch.tensor(0.1), alpha=torch.tensor(10.0))
     linear = torch.nn.Linear
     return norse.SequentialState(
         torch.nn.Flatten(), linear(64, 128), norse.LIFBoxCell(lif), linear(128, 10), norse.LIFBoxCell(lif)
@@ -33,9 +33,9 @@ def spikes(model: torch.nn.Module, images: torch.Tensor) -> torch.Tensor:
 
 if __name__ == "__main__":
     torch.manual_seed(0)
-    data, model, epochs = datasets.load("digits"), build(), int(sys.argv[1]) if sys.argv[1:] else 12
+    data, model, epochs = datasets.load("digits"), build(), int(sys.argv[1]) if sys.argv[1:] else 30
     images, labels = torch.from_numpy(data.train.images) / 255, torch.from_numpy(data.train.labels)
-    optimizer = torch.optim.Adam(model.parameters(), 2e-3)
+    optimizer = torch.optim.Adam(model.parameters(), 5e-3)
     for _ in range(epochs):
         for batch in torch.randperm(len(labels)).split(64):
             optimizer.zero_grad()

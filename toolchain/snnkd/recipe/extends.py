@@ -10,6 +10,7 @@ from typing import Any
 
 from snnkd.base import files
 from snnkd.base.errors import RecipeError, SnnkdError
+from snnkd.recipe.tables import FROZEN
 
 
 def extended(data: dict[str, Any], path: Path, known: Mapping[str, Path]) -> dict[str, Any]:
@@ -39,6 +40,7 @@ def extended(data: dict[str, Any], path: Path, known: Mapping[str, Path]) -> dic
             f"{where}: '{named}' itself extends {base['extends']!r:.80}; extend a recipe that stands alone"
         )
     base = {key: value for key, value in base.items() if key not in ("name", "description")}
+    base = _without_replaced(base, data)
     return _merged(_moved(base, source.parent, path.parent), data)
 
 
@@ -54,6 +56,15 @@ def _moved(base: dict[str, Any], folder: Path, to: Path) -> dict[str, Any]:
             if Path(file).suffix and (folder / file).is_file():
                 stage[field] = Path(os.path.relpath(folder / file, to)).as_posix() + (f":{what}" if what else "")
     return base
+
+
+def _without_replaced(base: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:
+    """Copies `base` without the stages that `own` makes frozen ones: such a stage takes nothing from its namesake."""
+    theirs, ours = base.get("chain"), own.get("chain")
+    if not isinstance(theirs, dict) or not isinstance(ours, dict):
+        return base
+    replaced = {name for name, stage in ours.items() if isinstance(stage, dict) and FROZEN.keys() & stage.keys()}
+    return {**base, "chain": {name: stage for name, stage in theirs.items() if name not in replaced}}
 
 
 def _merged(base: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:

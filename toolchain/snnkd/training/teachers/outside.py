@@ -62,14 +62,14 @@ class TorchModel:
     def __call__(self, inputs: torch.Tensor, layers: Sequence[str]) -> tuple[Any, Features]:
         """Answers as `Model` does. Raises what the module raises, FormatError for a layer that it does not have."""
         module = self.module.to(inputs.device)
-        seen: dict[str, list[torch.Tensor]] = {name: [] for name in layers}
+        seen: dict[str, list[Any]] = {name: [] for name in layers}
         hooks = [_submodule(module, name).register_forward_hook(_keeper(seen[name])) for name in layers]
         try:
             answer = self._by_step(module, inputs) if self.by_step else module(inputs)
         finally:
             for hook in hooks:
                 hook.remove()
-        return answer, {name: torch.stack(calls) if len(calls) > 1 else calls[0] for name, calls in seen.items()}
+        return answer, {name: _feature(name, calls) for name, calls in seen.items()}
 
     def _by_step(self, module: torch.nn.Module, inputs: torch.Tensor) -> torch.Tensor:
         state, answers = None, []
@@ -319,7 +319,15 @@ def _submodule(module: torch.nn.Module, name: str) -> torch.nn.Module:
     return known[name]
 
 
-def _keeper(calls: list[torch.Tensor]) -> Any:
+def _feature(name: str, calls: list[Any]) -> torch.Tensor:
+    """What a layer put out in all its calls, those of several steps stacked."""
+    if not calls or not all(isinstance(call, torch.Tensor) for call in calls):
+        found = described(calls[0]) if calls else "no call of it: its forward goes around this module"
+        raise FormatError(f"its layer '{name}': expected a tensor, found {found}")
+    return torch.stack(calls) if len(calls) > 1 else calls[0]
+
+
+def _keeper(calls: list[Any]) -> Any:
     """A forward hook that keeps a layer's output, of a layer with a state the first one."""
 
     def hook(_: torch.nn.Module, __: Any, output: Any) -> None:
