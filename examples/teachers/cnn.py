@@ -4,6 +4,8 @@ A model is a module, or a function that makes one: build(). It gets images (N, 1
 logits (N, 10).
 """
 
+import sys
+
 import torch
 
 from snnkd.data import datasets
@@ -20,10 +22,10 @@ def build() -> torch.nn.Module:
 
 if __name__ == "__main__":
     torch.manual_seed(0)
-    data, model = datasets.load("digits"), build()
+    data, model, epochs = datasets.load("digits"), build(), int(sys.argv[1]) if sys.argv[1:] else 6
     images, labels = torch.from_numpy(data.train.images) / 255, torch.from_numpy(data.train.labels)
     optimizer = torch.optim.Adam(model.parameters(), 2e-3)
-    for _ in range(15):
+    for _ in range(epochs):
         for batch in torch.randperm(len(labels)).split(64):
             optimizer.zero_grad()
             torch.nn.functional.cross_entropy(model(images[batch]), labels[batch]).backward()
