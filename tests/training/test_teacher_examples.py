@@ -73,7 +73,7 @@ def test_an_onnx_model_and_its_values(tmp_path: Path) -> None:
 
 
 def sections() -> list[str]:
-    return [block for block in re.findall(r"```sh\n(.*?)```", (FOLDER / "README.md").read_text(), re.DOTALL)]
+    return re.findall(r"```sh\n(.*?)```", (FOLDER / "README.md").read_text(), re.DOTALL)
 
 
 def test_all_sections_are_seen() -> None:
