@@ -271,6 +271,14 @@ def test_a_file_may_import_those_beside_it(made, tmp_path):
     assert made(source).answers(feed()).shape == (IMAGES, CLASSES)
 
 
+def test_what_a_file_sets_in_torch_is_put_back(made):
+    before = (torch.get_default_dtype(), torch.is_grad_enabled(), torch.get_num_threads(), torch.get_rng_state())
+    settings = "torch.set_default_dtype(torch.float64)\ntorch.set_grad_enabled(False)\ntorch.manual_seed(3)\n"
+    assert made(settings + "torch.set_num_threads(1)\n" + LINEAR).parameters
+    after = (torch.get_default_dtype(), torch.is_grad_enabled(), torch.get_num_threads(), torch.get_rng_state())
+    assert before[:3] == after[:3] and torch.equal(before[3], after[3])
+
+
 def test_probabilities_become_logits_and_chance_is_told(made):
     outside = made(LINEAR.replace("nn.Linear(8, 3))", "nn.Linear(8, 3), nn.Softmax(1))"))
     with warnings.catch_warnings(record=True) as told:

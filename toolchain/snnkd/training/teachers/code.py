@@ -28,6 +28,11 @@ def load_module(model: ModelName, weights: Path | None) -> torch.nn.Module:
 
     Raises FormatError that says what is missing, what came back, what its code raised, or which weights do not fit.
     """
+    with _torch_as_it_was():
+        return _made(model, weights).eval()
+
+
+def _made(model: ModelName, weights: Path | None) -> torch.nn.Module:
     where = f"{model.where}:{model.name}"
     try:
         home = _imported(model)
@@ -46,7 +51,7 @@ def load_module(model: ModelName, weights: Path | None) -> torch.nn.Module:
         raise FormatError(f"{where}: expected a torch.nn.Module or a function that makes one, found {described(made)}")
     if weights is not None:
         _load(made, weights, where)
-    return made.eval()
+    return made
 
 
 def raised(error: BaseException) -> str:
@@ -78,6 +83,19 @@ def _imported(model: ModelName) -> ModuleType:
     with _beside(path.parent):
         spec.loader.exec_module(module)
     return module
+
+
+@contextlib.contextmanager
+def _torch_as_it_was() -> Iterator[None]:
+    """Puts back what a researcher's file likes to set for the whole process, and the training relies on."""
+    dtype, gradients, threads = torch.get_default_dtype(), torch.is_grad_enabled(), torch.get_num_threads()
+    try:
+        with torch.random.fork_rng(devices=[]):
+            yield
+    finally:
+        torch.set_default_dtype(dtype)
+        torch.set_grad_enabled(gradients)
+        torch.set_num_threads(threads)
 
 
 @contextlib.contextmanager
