@@ -182,6 +182,10 @@ class build(nn.Module):
 """
     teacher = OutsideTeacher(made(source, by_step=True), feed())
     assert teacher.features(np.arange(2), 0, ["cell"])["cell"].shape == (STEPS, 2, 3)
+    steps, rate = (teacher.features(np.arange(2), 0, ["cell"], maps)["cell"] for maps in ("spikes", "rate"))
+    assert torch.equal(rate, steps.mean(dim=0))
+    with pytest.raises(FormatError, match=r"its membrane potentials are not known; use maps = 'rate'"):
+        teacher.features(np.arange(2), 0, ["cell"], "membrane")
     with pytest.raises(FormatError, match=r"layer 'unused': expected a tensor, found no call of it"):
         teacher.features(np.arange(2), 0, ["unused"])
 

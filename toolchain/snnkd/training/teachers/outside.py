@@ -162,7 +162,7 @@ class Outside:
         except Exception as error:  # of somebody else's code
             raise FormatError(f"{what}, it fails: {raised(error)}") from error
         self._check(what, answer, len(indices), feed.encoding.steps)
-        return answer.float(), features
+        return answer.float(), {name: value.float() for name, value in features.items()}
 
     def _inputs(self, feed: Feed, indices: np.ndarray, variant: int) -> torch.Tensor:
         if self.stage.reads == "events":
@@ -211,11 +211,21 @@ class OutsideTeacher(Teacher):
         steps = self._feed.encoding.steps
         return picked if picked.ndim == 3 else (picked / steps).expand(steps, -1, -1)
 
-    def features(self, indices: np.ndarray, variant: int, layers: Sequence[str]) -> Features:
-        """Computes what its layers of these names put out for the images `indices` (B,) in a variant, each (B, ...) or
-        (T, B, ...). Nothing is kept. Raises FormatError as `Outside.ask`."""
+    def features(self, indices: np.ndarray, variant: int, layers: Sequence[str], maps: str = "spikes") -> Features:
+        """Computes what its layers of these names put out for the images `indices` (B,) in a variant, in eval mode:
+        (B, C) or (B, C, H, W), or steps in front of these; with maps 'rate' the mean over the steps, if there are any.
+
+        Nothing is kept: maps are many times as large as images. Raises FormatError as `Outside.ask`, and for 'membrane'.
+        """
+        if maps == "membrane":
+            raise FormatError(
+                f"{self._outside.name}: its membrane potentials are not known; use maps = 'rate', or name layers that "
+                "put them out"
+            )
         with torch_threads(self._threads):
-            return self._outside.ask(self._feed, indices, variant, layers)[1]
+            found = self._outside.ask(self._feed, indices, variant, layers)[1]
+        of_steps = {name for name, value in found.items() if maps == "rate" and value.ndim in (3, 5)}
+        return {name: value.mean(dim=0) if name in of_steps else value for name, value in found.items()}
 
 
 @lru_cache(maxsize=4)
