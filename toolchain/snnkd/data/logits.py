@@ -34,7 +34,7 @@ def save_logits(path: str | Path, data: DataSet, train: np.ndarray, test: np.nda
     arrays = {name: np.asarray(value, np.float32) for name, value in (("train", train), ("test", test))}
     _check(path, arrays, data)
     with files.atomic(path) as temporary, temporary.open("wb") as file:
-        np.savez_compressed(file, **arrays, images=np.array(_digest(data)))
+        np.savez_compressed(file, train=arrays["train"], test=arrays["test"], images=np.array(_digest(data)))
 
 
 def read_logits(path: Path, data: DataSet) -> Logits:

@@ -118,7 +118,7 @@ class Chain:
 
         Raises FormatError as `teachers.outside.opened` does.
         """
-        return outside.opened(name, self._stage(name), self.data)
+        return outside.opened(name, self._stage(name), self.data)  # pyright: ignore[reportArgumentType]  (frozen)
 
     def check_teachers(self) -> None:
         """Tries the teachers from outside on a few images; warns of what they seem to get wrong, and of losses that

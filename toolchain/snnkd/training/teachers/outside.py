@@ -38,9 +38,12 @@ Features = dict[str, torch.Tensor]
 
 
 class Model(Protocol):
-    """A model that can be asked. parameters: how many numbers it has."""
+    """A model that can be asked."""
 
-    parameters: int
+    @property
+    def parameters(self) -> int:
+        """Counts the numbers in it."""
+        ...
 
     def __call__(self, inputs: torch.Tensor, layers: Sequence[str]) -> tuple[Any, Features]:
         """Answers inputs, as the protocol above has them, and gives what its layers of these names put out."""
@@ -215,7 +218,8 @@ class OutsideTeacher(Teacher):
         """Computes what its layers of these names put out for the images `indices` (B,) in a variant, in eval mode:
         (B, C) or (B, C, H, W), or steps in front of these; with maps 'rate' the mean over the steps, if there are any.
 
-        Nothing is kept: maps are many times as large as images. Raises FormatError as `Outside.ask`, and for 'membrane'.
+        Nothing is kept: maps are many times as large as images. Raises FormatError as `Outside.ask`, and for maps
+        'membrane'.
         """
         if maps == "membrane":
             raise FormatError(
@@ -228,7 +232,7 @@ class OutsideTeacher(Teacher):
         return {name: value.mean(dim=0) if name in of_steps else value for name, value in found.items()}
 
 
-@lru_cache(maxsize=4)
+@lru_cache(maxsize=2)
 def opened(name: str, stage: Stage, data: DataSet) -> Outside:
     """Opens the teacher of the resolved stage `name`, once for all who ask: this runs the code that its `model` names.
 
