@@ -169,6 +169,11 @@ def test_layers_of_modules(made):
     features = teacher.features(np.array([3, 1]), 0, ["1", "2"])
     assert {name: tuple(value.shape) for name, value in features.items()} == {"1": (2, 8), "2": (2, 8)}
     assert torch.equal(features["2"], features["1"].relu()) and (features["1"] < 0).any()
+    infinite = OutsideTeacher(
+        made(LINEAR.replace("nn.ReLU()", "nn.Threshold(9.0, float('inf')), nn.Hardtanh()")), feed()
+    )
+    with pytest.raises(FormatError, match=r"its layer '2' gives a tensor \(1, 8\) of float32 with NaN or infinite"):
+        infinite.features(np.array([0]), 0, ["2"])
     with pytest.raises(FormatError, match=r"chain.teacher \(mine.py:build\): it has no layer '7'.* 0, 1, 2, 3"):
         teacher.features(np.array([0]), 0, ["7"])
     source = """

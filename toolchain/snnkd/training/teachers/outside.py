@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 from warnings import warn
 
 import numpy as np
@@ -27,82 +27,13 @@ from snnkd.recipe.outside import ModelName
 from snnkd.recipe.tables import Stage
 from snnkd.training.feed import Feed
 from snnkd.training.teachers.code import described, load_module, raised
+from snnkd.training.teachers.models import Features, Model, OnnxModel, TorchModel
 from snnkd.training.teachers.spiking import Teacher
 from snnkd.training.tuning import torch_threads
 
 _BLOCK = 256  # images that a model gets at a time
 _LUMINANCE = (0.299, 0.587, 0.114)  # Rec. 601, of red, green and blue
 _TINY = 1e-12  # a probability of 0, before its logarithm is taken
-
-Features = dict[str, torch.Tensor]
-
-
-class Model(Protocol):
-    """A model that can be asked."""
-
-    @property
-    def parameters(self) -> int:
-        """Counts the numbers in it."""
-        ...
-
-    def __call__(self, inputs: torch.Tensor, layers: Sequence[str]) -> tuple[Any, Features]:
-        """Answers inputs, as the protocol above has them, and gives what its layers of these names put out."""
-        ...
-
-
-@dataclass(eq=False)
-class TorchModel:
-    """A module of torch, of any framework that builds on it. by_step: it is called once a step, with its state."""
-
-    module: torch.nn.Module
-    by_step: bool
-
-    @property
-    def parameters(self) -> int:
-        """Counts what it trains."""
-        return sum(parameter.numel() for parameter in self.module.parameters())
-
-    def __call__(self, inputs: torch.Tensor, layers: Sequence[str]) -> tuple[Any, Features]:
-        """Answers as `Model` does. Raises what the module raises, FormatError for a layer that it does not have."""
-        module = self.module.to(inputs.device)
-        seen: dict[str, list[Any]] = {name: [] for name in layers}
-        hooks = [_submodule(module, name).register_forward_hook(_keeper(seen[name])) for name in layers]
-        try:
-            answer = self._by_step(module, inputs) if self.by_step else module(inputs)
-        finally:
-            for hook in hooks:
-                hook.remove()
-        return answer, {name: _feature(name, calls) for name, calls in seen.items()}
-
-    def _by_step(self, module: torch.nn.Module, inputs: torch.Tensor) -> torch.Tensor:
-        state, answers = None, []
-        for step in inputs:
-            answer = module(step, state)
-            if not isinstance(answer, tuple | list) or len(answer) != 2 or not isinstance(answer[0], torch.Tensor):
-                raise FormatError(f"by_step expects (output, state) of each step, found {described(answer)}")
-            answers.append(answer[0])
-            state = answer[1]
-        return torch.stack(answers)
-
-
-@dataclass(eq=False)
-class OnnxModel:
-    """An ONNX classifier, on the CPU."""
-
-    classifier: Classifier
-
-    @property
-    def parameters(self) -> int:
-        """Counts the numbers in its file."""
-        return self.classifier.parameters()
-
-    def __call__(self, inputs: torch.Tensor, layers: Sequence[str]) -> tuple[torch.Tensor, Features]:
-        """Answers as `Model` does; layers are values of its graph. Raises FormatError as the classifier does."""
-        answer, features = self.classifier(inputs.cpu().numpy(), layers)
-        return (
-            torch.from_numpy(answer).to(inputs.device),
-            {name: torch.from_numpy(value).to(inputs.device) for name, value in features.items()},
-        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -165,6 +96,9 @@ class Outside:
         except Exception as error:  # of somebody else's code
             raise FormatError(f"{what}, it fails: {raised(error)}") from error
         self._check(what, answer, len(indices), feed.encoding.steps)
+        for name, value in features.items():
+            if not torch.isfinite(value).all():
+                raise FormatError(f"{what}, its layer '{name}' gives {described(value)} with NaN or infinite values")
         return answer.float(), {name: value.float() for name, value in features.items()}
 
     def _inputs(self, feed: Feed, indices: np.ndarray, variant: int) -> torch.Tensor:
@@ -323,28 +257,3 @@ def _advice(answer: Any, images: int, classes: int, steps: int) -> str:
     if shape and shape[-1] != classes:
         return f"; the data set has {classes} classes"
     return ""
-
-
-def _submodule(module: torch.nn.Module, name: str) -> torch.nn.Module:
-    known = dict(module.named_modules())
-    if name not in known or not name:
-        listed = ", ".join(filter(None, known))
-        raise FormatError(f"it has no layer '{name}'; its named_modules are {listed}")
-    return known[name]
-
-
-def _feature(name: str, calls: list[Any]) -> torch.Tensor:
-    """What a layer put out in all its calls, those of several steps stacked."""
-    if not calls or not all(isinstance(call, torch.Tensor) for call in calls):
-        found = described(calls[0]) if calls else "no call of it: its forward goes around this module"
-        raise FormatError(f"its layer '{name}': expected a tensor, found {found}")
-    return torch.stack(calls) if len(calls) > 1 else calls[0]
-
-
-def _keeper(calls: list[Any]) -> Any:
-    """A forward hook that keeps a layer's output, of a layer with a state the first one."""
-
-    def hook(_: torch.nn.Module, __: Any, output: Any) -> None:
-        calls.append(output[0] if isinstance(output, tuple | list) else output)
-
-    return hook
