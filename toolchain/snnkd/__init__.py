@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from snnkd.analysis.evaluation import profile, simulate, verify
     from snnkd.api import export, handoff, run, train
+    from snnkd.data.logits import save_logits
     from snnkd.formats.netx import load, save
     from snnkd.ir.network import IntNet
     from snnkd.ir.trace import SpikeTrace
@@ -34,6 +35,7 @@ __all__ = [
     "profile",
     "run",
     "save",
+    "save_logits",
     "simulate",
     "to_intnet",
     "train",
@@ -52,6 +54,7 @@ _HOMES = {
     "profile": "analysis.evaluation",
     "run": "api",
     "save": "formats.netx",
+    "save_logits": "data.logits",
     "simulate": "analysis.evaluation",
     "to_intnet": "training.deploy",
     "train": "api",

@@ -60,7 +60,7 @@ def recipes(as_json: Json = False) -> None:
     listed = []
     for name in shipped.names():
         recipe = shipped.load(name)
-        chain = " -> ".join(stage.network for stage in recipe.chain.values())
+        chain = " -> ".join(stage.title for stage in recipe.chain.values())
         listed.append(
             {
                 "name": name,

@@ -8,7 +8,7 @@ from snnkd.base import schema
 from snnkd.base.schema import Problem
 from snnkd.ir.network import Shape
 from snnkd.recipe import net_files
-from snnkd.recipe.tables import DATA_SETS, Recipe
+from snnkd.recipe.tables import DATA_SETS, Recipe, Stage
 
 _COMPARE_SPIKES = ("l1", "l2", "sliding_l1", "sliding_l2")
 
@@ -66,16 +66,31 @@ def _stage_warnings(recipe: Recipe, name: str) -> Iterator[str]:
         yield f"chain.{name}.distil.losses are all 0: '{name}' learns from the labels alone"
     if stage.rate and stage.network and len(recipe.architecture(name).layers) == 1:
         yield f"chain.{name}.rate has no effect: '{stage.network}' has no hidden layer"
-    if stage.distil and stage.distil.teacher and recipe.chain[stage.distil.teacher].neuron == "relu":
-        spikes = [loss for loss, weight in losses.items() if weight and loss in _COMPARE_SPIKES]
-        if spikes:
+    if stage.distil and stage.distil.teacher:
+        teacher = recipe.chain[stage.distil.teacher]
+        if teacher.neuron == "relu" or teacher.logits:
+            who = "an ANN, which gives logits" if teacher.neuron == "relu" else "a file of logits"
+            yield from spike_losses(name, stage, who)
+        if teacher.logits and recipe.data.variants > 1:
             yield (
-                f"chain.{name}.distil: {', '.join(spikes)} compare spikes, but the teacher '{stage.distil.teacher}' is "
-                "an ANN, which gives logits; use kl"
+                f"chain.{stage.distil.teacher}.logits: are those of the images as they are; all data.variants = "
+                f"{recipe.data.variants} of an image get the same"
             )
     yield from net_files.warnings(recipe, name)
-    if recipe.encoding.kind == "direct" and stage.net is None and stage.neuron == "cuba":
+    if recipe.encoding.kind == "direct" and not stage.frozen and stage.neuron == "cuba":
         yield from _range_warnings(recipe, name)
+
+
+def spike_losses(name: str, stage: Stage, teacher: str) -> Iterator[str]:
+    """Yields which losses of the stage `name` cannot be meant for its teacher, described by `teacher`: it has no
+    spikes."""
+    losses = stage.distil.losses if stage.distil else {}
+    spikes = [loss for loss, weight in losses.items() if weight and loss in _COMPARE_SPIKES]
+    if stage.distil and spikes:
+        yield (
+            f"chain.{name}.distil: {', '.join(spikes)} compare spikes, but the teacher '{stage.distil.teacher}' is "
+            f"{teacher}; use kl"
+        )
 
 
 def _range_warnings(recipe: Recipe, name: str) -> Iterator[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import math
+from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
 import tomli_w
@@ -14,7 +15,8 @@ from snnkd.base import schema
 from snnkd.base.schema import Table
 from snnkd.data import encoding as encoders
 from snnkd.ir.readout import Readout
-from snnkd.recipe.architecture import Architecture
+from snnkd.recipe.architecture import Architecture, Size
+from snnkd.recipe.outside import ModelName
 
 TaughtLoss = Literal["l1", "l2", "kl", "sliding_l1", "sliding_l2", "temporal_kl"]
 SelfLoss = Literal["self_ensemble", "strong_to_weak"]  # needs no teacher
@@ -203,20 +205,59 @@ class Prune(Table):
     until: float = Field(default=0.6, gt=0, le=1)
 
 
+def _per_channel(value: Any) -> Any:
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    return (value,) if number else tuple(value) if isinstance(value, list) else value
+
+
+PerChannel = Annotated[tuple[float, ...], BeforeValidator(_per_channel), Field(min_length=1)]
+Std = Annotated[tuple[Annotated[float, Field(gt=0)], ...], BeforeValidator(_per_channel), Field(min_length=1)]
+
+
+class Normalize(Table):
+    """(image - mean) / std, by channel or one number for all; images are in [0, 1]."""
+
+    mean: PerChannel = Field(description="a number, or a list with one for each channel")
+    std: Std = Field(description="a number above 0, or a list with one for each channel")
+
+
+# What a stage that is not trained may have, by the field that says what it is.
+FROZEN: dict[str, tuple[str, ...]] = {
+    "net": ("net", "sha256"),
+    "model": ("model", "weights", "reads", "by_step", "channels", "size", "normalize", "sha256", "weights_sha256"),
+    "logits": ("logits", "sha256"),
+}
+# The fields that name files, and those that hold the digests of these.
+FILES = {"net": "sha256", "start": "sha256", "logits": "sha256", "model": "sha256", "weights": "weights_sha256"}
+_OF_FROZEN = {field for fields in FROZEN.values() for field in fields} - {"sha256"}
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
+
 class Stage(Table):
-    """One training of the chain: alone, or with `distil` by the network of an earlier stage; or, with `net`, a frozen
-    integer network from a file, of which network is '' and epochs 0.
+    """One training of the chain: alone, or with `distil` by the network of an earlier stage; or a frozen teacher, of
+    which network is '' and epochs 0: with `net` an integer network from a file, with `model` anybody's model, with
+    `logits` the answers of one.
 
     neuron 'relu' makes it an ANN, a teacher only. start: a .net file whose weights, thresholds and decays the training
-    starts from. sha256: of the file in net or start. What goes with what is checked in `snnkd.recipe.stages`.
+    starts from. weights to normalize: of a `model` (docs/teachers.md). sha256: of the file in net, start, model or
+    logits. What goes with what is checked in `snnkd.recipe.stages`.
     """
 
     network: str = Field(default="", min_length=1, description="a network's name or the path of your own .toml")
     net: str | None = Field(default=None, min_length=1)
+    model: str | None = Field(default=None, min_length=1)
+    weights: str | None = Field(default=None, min_length=1)
+    reads: Literal["images", "events"] = "images"
+    by_step: bool = False
+    channels: Literal[1, 3] | None = None
+    size: Size | None = None
+    normalize: Normalize | None = None
+    logits: str | None = Field(default=None, min_length=1)
     epochs: int = Field(default=0, ge=1, description="the number of epochs")
     neuron: Literal["cuba", "relu"] = "cuba"
     start: str | None = Field(default=None, min_length=1)
-    sha256: str | None = Field(default=None, pattern=r"^[0-9a-f]{64}$")
+    sha256: Sha256 | None = None
+    weights_sha256: Sha256 | None = None
     batch: int = Field(default=128, ge=1)
     optimizer: Optimizer = Optimizer()
     label: Label = Label()
@@ -225,15 +266,34 @@ class Stage(Table):
     prune: Prune | None = None
 
     @property
+    def frozen(self) -> str | None:
+        """The field that says what this stage is, where nothing of it is trained: 'net', 'model' or 'logits'."""
+        return next((field for field in FROZEN if getattr(self, field) is not None), None)
+
+    @property
+    def title(self) -> str:
+        """What tables call its network: its name, or that of its file."""
+        return Path(getattr(self, self.frozen)).name if self.frozen else self.network
+
+    @property
+    def files(self) -> list[Path]:
+        """The files that it names and that are read, never written."""
+        named = {field: getattr(self, field) for field in FILES}
+        model = ModelName.parse(named.pop("model") or "")
+        return [*([Path(model.where)] if model and model.is_file else []), *(Path(f) for f in named.values() if f)]
+
+    @property
     def learns_scale(self) -> bool:
         """Tells whether a loss with a weight trains the logit scale."""
         return self.label.learns_scale or (self.distil is not None and self.distil.learns_scale)
 
     @model_serializer(mode="wrap")
     def _what_applies(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Of a file, nothing that only a training has."""
+        """Of a frozen stage nothing that only a training has, and the other way round."""
         table = dump(self)
-        return table if self.net is None else {key: table[key] for key in ("net", "sha256") if key in table}
+        if self.frozen:
+            return {key: table[key] for key in FROZEN[self.frozen] if key in table}
+        return {key: value for key, value in table.items() if key not in _OF_FROZEN or key == "net"}
 
 
 # Shape (C, H, W) and classes of the data sets that are known here; others are checked when they are opened.
