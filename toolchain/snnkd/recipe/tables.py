@@ -19,6 +19,8 @@ from snnkd.recipe.architecture import Architecture
 TaughtLoss = Literal["l1", "l2", "kl", "sliding_l1", "sliding_l2", "temporal_kl"]
 SelfLoss = Literal["self_ensemble", "strong_to_weak"]  # needs no teacher
 LossName = Literal[TaughtLoss, SelfLoss]
+FeatureLoss = Literal["mse", "attention", "blurred", "membrane", "cka"]
+MapKind = Literal["rate", "spikes", "membrane"]
 Weight = Annotated[float, Field(ge=0)]
 Identifier = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
 
@@ -180,6 +182,32 @@ class Distil(Table):
         return self.scale == "learned" and any(self.losses.get(name) for name in ("kl", "temporal_kl"))
 
 
+def _pairs(value: Any) -> Any:
+    two = isinstance(value, list | tuple) and all(isinstance(pair, list | tuple) and len(pair) == 2 for pair in value)
+    if not two or not value or not all(isinstance(name, str) for pair in value for name in pair):
+        raise ValueError(
+            f"expected pairs of layers such as [['layer0', 'layer1']], the student's first, found {schema.shown(value)}"
+        )
+    return tuple(tuple(pair) for pair in value)
+
+
+class Features(Table):
+    """The loss of hidden layers' maps against those of a teacher.
+
+    teacher None is that of distil, or the stage before; pairs None are found by the layers' sizes, and maps None is
+    'membrane' for the loss of that name, else 'rate': all three are filled in (`snnkd.recipe.features`). when
+    'before': the first epochs, the fraction `until` of all, learn by this loss alone, the others without it.
+    """
+
+    loss: FeatureLoss = "mse"
+    weight: Weight = 1.0
+    pairs: Annotated[tuple[tuple[str, str], ...], BeforeValidator(_pairs)] | None = None
+    maps: MapKind | None = None
+    teacher: str | None = None
+    when: Literal["joint", "before"] = "joint"
+    until: float = Field(default=0.3, gt=0, lt=1)
+
+
 class Rate(Table):
     """weight x the sum over hidden layers of relu(rate - max_rate)^2, rates in spikes per neuron and step."""
 
@@ -196,8 +224,8 @@ class Prune(Table):
 
 
 class Stage(Table):
-    """One training of the chain: alone, or with `distil` by the network of an earlier stage; or, with `net`, a frozen
-    integer network from a file, of which network is '' and epochs 0.
+    """One training of the chain: alone, or with `distil`, `features` or both by networks of earlier stages; or, with
+    `net`, a frozen integer network from a file, of which network is '' and epochs 0.
 
     neuron 'relu' makes it an ANN, a teacher only. start: a .net file whose weights, thresholds and decays the training
     starts from. sha256: of the file in net or start. What goes with what is checked in `snnkd.recipe.stages`.
@@ -213,6 +241,7 @@ class Stage(Table):
     optimizer: Optimizer = Optimizer()
     label: Label = Label()
     distil: Distil | None = None
+    features: Features | None = None
     rate: Rate | None = None
     prune: Prune | None = None
 
@@ -221,10 +250,25 @@ class Stage(Table):
         """Tells whether a loss with a weight trains the logit scale."""
         return self.label.learns_scale or (self.distil is not None and self.distil.learns_scale)
 
+    @property
+    def epochs_of_features(self) -> int:
+        """Counts the epochs, from the first, that learn by `features` alone."""
+        if self.features is None or self.features.teacher is None or self.features.when == "joint":
+            return 0
+        return min(self.epochs - 1, max(1, round(self.features.until * self.epochs)))
+
+    @property
+    def teachers(self) -> list[str]:
+        """Lists the stages that teach this one in a resolved recipe, each once."""
+        named = [table.teacher for table in (self.distil, self.features) if table is not None and table.teacher]
+        return list(dict.fromkeys(named))
+
     @model_serializer(mode="wrap")
     def _what_applies(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
         """Of a file, nothing that only a training has."""
         table = dump(self)
+        if self.features is None:  # so that stages without it are, in digests too, what they were before there was any
+            table.pop("features", None)
         return table if self.net is None else {key: table[key] for key in ("net", "sha256") if key in table}
 
 
