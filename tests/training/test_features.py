@@ -3,7 +3,7 @@ training with them, its teachers, and that it resumes bit for bit."""
 
 import dataclasses
 import math
-from typing import get_args
+from typing import Any, get_args
 
 import numpy as np
 import pytest
@@ -152,7 +152,7 @@ def ann() -> Ann:
 def test_an_anns_features_are_its_relus_on_any_number_of_cores(variant: int, monkeypatch) -> None:
     monkeypatch.setattr("snnkd.training.teachers.ann._PART", 4)
     data, indices = feed(), np.array([3, 20, 0, 7, 7, 11])
-    network = ann()
+    network: Any = ann()
     teacher = AnnTeacher(network, data, threads=1)
     found = teacher.features(indices, variant, ["layer1", "layer0"], "rate")
     network.eval()
@@ -225,7 +225,8 @@ def test_gradients_in_parts_are_those_of_the_batch_on_any_number_of_cores(
     def gradients() -> list[torch.Tensor]:
         trained = [block.synapse.weight for block in student.layers] + list(features.parameters())
         grads = [parameter.grad.clone() for parameter in trained]
-        student.zero_grad(), features.zero_grad()
+        student.zero_grad()
+        features.zero_grad()
         return grads
 
     by_threads, told = [], []
@@ -339,7 +340,7 @@ def test_what_is_trained_before_is_hidden_layers_alone(tmp_path) -> None:
     plan = taught({**BLURRED, "loss": "cka", "when": "before", "until": 0.9}, epochs=2)
     chain = Chain(plan, DATA, tmp_path)
     chain.train(["ann"], resume=False)
-    training = chain._training("student", {"ann": chain.ann("ann")})
+    training: Any = chain._training("student", {"ann": chain.ann("ann")})
     before = [block.synapse.weight.detach().clone() for block in training.network.layers]
     moved: list[list[bool]] = []
 

@@ -42,9 +42,9 @@ _GROUPS = {  # title and text
     ),
     "kdsnn": (
         "Response and features, as in KDSNN",
-        "An ANN teaches its logits (*response*), its hidden layers (*features*), or both; each student is compared with "
-        "the one that is trained *alone*. The loss on hidden layers, its weight and its layers were chosen on validation "
-        "images, with another seed. [The losses](losses.md#hidden-layers)",
+        "An ANN teaches its logits (*response*), its hidden layers (*features*), or both; each student is compared "
+        "with the one that is trained *alone*. The [loss on hidden layers](losses.md#hidden-layers), its weight and "
+        "layers were chosen on validation images, with another seed.",
     ),
     "best": (
         "Students that we recommend",

@@ -34,7 +34,8 @@ class FeatureTerm(torch.nn.Module):
         assert table.pairs is not None and table.maps is not None, "a loaded recipe has them filled in"
         self.layers = [int(of_student.removeprefix("layer")) for of_student, _ in table.pairs]
         self._names = [of_teacher for _, of_teacher in table.pairs]
-        self._weight, self._maps, self._teacher = table.weight, table.maps, teacher
+        self._weight, self._teacher = table.weight, teacher
+        self._maps: tables.MapKind = table.maps
         self._loss = FEATURE_LOSSES[table.loss]
         torch.manual_seed(seed)
         self.alignments = torch.nn.ModuleList()
@@ -66,7 +67,7 @@ class FeatureTerm(torch.nn.Module):
         """Computes the term, (), of the maps of a batch as `taken` and `taught` return them."""
         values = []
         for mine, theirs, align in zip(student, teacher, self.alignments, strict=True):
-            size = [min(pair) for pair in zip(mine.shape[3:], theirs.shape[3:], strict=True)]
+            size = min(mine.shape[3], theirs.shape[3]), min(mine.shape[4], theirs.shape[4])
             aligned = align(_pooled(mine, size).flatten(0, 1)).unflatten(0, mine.shape[:2])
             values.append(self._loss.compare(aligned, _pooled(theirs, size)))
         return self._weight * torch.stack(values).mean()
@@ -93,8 +94,8 @@ def _of_teacher(name: str, values: torch.Tensor) -> torch.Tensor:
     return _map(values if values.ndim % 2 else values[None])
 
 
-def _pooled(maps: torch.Tensor, size: list[int]) -> torch.Tensor:
+def _pooled(maps: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
     """Averages maps (T, N, C, H, W) over areas, so that they become `size`."""
-    if list(maps.shape[3:]) == size:
+    if maps.shape[3:] == size:
         return maps
     return F.adaptive_avg_pool2d(maps.flatten(0, 1), size).unflatten(0, maps.shape[:2])
