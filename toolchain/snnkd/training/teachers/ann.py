@@ -134,7 +134,6 @@ class AnnTeacher(Teacher):
         logits = self._logits[variant][self._feed.on_device(indices)]
         return (logits.T / steps).expand(steps, -1, -1)
 
-    @torch.no_grad()
     def features(
         self, indices: np.ndarray, variant: int, layers: Sequence[str], maps: MapKind
     ) -> dict[str, torch.Tensor]:
@@ -148,8 +147,9 @@ class AnnTeacher(Teacher):
         numbers = [int(name.removeprefix("layer")) for name in layers]
 
         def run(part: torch.Tensor) -> list[torch.Tensor]:
-            torch.set_num_threads(1)  # each thread has a number of its own
-            return self._ann.hidden(part, max(numbers) + 1)
+            torch.set_num_threads(1)  # each thread has a number of its own, and its own mode
+            with torch.no_grad():
+                return self._ann.hidden(part, max(numbers) + 1)
 
         batch = images(self._feed, indices, variant)
         parts = batch.split(_PART) if batch.device.type == "cpu" else (batch,)
