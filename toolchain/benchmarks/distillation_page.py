@@ -43,6 +43,12 @@ _GROUPS = {  # title and text
         "The student's temperature is 2. The teacher's is the same, or 4 (*two temperatures*), or what the row says; "
         "the line in the plot of spikes joins them.",
     ),
+    "kdsnn": (
+        "Response and features, as in KDSNN",
+        "An ANN teaches its logits (*response*), its hidden layers (*features*), or both; each student is compared "
+        "with the one that is trained *alone*. The [loss on hidden layers](losses.md#hidden-layers), its weight and "
+        "layers were chosen on validation images, with another seed.",
+    ),
     "best": (
         "Students that we recommend",
         "Each is one command, such as `snnkd train best/mnist-conv --data-root DIR`. On two cores "

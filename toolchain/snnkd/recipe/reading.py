@@ -8,7 +8,7 @@ from typing import Any
 
 from snnkd.base import files, schema
 from snnkd.base.errors import RecipeError, SnnkdError
-from snnkd.recipe import architecture, outside, rules, stages
+from snnkd.recipe import architecture, features, outside, rules, stages
 from snnkd.recipe.extends import extended
 from snnkd.recipe.overrides import apply, note
 from snnkd.recipe.tables import Recipe
@@ -52,6 +52,8 @@ def parse(data: dict[str, Any], overrides: list[str] | None = None, source: str 
         resolved, problems = stages.resolved(recipe, folder)
         recipe = recipe.model_copy(update={"networks": networks, "chain": resolved})
         problems = problems or rules.misfits(recipe)
+    if recipe is not None and not problems:
+        recipe, problems = features.paired(recipe)
     if recipe is None or problems:
         raise RecipeError(schema.report(source, [note(problem, changes) for problem in problems]))
     return recipe

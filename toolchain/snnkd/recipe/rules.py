@@ -64,6 +64,8 @@ def _stage_warnings(recipe: Recipe, name: str) -> Iterator[str]:
     losses = stage.distil.losses if stage.distil else {}
     if stage.distil and not any(losses.values()):
         yield f"chain.{name}.distil.losses are all 0: '{name}' learns from the labels alone"
+    if stage.features and not stage.features.weight:
+        yield f"chain.{name}.features.weight is 0: '{name}' learns nothing from hidden layers"
     if stage.rate and stage.network and len(recipe.architecture(name).layers) == 1:
         yield f"chain.{name}.rate has no effect: '{stage.network}' has no hidden layer"
     if stage.distil and stage.distil.teacher:

@@ -22,6 +22,7 @@ from snnkd.recipe.tables import FROZEN, Recipe, Stage
 # What an ANN's stage may not have, and why.
 _NOT_OF_ANNS = {
     "distil": "learns from the labels alone",
+    "features": "learns from the labels alone",
     "rate": "has no spikes",
     "prune": "is never deployed",
     "start": "cannot start from an integer network",
@@ -99,6 +100,14 @@ def _odd_in_frozen(name: str, table: dict[str, Any], kind: str, *others: str) ->
 
 def _untaught(stage: Stage, place: Place, earlier: list[str]) -> list[Problem]:
     distil, where = stage.distil, schema.dotted(place)
+    if stage.features is not None and stage.features.weight:
+        named, field = stage.features.teacher, f"{where}.features"
+        if not earlier:
+            advice = "leave it out, or put the stage of a teacher in front"
+            return [Problem((*place, "features"), f"{field}: the first stage has no teacher before it; {advice}")]
+        if named is not None and named not in earlier:
+            hint = schema.closest(named, earlier)
+            return [Problem((*place, "features"), f"{field}.teacher: '{named}' is no earlier stage{hint}")]
     if not stage.label.weight and not (distil and any(distil.losses.values())):
         return [Problem(place, f"{where}: label.weight and all weights of distil.losses are 0: it would learn nothing")]
     if distil is None:
@@ -126,7 +135,7 @@ def resolved(recipe: Recipe, folder: Path) -> tuple[dict[str, Stage], list[Probl
     problems: list[Problem] = []
     previous = ""
     for name, stage in recipe.chain.items():
-        taught = _with_teacher(stage, previous, recipe.encoding.steps)
+        taught = _with_guide(_with_teacher(stage, previous, recipe.encoding.steps), previous)
         chain[name], missing = stage_files.located(name, taught, folder)
         problems += missing
         previous = name
@@ -140,6 +149,15 @@ def _with_teacher(stage: Stage, previous: str, steps: int) -> Stage:
     teacher = (stage.distil.teacher or previous) if stage.distil.taught else None
     filled = {"teacher": teacher, "window": window}
     return stage.model_copy(update={"distil": stage.distil.model_copy(update=filled)})
+
+
+def _with_guide(stage: Stage, previous: str) -> Stage:
+    """With the teacher of its features, which need none where their weight is 0."""
+    if stage.features is None:
+        return stage
+    of_distil = stage.distil.teacher if stage.distil else None
+    teacher = (stage.features.teacher or of_distil or previous) if stage.features.weight else None
+    return stage.model_copy(update={"features": stage.features.model_copy(update={"teacher": teacher})})
 
 
 def opened(stage: Stage, shape: Shape) -> IntNet:

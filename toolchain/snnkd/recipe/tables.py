@@ -23,6 +23,8 @@ SelfLoss = Literal["self_ensemble", "strong_to_weak"]  # needs no teacher
 LossName = Literal[TaughtLoss, SelfLoss]
 CorruptionName = Literal["gaussian", "impulse", "shot", "speckle", "blur", "occlusion"]
 Severity = Annotated[int, Field(ge=1, le=5)]
+FeatureLoss = Literal["mse", "attention", "blurred", "membrane", "cka"]
+MapKind = Literal["rate", "spikes", "membrane"]
 Weight = Annotated[float, Field(ge=0)]
 Identifier = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
 
@@ -190,6 +192,32 @@ class Distil(Table):
         return self.scale == "learned" and any(self.losses.get(name) for name in ("kl", "temporal_kl"))
 
 
+def _pairs(value: Any) -> Any:
+    two = isinstance(value, list | tuple) and all(isinstance(pair, list | tuple) and len(pair) == 2 for pair in value)
+    if not two or not value or not all(isinstance(name, str) for pair in value for name in pair):
+        raise ValueError(
+            f"expected pairs of layers such as [['layer0', 'layer1']], the student's first, found {schema.shown(value)}"
+        )
+    return tuple(tuple(pair) for pair in value)
+
+
+class Features(Table):
+    """The loss of hidden layers' maps against those of a teacher.
+
+    teacher None is that of distil, or the stage before; pairs None are found by the layers' sizes, and maps None is
+    'membrane' for the loss of that name, else 'rate': all three are filled in (`snnkd.recipe.features`). when
+    'before': the first epochs, the fraction `until` of all, learn by this loss alone, the others without it.
+    """
+
+    loss: FeatureLoss = "mse"
+    weight: Weight = 1.0
+    pairs: Annotated[tuple[tuple[str, str], ...], BeforeValidator(_pairs)] | None = None
+    maps: MapKind | None = None
+    teacher: str | None = None
+    when: Literal["joint", "before"] = "joint"
+    until: float = Field(default=0.3, gt=0, lt=1)
+
+
 class Rate(Table):
     """weight x the sum over hidden layers of relu(rate - max_rate)^2, rates in spikes per neuron and step."""
 
@@ -234,9 +262,9 @@ Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
 class Stage(Table):
-    """One training of the chain: alone, or with `distil` by the network of an earlier stage; or a frozen teacher, of
-    which network is '' and epochs 0: with `net` an integer network from a file, with `model` anybody's model, with
-    `logits` the answers of one.
+    """One training of the chain: alone, or with `distil`, `features` or both by networks of earlier stages; or a frozen
+    teacher, of which network is '' and epochs 0: with `net` an integer network from a file, with `model` anybody's
+    model, with `logits` the answers of one.
 
     neuron 'relu' makes it an ANN, a teacher only. start: a .net file whose weights, thresholds and decays the training
     starts from. weights to normalize: of a `model` (docs/teachers.md). sha256: of the file in net, start, model or
@@ -262,6 +290,7 @@ class Stage(Table):
     optimizer: Optimizer = Optimizer()
     label: Label = Label()
     distil: Distil | None = None
+    features: Features | None = None
     rate: Rate | None = None
     prune: Prune | None = None
 
@@ -287,12 +316,27 @@ class Stage(Table):
         """Tells whether a loss with a weight trains the logit scale."""
         return self.label.learns_scale or (self.distil is not None and self.distil.learns_scale)
 
+    @property
+    def epochs_of_features(self) -> int:
+        """Counts the epochs, from the first, that learn by `features` alone."""
+        if self.features is None or self.features.teacher is None or self.features.when == "joint":
+            return 0
+        return min(self.epochs - 1, max(1, round(self.features.until * self.epochs)))
+
+    @property
+    def teachers(self) -> list[str]:
+        """Lists the stages that teach this one in a resolved recipe, each once."""
+        named = [table.teacher for table in (self.distil, self.features) if table is not None and table.teacher]
+        return list(dict.fromkeys(named))
+
     @model_serializer(mode="wrap")
     def _what_applies(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
         """Of a frozen stage nothing that only a training has, and the other way round."""
         table = dump(self)
         if self.frozen:
             return {key: table[key] for key in FROZEN[self.frozen] if key in table}
+        if self.features is None:  # so that stages without it are, in digests too, what they were before there was any
+            table.pop("features", None)
         return {key: value for key, value in table.items() if key not in _OF_FROZEN or key == "net"}
 
 

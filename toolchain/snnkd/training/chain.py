@@ -193,7 +193,7 @@ class Chain:
         if name in self.recipe.chain:
             return stage
         label = stage.label if stage.label.weight else stage.label.model_copy(update={"weight": 1.0})
-        return stage.model_copy(update={"distil": None, "label": label})
+        return stage.model_copy(update={"distil": None, "features": None, "label": label})
 
     def _training(self, name: str, learned: Mapping[str, Learned] | None) -> Training | AnnTraining:
         """A stage with all that it needs. learned: the networks of the stages before it, None to read a checkpoint
@@ -217,17 +217,18 @@ class Chain:
         if stage.neuron == "relu":
             torch.manual_seed(self._seed(name))
             return AnnTraining(network=Ann(self.plan(name)).to(augmented.device), **shared)
+        names = stage.teachers if learned is not None else []
+        teachers = {teacher: self._teacher(teacher, augmented, learned or {}, threads) for teacher in names}
         return Training(
             network=self.network(name) if learned is not None else self._drawn(name),
             readout=recipe.readout.rule(),
-            teacher=self._teacher(stage, augmented, learned, threads) if learned is not None else None,
+            teacher=teachers.get(stage.distil.teacher) if stage.distil and stage.distil.teacher else None,
+            guide=teachers.get(stage.features.teacher) if stage.features and stage.features.teacher else None,
             **shared,
         )
 
-    def _teacher(self, stage: Stage, feed: Feed, learned: Mapping[str, Learned], threads: int) -> Teacher | None:
-        if stage.distil is None or stage.distil.teacher is None:  # its losses need none
-            return None
-        network = learned[stage.distil.teacher]
+    def _teacher(self, name: str, feed: Feed, learned: Mapping[str, Learned], threads: int) -> Teacher:
+        network = learned[name]
         if isinstance(network, Ann):
             return AnnTeacher(network, feed, threads)
         if isinstance(network, Outside):
