@@ -44,7 +44,7 @@ from netx_mutations import mutate, valid_files
 from snnkd.base.errors import FormatError, QuantizationError
 from snnkd.engines import lava
 from snnkd.formats import netx
-from snnkd.formats.netx.hdf5_process import LIMITS, READER
+from snnkd.formats.hdf5.process import LIMITS, READER
 from snnkd.ir.network import Conv, Dense, Input, IntNet, Layer, per_neuron
 
 SECONDS = 1.0 + LIMITS["seconds"]

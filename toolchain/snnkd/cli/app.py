@@ -7,13 +7,12 @@ import warnings
 
 import typer
 
-from snnkd import __version__
+from snnkd import __version__, formats
 from snnkd.base.errors import Note, SnnkdError, SnnkdWarning
 from snnkd.cli import catalogue, deployment, inspection, training
 from snnkd.cli.handoff import handoff
 from snnkd.cli.output import fail, note, warn
 from snnkd.cli.quantization import quantize
-from snnkd.formats import netx
 
 app = typer.Typer(
     name="snnkd",
@@ -57,8 +56,8 @@ def main() -> None:
         warnings.filterwarnings("always", category=SnnkdWarning)
         warnings.showwarning = _show
         try:
-            if any(word.endswith(".net") for word in sys.argv[1:]):
-                netx.warm()  # it starts while the command imports what it needs
+            if any(formats.is_network(word) for word in sys.argv[1:]):
+                formats.warm()  # it starts while the command imports what it needs
             app()
         except SnnkdError as error:
             fail(str(error))
