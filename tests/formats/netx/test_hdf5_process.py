@@ -134,7 +134,7 @@ def test_only_the_child_loads_hdf5_and_warming_not_even_numpy(path):
         import sys, snnkd.formats
         snnkd.formats.warm()
         assert not {{"numpy", "h5py"}} & sys.modules.keys()
-        snnkd.formats.netx.load({str(path)!r})
+        snnkd.formats.load({str(path)!r})
         assert "h5py" not in sys.modules and "numpy" in sys.modules
     """
     assert subprocess.run([sys.executable, "-W", "error", "-c", code]).returncode == 0

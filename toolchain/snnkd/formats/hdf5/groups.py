@@ -84,6 +84,18 @@ class Group:
             raise self.error(name, f"expected one short string, found {_named(item)} of shape {item.shape}")
         return item.raw.decode("ascii", "replace")
 
+    def value(self, name: str) -> np.ndarray | str:
+        """Returns the numbers `name` as int64 or float64, whichever they are, or the text. Raises as `reals` does."""
+        item = self._array(name)
+        if item.kind == "text":
+            return self.text(name)
+        values = self.reals(name)
+        return values if item.dtype[1:2] == "f" else values.astype(np.int64)
+
+    def holds_value(self, name: str) -> bool:
+        """Tells whether `value` may read the member `name`: numbers or one text."""
+        return self.items[self._at(name)].kind in ("numbers", "text")
+
     def texts(self, name: str) -> np.ndarray:
         """Returns the array of strings `name`. Raises FormatError where it is missing or something else."""
         item = self._array(name)
@@ -143,7 +155,10 @@ class Group:
 
 @contextlib.contextmanager
 def opened(path: Path, wanted: Wanted) -> Iterator[Group]:
-    """Reads what is wanted of the file at `path` and yields its root. Whatever is wrong with it is a FormatError that names the file."""
+    """Reads what is wanted of the file at `path` and yields its root.
+
+    Whatever is wrong with it is a FormatError that names the file.
+    """
     if not path.is_file():
         raise FormatError(f"{path}: no such file")
     try:

@@ -1,9 +1,9 @@
 """Reads HDF5 files for `process.py`, with h5py: each in a forked process of its own, in little time and memory.
 
 Imports little: it must start fast. Each line of stdin is a request, as JSON: the path of a file, what of it is wanted
-(`process.Wanted`), and its limits. The forked process answers on stdout: for each item of the file a line of JSON and the bytes of its numbers or its text, at
-last {}. This process says on stderr when it is ready and how the forked one ended. Whoever reads the answer must not
-trust it: a damaged file may make the HDF5 library write anything.
+(`process.Wanted`), and its limits. The forked process answers on stdout: for each item of the file a line of JSON and
+the bytes of its numbers or its text, at last {}. This process says on stderr when it is ready and how the forked one
+ended. Whoever reads the answer must not trust it: a damaged file may make the HDF5 library write anything.
 """
 
 # h5py says nothing of its low-level modules.

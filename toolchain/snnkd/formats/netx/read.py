@@ -6,7 +6,6 @@ with the reason.
 
 from __future__ import annotations
 
-import json
 import warnings
 from collections.abc import Callable
 from math import prod
@@ -17,6 +16,7 @@ import numpy as np
 
 from snnkd.base import files
 from snnkd.base.errors import FormatError, SnnkdWarning
+from snnkd.formats import facts
 from snnkd.formats.hdf5.groups import Group, opened
 from snnkd.formats.hdf5.process import MAX_ELEMENTS, Wanted
 from snnkd.formats.netx.weights import convert
@@ -344,21 +344,13 @@ def _number(root: Group, name: str, low: int, high: int) -> int | None:
     return int(value.reshape(()))
 
 
-def _finite(text: str) -> float:
-    value = float(text)
-    if not np.isfinite(value):
-        raise ValueError(f"{text[:20]} is no number")
-    return value
-
-
 def _json(root: Group, name: str) -> dict[str, Any] | None:
     text = root.attribute(name)
     if text is None:
         return None
     try:
-        data = json.loads(text, parse_constant=_finite, parse_float=_finite) if isinstance(text, str) else 0
-        json.dumps(data, ensure_ascii=False).encode()  # not so where it has halves of characters
-    except (ValueError, RecursionError) as error:
+        data = facts.parsed(text) if isinstance(text, str) else 0
+    except ValueError as error:
         raise root.error(f"attribute {name}", f"not valid JSON: {error}") from error
     if data is not None and not isinstance(data, dict):
         raise root.error(f"attribute {name}", "expected a JSON object")
