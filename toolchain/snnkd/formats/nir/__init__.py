@@ -1,4 +1,4 @@
-"""`.nir` files, the Neuromorphic Intermediate Representation (https://neuroir.org), read as an IntNet and written of one.
+"""`.nir` files, the Neuromorphic Intermediate Representation (https://neuroir.org), as an IntNet on disk.
 
 Reading and writing need h5py only, not the package `nir`. What maps how is in `docs/nir.md`.
 """

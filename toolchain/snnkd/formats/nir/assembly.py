@@ -97,7 +97,7 @@ def _next_layer(graph: Graph, source: Node, shape: Shape, dt: float) -> tuple[No
 
 
 def _paths(graph: Graph, source: Node) -> list[list[Node]]:
-    """All ways from `source` to the neurons or the Output that it feeds; each ends there, and begins behind `source`."""
+    """All ways from `source` to the neurons or the Output that it feeds; each begins behind it and ends there."""
     open_paths = [[graph.nodes[name]] for name in graph.behind(source.name)]
     paths: list[list[Node]] = []
     if not open_paths:
@@ -129,8 +129,8 @@ def _check_paths(graph: Graph, source: Node, paths: list[list[Node]]) -> None:
     foreign = set(graph.before(ends[0])) - {path[-2].name if len(path) > 1 else source.name for path in paths}
     if foreign:
         raise graph.nodes[ends[0]].error(
-            f"also reads {', '.join(sorted(foreign))}, which does not come from {source.name}: skip connections are not "
-            "supported, train a network without them"
+            f"also reads {', '.join(sorted(foreign))}, which does not come from {source.name}: skip connections "
+            "are not supported, train a network without them"
         )
 
 

@@ -6,6 +6,7 @@ vDecay. By forward Euler, v and I are then v and u in units of 64, and weights, 
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 
 import numpy as np
@@ -35,7 +36,7 @@ def graph_of(net: IntNet) -> Graph:
         for path in _ways(name, layer, reads):
             nodes |= {node.name: node for node in path}
             names = [last, *(node.name for node in path), name]
-            edges += zip(names, names[1:], strict=False)
+            edges += itertools.pairwise(names)
         last = name
     nodes["output"] = Node("output", "Output", {"shape": np.array(shape, np.int64)})
     edges.append((last, "output"))
@@ -102,7 +103,11 @@ def _dense(name: str, weight: np.ndarray, reads: Shape) -> list[Node]:
     linear = Node(f"{name}_linear", "Linear", {"weight": weight})
     if len(reads) == 1:
         return [linear]
-    axes: dict[str, Value] = {"start_dim": np.array(0), "end_dim": np.array(-1), "input_type": np.array(reads, np.int64)}
+    axes: dict[str, Value] = {
+        "start_dim": np.array(0),
+        "end_dim": np.array(-1),
+        "input_type": np.array(reads, np.int64),
+    }
     return [Node(f"{name}_flatten", "Flatten", axes), linear]
 
 

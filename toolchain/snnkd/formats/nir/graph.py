@@ -1,6 +1,6 @@
 """A NIR graph: nodes with their numbers, and the edges between them; subgraphs are taken apart.
 
-Follows nir 1.0.8 `serialization.py`: HDF5 groups `node/nodes/<name>` with a text `type` and an array for each parameter.
+Follows nir 1.0.8 `serialization.py`: HDF5 groups `node/nodes/<name>` with a text `type` and an array of each parameter.
 """
 
 from __future__ import annotations
@@ -47,7 +47,10 @@ Edge = tuple[str, str]
 
 @dataclass(frozen=True, eq=False)
 class Node:
-    """A node; of a subgraph, at a depth above 0, `name` is 'subgraph.node'. values: parameters, float64, int64 or text."""
+    """A node; of a subgraph, at a depth above 0, it is called 'subgraph.node'.
+
+    values: its parameters, float64, int64 or text.
+    """
 
     name: str
     kind: str
@@ -116,8 +119,8 @@ class Graph:
         if len(order) < len(self.nodes):
             loop = _loop(self, [name for name, count in waiting.items() if count])
             raise self.error(
-                f"nodes {', '.join(loop)} feed each other: recurrent networks are not supported; unroll the loop, or "
-                "train the network without it"
+                f"nodes {', '.join(loop)} feed each other: recurrent networks are not supported, train one "
+                "without the loop"
             )
         return order
 

@@ -45,7 +45,7 @@ def exact_network(found: Graph) -> IntNet | None:
     """
     net = integers.attached(found)
     if net is not None and not integers.still_says(found, net):
-        text = "the graph is not the one that snnkd wrote any more: read as it is now, without the integers in its metadata"
+        text = "the graph has been changed since snnkd wrote it: read as it is now, not by the integers in its metadata"
         warnings.warn(f"{found.file}: {text}", SnnkdWarning, stacklevel=2)
         return None
     return net

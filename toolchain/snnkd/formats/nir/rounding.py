@@ -1,4 +1,4 @@
-"""Integers for the real numbers of a layer: 8-bit weights, 12-bit decays, and thresholds and biases in the same unit."""
+"""Integers for the real numbers of a layer: 8-bit weights, 12-bit decays, thresholds and biases in the same unit."""
 
 from __future__ import annotations
 
@@ -48,8 +48,8 @@ class Choice:
         return not self.error and not self.decay_error and not self.notes
 
 
-# Picks one of a layer's choices, the best by its numbers first, given the layers that were picked before.
-Pick = Callable[[RealLayer, list[Choice], list[Layer]], Choice]
+# Picks one of a layer's choices, the best by its numbers first; is called for each layer in order.
+Pick = Callable[[RealLayer, list[Choice]], Choice]
 
 
 def rounded(
@@ -63,7 +63,7 @@ def rounded(
     picked, layers = list[Choice](), list[Layer]()
     for layer in net.layers:
         options = choices(net.file, layer, bits)
-        picked.append(options[0] if pick is None else pick(layer, options, layers))
+        picked.append(options[0] if pick is None else pick(layer, options))
         layers.append(picked[-1].layer)
     kind = "count" if layers[-1].neuron.can_fire else "membrane"
     whole = IntNet(net.input_shape, tuple(layers), net.steps, message_bits, readout=Readout(kind))
@@ -96,7 +96,7 @@ def _bias(file: str, layer: RealLayer) -> np.ndarray:
     added = added.reshape(-1, *(1,) * (len(layer.shape) - 1))
     if (layer.neuron.current_decay == 0).any():
         raise FormatError(
-            f"{file}: node {layer.name}: a bias before neurons whose current never decays grows for ever; remove the bias"
+            f"{file}: node {layer.name}: a bias before a current that never decays grows for ever; remove it"
         )
     return layer.neuron.leak + added / layer.neuron.current_decay
 

@@ -1,4 +1,4 @@
-"""Writes an IntNet as a `.nir` file, as nir 1.0.8 does: groups `node/nodes/<name>`, edges, and metadata of the graph."""
+"""Writes an IntNet as a `.nir` file as nir 1.0.8 does: groups `node/nodes/<name>`, edges, metadata of the graph."""
 
 from __future__ import annotations
 

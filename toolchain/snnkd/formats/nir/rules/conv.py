@@ -44,6 +44,6 @@ def _padding(
     spread = [gap * (size - 1) for gap, size in zip(dilation, kernel, strict=True)]
     if value != "same" or stride != (1, 1) or any(extent % 2 for extent in spread):
         raise node.error(
-            f"padding: '{value[:32]}' at stride {stride} and kernel {kernel} is not the same on both sides; give numbers"
+            f"padding: '{value[:32]}' of kernel {kernel} at stride {stride} differs between sides; give numbers"
         )
     return spread[0] // 2, spread[1] // 2
