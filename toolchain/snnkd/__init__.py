@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from snnkd.analysis.evaluation import profile, simulate, verify
     from snnkd.api import export, handoff, run, train
-    from snnkd.formats.netx import load, save
+    from snnkd.formats import load, save
     from snnkd.ir.network import IntNet
     from snnkd.ir.trace import SpikeTrace
     from snnkd.runs.pipeline import TrainingOptions
@@ -47,11 +47,11 @@ _HOMES = {
     "TrainingOptions": "runs.pipeline",
     "export": "api",
     "handoff": "api",
-    "load": "formats.netx",
+    "load": "formats",
     "losses": "training.losses",
     "profile": "analysis.evaluation",
     "run": "api",
-    "save": "formats.netx",
+    "save": "formats",
     "simulate": "analysis.evaluation",
     "to_intnet": "training.deploy",
     "train": "api",

@@ -6,6 +6,7 @@ layer gets the scale at which its weights lose least when they are rounded to N 
 
 from __future__ import annotations
 
+import tempfile
 import warnings
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
@@ -14,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from snnkd import formats
 from snnkd.analysis import cautions, evaluation, headroom
 from snnkd.base.errors import FormatError, LimitError, SnnkdWarning
 from snnkd.engines.reference.definition import correlate
@@ -84,7 +86,7 @@ class Effect:
 
 
 def quantize(path: str | Path, bits: int, scale: float | None = None, input_shape: Shape | None = None) -> Quantized:
-    """Reads the `.net` file at `path` and rounds its weights to `bits` bits, 2 to 8, sign included.
+    """Reads the `.net` or `.nir` file at `path` and rounds its weights to `bits` bits, 2 to 8, sign included.
 
     scale: of all weights, with thresholds as they are; None chooses one for each layer: 1 where its weights have no
     more bits, SLAYER's 64 where they are in its units and fit 8 bits, else the one at which the rounding loses least.
@@ -94,6 +96,11 @@ def quantize(path: str | Path, bits: int, scale: float | None = None, input_shap
         raise LimitError(f"--bits {bits}: expected 2 to 8")
     if scale is not None and not 0 < scale < float("inf"):
         raise LimitError(f"--scale {scale:g}: expected auto or a number above 0")
+    if Path(path).suffix == ".nir":
+        with tempfile.TemporaryDirectory(prefix="snnkd-") as folder:
+            copy = Path(folder) / f"{Path(path).stem}.net"
+            netx.save(formats.load(path, input_shape), copy)
+            return quantize(copy, bits, scale, input_shape)
     values = netx.stored_weights(path)
     with warnings.catch_warnings(record=True):  # the same warnings come again below
         outline = netx.load(path, input_shape, _signs)

@@ -11,10 +11,10 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from snnkd import formats
 from snnkd.base import provenance, schema
 from snnkd.base.errors import MismatchError
 from snnkd.base.schema import Place, Problem
-from snnkd.formats import netx
 from snnkd.ir.network import IntNet, Shape
 from snnkd.recipe.tables import Recipe, Stage
 
@@ -134,7 +134,7 @@ def _located(name: str, stage: Stage, folder: Path) -> tuple[Stage, list[Problem
     place = ("chain", name, field)
     if file is None:
         where = f"in {folder.absolute()} nor in {Path.cwd()}" if not Path(named).is_absolute() else "there"
-        text = f"no such file {where}; give the path of a .net file"
+        text = f"no such file {where}; give the path of a .net or .nir file"
         return stage, [Problem(place, f"{schema.dotted(place)}: {named}: {text}")]
     try:
         sha256 = stage.sha256 or provenance.file_digest(file)
@@ -146,8 +146,8 @@ def _located(name: str, stage: Stage, folder: Path) -> tuple[Stage, list[Problem
 def opened(stage: Stage, shape: Shape) -> IntNet:
     """Reads the network in the file of a resolved stage's net or start, which takes images of `shape` (C, H, W).
 
-    Warns as `netx.load` does. Raises MismatchError where the file is gone or another one than it was, FormatError where
-    it cannot be used.
+    Warns as `formats.load` does. Raises MismatchError where the file is gone or another one than it was, FormatError
+    where it cannot be used.
     """
     path = Path(stage.net or stage.start or "")
     if not path.is_file():
@@ -169,5 +169,5 @@ def _read(path: Path, sha256: str, shape: Shape) -> tuple[IntNet, list[Warning |
     """Reads the file with that digest once for all who ask; what is warned of meanwhile is for each of them."""
     with warnings.catch_warnings(record=True) as told:
         warnings.simplefilter("always")
-        net = netx.load(path, shape)
+        net = formats.load(path, shape)
     return net, [entry.message for entry in told]

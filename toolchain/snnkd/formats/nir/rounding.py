@@ -23,9 +23,9 @@ _EXACT = 1e-6  # relative: what float32 files lose of a number
 class Choice:
     """A layer in integers, and what was lost.
 
-    scale: what its weights, thresholds and biases were multiplied by. clipped: weights beyond the range. weight_error,
-    threshold_error, bias_error: relative, of root mean squares, of the largest, of the largest. decay_error: largest
-    relative one. notes: in words.
+    scale: what its weights, thresholds and biases were multiplied by. clipped: weights beyond the range. weight_error:
+    of root mean squares; threshold_error: of the largest; bias_error: of the largest, or of the weights where these are
+    larger; decay_error: the largest relative one. notes: in words.
     """
 
     layer: Dense | Conv
@@ -94,7 +94,7 @@ def _bias(file: str, layer: RealLayer) -> np.ndarray:
     if not added.any():
         return layer.neuron.leak
     added = added.reshape(-1, *(1,) * (len(layer.shape) - 1))
-    if (layer.neuron.current_decay == 0).any():
+    if (np.rint(layer.neuron.current_decay * (1 << DECAY_BITS)) == 0).any():
         raise FormatError(
             f"{file}: node {layer.name}: a bias before a current that never decays grows for ever; remove it"
         )
@@ -109,7 +109,7 @@ def _choice(layer: RealLayer, bias: np.ndarray, factor: float, step: int, bits: 
     threshold = np.where(
         np.isfinite(layer.neuron.threshold), np.clip(threshold, 0, THRESHOLD_LIMIT + 1), THRESHOLD_LIMIT + 1
     )
-    biases, bias_error = _integers(bias, factor)
+    biases, bias_error = _integers(bias, factor, float(np.sqrt(np.mean(layer.synapse.weight**2))))
     decays, errors = zip(*(_decay(d) for d in (layer.neuron.current_decay, layer.neuron.voltage_decay)), strict=True)
     neuron = Cuba(
         *(_collapsed(values, layer.shape) for values in (*decays, threshold)),
@@ -146,11 +146,11 @@ def _layer(layer: RealLayer, weight: np.ndarray, neuron: Cuba) -> Dense | Conv:
     return Dense(weight, neuron, delay=None if synapse.delay is None else synapse.delay.astype(np.int32))
 
 
-def _integers(values: np.ndarray, factor: float) -> tuple[np.ndarray, float]:
-    """values * factor, rounded, and the largest error relative to the largest value."""
+def _integers(values: np.ndarray, factor: float, size: float = 0.0) -> tuple[np.ndarray, float]:
+    """values * factor, rounded, and the largest error relative to the largest value, or to `size` where that is more."""
     scaled = values * factor
     whole = np.rint(scaled)
-    largest = np.abs(scaled).max(initial=0)
+    largest = max(float(np.abs(scaled).max(initial=0)), size * factor)
     error = float(np.abs(whole - scaled).max(initial=0) / largest) if largest else 0.0
     return whole, error if error > _EXACT else 0.0
 

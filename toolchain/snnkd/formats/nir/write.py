@@ -29,13 +29,19 @@ def save(net: IntNet, path: str | Path) -> None:
 
 def to_bytes(net: IntNet) -> bytes:
     """Returns what `save` writes: the same bytes for the same network."""
+    graph = graph_of(net)
+    return graph_bytes(Graph(graph.nodes, graph.edges, metadata(net)))
+
+
+def graph_bytes(graph: Graph) -> bytes:
+    """Returns the file of a graph: the same bytes for the same one."""
     with h5py.File(f"{uuid.uuid4()}.nir", "w", driver="core", backing_store=False) as file:
-        _write(file, graph_of(net), metadata(net))
+        _write(file, graph)
         file.flush()
         return bytes(file.id.get_file_image())
 
 
-def _write(file: h5py.File, graph: Graph, attached: dict[str, Value]) -> None:
+def _write(file: h5py.File, graph: Graph) -> None:
     text = h5py.string_dtype()
     file.create_dataset("version", data=VERSION, dtype=text)
     top = file.create_group("node")
@@ -45,7 +51,8 @@ def _write(file: h5py.File, graph: Graph, attached: dict[str, Value]) -> None:
     for node in graph.nodes.values():
         group = nodes.create_group(node.name)
         _put(group, {"type": node.kind} | node.values)
-    _put(top.create_group("metadata"), attached)
+    if graph.metadata:
+        _put(top.create_group("metadata"), graph.metadata)
 
 
 def _put(group: Any, values: dict[str, Value]) -> None:

@@ -23,7 +23,7 @@ def synapse(node: Node, shape: Shape, dt: float) -> RealDense:
     steps = np.rint(seconds / dt)
     if (np.abs(seconds / dt - steps) > 1e-3).any() or steps.min() < 0 or steps.max() > DELAY_MAX:
         raise node.error(
-            f"delay: expected whole steps of {dt:g} s, 0 to {DELAY_MAX}, found {seconds.min():g} to {seconds.max():g} s "
+            f"delay: expected whole steps of {dt:g} s, 0 to {DELAY_MAX}, found {seconds.min():g} to {seconds.max():g} "
             "(--dt is the time step)"
         )
     delay = np.broadcast_to(steps.astype(np.int64)[:, None], (count, count))
