@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from snnkd.formats.nir.graph import Graph, Node, Value
+from snnkd.formats.nir.graph import Graph, Node
 from snnkd.formats.nir.write import graph_bytes
 from snnkd.ir.network import Shape
 
@@ -22,10 +22,10 @@ def node(name: str, kind: str, **values: Any) -> Node:
     )
 
 
-def chain(*nodes: Node, extra: tuple[tuple[str, str], ...] = (), **metadata: Value) -> Graph:
+def chain(*nodes: Node, extra: tuple[tuple[str, str], ...] = ()) -> Graph:
     """A graph of nodes in a row, and `extra` edges."""
     edges = [*itertools.pairwise(one.name for one in nodes), *extra]
-    return Graph({one.name: one for one in nodes}, edges, metadata)
+    return Graph({one.name: one for one in nodes}, edges)
 
 
 def write(graph: Graph, path: Path) -> Path:
@@ -34,9 +34,10 @@ def write(graph: Graph, path: Path) -> Path:
     return path
 
 
-def between(shape: Shape, *nodes: Node, out: Shape = (1,), **metadata: Value) -> Graph:
-    """A graph of nodes between an Input of `shape` and an Output."""
-    return chain(node("input", "Input", shape=shape), *nodes, node("output", "Output", shape=out), **metadata)
+def between(shape: Shape, *nodes: Node, dt: float | None = None) -> Graph:
+    """A graph of nodes between an Input of `shape` and an Output; dt: of its metadata."""
+    graph = chain(node("input", "Input", shape=shape), *nodes, node("output", "Output", shape=(1,)))
+    return graph if dt is None else Graph(graph.nodes, graph.edges, {"dt": np.array(dt)})
 
 
 # The primitives, each with numbers of its own
@@ -101,9 +102,9 @@ def graphs() -> dict[str, Graph]:
     found = {
         "Linear, LIF": between((5,), affine(), lif()),
         "Affine, LIF": between((5,), affine(bias=bias), lif()),
-        "LIF: r is not tau / dt": between((5,), affine(), lif(r=each * 8), dt=np.array(DT)),
+        "LIF: r is not tau / dt": between((5,), affine(), lif(r=each * 8), dt=DT),
         "LIF: r is 1": between((5,), affine(), lif(r=1.0, v_threshold=0.05)),
-        "LIF: each neuron its own": between((5,), affine(), lif(tau=each * 1e-3, v_threshold=each), dt=np.array(DT)),
+        "LIF: each neuron its own": between((5,), affine(), lif(tau=each * 1e-3, v_threshold=each), dt=DT),
         "LIF: v_leak": between((5,), affine(), lif(v_leak=each - 0.5)),
         "LIF: v_reset": between((5,), affine(), lif(v_reset=-0.5 * each)),
         "CubaLIF": between((5,), affine(), cuba()),

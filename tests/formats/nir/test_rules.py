@@ -128,7 +128,7 @@ def test_a_subgraph_is_taken_apart(tmp_path):
         (between((5,), affine(), integrator(r=1e3)), 1e-3),
         (between((5,), affine(), integrator()), 1.0),
         (between((5,), affine(), lif(r=1.0)), 1e-4),
-        (between((5,), affine(), lif(r=1.0), dt=np.array(2e-4)), 2e-4),
+        (between((5,), affine(), lif(r=1.0), dt=2e-4), 2e-4),
     ],
 )
 def test_the_time_step_that_a_file_was_written_with(found, dt):

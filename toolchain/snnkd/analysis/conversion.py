@@ -202,7 +202,9 @@ def effect(
         classes[1].append(run.classes(net))
     before, after = (np.concatenate(parts) for parts in classes)
     rows = [
-        LayerEffect(layer.name, *map(int, totals[k]), float(differ[k] / cells[k]), float(rates[k] / cells[k]))
+        LayerEffect(
+            layer.name, int(totals[k, 0]), int(totals[k, 1]), float(differ[k] / cells[k]), float(rates[k] / cells[k])
+        )
         for k, layer in enumerate(real.layers)
     ]
     told = cautions.silent_layers(net, counted.tolist(), f"the {len(events):,} samples")

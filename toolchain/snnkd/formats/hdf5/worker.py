@@ -207,7 +207,7 @@ class Walk:
         elif named == "text" and owner == "array" and prod(shape) <= _MAX_TEXTS and self.wanted["texts"]:
             data = np.empty(shape, datatype.dtype)
             read(data)
-            texts = b"\0".join(map(bytes, data.reshape(-1)))
+            texts = b"\0".join(bytes(part) for part in data.reshape(-1).tolist())
             if len(texts) > longest:
                 raise Refused(f"is longer than {longest} characters")
             self.tell(texts, kind="texts", size=len(texts), shape=shape)

@@ -52,8 +52,11 @@ def _input(graph: Graph, given: Shape | None) -> tuple[Node, Shape]:
     if len(inputs) != 1:
         raise graph.error(f"expected one Input node, found {len(inputs)}: {', '.join(node.name for node in inputs)}")
     shape = inputs[0].integers("shape", 1, _MAX_ELEMENTS)
-    if len(shape) == 2:
+    one_row = len(shape) == 2 and any(node.kind == "Conv1d" for node in graph.nodes.values())
+    if one_row:
         shape = (shape[0], 1, shape[1])  # (C, L)
+    elif len(shape) in (2, 4) and shape[0] == 1:
+        shape = shape[1:]  # nirtorch takes the batch of its sample for an axis
     if len(shape) not in (1, 3) or prod(shape) > _MAX_ELEMENTS:
         raise inputs[0].error(f"shape: expected (C, H, W), (C, L) or (features,), found {shape}")
     if given is not None and prod(given) != prod(shape):

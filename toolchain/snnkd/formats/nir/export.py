@@ -138,5 +138,7 @@ def _neurons(name: str, layer: Layer, shape: Shape) -> Node:
         "r": 1 / voltage,
     }
     if layer.kind == "input":
-        return Node(name, "LIF", values | {"tau": DT / voltage})
-    return Node(name, "CubaLIF", values | {"tau_syn": DT / current, "tau_mem": DT / voltage, "w_in": 1 / current})
+        values["tau"] = DT / voltage
+        return Node(name, "LIF", values)
+    values["tau_syn"], values["tau_mem"], values["w_in"] = DT / current, DT / voltage, 1 / current
+    return Node(name, "CubaLIF", values)

@@ -78,10 +78,10 @@ class Node:
 
     def pair(self, name: str, low: int) -> tuple[int, int]:
         """Returns the parameter `name`, one integer for both or two, as (H, W). Raises FormatError for others."""
-        values = self.integers(name, low)
-        if len(values) > 2:
-            raise self.error(f"{name}: expected one or two integers, found {len(values)}")
-        return values[0], values[-1]
+        first, *others = self.integers(name, low)
+        if len(others) > 1:
+            raise self.error(f"{name}: expected one or two integers, found {1 + len(others)}")
+        return first, others[0] if others else first
 
 
 @dataclass(frozen=True, eq=False)

@@ -116,7 +116,7 @@ def _layer(name: str, form: dict[str, Any], data: dict[str, Value]) -> Layer:
             raise ValueError(f"{name}.{field}: is missing")
         return values
 
-    neuron = Cuba(*(needed(field) for field in _NEURON[:3]), array("bias"))
+    neuron = Cuba(needed("current_decay"), needed("voltage_decay"), needed("threshold"), array("bias"))
     shape, kind = _shape(form["shape"]), form["kind"]
     if kind == "input":
         return Input(shape, neuron)

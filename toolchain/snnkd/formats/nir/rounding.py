@@ -111,10 +111,9 @@ def _choice(layer: RealLayer, bias: np.ndarray, factor: float, step: int, bits: 
     )
     biases, bias_error = _integers(bias, factor, float(np.sqrt(np.mean(layer.synapse.weight**2))))
     decays, errors = zip(*(_decay(d) for d in (layer.neuron.current_decay, layer.neuron.voltage_decay)), strict=True)
-    neuron = Cuba(
-        *(_collapsed(values, layer.shape) for values in (*decays, threshold)),
-        _collapsed(np.clip(biases, -_BIAS_MAX, _BIAS_MAX), layer.shape) if biases.any() else None,
-    )
+    current, voltage, threshold = (_collapsed(values, layer.shape) for values in (*decays, threshold))
+    biases = np.clip(biases, -_BIAS_MAX, _BIAS_MAX)
+    neuron = Cuba(current, voltage, threshold, _collapsed(biases, layer.shape) if biases.any() else None)
     return Choice(
         _layer(layer, weight.astype(np.int32), neuron),
         factor,
