@@ -103,6 +103,8 @@ def _in_form(path: Path, form: str, folder: Path) -> Path:
         def copy(name: str, item: h5py.Group | h5py.Dataset) -> None:
             if not isinstance(item, h5py.Dataset):
                 new.require_group(name)
+            elif item.dtype.kind == "O":
+                new.create_dataset(name, data=item[()], dtype=item.dtype)  # texts in a heap take no filters
             elif item.shape:
                 how = of_arrays if (item.size or 0) > 32 else {**of_arrays, "compression": None}  # szip packs no less
                 how = {**how, "maxshape": (None, *item.shape[1:])} if "maxshape" in how else how

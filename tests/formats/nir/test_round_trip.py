@@ -117,7 +117,7 @@ def test_damaged_metadata(name, value, tmp_path):
     with h5py.File(tmp_path / "x.nir", "r+") as file:
         del file[f"node/metadata/{name}"]
         file[f"node/metadata/{name}"] = value
-    with pytest.raises(FormatError, match="x.nir: metadata: not the network that snnkd writes there"):
+    with pytest.raises(FormatError, match=r"x\.nir: metadata: not the network that snnkd writes there"):
         formats.load(tmp_path / "x.nir")
 
 

@@ -144,32 +144,88 @@ def test_losses_are_told_once(tmp_path):
 
 BROKEN = {
     "nothing fires": (between((5,)), "has no neurons"),
-    "recurrence": (Graph(GRAPHS["Linear, LIF"].nodes | {"rec": node("rec", "Linear", weight=weights(3, 3))}, [*GRAPHS["Linear, LIF"].edges, ("lif", "rec"), ("rec", "lif")]), "nodes lif, rec feed each other"),
+    "recurrence": (
+        Graph(
+            GRAPHS["Linear, LIF"].nodes | {"rec": node("rec", "Linear", weight=weights(3, 3))},
+            [*GRAPHS["Linear, LIF"].edges, ("lif", "rec"), ("rec", "lif")],
+        ),
+        "nodes lif, rec feed each other",
+    ),
     "skip": (
-        chain(node("input", "Input", shape=(3,)), affine("a", 3, 3), lif("x"), affine("b", 3, 3), lif("y"), node("output", "Output", shape=(3,)), extra=(("x", "y"), ("input", "y"))),
+        chain(
+            node("input", "Input", shape=(3,)),
+            affine("a", 3, 3),
+            lif("x"),
+            affine("b", 3, 3),
+            lif("y"),
+            node("output", "Output", shape=(3,)),
+            extra=(("x", "y"), ("input", "y")),
+        ),
         "skip connections",
     ),
-    "LI inside": (between((5,), affine(), node("li", "LI", tau=np.full(3, 1e-3), r=np.ones(3), v_leak=np.zeros(3)), affine("fc1", 3, 3), lif()), "node li (LI): never fires, but fc1 reads it"),
-    "tau below dt": (between((5,), affine(), lif(tau=1e-5, r=1.0)), "node lif (LIF): tau: 1e-05 s is shorter than the time step"),
+    "LI inside": (
+        between(
+            (5,),
+            affine(),
+            node("li", "LI", tau=np.full(3, 1e-3), r=np.ones(3), v_leak=np.zeros(3)),
+            affine("fc1", 3, 3),
+            lif(),
+        ),
+        "node li (LI): never fires, but fc1 reads it",
+    ),
+    "tau below dt": (
+        between((5,), affine(), lif(tau=1e-5, r=1.0)),
+        "node lif (LIF): tau: 1e-05 s is shorter than the time step",
+    ),
     "negative r": (between((5,), affine(), lif(r=-1.0)), "node lif (LIF): r: expected values above 0"),
     "threshold below reset": (between((5,), affine(), lif(v_reset=2.0)), "below v_reset"),
     "bias without decay": (between((5,), affine(bias=0.1), cuba(tau_syn=1e15)), "never decays"),
     "weights": (between((5,), affine(inputs=4), lif()), "node fc (Linear): weight: expected (O, 5)"),
     "neurons": (between((5,), affine(), lif(n=(2,))), "fits neither neurons of shape (3,)"),
     "unflattened": (between((2, 6, 6), affine(inputs=72), lif()), "put a Flatten node before it"),
-    "border": (between((2, 7, 7), pool(), conv("conv", 3, 2, 3, 3, padding=(1, 1)), lif(n=(3, 3, 3))), "node conv (Conv2d): cannot be folded"),
-    "scale by pixel": (between((2, 6, 6), node("scale", "Scale", scale=weights(2, 6, 6)), conv("conv", 3, 2, 3, 3), lif(n=(3, 4, 4))), "differs between pixels"),
-    "delay of a convolution": (between((2, 6, 6), conv("conv", 3, 2, 3, 3), node("wait", "Delay", delay=np.full((3, 4, 4), 1e-4)), lif(n=(3, 4, 4))), "only synapses of dense layers have delays"),
+    "border": (
+        between((2, 7, 7), pool(), conv("conv", 3, 2, 3, 3, padding=(1, 1)), lif(n=(3, 3, 3))),
+        "node conv (Conv2d): cannot be folded",
+    ),
+    "scale by pixel": (
+        between((2, 6, 6), node("scale", "Scale", scale=weights(2, 6, 6)), conv("conv", 3, 2, 3, 3), lif(n=(3, 4, 4))),
+        "differs between pixels",
+    ),
+    "delay of a convolution": (
+        between(
+            (2, 6, 6), conv("conv", 3, 2, 3, 3), node("wait", "Delay", delay=np.full((3, 4, 4), 1e-4)), lif(n=(3, 4, 4))
+        ),
+        "only synapses of dense layers have delays",
+    ),
     "half a step": (between((5,), affine(), node("wait", "Delay", delay=np.full(3, 1.5e-4)), lif()), "whole steps"),
     "two delays of one connection": (
-        chain(node("input", "Input", shape=(5,)), affine(), node("wait", "Delay", delay=np.full(3, 1e-4)), lif(), node("output", "Output", shape=(3,)), extra=(("fc", "lif"),)),
+        chain(
+            node("input", "Input", shape=(5,)),
+            affine(),
+            node("wait", "Delay", delay=np.full(3, 1e-4)),
+            lif(),
+            node("output", "Output", shape=(3,)),
+            extra=(("fc", "lif"),),
+        ),
         "a connection with several delays",
     ),
-    "partial flatten": (between((2, 6, 6), node("flatten", "Flatten", start_dim=0, end_dim=1), affine(inputs=72), lif()), "only flattening all"),
-    "unknown edge": (Graph(between((5,), affine(), lif()).nodes, [("input", "fc"), ("fc", "x")]), "names a node that is not there"),
-    "two inputs": (chain(*between((5,), affine(), lif()).nodes.values(), node("i2", "Input", shape=(5,))), "expected one Input node"),
-    "beside the way": (Graph(GRAPHS["Linear, LIF"].nodes | {"x": lif("x")}, GRAPHS["Linear, LIF"].edges), "do not lie on the way"),
-}  # fmt: skip
+    "partial flatten": (
+        between((2, 6, 6), node("flatten", "Flatten", start_dim=0, end_dim=1), affine(inputs=72), lif()),
+        "only flattening all",
+    ),
+    "unknown edge": (
+        Graph(between((5,), affine(), lif()).nodes, [("input", "fc"), ("fc", "x")]),
+        "names a node that is not there",
+    ),
+    "two inputs": (
+        chain(*between((5,), affine(), lif()).nodes.values(), node("i2", "Input", shape=(5,))),
+        "expected one Input node",
+    ),
+    "beside the way": (
+        Graph(GRAPHS["Linear, LIF"].nodes | {"x": lif("x")}, GRAPHS["Linear, LIF"].edges),
+        "do not lie on the way",
+    ),
+}
 
 
 @pytest.mark.parametrize("name", BROKEN)

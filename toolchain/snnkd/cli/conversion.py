@@ -98,14 +98,14 @@ _WRITERS = {".net": _write_network, ".nir": _write_network, ".onnx": _write_onnx
 def _converted(data: dict[str, Any]) -> Any:
     parts: list[Any] = []
     if data["layers"]:
-        columns = ["layer", "made of", "becomes", "scale", "weights", "thresholds", "decays"]
+        columns = ["layer", "made of", "becomes", "scale", "weights", "decays"]
         rows = [
             [
                 row["layer"],
                 ", ".join(row["nodes"]),
                 row["becomes"],
                 f"{row['scale']:.4g}",
-                *(_error(row["errors"][key]) for key in ("weight", "threshold", "decay")),
+                *(_error(row["errors"][key]) for key in ("weight", "decay")),
             ]
             for row in data["layers"]
         ]

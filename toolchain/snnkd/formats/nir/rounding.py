@@ -146,7 +146,7 @@ def _layer(layer: RealLayer, weight: np.ndarray, neuron: Cuba) -> Dense | Conv:
 
 
 def _integers(values: np.ndarray, factor: float, size: float = 0.0) -> tuple[np.ndarray, float]:
-    """values * factor, rounded, and the largest error relative to the largest value, or to `size` where that is more."""
+    """values * factor, rounded, and the largest error relative to the largest value, or to `size` if that is more."""
     scaled = values * factor
     whole = np.rint(scaled)
     largest = max(float(np.abs(scaled).max(initial=0)), size * factor)
