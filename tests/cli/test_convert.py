@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from snnkd import formats
+from snnkd.cli.output import console
 from snnkd.engines import conformance
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "toolchain/benchmarks"))
@@ -34,8 +35,10 @@ def test_there_and_back(folder, call):
 @pytest.mark.parametrize("columns", ["60", "120"])
 def test_what_each_rule_did(folder, call, monkeypatch, columns):
     monkeypatch.setenv("COLUMNS", columns)
+    console.cache_clear()
     status, output, errors = call("convert", "real.nir", "out.net")
     assert status == 0, errors
+    console.cache_clear()
     assert all(len(line) <= int(columns) for line in output.splitlines())
     data = json.loads(call("convert", "real.nir", "out.net", "--json")[1])
     assert data["dt"] == 1e-4 and data["layers"][0]["nodes"] == ["Linear fc", "LIF lif"]

@@ -186,8 +186,13 @@ def writers() -> dict[str, tuple[str, Callable[[Path], Run], float | None]]:
         "LIFBoxCell 40-30-10": ("norse", _norse_box, 1e-6),
         "LIFCell 40-30-10": ("norse", _norse_lif, 1e-6),
         "LIFCell 40-30-10, as norse reads it": ("norse", _norse_lif_again, 1e-6),
-        "Leaky 40-30-10": ("snntorch", lambda path: _snntorch_written(path, "Leaky"), None),
-        "Synaptic 40-30-10": ("snntorch", lambda path: _snntorch_written(path, "Synaptic"), None),
+        "Leaky 40-30-10": ("snntorch", lambda path: _snntorch_written(path, "Leaky", True), None),
+        "Synaptic 40-30-10": ("snntorch", lambda path: _snntorch_written(path, "Synaptic", True), None),
+        "Synaptic 40-30-10, reset_delay=False": (
+            "snntorch",
+            lambda path: _snntorch_written(path, "Synaptic", False),
+            None,
+        ),
         "LIFNode conv": ("spikingjelly", lambda path: _spikingjelly_written(path, "LIFNode"), None),
         "IFNode conv": ("spikingjelly", lambda path: _spikingjelly_written(path, "IFNode"), None),
         "CUBALIFNode conv": ("spikingjelly", lambda path: _spikingjelly_written(path, "CUBALIFNode"), None),
@@ -247,7 +252,7 @@ def _norse_lif_again(path: Path) -> Run:
     return _stepped(norse.from_nir(nir.read(path, type_check=False), dt=1e-6, ignore_warnings=True))
 
 
-def _snntorch_written(path: Path, kind: str) -> Run:
+def _snntorch_written(path: Path, kind: str, delayed: bool) -> Run:
     import nir
     import snntorch
     import torch
@@ -262,7 +267,7 @@ def _snntorch_written(path: Path, kind: str) -> Run:
             "reset_mechanism": "zero",
             "init_hidden": True,
         }
-        options["output"] = last
+        options |= {"output": last, "reset_delay": delayed}
         if kind == "Leaky":
             return snntorch.Leaky(beta=beta, **options)
         return snntorch.Synaptic(alpha=torch.full((count,), 0.7), beta=beta, **options)

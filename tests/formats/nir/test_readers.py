@@ -39,7 +39,7 @@ def test_spikingjelly_fires_at_the_threshold_too(rows):
     assert checked(rows, "out", "spikingjelly", "conv, decays of 1").float64 > 0
 
 
-@pytest.mark.parametrize("network", set(nir_peers.writers()) - {"LIFCell 40-30-10"})
+@pytest.mark.parametrize("network", sorted(set(nir_peers.writers()) - {"LIFCell 40-30-10", "Synaptic 40-30-10"}))
 def test_what_they_write_spikes_alike_here(rows, network):
     """In float64, every spike is that of the peer; in integers of 8 bits nearly every one."""
     row = checked(rows, "in", nir_peers.writers()[network][0], network)
@@ -52,3 +52,8 @@ def test_norse_writes_another_network_than_its_lifcell(rows):
     """It writes w_in = 1, which weakens the input by dt / tau_syn; its own reader takes the file as we do."""
     assert checked(rows, "in", "norse", "LIFCell 40-30-10").float64 > 0.1
     assert checked(rows, "in", "norse", "LIFCell 40-30-10, as norse reads it").float64 == 0
+
+
+def test_snntorch_writes_nothing_of_a_reset_that_is_late(rows):
+    """Its default, reset_delay=True, resets Synaptic neurons a step later than the file says."""
+    assert checked(rows, "in", "snntorch", "Synaptic 40-30-10").float64 > 0.1
