@@ -357,7 +357,7 @@ def _compared(
     )
     classes = float((spikes.sum(1).argmax(1) == integers.sum(1).argmax(1)).mean())
     shares = [float((values != spikes).mean()) for values in (whole, integers)]
-    return Row(way, peer, network, int(spikes.sum()), *shares, classes)
+    return Row(way, peer, network, int(spikes.sum()), shares[0], shares[1], classes)
 
 
 @contextlib.contextmanager

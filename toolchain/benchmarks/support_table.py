@@ -40,8 +40,8 @@ rules of [nir.md](nir.md).
 _PRIMITIVES = """
 ## NIR's primitives
 
-A graph of each that snnkd reads (`toolchain/benchmarks/nir_graphs.py`), and what its layers become. *exact*: the integers
-say what the numbers said; else the largest relative error of a layer's weights and decays, as these graphs have random
+A graph of each that snnkd reads (`toolchain/benchmarks/nir_graphs.py`), and what its layers become. *exact*: the
+integers say what the numbers said; else the largest relative error of a layer's weights and decays, as these graphs have random
 real numbers.
 
 """

@@ -245,3 +245,30 @@ def test_unknown_and_incomplete_nodes(tmp_path):
     values = {key: value for key, value in found.nodes["lif"].values.items() if key != "tau"}
     with pytest.raises(FormatError, match="node/nodes/lif: tau: is missing"):
         formats.load(write(Graph(found.nodes | {"lif": node("lif", "LIF", **values)}, found.edges), tmp_path / "x.nir"))
+
+
+def _bomb(*nodes, shape=(1 << 24,)):
+    return between(shape, *nodes)
+
+
+BOMBS = {
+    "identity": _bomb(lif(n=())),
+    "delay": _bomb(node("wait", "Delay", delay=1e-4), lif(n=())),
+    "scale": _bomb(node("scale", "Scale", scale=2.0), lif(n=())),
+    "padding": _bomb(conv("conv", 2, 1, 1, 1, padding=(1 << 15, 1 << 15)), lif(n=()), shape=(1, 4, 4)),
+    "kernel": _bomb(
+        conv("conv", 1, 1, 2, 2, dilation=(1 << 11, 1 << 11)),
+        conv("conv1", 1, 1, 2, 2, dilation=(1 << 11, 1 << 11)),
+        lif(n=()),
+        shape=(1, 4096, 4096),
+    ),
+    "flattened": _bomb(conv("conv", 1, 1, 1, 1), flatten(), affine(inputs=7), lif(), shape=(1, 4096, 4096)),
+    "columns": _bomb(affine("a", 1, 5000), affine("b", 5000, 1), lif(n=()), shape=(5000,)),
+}
+
+
+@pytest.mark.parametrize("name", BOMBS)
+def test_small_files_fill_no_memory(name, tmp_path):
+    """What a small file says can be larger than any memory: it is refused, or never made."""
+    with pytest.raises(FormatError, match=r"x\.nir: node"):
+        formats.load(write(BOMBS[name], tmp_path / "x.nir"))

@@ -13,8 +13,9 @@ from snnkd.formats.nir.real import (
     RealNet,
     RealNeuron,
     Synapse,
+    Wait,
     composed,
-    identity,
+    finished,
     simplified,
     summed,
 )
@@ -139,8 +140,8 @@ def _check_paths(graph: Graph, source: Node, paths: list[list[Node]]) -> None:
 
 def _synapse(graph: Graph, paths: list[list[Node]], shape: Shape, dt: float) -> tuple[Synapse, Shape]:
     """One synapse for all paths that read a signal of `shape`, and the shape of what it gives."""
-    found = [_along(path[:-1], shape, dt) for path in paths]
     end = paths[0][-1]
+    found = [_along(path[:-1], end, shape, dt) for path in paths]
     if len({prod(synapse.shape) for synapse in found}) > 1:
         shapes = ", ".join(str(synapse.shape) for synapse in found)
         raise end.error(f"reads nodes of different shapes: {shapes}")
@@ -151,8 +152,8 @@ def _synapse(graph: Graph, paths: list[list[Node]], shape: Shape, dt: float) -> 
     return total, total.shape
 
 
-def _along(path: list[Node], shape: Shape, dt: float) -> Synapse:
-    synapse: Synapse | None = None
+def _along(path: list[Node], end: Node, shape: Shape, dt: float) -> Synapse:
+    synapse: Synapse | Wait | None = None
     for node in path:
         step = SYNAPSES[node.kind](node, shape, dt)
         try:
@@ -162,4 +163,7 @@ def _along(path: list[Node], shape: Shape, dt: float) -> Synapse:
         shape = step.shape
         if prod(shape) > _MAX_ELEMENTS:
             raise node.error(f"gives {shape}, more than 2^24 values")
-    return identity(shape) if synapse is None else synapse
+    try:
+        return finished(synapse, shape)
+    except Inexact as error:
+        raise end.error(f"reads too much at once: {error}") from error

@@ -65,6 +65,10 @@ def attached(graph: Graph) -> IntNet | None:
 
 def still_says(graph: Graph, net: IntNet) -> bool:
     """Tells whether `graph` is that of `net`: the same nodes and edges, and the same numbers but for float32."""
+    for name, layer in zip(net.names, net.layers, strict=True):
+        values = graph.nodes[name].values if name in graph.nodes else {}
+        if np.size(values.get("v_threshold", 0)) != prod(layer.shape):
+            return False  # before a graph is made that would be larger than the file
     own = graph_of(net)
     if own.nodes.keys() != graph.nodes.keys() or set(own.edges) != set(graph.edges):
         return False

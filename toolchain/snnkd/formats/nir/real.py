@@ -15,6 +15,7 @@ import numpy as np
 from snnkd.ir.network import Shape, conv_size
 
 Pair = tuple[int, int]
+_MAX_ELEMENTS = 1 << 24  # of one synapse
 
 
 class Inexact(Exception):
@@ -61,6 +62,18 @@ class Reshape:
     shape: Shape
 
 
+@dataclass(frozen=True, eq=False)
+class Wait:
+    """The same values later: delay (n,) steps of each, in the order (C, H, W)."""
+
+    delay: np.ndarray
+
+    @property
+    def shape(self) -> Shape:
+        """The shape of what it gives: flat."""
+        return (len(self.delay),)
+
+
 Synapse = RealDense | RealConv
 
 
@@ -105,10 +118,16 @@ class RealNet:
 
 
 def identity(shape: Shape) -> Synapse:
-    """Returns the synapse that hands its input on."""
+    """Returns the synapse that hands its input on. Raises Inexact where that is too large."""
     if len(shape) == 3:
         return RealConv(np.ones((shape[0], 1, 1, 1)), np.zeros(shape[0]), shape, groups=shape[0])
+    _check_size("one dense layer", shape[0], shape[0])
     return RealDense(np.eye(shape[0]), np.zeros(shape[0]))
+
+
+def _check_size(what: str, *extents: int) -> None:
+    if prod(extents) > _MAX_ELEMENTS:
+        raise Inexact(f"{what} of {' x '.join(f'{extent:,}' for extent in extents)} weights, more than 2^24")
 
 
 def simplified(synapse: Synapse) -> Synapse:
@@ -121,22 +140,38 @@ def simplified(synapse: Synapse) -> Synapse:
     return RealDense(synapse.weight.reshape(len(synapse.weight), -1), synapse.bias)
 
 
-def composed(first: Synapse | None, second: Synapse | Reshape) -> Synapse | None:
-    """Returns the one synapse that does `first`, then `second`; None does nothing. Raises Inexact where there is none.
+def composed(first: Synapse | Wait | None, second: Synapse | Wait | Reshape) -> Synapse | Wait | None:
+    """Returns the one step that does `first`, then `second`; None does nothing. Raises Inexact where there is none.
 
     What lies flat is read in the order (C, H, W).
     """
     if isinstance(second, Reshape):
-        return first if first is None or isinstance(first, RealDense) else _flattened(first)
+        return _flattened(first) if isinstance(first, RealConv) else first
     if first is None:
         return second
+    if isinstance(second, Wait):
+        return Wait(first.delay + second.delay) if isinstance(first, Wait) else _later(_flattened(first), second)
     if isinstance(second, RealConv):
-        if isinstance(first, RealDense):
-            raise Inexact("a convolution behind a dense layer without neurons between them")
+        if not isinstance(first, RealConv):
+            raise Inexact("a convolution behind delays or a dense layer, without neurons between them")
         return _conv_of_conv(first, second)
-    if isinstance(first, RealConv):
-        return _dense_of_dense(_flattened(first), second)
-    return _dense_of_dense(first, second)
+    if isinstance(first, Wait):
+        return RealDense(second.weight, second.bias, np.broadcast_to(first.delay, second.weight.shape))
+    return _dense_of_dense(_flattened(first), second)
+
+
+def finished(step: Synapse | Wait | None, shape: Shape) -> Synapse:
+    """Returns the synapse that a step on a signal of `shape` is. Raises Inexact where that is too large."""
+    if isinstance(step, Wait):
+        same = identity((prod(shape),))
+        assert isinstance(same, RealDense)
+        return _later(same, step)
+    return identity(shape) if step is None else step
+
+
+def _later(dense: RealDense, wait: Wait) -> RealDense:
+    before = 0 if dense.delay is None else dense.delay
+    return replace(dense, delay=np.broadcast_to(before + wait.delay[:, None], dense.weight.shape))
 
 
 def summed(synapses: list[Synapse]) -> Synapse:
@@ -167,31 +202,28 @@ def _sum_of_dense(a: RealDense, b: RealDense) -> RealDense:
 
 
 def _dense_of_dense(first: RealDense, second: RealDense) -> RealDense:
-    weight, bias = second.weight @ first.weight, second.weight @ first.bias + second.bias
-    if first.delay is None and second.delay is None:
-        return RealDense(weight, bias)
-    return RealDense(weight, bias, _delay_of_both(first, second))
-
-
-def _delay_of_both(first: RealDense, second: RealDense) -> np.ndarray:
-    """(O, I) delays where each connection goes through one way only, as one of both is a Delay on single elements."""
-    a, b = ((s.weight != 0).astype(np.int64) for s in (first, second))
-    if (b @ a).max(initial=0) > 1:
+    if first.delay is not None:
         raise Inexact("a delay between two dense layers without neurons between them")
-    delays = [np.zeros(s.weight.shape, np.int64) if s.delay is None else s.delay for s in (first, second)]
-    return b @ (a * delays[0]) + (b * delays[1]) @ a
+    _check_size("one dense layer", len(second.weight), first.weight.shape[1])
+    weight, bias = second.weight @ first.weight, second.weight @ first.bias + second.bias
+    return RealDense(weight, bias)
 
 
 def _flattened(synapse: Synapse) -> RealDense:
     """A convolution as the dense layer that reads and gives flattened values."""
     if isinstance(synapse, RealDense):
         return synapse
-    out = prod(synapse.shape)
-    if out * prod(synapse.reads) > 1 << 24:
-        raise Inexact(f"as one dense layer, it has {out:,} x {prod(synapse.reads):,} weights, more than 2^24")
-    images = np.eye(prod(synapse.reads)).reshape(-1, *synapse.reads)
-    matrix = correlated(replace(synapse, bias=np.zeros_like(synapse.bias)), images).reshape(len(images), -1).T
-    return RealDense(np.ascontiguousarray(matrix), np.repeat(synapse.bias, prod(synapse.shape[1:])))
+    (out, rows, columns), (channels, high, wide) = synapse.shape, synapse.reads
+    (top, left), (down, right) = synapse.padding, synapse.stride
+    padded = (out, rows, columns, channels, high + 2 * top, wide + 2 * left)
+    _check_size("one dense layer", *padded)
+    matrix, weight = np.zeros(padded), _ungrouped(synapse)
+    y, x = np.ogrid[:rows, :columns]
+    for row, column in np.ndindex(*weight.shape[2:]):
+        seen = y * down + row * synapse.dilation[0], x * right + column * synapse.dilation[1]
+        matrix[:, y, x, :, seen[0], seen[1]] += weight[:, :, row, column]
+    matrix = matrix[..., top : top + high, left : left + wide].reshape(out * rows * columns, -1)
+    return RealDense(matrix, np.repeat(synapse.bias, rows * columns))
 
 
 def correlated(conv: RealConv, images: np.ndarray) -> np.ndarray:
@@ -224,6 +256,7 @@ def _conv_of_conv(first: RealConv, second: RealConv) -> RealConv:
             first.stride, first.dilation, first.weight.shape[2:], second.dilation, second.weight.shape[2:], strict=True
         )
     )
+    _check_size("one convolution", second.shape[0], first.reads[0], *kernel)
     depthwise = first.groups == second.groups == first.reads[0] == first.shape[0]
     a, b = (_ungrouped(first), _ungrouped(second)) if not depthwise else (first.weight, second.weight)
     weight = np.zeros((len(b), a.shape[1], *kernel))
@@ -284,6 +317,7 @@ def _check_border(first: RealConv, second: RealConv) -> None:
 def _ungrouped(conv: RealConv) -> np.ndarray:
     """(O, C, kH, kW) weights, with zeros between the groups."""
     out, part = conv.weight.shape[:2]
+    _check_size("one convolution", out, part * conv.groups, *conv.weight.shape[2:])
     full = np.zeros((out, part * conv.groups, *conv.weight.shape[2:]))
     for group in range(conv.groups):
         rows = slice(group * out // conv.groups, (group + 1) * out // conv.groups)

@@ -164,6 +164,8 @@ def _decay(fraction: np.ndarray) -> tuple[np.ndarray, float]:
 
 def _collapsed(values: np.ndarray, shape: Shape) -> np.ndarray:
     """int32 of shape () where all are the same, (C,) where those of each channel are, else `shape`."""
+    if values.size == 1:
+        return values.reshape(()).astype(np.int32)
     if values.size == prod(shape):
         values = values.reshape(shape)
     full = np.broadcast_to(values, shape).astype(np.int32)

@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from snnkd.formats.nir.graph import Node
-from snnkd.formats.nir.real import RealNeuron, Reshape, Synapse
+from snnkd.formats.nir.real import RealNeuron, Reshape, Synapse, Wait
 from snnkd.formats.nir.rules import affine, conv, cuba, delay, flatten, integrate, leaky, pool, scale, threshold
 from snnkd.ir.network import Shape
 
-SynapseRule = Callable[[Node, Shape, float], Synapse | Reshape]
+SynapseRule = Callable[[Node, Shape, float], Synapse | Wait | Reshape]
 NeuronRule = Callable[[Node, Shape, float], RealNeuron]
 
 SYNAPSES: dict[str, SynapseRule] = {

@@ -9,12 +9,18 @@ from snnkd.formats.nir.real import RealConv, RealDense, Synapse
 from snnkd.formats.nir.values import spread
 from snnkd.ir.network import Shape
 
+_LARGEST = 4096  # values whose factors are a matrix
+
 
 def synapse(node: Node, shape: Shape, dt: float) -> Synapse:
     """Returns the linear step. Raises FormatError where the factors of pixels of one channel differ: a kernel is the
     same for all of them."""
     factors = np.broadcast_to(spread(node, "scale", shape), shape)
     if len(shape) == 1:
+        if shape[0] > _LARGEST:
+            raise node.error(
+                f"scale: {shape[0]:,} flat values, more than {_LARGEST:,}; scale before they are flattened"
+            )
         return RealDense(np.diag(factors), np.zeros(shape))
     by_channel = factors[:, :1, :1]
     if (factors != by_channel).any():
