@@ -31,8 +31,8 @@ Written by `python toolchain/benchmarks/support_table.py`, which tries every cel
 ## Networks, engines and formats
 
 The rows are the networks of `toolchain/snnkd/engines/conformance.py`. An engine with *yes* takes the network, and then
-equals the definition on it in every spike and state (`tests/engines/`). A format with *yes* gives the same network back.
-*.nir, graph* is the graph alone, without the integers in its metadata: *yes* where it says the same network by the
+equals the definition on it in every spike and state (`tests/engines/`). A format with *yes* gives the same network
+back. *.nir, graph* is the graph alone, without the integers in its metadata: *yes* where it says the same network by the
 rules of [nir.md](nir.md).
 
 """
@@ -41,8 +41,8 @@ _PRIMITIVES = """
 ## NIR's primitives
 
 A graph of each that snnkd reads (`toolchain/benchmarks/nir_graphs.py`), and what its layers become. *exact*: the
-integers say what the numbers said; else the largest relative error of a layer's weights and decays, as these graphs have random
-real numbers.
+integers say what the numbers said; else the largest relative error of a layer's weights and decays, as these graphs
+have random real numbers.
 
 """
 

@@ -16,7 +16,7 @@ from snnkd.formats.nir.real import RealConv, correlated
 
 sys.path.insert(0, str(Path(__file__).parents[3] / "toolchain/benchmarks"))
 
-from nir_graphs import affine, between, chain, conv, cuba, graphs, integrator, lif, node, pool, weights, write
+from nir_graphs import affine, between, chain, conv, cuba, flatten, graphs, integrator, lif, node, pool, weights, write
 
 GRAPHS = graphs()
 
