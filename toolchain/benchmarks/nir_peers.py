@@ -303,12 +303,11 @@ def _spikingjelly_written(path: Path, kind: str) -> Run:
         return getattr(neuron, kind)(v_threshold=threshold, v_reset=0.0, **options)
 
     convolution = layer.Conv2d(2, 4, 3, padding=1, stride=2, bias=kind != "CUBALIFNode")
-    module = torch.nn.Sequential(
-        convolution, neurons(), layer.AvgPool2d(2), layer.Flatten(), _linear(36, 10, 0.9, False), neurons()
-    )
+    linear = _linear(36, 10, 0.9, False)
+    module = torch.nn.Sequential(convolution, neurons(), layer.AvgPool2d(2), layer.Flatten(), linear, neurons())
     with torch.no_grad():
         convolution.weight.mul_(8 if kind == "LIFNode" else 3)
-        module[4].weight.mul_(4 if kind == "LIFNode" else 1)
+        linear.weight.mul_(4 if kind == "LIFNode" else 1)
     export_to_nir(module, torch.zeros(1, 2, 12, 12), save_path=path)
 
     def run(events: np.ndarray) -> np.ndarray:

@@ -32,8 +32,8 @@ Written by `python toolchain/benchmarks/support_table.py`, which tries every cel
 
 The rows are the networks of `toolchain/snnkd/engines/conformance.py`. An engine with *yes* takes the network, and then
 equals the definition on it in every spike and state (`tests/engines/`). A format with *yes* gives the same network
-back. *.nir, graph* is the graph alone, without the integers in its metadata: *yes* where it says the same network by the
-rules of [nir.md](nir.md).
+back. *.nir, graph* is the graph alone, without the integers in its metadata: *yes* where it says the same network by
+the rules of [nir.md](nir.md).
 
 """
 

@@ -110,7 +110,9 @@ def _converted(data: dict[str, Any]) -> Any:
             for row in data["layers"]
         ]
         parts.append(output.table("errors of each layer's numbers", columns, rows, left=3))
-    parts += [f"{row['layer']}: {note}" for row in data["layers"] for note in row["notes"]]
+    notes = dict.fromkeys(note for row in data["layers"] for note in row["notes"])
+    for note in notes:
+        parts.append(f"{', '.join(row['layer'] for row in data['layers'] if note in row['notes'])}: {note}")
     if data["effect"] is not None:
         parts += _effect(data["effect"])
     parts += [f"time step: {data['dt']:g} s ({data['why']})" if data["dt"] is not None else data["why"]]
