@@ -9,15 +9,15 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from snnkd import __version__
+from snnkd import __version__, formats
 from snnkd.base.errors import Note, SnnkdError, SnnkdWarning
 from snnkd.cli import catalogue, deployment, inspection, training
+from snnkd.cli.conversion import convert
 from snnkd.cli.doctor import doctor
 from snnkd.cli.evaluation import evaluate
 from snnkd.cli.handoff import handoff
 from snnkd.cli.output import fail, note, warn
 from snnkd.cli.quantization import quantize
-from snnkd.formats import netx
 
 _WHOLE = 200  # characters: longer than the first sentence of any command, which is folded rather than cut off
 
@@ -47,7 +47,7 @@ app = typer.Typer(
 
 _PANELS = {
     "The chain": (training.run, training.train, evaluate, deployment.export, deployment.profile, handoff),
-    "A network": (inspection.simulate, inspection.verify, inspection.inspect, inspection.check, quantize),
+    "A network": (inspection.simulate, inspection.verify, inspection.inspect, inspection.check, quantize, convert),
     "What there is": (catalogue.models, catalogue.recipes, catalogue.datasets, catalogue.targets, doctor),
 }
 for commands in _PANELS.values():
@@ -76,8 +76,8 @@ def main() -> None:
         warnings.filterwarnings("always", category=SnnkdWarning)
         warnings.showwarning = _show
         try:
-            if any(word.endswith(".net") for word in sys.argv[1:]):
-                netx.warm()  # it starts while the command imports what it needs
+            if any(formats.is_network(word) for word in sys.argv[1:]):
+                formats.warm()  # it starts while the command imports what it needs
             app()
         except SnnkdError as error:
             fail(str(error))

@@ -51,7 +51,8 @@ def export(
 
 def profile(
     names: Annotated[
-        list[str] | None, typer.Argument(metavar="RUN|FILE.net", help="Run folders, their names, or .net files.")
+        list[str] | None,
+        typer.Argument(metavar="RUN|FILE.net", help="Run folders, their names, or .net and .nir files."),
     ] = None,
     energy: Annotated[bool, typer.Option("--energy", help="Also estimate the energy on each target.")] = False,
     sources: Annotated[bool, typer.Option("--sources", help="The same, with where each constant is from.")] = False,

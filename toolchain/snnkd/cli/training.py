@@ -18,7 +18,7 @@ Teacher = Annotated[
     str | None,
     typer.Option(
         metavar="FILE.py:NAME|MODULE:NAME|FILE",
-        help="Your teacher instead of the chain's first stage: a torch module, an .onnx, a .net or an .npz of logits.",
+        help="Your teacher instead of the chain's first stage: a torch module, .onnx, .net, .nir, or .npz of logits.",
         show_default=False,
     ),
 ]

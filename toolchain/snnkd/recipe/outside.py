@@ -69,17 +69,17 @@ def source_of(module: str) -> Path | None:
 def teacher_table(teacher: str, weights: str | None) -> dict[str, Any]:
     """Makes the table [chain.<stage>] of what `--teacher` and `--weights` name, files from the current folder.
 
-    A .net file is an integer network, an .npz file has logits, all else is a model. Raises RecipeError for what is none
-    of these, and for weights of what has its own.
+    A .net or .nir file is an integer network, an .npz file has logits, all else is a model. Raises RecipeError for what
+    is none of these, and for weights of what has its own.
     """
-    kind = {".net": "net", ".npz": "logits"}.get(Path(teacher).suffix, "model")
+    kind = {".net": "net", ".nir": "net", ".npz": "logits"}.get(Path(teacher).suffix, "model")
     if kind != "model":
         if weights is not None:
             raise RecipeError(f"--weights {weights}: {teacher} needs none; leave it out")
         return {kind: str(Path(teacher).absolute())}
     model = ModelName.parse(teacher)
     if model is None:
-        raise RecipeError(f"--teacher {teacher}: expected {EXPECTED}, a .net file, or an .npz file of logits")
+        raise RecipeError(f"--teacher {teacher}: expected {EXPECTED}, a .net or .nir file, or an .npz file of logits")
     table = {"model": model.at(Path(model.where).absolute()) if model.is_file else teacher}
     return table if weights is None else {**table, "weights": str(Path(weights).absolute())}
 

@@ -11,8 +11,8 @@ from snnkd.recipe.outside import ModelName, source_of
 from snnkd.recipe.tables import FILES, Stage
 
 _KINDS = {
-    "net": "a .net file",
-    "start": "a .net file",
+    "net": "a .net or .nir file",
+    "start": "a .net or .nir file",
     "model": "the model's file",
     "weights": "the file with its weights",
     "logits": "an .npz file",

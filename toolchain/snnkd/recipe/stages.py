@@ -11,10 +11,10 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from snnkd import formats
 from snnkd.base import schema
 from snnkd.base.errors import MismatchError
 from snnkd.base.schema import Place, Problem
-from snnkd.formats import netx
 from snnkd.ir.network import IntNet, Shape
 from snnkd.recipe import outside, stage_files
 from snnkd.recipe.tables import FROZEN, Recipe, Stage
@@ -163,8 +163,8 @@ def _with_guide(stage: Stage, previous: str) -> Stage:
 def opened(stage: Stage, shape: Shape) -> IntNet:
     """Reads the network in the file of a resolved stage's net or start, which takes images of `shape` (C, H, W).
 
-    Warns as `netx.load` does. Raises MismatchError where the file is gone or another one than it was, FormatError where
-    it cannot be used.
+    Warns as `formats.load` does. Raises MismatchError where the file is gone or another one than it was, FormatError
+    where it cannot be used.
     """
     path = Path(stage.net or stage.start or "")
     if not path.is_file():
@@ -181,5 +181,5 @@ def _read(path: Path, sha256: str | None, shape: Shape) -> tuple[IntNet, list[Wa
     """Reads the file with that digest once for all who ask; what is warned of meanwhile is for each of them."""
     with warnings.catch_warnings(record=True) as told:
         warnings.simplefilter("always")
-        net = netx.load(path, shape)
+        net = formats.load(path, shape)
     return net, [entry.message for entry in told]
