@@ -3,16 +3,18 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 import snnkd
 from snnkd import recipe
 from snnkd.base.errors import FormatError, MismatchError
+from snnkd.data import datasets
 from snnkd.formats import netx
 from snnkd.recipe.outside import teacher_table
 
-pytestmark = pytest.mark.lava
+pytestmark = pytest.mark.training
 
 TEACHER = """
 import torch
@@ -116,3 +118,21 @@ def test_a_run_needs_nothing_of_its_teacher(folder: Path, call) -> None:
     status, output, errors = call("train", "runs/mine-001/recipe.toml")
     assert status == 2 and "chain.teacher.model" in errors and "no such file or module" in errors
     assert teacher_table("x.onnx", None)["model"].endswith("/x.onnx")
+
+
+def test_evaluate_asks_the_teacher_where_it_is_named(folder: Path, call) -> None:
+    trained = train("runs")
+    status, output, errors = call("evaluate", trained.run, "--networks", "teacher", "--corrupt", "blur", "--json")
+    assert status == 0, errors
+    clean, *blurred = json.loads(output)["rows"]
+    assert clean["accuracy"] == trained.networks["teacher"].accuracy.float and len(blurred) == 5
+
+
+def test_logits_say_nothing_of_corrupted_images(folder: Path, call) -> None:
+    data = datasets.load("digits", validation=0)
+    answers = {name: np.eye(10, dtype=np.float32)[getattr(data, name).labels] for name in ("train", "test")}
+    snnkd.save_logits("answers.npz", data, **answers)
+    (folder / "taught.toml").write_text(f'extends = "digits"\n[chain.teacher]\nlogits = "answers.npz"\n{STUDENT}')
+    trained = train("runs", name="taught.toml")
+    status, _, errors = call("evaluate", trained.run, "--networks", "teacher")
+    assert status == 2 and "teacher" in errors and "clean images" in errors

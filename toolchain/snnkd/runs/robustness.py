@@ -20,8 +20,12 @@ from snnkd.ir.network import IntNet
 from snnkd.runs.subject import Subject
 
 if TYPE_CHECKING:
+    import torch
+
     from snnkd.runs.folder import Run
+    from snnkd.training.feed import Feed
     from snnkd.training.teachers.ann import Ann
+    from snnkd.training.teachers.outside import Outside
 
 CLEAN = "none"  # the corruption of images as they are, of severity 0
 STUDENT = "student"  # the deployed network of a run, whatever its stage is called; the network of a file
@@ -226,15 +230,32 @@ def _of_stage(subject: Subject, run: Run, name: str) -> Callable[[Samples], Answ
     chain, stage = Chain(run.recipe, subject.data_set, run.checkpoints), run.recipe.chain.get(name)
     if stage is not None and stage.neuron == "relu":
         return partial(_of_ann, chain.ann(name))
+    if stage is not None and stage.frozen == "logits":
+        raise LimitError(f"--networks {name}: {stage.title}: logits are answers to the clean images; leave it out")
+    if stage is not None and stage.frozen == "model":
+        return partial(_of_outside, chain.outside(name))
     net = chain.net(name) if stage is not None and stage.net else chain.deployed(name, chain.load(name), {})
     return partial(_of_integers, net)
 
 
 def _of_ann(ann: Ann, samples: Samples) -> Answers:
+    return _decided(ann.logits(_feed(samples)))
+
+
+def _of_outside(outside: Outside, samples: Samples) -> Answers:
+    answers = outside.answers(_feed(samples))
+    return _decided(answers if answers.ndim == 2 else answers.sum(dim=0))
+
+
+def _feed(samples: Samples) -> Feed:
     from snnkd.data.datasets import Split
     from snnkd.training.chain import pick_device
     from snnkd.training.feed import Feed
 
     assert samples.images is not None and samples.labels is not None and samples.encoder is not None, "a run has images"
-    logits = ann.logits(Feed(Split(samples.images, samples.labels), samples.encoder, pick_device("cpu")))
-    return logits.numpy().argmax(axis=1), np.zeros(len(samples), bool)
+    return Feed(Split(samples.images, samples.labels), samples.encoder, pick_device("cpu"))
+
+
+def _decided(logits: torch.Tensor) -> Answers:
+    classes = logits.argmax(dim=1).numpy()
+    return classes, np.zeros(len(classes), bool)
