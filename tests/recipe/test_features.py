@@ -113,6 +113,16 @@ def test_who_may_not_have_features() -> None:
         recipe.load("digits", ["chain.ta.neuron=relu", "chain.ta.features={loss='cka'}"])
 
 
+def test_a_file_of_logits_has_no_layers(tmp_path: Path) -> None:
+    np.savez(tmp_path / "answers.npz", train=np.zeros((4, 10)), test=np.zeros((2, 10)))
+    chain = {
+        "told": {"logits": str(tmp_path / "answers.npz")},
+        "student": {"network": "small", "epochs": 1, "features": {"loss": "cka", "pairs": [["layer0", "conv"]]}},
+    }
+    with pytest.raises(RecipeError, match=r"features\.teacher: 'told' is a file of logits, which has no layers"):
+        recipe.parse({"name": "pairs", "encoding": {"steps": 4}, "networks": NETWORKS, "chain": chain})
+
+
 def test_a_teacher_from_a_file_is_paired_by_its_layers(tmp_path: Path) -> None:
     from snnkd.formats import netx
     from snnkd.ir.network import Cuba, Dense, IntNet

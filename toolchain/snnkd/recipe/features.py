@@ -29,6 +29,11 @@ def paired(recipe: Recipe) -> tuple[Recipe, list[Problem]]:
         if stage.features is None or stage.features.teacher is None:
             continue
         place, student = ("chain", name, "features"), _hidden(recipe.architecture(name).shapes())
+        if recipe.chain[stage.features.teacher].frozen == "logits":
+            field = (*place, "teacher")
+            text = f"'{stage.features.teacher}' is a file of logits, which has no layers; name the model itself"
+            problems.append(Problem(field, f"{schema.dotted(field)}: {text}"))
+            continue
         teacher = _layers(recipe, stage.features.teacher)
         maps = stage.features.maps or ("membrane" if stage.features.loss == "membrane" else "rate")
         pairs = stage.features.pairs or (by_size(student, teacher) if teacher is not None else ())
