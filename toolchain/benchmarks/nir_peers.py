@@ -26,6 +26,7 @@ from typing import Any
 
 import numpy as np
 
+import norse_peer
 from snnkd import formats
 from snnkd.analysis import conversion, evaluation
 from snnkd.base.errors import SnnkdError
@@ -125,46 +126,8 @@ def _spikingjelly(path: Path) -> Run:
 
 
 def _norse_cells(path: Path) -> Run:
-    """norse's own cells, as its `from_nir` puts them together, but in float64."""
-    import torch
-    from norse.torch.functional import leaky_integrator_box as li
-    from norse.torch.functional import lif_box as lif
-    from norse.torch.functional.reset import reset_value
-
-    found = graph.read(path)
-
-    def number(values: np.ndarray) -> Any:
-        return torch.from_numpy(np.array(values, np.float64))
-
-    def neurons(node: graph.Node, x: Any) -> Any:
-        zero = number(np.zeros(()))
-        synapse = li.LIBoxParameters(tau_mem_inv=1 / number(node.array("tau_syn")), v_leak=zero)
-        threshold = number(node.array("v_threshold"))
-        membrane = lif.LIFBoxParameters(
-            tau_mem_inv=1 / number(node.array("tau_mem")), v_th=threshold, v_leak=zero, reset_method=reset_value
-        )
-        current, voltage, out = li.LIBoxState(torch.zeros_like(x[:, 0])), torch.zeros_like(x[:, 0]), []
-        for t in range(x.shape[1]):
-            i, current = li.li_box_feed_forward_step(number(node.array("w_in")) * x[:, t], current, synapse, dt=DT)
-            state = lif.LIFBoxFeedForwardState(v=voltage)
-            z, state = lif.lif_box_feed_forward_step(number(node.array("r")) * i, state, membrane, dt=DT)
-            voltage = state.v
-            out.append(z)
-        return torch.stack(out, 1)
-
-    def run(events: np.ndarray) -> np.ndarray:
-        signals: dict[str, Any] = {}
-        for node in found.ordered():
-            before = [signals[name] for name in found.before(node.name)]
-            if node.kind == "Input":
-                signals[node.name] = number(events)
-            elif node.kind == "CubaLIF":
-                signals[node.name] = neurons(node, before[0])
-            else:
-                signals[node.name] = torch.from_numpy(definition.FORMULAS[node.kind](node, before[0].numpy(), DT))
-        return signals["output"].numpy() > 0
-
-    return run
+    run = norse_peer.cells(path)
+    return lambda events: list(run(events).values())[-1]
 
 
 def out_rows() -> Iterator[Row]:
