@@ -22,11 +22,35 @@ for way in ("fwd", "bwd"):
 """
 _NETX = "import sys, lava.lib.dl.netx.hdf5; assert sys.modules.get('torch') is None, 'NetX imports torch'"
 
+_INPUT = """
+import numpy as np
+from lava.lib.dl.netx import hdf5
+neuron = {"type": "CUBA", "iDecay": 4096, "vDecay": 4096, "vThMant": 9, "refDelay": 1, "gradedSpike": False}
+one = {"weight": np.array([64]), "bias": np.array([1])}
+hdf5.Network.create_input({"shape": np.array([2, 2, 1]), "neuron": neuron, **one})
+"""
+_CONV = """
+import numpy as np
+from lava.proc.conv import utils
+small = lambda *values: np.array(values, np.int8)
+events, weight = np.ones((100, 130, 2), np.int32), np.ones((2, 3, 3, 1), np.int32)
+found = utils.conv(events, weight, small(3, 3), small(1, 1), small(30, 1), small(1, 1), np.int8(2))
+assert found.shape == (158, 130, 2) and found[80, 80].tolist() == [9, 9], found.shape
+"""
+
 OLD_PYTHON = pytest.mark.skipif(sys.version_info < (3, 11), reason="Python 3.10 takes such defaults")
-OLD_NUMPY = pytest.mark.skipif(np.lib.NumpyVersion(np.__version__) < "2.5.0", reason="this numpy has `newshape`")
+
+
+def numpy_since(version: str) -> pytest.MarkDecorator:
+    old = np.lib.NumpyVersion(np.__version__) < version
+    return pytest.mark.skipif(old, reason=f"numpy {np.__version__} does not need it")
+
+
 NEEDED = [
     pytest.param("hash_byte_encoders", _VAR_MODEL, "mutable default .*ByteEncoder", marks=OLD_PYTHON),
-    pytest.param("reshape_ports", _PORT, "newshape", marks=OLD_NUMPY),
+    pytest.param("reshape_ports", _PORT, "newshape", marks=numpy_since("2.5.0")),
+    pytest.param("read_one_number", _INPUT, "only 0-dimensional arrays", marks=numpy_since("2.4.0")),
+    pytest.param("convolve_by_python_integers", _CONV, "out of bounds for int8", marks=numpy_since("2.0.0")),
     pytest.param("keep_torch_out", _NETX, "NetX imports torch"),
 ]
 

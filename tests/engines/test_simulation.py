@@ -232,4 +232,4 @@ def test_activity_decides(build):
     layer = build.conv(random, (2, 28, 28), 16, (5, 5), stride=(2, 2))
     for activity, scatters in ((0.005, True), (0.9, False)):
         events = (random.random((20, 4, 2, 28, 28)) < activity).astype(np.uint8)
-        assert strategy.pays_to_scatter(layer, events) is scatters
+        assert strategy.pays_to_scatter(layer, events) == scatters

@@ -105,7 +105,8 @@ def _spread(layer: Layer, parameter: str) -> np.ndarray:
 
 def lava_difference(net: IntNet, path: Path) -> str:
     """What differs between `net` and what NetX makes of the file, '' where nothing does. Raises what NetX raises."""
-    from snnkd.engines.lava.worker.record import Network
+    sys.path.insert(0, str(lava.WORKER))  # as in the worker, which is a script
+    from record import Network  # pyright: ignore[reportMissingImports]
 
     shape = None if isinstance(net.layers[0], Dense | Input) else net.input_shape[::-1]
     with h5py.File(path) as file:  # NetX stops at an average, which for us is the readout

@@ -20,8 +20,6 @@ from snnkd.ir.network import IntNet
 from snnkd.runs.subject import Subject
 
 if TYPE_CHECKING:
-    import torch
-
     from snnkd.runs.folder import Run
     from snnkd.training.feed import Feed
     from snnkd.training.teachers.ann import Ann
@@ -239,12 +237,12 @@ def _of_stage(subject: Subject, run: Run, name: str) -> Callable[[Samples], Answ
 
 
 def _of_ann(ann: Ann, samples: Samples) -> Answers:
-    return _decided(ann.logits(_feed(samples)))
+    return _decided(ann.logits(_feed(samples)).numpy())
 
 
 def _of_outside(outside: Outside, samples: Samples) -> Answers:
     answers = outside.answers(_feed(samples))
-    return _decided(answers if answers.ndim == 2 else answers.sum(dim=0))
+    return _decided((answers if answers.ndim == 2 else answers.sum(dim=0)).numpy())
 
 
 def _feed(samples: Samples) -> Feed:
@@ -256,6 +254,6 @@ def _feed(samples: Samples) -> Feed:
     return Feed(Split(samples.images, samples.labels), samples.encoder, pick_device("cpu"))
 
 
-def _decided(logits: torch.Tensor) -> Answers:
-    classes = logits.argmax(dim=1).numpy()
+def _decided(logits: np.ndarray) -> Answers:
+    classes = logits.argmax(axis=1)
     return classes, np.zeros(len(classes), bool)

@@ -130,7 +130,7 @@ class Group:
         values = _values(item)
         if values.dtype.kind == "f" and not np.isfinite(values).all():
             raise self.error(name, "holds NaN or infinite values")
-        if values.size and (values.min() < low or values.max() > high):
+        if values.size and (values.min().item() < low or values.max().item() > high):
             bound = "do not fit 32 bits" if isinstance(high, int) else f"are beyond {high:g}"
             raise self.error(name, f"values {values.min()} to {values.max()} {bound}")
         return values

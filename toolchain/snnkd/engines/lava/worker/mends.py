@@ -65,7 +65,28 @@ def _reshape(shape: tuple[int, ...], array: np.ndarray) -> np.ndarray:
     return np.reshape(array, shape)
 
 
-MENDS = (keep_torch_out, hash_byte_encoders, reshape_ports)
+def read_one_number() -> None:
+    """Lets NetX take the weight and the bias of an input layer from arrays of one number (lib/dl/netx/hdf5.py, 280 and
+    285), as lava-dl writes them; `int` of such an array fails since numpy 2.4."""
+    importlib.import_module("lava.lib.dl.netx.hdf5").int = _int
+
+
+def _int(value: Any) -> int:
+    return int(np.asarray(value).item())
+
+
+def convolve_by_python_integers() -> None:
+    """Lets convolutions compute with sizes beyond 127 (proc/conv/utils.py, 122 to 133 and 278): their stride, padding,
+    dilation and groups are int8, in which numpy 2 computes what numpy 1 computed in int64."""
+    utils = importlib.import_module("lava.proc.conv.utils")
+    utils.conv_scipy = functools.partial(_convolve, utils.conv_scipy)
+
+
+def _convolve(convolve: Any, events: np.ndarray, weight: np.ndarray, *geometry: Any) -> np.ndarray:
+    return convolve(events, weight, *(np.asarray(value).tolist() for value in geometry))
+
+
+MENDS = (keep_torch_out, hash_byte_encoders, reshape_ports, read_one_number, convolve_by_python_integers)
 
 
 def apply() -> None:
