@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import statistics
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 
@@ -17,7 +18,7 @@ from distillation_cells import VARIANTS, Cell
 from distillation_results import Row, grouped, interval
 
 SPIKES, STEPS = "results_spikes.svg", "results_steps.svg"
-_STYLE = {"svg.hashsalt": "snnkd", "svg.fonttype": "none", "font.size": 8, "axes.grid": True, "grid.alpha": 0.3}
+_STYLE: Any = {"svg.hashsalt": "snnkd", "svg.fonttype": "none", "font.size": 8, "axes.grid": True, "grid.alpha": 0.3}
 
 
 def draw(cells: dict[str, Cell], rows: list[Row], folder: Path) -> list[str]:

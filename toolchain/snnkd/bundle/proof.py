@@ -15,6 +15,7 @@ import numpy as np
 
 from snnkd import __version__, engines, targets
 from snnkd.analysis import evaluation, verification
+from snnkd.base import checksums
 from snnkd.base.errors import FormatError, SnnkdError
 from snnkd.bundle import archive, contents, golden
 from snnkd.bundle import manifest as manifests
@@ -59,7 +60,7 @@ def prove(path: Path) -> Iterator[Check]:
     """
     files = archive.read(path)
     changed = archive.differences(files)
-    listed = f"{len(files) - 1} files are as {archive.SUMS} lists them"
+    listed = f"{len(files) - 1} files are as {checksums.SUMS} lists them"
     yield Check("hashes", DIFFERENT if changed else EQUAL, "; ".join(changed) or listed)
     if changed:
         return
@@ -97,7 +98,7 @@ def _reported(check: Callable[[Unpacked], Check], bundle: Unpacked) -> Check:
 def _manifest(bundle: Unpacked) -> Check:
     """Does the manifest list the files, and describe the network, that are there?"""
     about, net = bundle.manifest, bundle.net
-    present = {name: data for name, data in bundle.files.items() if name not in (manifests.NAME, archive.SUMS)}
+    present = {name: data for name, data in bundle.files.items() if name not in (manifests.NAME, checksums.SUMS)}
     listed = {name: manifests.listed(data) for name, data in present.items()}
     wrong = [
         f"{name}: not as {manifests.NAME} lists it"

@@ -13,12 +13,12 @@ import numpy as np
 
 from snnkd.base.errors import LimitError
 from snnkd.engines.c99.build import COMPILERS, OPTIMIZED, RUNTIME, compile, execute, find_compiler, missing, write
-from snnkd.engines.c99.cross import Build
 from snnkd.engines.c99.memory import plan
 from snnkd.engines.c99.source import model_files, runtime_files, trace_file
 from snnkd.engines.c99.weights import channels_last
 from snnkd.ir.network import IntNet, Shape
 from snnkd.ir.trace import LayerTrace, SpikeTrace
+from snnkd.targets.build import Build
 from snnkd.targets.quantities import Quantity
 
 _PART_BYTES = 1 << 26  # of the events and traces that lie in files at a time

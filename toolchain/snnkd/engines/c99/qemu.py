@@ -10,7 +10,7 @@ from pathlib import Path
 
 from snnkd.base.errors import LimitError
 from snnkd.engines.c99.build import RUNTIME, STRICT, compile, execute, golden_folder
-from snnkd.engines.c99.cross import Build
+from snnkd.targets.build import Build
 
 CROSS = "arm-none-eabi-"
 QEMU = "qemu-system-arm"

@@ -14,6 +14,8 @@ from snnkd.ir.events import check_input
 from snnkd.ir.network import IntNet, Layer
 from snnkd.ir.trace import LayerTrace, SpikeTrace
 
+__all__ = ["BYTES", "available", "refuses", "run"]
+
 BYTES = 1 << 28  # about what one call of onnxruntime may hold
 
 

@@ -68,7 +68,8 @@ def _reshape(shape: tuple[int, ...], array: np.ndarray) -> np.ndarray:
 def read_one_number() -> None:
     """Lets NetX take the weight and the bias of an input layer from arrays of one number (lib/dl/netx/hdf5.py, 280 and
     285), as lava-dl writes them; `int` of such an array fails since numpy 2.4."""
-    importlib.import_module("lava.lib.dl.netx.hdf5").int = _int
+    hdf5: Any = importlib.import_module("lava.lib.dl.netx.hdf5")
+    hdf5.int = _int
 
 
 def _int(value: Any) -> int:
@@ -78,7 +79,7 @@ def _int(value: Any) -> int:
 def convolve_by_python_integers() -> None:
     """Lets convolutions compute with sizes beyond 127 (proc/conv/utils.py, 122 to 133 and 278): their stride, padding,
     dilation and groups are int8, in which numpy 2 computes what numpy 1 computed in int64."""
-    utils = importlib.import_module("lava.proc.conv.utils")
+    utils: Any = importlib.import_module("lava.proc.conv.utils")
     utils.conv_scipy = functools.partial(_convolve, utils.conv_scipy)
 
 
