@@ -18,6 +18,7 @@ from snnkd.base.errors import FormatError, QuantizationError
 from snnkd.ir.arithmetic import DELAY_MAX, WEIGHT_MAX, WEIGHT_MIN
 from snnkd.ir.network import Conv, Dense, IntNet, Neuron, Shape, conv_shape
 from snnkd.training import slayer
+from snnkd.training.delays import delays_of
 
 
 def to_intnet(blocks: Iterable[torch.nn.Module], input_shape: Shape, **metadata: Any) -> IntNet:
@@ -67,7 +68,19 @@ def _dense(where: str, block: Any, shape: Shape) -> Dense:
         delay = block.delay.delay.detach().floor()
         if delay.any():
             raise QuantizationError(f"{where}: axonal delays (up to {DELAY_MAX}) are not deployed yet; train without")
-    return Dense(weight, _neuron(where, block.neuron))
+    return Dense(weight, _neuron(where, block.neuron), delay=_delay(block, weight.shape))
+
+
+@torch.no_grad()
+def _delay(block: Any, shape: Shape) -> np.ndarray | None:
+    """The delays (O, I) of a block's synapses, None where all are 0."""
+    delays = delays_of(block)
+    if delays is None:
+        return None
+    steps = delays.steps().cpu().numpy().astype(np.int32)
+    if not steps.any():
+        return None
+    return np.broadcast_to(steps if delays.by == "input" else steps[:, None], shape).copy()
 
 
 def _conv(where: str, block: Any, shape: Shape) -> Conv:
