@@ -21,6 +21,7 @@ from snnkd.training.feed import Feed
 from snnkd.training.loop import step
 from snnkd.training.loop.trainer import Training
 from snnkd.training.network import Network
+from snnkd.training.start import start_from
 
 pytestmark = [pytest.mark.training, pytest.mark.usefixtures("one_thread")]
 
@@ -43,7 +44,11 @@ PLANS = {
 def network(name: str, top: int = 1) -> Network:
     torch.manual_seed(len(name))
     shape, layers = PLANS[name]
-    net = Network(Architecture(name="tiny", input=shape, layers=layers), Neuron(voltage_decay=0.1, threshold_gain=0.5), event_max=top)
+    net = Network(
+        Architecture(name="tiny", input=shape, layers=layers),
+        Neuron(voltage_decay=0.1, threshold_gain=0.5),
+        event_max=top,
+    )
     net.calibrate(events(net, top))
     return net
 
@@ -85,6 +90,17 @@ def test_delays_of_no_step_are_none():
         net.delays[0].share.fill_(0.09)  # 0.45 steps
     layer = to_intnet(net.blocks, net.input_shape).layers[0]
     assert isinstance(layer, IntDense) and layer.delay is None
+
+
+@pytest.mark.parametrize("name", PLANS)
+def test_a_training_may_start_from_a_network_with_delays(name, same_net):
+    trained, fresh = network(name), network(name)
+    with torch.no_grad():
+        for delays in fresh.delays:
+            delays.share.fill_(0.5)
+    net = to_intnet(trained.blocks, trained.input_shape)
+    start_from(fresh, net)
+    same_net(to_intnet(fresh.blocks, fresh.input_shape), net)
 
 
 def test_delays_stay_in_range_and_can_come_back():

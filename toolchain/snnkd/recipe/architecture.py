@@ -190,6 +190,11 @@ class Architecture(Table):
         return prod(self.shapes()[-1])
 
     @property
+    def max_delay(self) -> int:
+        """Returns the longest delay that a layer may have, 0 without delays."""
+        return max((layer.max_delay or 0 for layer in self.layers if isinstance(layer, Dense)), default=0)
+
+    @property
     def parameters(self) -> int:
         """Counts the synaptic weights of all layers (there are no biases)."""
         return sum(layer.weights(shape) for layer, shape in self.inputs())

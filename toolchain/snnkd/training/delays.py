@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
+import numpy as np
 import torch
 from torch.autograd.function import once_differentiable
 
@@ -36,6 +37,17 @@ class Delays(torch.nn.Module):
             self.share.clamp_(0, 1)
         steps = self.share * self.most
         return steps - (steps - steps.round()).detach()  # both differences are exact: their numbers are so close
+
+    @torch.no_grad()
+    def set_steps(self, delay: np.ndarray) -> None:
+        """Sets the delays to those of synapses (O, I), which are the same along the axis that `by` does not name."""
+        steps = delay[0] if self.by == "input" else delay[:, 0]
+        self.share.copy_(torch.from_numpy(steps / self.most))
+
+    def of_synapses(self, outputs: int, inputs: int) -> np.ndarray:
+        """Returns the delays of the synapses, (O, I) int32."""
+        steps = self.steps().detach().cpu().numpy().astype(np.int32)
+        return np.broadcast_to(steps if self.by == "input" else steps[:, None], (outputs, inputs)).copy()
 
 
 def delays_of(block: Any) -> Delays | None:

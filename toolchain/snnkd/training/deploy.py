@@ -68,19 +68,9 @@ def _dense(where: str, block: Any, shape: Shape) -> Dense:
         delay = block.delay.delay.detach().floor()
         if delay.any():
             raise QuantizationError(f"{where}: axonal delays (up to {DELAY_MAX}) are not deployed yet; train without")
-    return Dense(weight, _neuron(where, block.neuron), delay=_delay(block, weight.shape))
-
-
-@torch.no_grad()
-def _delay(block: Any, shape: Shape) -> np.ndarray | None:
-    """The delays (O, I) of a block's synapses, None where all are 0."""
     delays = delays_of(block)
-    if delays is None:
-        return None
-    steps = delays.steps().cpu().numpy().astype(np.int32)
-    if not steps.any():
-        return None
-    return np.broadcast_to(steps if delays.by == "input" else steps[:, None], shape).copy()
+    delay = None if delays is None else delays.of_synapses(*weight.shape)
+    return Dense(weight, _neuron(where, block.neuron), delay=delay if delay is not None and delay.any() else None)
 
 
 def _conv(where: str, block: Any, shape: Shape) -> Conv:
