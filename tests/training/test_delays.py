@@ -1,4 +1,4 @@
-"""Delays that are trained: exact as deployed, with the gradients of lava-dl's, and found by a training that needs them."""
+"""Delays that are trained: exact as deployed, with the gradients of lava-dl's, and learned where they are needed."""
 
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from snnkd.ir.network import Dense as IntDense
 from snnkd.ir.readout import Readout
 from snnkd.recipe.architecture import Architecture, Conv, Dense
 from snnkd.recipe.tables import Neuron, Optimizer, Stage
-from snnkd.training.delays import Delays, delayed
+from snnkd.training.delays import UNIT, Delays, delayed
 from snnkd.training.deploy import to_intnet
 from snnkd.training.dynamics import S_SCALE
 from snnkd.training.feed import Feed
@@ -49,6 +49,8 @@ def network(name: str, top: int = 1) -> Network:
         Neuron(voltage_decay=0.1, threshold_gain=0.5),
         event_max=top,
     )
+    for delays in net.delays:  # over the whole range, as after a training
+        torch.nn.init.uniform_(delays.units, 0, delays.most / UNIT)
     net.calibrate(events(net, top))
     return net
 
@@ -87,7 +89,7 @@ def test_the_delays_are_deployed_by_their_axis():
 def test_delays_of_no_step_are_none():
     net = network("by input")
     with torch.no_grad():
-        net.delays[0].share.fill_(0.09)  # 0.45 steps
+        net.delays[0].units.fill_(0.45 / UNIT)
     layer = to_intnet(net.blocks, net.input_shape).layers[0]
     assert isinstance(layer, IntDense) and layer.delay is None
 
@@ -97,7 +99,7 @@ def test_a_training_may_start_from_a_network_with_delays(name, same_net):
     trained, fresh = network(name), network(name)
     with torch.no_grad():
         for delays in fresh.delays:
-            delays.share.fill_(0.5)
+            delays.units.fill_(0.5)
     net = to_intnet(trained.blocks, trained.input_shape)
     start_from(fresh, net)
     same_net(to_intnet(fresh.blocks, fresh.input_shape), net)
@@ -106,12 +108,12 @@ def test_a_training_may_start_from_a_network_with_delays(name, same_net):
 def test_delays_stay_in_range_and_can_come_back():
     delays = Delays("input", 5, 10)
     with torch.no_grad():
-        delays.share.copy_(torch.tensor([-0.5, 0.149, 0.151, 0.96, 7.0]))
+        delays.units.copy_(torch.tensor([-5, 1.49, 1.51, 9.6, 70]) / UNIT)
     steps = delays.steps()
     steps.sum().backward()
     assert steps.tolist() == [0, 1, 2, 10, 10]
-    assert delays.share.detach().tolist() == pytest.approx([0, 0.149, 0.151, 0.96, 1])
-    assert delays.share.grad is not None and delays.share.grad.tolist() == [10] * 5
+    assert (delays.units.detach() * UNIT).tolist() == pytest.approx([0, 1.49, 1.51, 9.6, 10])
+    assert delays.units.grad is not None and delays.units.grad.tolist() == [UNIT] * 5
 
 
 @pytest.mark.lava
@@ -147,7 +149,7 @@ def test_gradients_reach_the_delays_with_the_same_bits_on_any_number_of_cores(na
         by_threads.append([parameter.grad.clone() for parameter in net.parameters() if parameter.grad is not None])
     assert all(map(torch.equal, *by_threads))
     for delays in net.delays:
-        assert delays.share.grad is not None and delays.share.grad.abs().sum() > 0
+        assert delays.units.grad is not None and delays.units.grad.abs().sum() > 0
     net.zero_grad()
     net(given).sat.sum(dim=0).square().mean().backward()
     for whole, parts in zip((p.grad for p in net.parameters() if p.grad is not None), by_threads[0], strict=True):
@@ -161,7 +163,7 @@ def test_weights_are_drawn_alike_with_delays_and_without():
     for plan in (layers, plain):
         torch.manual_seed(1)
         states.append(Network(Architecture(name="tiny", input=shape, layers=plan), Neuron()).state_dict())
-    assert states[0].keys() - states[1].keys() == {"blocks.1.synaptic_delays.share"}
+    assert states[0].keys() - states[1].keys() == {"blocks.1.synaptic_delays.units"}
     assert all(torch.equal(states[0][name], value) for name, value in states[1].items())
 
 

@@ -84,8 +84,8 @@ def _stage_warnings(recipe: Recipe, name: str) -> Iterator[str]:
     longest, steps = recipe.architecture(name).max_delay if stage.network else 0, recipe.encoding.steps
     if longest >= steps:
         yield (
-            f"chain.{name}.network: '{stage.network}' has delays of up to {longest} steps, but encoding.steps = {steps}: "
-            "what is delayed so long never arrives"
+            f"chain.{name}.network: '{stage.network}' has delays of up to {longest} steps, but encoding.steps = {steps}"
+            ": what is delayed so long never arrives"
         )
     yield from net_files.warnings(recipe, name)
     if recipe.encoding.kind == "direct" and not stage.frozen and stage.neuron == "cuba":

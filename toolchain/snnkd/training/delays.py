@@ -11,6 +11,10 @@ import numpy as np
 import torch
 from torch.autograd.function import once_differentiable
 
+# Steps by which the optimizer moves a delay where it would move a weight by 1. A step of Adam is about the learning
+# rate: with 1 delays hardly move within a short training, with 8 those of the order task's students overshoot.
+UNIT = 4
+
 
 class Delays(torch.nn.Module):
     """The delays in front of the neurons of a dense layer.
@@ -18,31 +22,31 @@ class Delays(torch.nn.Module):
     by: 'input', where an event of input i comes so many steps later to all neurons; or 'output', where all events come
     so many steps later to neuron o. count: of inputs or neurons. most: the longest delay, at least 1.
 
-    What is trained is `share`, (count,) float32, the delays as shares of `most`, drawn from [0, 1): so a learning rate
-    moves them alike, however long they may be.
+    What is trained is `units`, (count,) float32, the delays in `UNIT` steps. They are drawn from [0, 1) steps, as
+    lava-dl's: long ones would hold events back beyond the last step, where nothing is learned.
     """
 
     def __init__(self, by: Literal["input", "output"], count: int, most: int):
         super().__init__()
         self.by, self.most = by, most
-        self.share = torch.nn.Parameter(torch.rand(count))
+        self.units = torch.nn.Parameter(torch.rand(count) / UNIT)
 
     def steps(self) -> torch.Tensor:
         """Rounds the delays to whole steps in [0, most]: (count,) float32.
 
-        The gradient passes straight through the rounding. As in SLAYER, a share outside [0, 1] is brought back for
-        good, so that no delay is stuck at an end.
+        The gradient passes straight through the rounding. As in SLAYER, a delay outside the range is brought back for
+        good, so that none is stuck at an end.
         """
         with torch.no_grad():
-            self.share.clamp_(0, 1)
-        steps = self.share * self.most
+            self.units.clamp_(0, self.most / UNIT)
+        steps = self.units * UNIT
         return steps - (steps - steps.round()).detach()  # both differences are exact: their numbers are so close
 
     @torch.no_grad()
     def set_steps(self, delay: np.ndarray) -> None:
         """Sets the delays to those of synapses (O, I), which are the same along the axis that `by` does not name."""
         steps = delay[0] if self.by == "input" else delay[:, 0]
-        self.share.copy_(torch.from_numpy(steps / self.most))
+        self.units.copy_(torch.from_numpy(steps / UNIT))
 
     def of_synapses(self, outputs: int, inputs: int) -> np.ndarray:
         """Returns the delays of the synapses, (O, I) int32."""

@@ -51,7 +51,7 @@ class Training(StageTraining[Network]):
         if self.stage.features is not None and self.guide is not None:
             self.beside = FeatureTerm(self.stage.features, self.network, self.guide, self.train, self.seed)
         alignments = [] if self.beside is None else list(self.beside.parameters())
-        delays = [delays.share for delays in self.network.delays]
+        delays = [delays.units for delays in self.network.delays]
         return Optimizer(self.stage.optimizer, weights, [*self._objective.parameters(), *delays, *alignments])
 
     def _begin(self) -> None:
