@@ -3,12 +3,12 @@
     python toolchain/benchmarks/order_task.py [--seeds 3] [--plot FILE.svg] [--json]
 
 The task and its teacher are those of `order_patterns.py`: equal spike counts at every input and at every output of the
-teacher in every class. No label is used. Students differ by nothing but the loss and, in the last
-rows, trained delays; of each one four are trained, by the
-four teachers that name the classes differently, and the answer is the output that fires first. A network that knows
-nothing of the teacher's names is right for one of them in four, so that the mean over the four teachers is then 25 %
-exactly, whereas one student by itself may be lucky. Shown are mean and range over the seeds of that mean, the range of
-single students, whether the four teachers made different networks at all, and spikes of an output (the teacher's: 5).
+teacher in every class. No label is used. Students differ by nothing but the loss and, in the last rows, by delays that
+are trained; of each one four are trained, by the four teachers that name the classes differently, and the answer is the
+output that fires first. A network that knows nothing of the teacher's names is right for one of them in four, so that
+the mean over the four teachers is then 25 % exactly, whereas one student by itself may be lucky. Shown are mean and
+range over the seeds of that mean, the range of single students, whether the four teachers made different networks at
+all, and spikes of an output (the teacher's: 5).
 """
 
 from __future__ import annotations
