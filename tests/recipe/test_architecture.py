@@ -44,6 +44,36 @@ def test_groups_and_dilation() -> None:
     assert net.layers[0].fan_in(net.input) == 9
 
 
+def test_delays_of_dense_layers(tmp_path: Path) -> None:
+    delays = 'delays = "input"\nmax_delay = 12\n'
+    net = architecture.load(write(tmp_path, CONV + DENSE + delays))
+    assert net.max_delay == 12 and architecture.parse(net.to_dict()) == (net, [])
+    plain = architecture.load(write(tmp_path, CONV + DENSE))
+    assert plain.max_delay == 0
+    assert plain.to_dict()["layers"][1] == {"kind": "dense", "neurons": 10}, "digests stay"
+
+
+@pytest.mark.parametrize(
+    ("layers", "expected"),
+    [
+        (
+            CONV + 'delays = "input"\n',
+            "layers[0].delays: Lava ignores the delays of a convolution; leave it out, or delay",
+        ),
+        (CONV + "max_delay = 3\n", "layers[0].max_delay: Lava ignores the delays"),
+        (DENSE + 'delays = "input"\n', "layers[0]: delays and max_delay go together"),
+        (DENSE + "max_delay = 3\n", "layers[0]: delays and max_delay go together"),
+        (
+            DENSE + 'delays = "input"\nmax_delay = 63\n',
+            "layers[0].max_delay: expected a value less than or equal to 62, found 63",
+        ),
+        (DENSE + 'delays = "synapse"\nmax_delay = 3\n', "layers[0].delays: expected"),
+    ],
+)
+def test_refused_delays(tmp_path: Path, layers: str, expected: str) -> None:
+    assert expected in refusal(write(tmp_path, layers))
+
+
 def test_plain_data_round_trip() -> None:
     net = architecture.load("conv-28x28-ta")
     assert architecture.parse(net.to_dict()) == (net, [])

@@ -470,7 +470,7 @@ def test_a_teacher_from_a_file_fits_data_and_encoding(tmp_path: Path, changes: d
         ({"voltage_decay": list(range(10))}, "layer1.voltage_decay: differs from neuron to neuron, 0 to 9"),
         ({"threshold": 1 << 17}, "layer1.threshold: expected 1 to 131071, found 131072"),
         ({"bias": np.array(3, np.int32)}, "layer1.bias: networks are trained without"),
-        ({"delay": np.ones((10, 72), np.int32)}, "layer1.delay: networks are trained without"),
+        ({"delay": np.ones((10, 72), np.int32)}, "layer1.delay: this layer is trained without"),
         ({"odd": 1}, "layer1.weight: expected even integers in [-256, 254], found 720 odd ones"),
         ({"outputs": 9}, "layer1 is dense weights (9, 72), expected dense weights (10, 72) as the network 'tiny' has"),
         ({"readout": Readout(population=2), "outputs": 20}, "layer1 is dense weights (20, 72), expected"),
@@ -486,6 +486,35 @@ def test_a_start_fits_its_network(tmp_path: Path, changes: dict, expected: str) 
     assert "layer0 is conv weights (2, 1, 3, 3) stride (1, 1)" in refusal(write(tmp_path, strided))
     deeper = STARTED.replace('[{kind = "conv"', '[{kind = "conv", channels = 1, kernel = 1}, {kind = "conv"')
     assert "has 2 layers, expected 3 as the network 'tiny' has" in refusal(write(tmp_path, deeper))
+
+
+DELAYED = STARTED.replace("neurons = 10}", 'neurons = 10, delays = "output", max_delay = 5}')
+
+
+def test_a_start_may_have_the_delays_that_its_network_trains(tmp_path: Path) -> None:
+    by_output = np.repeat(np.arange(10, dtype=np.int32)[:, None] % 6, 72, axis=1)
+    for delay in (None, by_output):
+        old_net(tmp_path, delay=delay)
+        assert recipe.load(write(tmp_path, DELAYED)).chain["student"].start == str(tmp_path / "old.net")
+    old_net(tmp_path, delay=by_output + 1)
+    assert "layer1.delay: up to 6, expected at most max_delay = 5" in refusal(write(tmp_path, DELAYED))
+    old_net(tmp_path, delay=np.eye(10, 72, dtype=np.int32))
+    assert "layer1.delay: expected one of each output" in refusal(write(tmp_path, DELAYED))
+
+
+def test_an_ann_has_no_delays_and_long_ones_are_warned_of(tmp_path: Path) -> None:
+    text = DELAYED.replace('start = "old.net"', "")
+    path = write(tmp_path, text)
+    loaded = recipe.load(path, ["encoding.steps=5"])
+    (warning,) = recipe.warnings(loaded)
+    assert "has delays of up to 5 steps, but encoding.steps = 5: what is delayed so long never arrives" in warning
+    assert not recipe.warnings(recipe.load(path, ["encoding.steps=6"]))
+    assert loaded.to_dict()["networks"]["tiny"]["layers"][1]["max_delay"] == 5
+    assert recipe.parse(loaded.to_dict()) == loaded
+    first = text.replace(
+        "[chain.student]", '[chain.ann]\nnetwork = "tiny"\nepochs = 1\nneuron = "relu"\n\n[chain.student]'
+    )
+    assert "chain.ann.network: 'tiny' has layers with delays, which an ANN" in refusal(write(tmp_path, first))
 
 
 def test_a_start_is_read_out_as_the_recipe_does(tmp_path: Path) -> None:

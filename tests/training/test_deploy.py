@@ -12,6 +12,7 @@ from lava.lib.dl import slayer
 from snnkd.base.errors import QuantizationError
 from snnkd.engines.reference import definition
 from snnkd.formats import netx
+from snnkd.ir.network import Dense as IntDense
 from snnkd.ir.network import IntNet
 from snnkd.recipe.architecture import Architecture, Conv, Dense
 from snnkd.recipe.tables import Neuron, Quantization
@@ -261,9 +262,10 @@ def spoilt(value: float, make: Callable = dense_net) -> tuple[Blocks, tuple[int,
     return blocks, shape
 
 
-def with_delays() -> tuple[Blocks, tuple[int, ...]]:
-    blocks, shape = built(lambda: dense_net(delay=True))
-    blocks[0].delay.delay.data[2] = 3.4
+def with_delays(longest: float = 3.4) -> tuple[Blocks, tuple[int, ...]]:
+    """Axonal delays of 0 to `longest` steps behind the first block."""
+    blocks, shape = built(lambda: dense_net(delay=True), delay_shift=False)
+    blocks[0].delay.delay.data.copy_(torch.linspace(0, longest, 7))
     return blocks, shape
 
 
@@ -283,7 +285,8 @@ REFUSED = {
     ),
     "all zero": (lambda: spoilt(0), r"block 1 \(Dense\): all weights are 0"),
     "zero conv": (lambda: spoilt(0, lambda: (conv_net()[0][:2], (2, 8, 7))), r"block 1 \(Conv\): all weights are 0"),
-    "delays": (with_delays, r"block 0 \(Dense\): axonal delays"),
+    "long delays": (lambda: with_delays(63), r"block 0 \(Dense\): axonal delays of up to 63.0 steps, expected 62"),
+    "delays of outputs": (lambda: (with_delays()[0][:1], (12,)), r"block 0 \(Dense\): no synapse is behind"),
     "delays of a convolution": (lambda: conv_net(delay=True), r"block 0 \(Conv\): .*delays"),
     "pool": (
         lambda: after(block.Pool(PARAMETERS, 2), conv_net),
@@ -330,6 +333,19 @@ def test_what_has_no_exact_integer_form_is_refused_by_block(case):
     blocks, shape = make()
     with pytest.raises(QuantizationError, match=message):
         to_intnet(blocks, shape)
+
+
+def test_axonal_delays_are_those_of_the_next_layers_inputs():
+    blocks, shape = with_delays()
+    net = to_intnet(blocks, shape)
+    first, second = net.layers
+    assert isinstance(first, IntDense) and isinstance(second, IntDense) and first.delay is None
+    np.testing.assert_array_equal(second.delay, [[0, 0, 1, 1, 2, 2, 3]] * 4)
+    events = np.random.default_rng(2).integers(0, 2, (3, 11, *shape)).astype(np.uint8)
+    expected = run(blocks, torch.from_numpy(events).float().movedim(1, -1)).movedim(-1, 1)
+    found = definition.simulate(net, events).layers[-1].spikes
+    assert found.any()
+    np.testing.assert_array_equal(found, expected.numpy())
 
 
 def test_delays_below_one_step_are_none():

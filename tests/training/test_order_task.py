@@ -12,7 +12,7 @@ from snnkd.recipe.tables import Distil
 sys.path.insert(0, str(Path(__file__).parents[2] / "toolchain/benchmarks"))
 
 from order_patterns import CHANCE, CLASSES, ENCODING, STEPS, renamed, samples, score, teacher
-from order_task import LOSSES, Budget, accuracy, answers, measured
+from order_task import LOSSES, STUDENTS, Budget, accuracy, answers, measured
 
 QUICK = Budget(images=512, epochs=7)
 SEEDS = range(1, 3)
@@ -57,6 +57,17 @@ def test_losses_over_time_teach_the_order(name):
     for seed in SEEDS:
         by = seed % CLASSES
         assert accuracy(answers(LOSSES[name], seed, by, QUICK), by) > 3 * CHANCE
+
+
+@pytest.mark.parametrize("by", ["by input", "by neuron"])
+def test_delays_sharpen_what_a_loss_over_time_teaches(by):
+    name = "sliding_l2 of counts, window 4"
+    distil, plan = STUDENTS[f"{name}; delays {by}"]
+    without, given = (
+        np.mean([accuracy(answers(distil, seed, 1, QUICK, network), 1) for seed in SEEDS])
+        for network in (STUDENTS[name][1], plan)
+    )
+    assert given > without + 0.03
 
 
 def test_a_window_of_all_steps_is_a_count():

@@ -3,11 +3,12 @@
     python toolchain/benchmarks/order_task.py [--seeds 3] [--plot FILE.svg] [--json]
 
 The task and its teacher are those of `order_patterns.py`: equal spike counts at every input and at every output of the
-teacher in every class. No label is used. Students differ by nothing but the loss; of each one four are trained, by the
-four teachers that name the classes differently, and the answer is the output that fires first. A network that knows
-nothing of the teacher's names is right for one of them in four, so that the mean over the four teachers is then 25 %
-exactly, whereas one student by itself may be lucky. Shown are mean and range over the seeds of that mean, the range of
-single students, whether the four teachers made different networks at all, and spikes of an output (the teacher's: 5).
+teacher in every class. No label is used. Students differ by nothing but the loss and, in the last rows, by delays that
+are trained; of each one four are trained, by the four teachers that name the classes differently, and the answer is the
+output that fires first. A network that knows nothing of the teacher's names is right for one of them in four, so that
+the mean over the four teachers is then 25 % exactly, whereas one student by itself may be lucky. Shown are mean and
+range over the seeds of that mean, the range of single students, whether the four teachers made different networks at
+all, and spikes of an output (the teacher's: 5).
 """
 
 from __future__ import annotations
@@ -38,7 +39,13 @@ from snnkd.training.loop.trainer import Training
 from snnkd.training.network import Network
 from snnkd.training.teachers.spiking import Teacher
 
-_NETWORK = Architecture(name="order", input=SHAPE, layers=(Dense(neurons=32), Dense(neurons=CLASSES)))
+
+def _network(**delays: Any) -> Architecture:
+    """The student; delays: of its hidden layer."""
+    return Architecture(name="order", input=SHAPE, layers=(Dense(neurons=32, **delays), Dense(neurons=CLASSES)))
+
+
+_NETWORK = _network()
 _NEURON = Neuron(voltage_decay=0.5, tau_grad=0.005, scale_grad=5.0)
 _WINDOW, _TEMPERATURE = 4, 0.5
 
@@ -69,6 +76,18 @@ LOSSES = {
     "all five, equal shares": _loss("literal", normalize=True, l1=1.0, l2=1.0, kl=1.0, sliding_l1=1.0, sliding_l2=1.0),
 }
 
+# The same student with a delay of each of its 64 inputs, or of each of its 32 hidden neurons.
+_MAX_DELAY = 8
+_DELAYED = {
+    "by input": _network(delays="input", max_delay=_MAX_DELAY),
+    "by neuron": _network(delays="output", max_delay=_MAX_DELAY),
+}
+STUDENTS = {name: (distil, _NETWORK) for name, distil in LOSSES.items()} | {
+    f"{name}; delays {by}": (LOSSES[name], network)
+    for name in ("kl of counts", "sliding_l2 of counts, window 4", "l2")
+    for by, network in _DELAYED.items()
+}
+
 
 @dataclass(frozen=True)
 class Budget:
@@ -88,8 +107,8 @@ def main() -> None:
     if not options.json:
         print(f"the teacher itself: {teacher_accuracy(1):.3f}; chance: {CHANCE:.3f}\n\n{_HEAD}")
     rows = []
-    for name, distil in LOSSES.items():
-        rows.append(measured(name, distil, range(1, options.seeds + 1)))
+    for name, (distil, network) in STUDENTS.items():
+        rows.append(measured(name, distil, range(1, options.seeds + 1), network=network))
         if not options.json:
             print(_line(rows[-1]), flush=True)
     if options.json:
@@ -98,20 +117,22 @@ def main() -> None:
         plot(rows, options.plot)
 
 
-_HEAD = f"{'loss':38} {'mean':>6} {'seeds':>14} {'students':>14}  {'networks':9} spikes"
+_HEAD = f"{'loss':49} {'mean':>6} {'seeds':>14} {'students':>14}  {'networks':9} spikes"
 
 
 def _line(row: dict[str, Any]) -> str:
     spans = [f"{min(row[key]):.3f} to {max(row[key]):.3f}" for key in ("by_seed", "by_student")]
     kind = "differ" if row["differ"] else "the same"
-    return f"{row['loss']:38} {row['mean']:6.3f} {spans[0]:>14} {spans[1]:>14}  {kind:9} {row['spikes']:6.2f}"
+    return f"{row['loss']:49} {row['mean']:6.3f} {spans[0]:>14} {spans[1]:>14}  {kind:9} {row['spikes']:6.2f}"
 
 
-def measured(name: str, distil: Distil, seeds: range, budget: Budget | None = None) -> dict[str, Any]:
+def measured(
+    name: str, distil: Distil, seeds: range, budget: Budget | None = None, network: Architecture = _NETWORK
+) -> dict[str, Any]:
     """A row of the table: the students of the four teachers, for each seed."""
     accuracies, spikes, differ = [], [], False
     for seed in seeds:
-        outputs = [answers(distil, seed, by, budget or Budget()) for by in range(CLASSES)]
+        outputs = [answers(distil, seed, by, budget or Budget(), network) for by in range(CLASSES)]
         accuracies.append([accuracy(output, by) for by, output in enumerate(outputs)])
         spikes += [output.sum(axis=1).mean() for output in outputs]
         differ |= any(not np.array_equal(output, outputs[0]) for output in outputs)
@@ -121,7 +142,7 @@ def measured(name: str, distil: Distil, seeds: range, budget: Budget | None = No
     return {"loss": name, **summary, "differ": differ, "spikes": float(np.mean(spikes))}
 
 
-def answers(distil: Distil, seed: int, by: int, budget: Budget) -> np.ndarray:
+def answers(distil: Distil, seed: int, by: int, budget: Budget, plan: Architecture = _NETWORK) -> np.ndarray:
     """Output spikes (N, T, classes) on the test set of the student, as an integer network, of the teacher that names
     class c (c + by) % 4. Initial weights, data and the order of the samples depend on `seed` alone."""
     train, none = samples(budget.images, seed), samples(0, seed)
@@ -131,14 +152,14 @@ def answers(distil: Distil, seed: int, by: int, budget: Budget) -> np.ndarray:
         network = Training(
             name="student",
             stage=Stage(
-                network=_NETWORK.name,
+                network=plan.name,
                 epochs=budget.epochs,
                 batch=32,
                 optimizer=Optimizer(lr=0.01),
                 label=Label(weight=0),
                 distil=distil,
             ),
-            network=Network(_NETWORK, _NEURON),
+            network=Network(plan, _NEURON),
             train=feeds[0],
             validation=feeds[1],  # none: labels do not choose the epoch either
             readout=Readout(),

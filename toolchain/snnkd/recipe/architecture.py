@@ -12,16 +12,18 @@ from math import prod
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from snnkd.base import files, schema
 from snnkd.base.errors import RecipeError, SnnkdError
 from snnkd.base.schema import Place, Problem, Table
+from snnkd.ir.arithmetic import DELAY_MAX
 from snnkd.ir.network import conv_size
 
 Shape = tuple[int, ...]
 
 _STRIDED = "use a conv layer with stride 2 instead"
+_NO_CONV_DELAYS = "Lava ignores the delays of a convolution; leave it out, or delay the dense layer behind it"
 _NEURON = "every layer has CUBA-LIF neurons, set in [neuron] of the recipe; leave it out"
 
 # Why Lava 0.10.0 / lava-dl 0.6.0 cannot deploy a layer of this kind, and what to write instead.
@@ -115,10 +117,26 @@ class Conv(Table):
 
 
 class Dense(Table):
-    """Neurons connected to everything in the layer before; a (C, H, W) input is flattened in that order."""
+    """Neurons connected to everything in the layer before; a (C, H, W) input is flattened in that order.
+
+    delays: whether a delay of each input or of each neuron ('output') is trained, of at most `max_delay` steps.
+    """
 
     kind: Literal["dense"] = "dense"
     neurons: int = Field(ge=1, description="the number of neurons")
+    delays: Literal["input", "output"] | None = None
+    max_delay: int | None = Field(default=None, ge=1, le=DELAY_MAX)
+
+    @model_validator(mode="after")
+    def _both_or_none(self) -> Dense:
+        if (self.delays is None) != (self.max_delay is None):
+            raise ValueError("delays and max_delay go together: give both, or leave both out")
+        return self
+
+    @model_serializer(mode="wrap")
+    def _what_is_said(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Nothing of delays where there are none, so that what was trained before the fields existed is still known."""
+        return {key: value for key, value in dump(self).items() if value is not None}
 
     def output(self, shape: Shape) -> Shape:
         """Returns the output's shape (neurons,)."""
@@ -170,6 +188,11 @@ class Architecture(Table):
     def outputs(self) -> int:
         """Counts the neurons of the last layer, one for each class."""
         return prod(self.shapes()[-1])
+
+    @property
+    def max_delay(self) -> int:
+        """Returns the longest delay that a layer may have, 0 without delays."""
+        return max((layer.max_delay or 0 for layer in self.layers if isinstance(layer, Dense)), default=0)
 
     @property
     def parameters(self) -> int:
@@ -277,6 +300,9 @@ def _parse_layer(table: Any, place: Place) -> tuple[Layer | None, list[Problem]]
     if not isinstance(table, dict):
         return None, [schema.unexpected(place, "a table", table)]
     kind = table.get("kind")
+    if kind == "conv" and (given := next((key for key in ("delays", "max_delay") if key in table), None)):
+        place = (*place, given)
+        return None, [Problem(place, f"{schema.dotted(place)}: {_NO_CONV_DELAYS}")]
     if kind in _LAYERS:
         return schema.validate(_LAYERS[kind], table, place)
     place = (*place, "kind")

@@ -16,7 +16,7 @@ from snnkd.ir.arithmetic import THRESHOLD_LIMIT, WEIGHT_MAX, WEIGHT_MIN
 from snnkd.ir.network import Conv as NetConv
 from snnkd.ir.network import Dense as NetDense
 from snnkd.ir.network import IntNet, Layer
-from snnkd.recipe.architecture import Architecture, Conv
+from snnkd.recipe.architecture import Architecture, Conv, Dense
 from snnkd.recipe.stages import opened
 from snnkd.recipe.tables import Recipe
 
@@ -94,7 +94,7 @@ def _start_misfits(net: IntNet, network: Architecture, readout: str) -> Iterator
         if _form(layer) != form:
             actual, expected = _described(_form(layer)), _described(form)
             yield f"{label} is {actual}, expected {expected} as the network '{network.name}' has"
-        elif text := _not_trainable(layer):
+        elif text := _not_trainable(layer, plan):
             yield f"{label}.{text}"
 
 
@@ -109,7 +109,18 @@ def _described(form: tuple[Any, ...]) -> str:
     return " ".join([form[0], *(f"{name} {tuple(v) if name != 'groups' else v}" for name, v in parts)])
 
 
-def _not_trainable(layer: Layer) -> str | None:
+def _not_trained(delay: np.ndarray, plan: Conv | Dense) -> str | None:
+    """Why the delays (O, I) of a file's layer cannot be those that `plan` trains, None where they can."""
+    if isinstance(plan, Conv) or plan.delays is None or plan.max_delay is None:
+        return "this layer is trained without; give it delays and max_delay, or start from a file without delays"
+    if (delay != (delay[:1] if plan.delays == "input" else delay[:, :1])).any():
+        return f"expected one of each {plan.delays}, as the layer's delays says; they differ from synapse to synapse"
+    return (
+        f"up to {delay.max()}, expected at most max_delay = {plan.max_delay}" if delay.max() > plan.max_delay else None
+    )
+
+
+def _not_trainable(layer: Layer, plan: Conv | Dense) -> str | None:
     """The first field of a layer that the neurons or the weights of a training cannot have, and why."""
     neuron = layer.neuron
     if neuron.bias is not None:
@@ -120,8 +131,8 @@ def _not_trainable(layer: Layer) -> str | None:
             return f"{field}: differs from neuron to neuron, {values.min()} to {values.max()}; expected one per layer"
     if not 1 <= neuron.threshold.min() <= THRESHOLD_LIMIT:
         return f"threshold: expected 1 to {THRESHOLD_LIMIT}, found {neuron.threshold.min()}"
-    if isinstance(layer, NetDense) and layer.delay is not None:
-        return "delay: networks are trained without; only a file without delays can be a start"
+    if isinstance(layer, NetDense) and layer.delay is not None and (text := _not_trained(layer.delay, plan)):
+        return f"delay: {text}"
     if isinstance(layer, NetDense) and layer.weight_exp:
         return f"weight_exp: expected 0, found {layer.weight_exp}"
     assert isinstance(layer, NetDense | NetConv)

@@ -34,6 +34,9 @@ def _network_misfits(recipe: Recipe, name: str, images: tuple[Shape, int]) -> It
         text = "weights would be others once they are centered; leave it out, or quantization.centered"
         yield Problem(place, f"{schema.dotted(place)}: {text}")
     place = ("chain", name, "network")
+    if stage.neuron == "relu" and network.max_delay:
+        text = f"'{stage.network}' has layers with delays, which an ANN (neuron = 'relu') knows no steps for"
+        yield Problem(place, f"{schema.dotted(place)}: {text}; use a network without")
     what = f"{schema.dotted(place)}: '{stage.network}'"
     if network.input != shape:
         yield Problem(place, f"{what} reads {network.input}, expected {shape} as {whose} has")
@@ -78,6 +81,12 @@ def _stage_warnings(recipe: Recipe, name: str) -> Iterator[str]:
                 f"chain.{stage.distil.teacher}.logits: are those of the images as they are; all data.variants = "
                 f"{recipe.data.variants} of an image get the same"
             )
+    longest, steps = recipe.architecture(name).max_delay if stage.network else 0, recipe.encoding.steps
+    if longest >= steps:
+        yield (
+            f"chain.{name}.network: '{stage.network}' has delays of up to {longest} steps, but encoding.steps = {steps}"
+            ": what is delayed so long never arrives"
+        )
     yield from net_files.warnings(recipe, name)
     if recipe.encoding.kind == "direct" and not stage.frozen and stage.neuron == "cuba":
         yield from _range_warnings(recipe, name)

@@ -18,6 +18,7 @@ from snnkd.base.errors import FormatError, QuantizationError
 from snnkd.ir.arithmetic import DELAY_MAX, WEIGHT_MAX, WEIGHT_MIN
 from snnkd.ir.network import Conv, Dense, IntNet, Neuron, Shape, conv_shape
 from snnkd.training import slayer
+from snnkd.training.delays import delays_of
 
 
 def to_intnet(blocks: Iterable[torch.nn.Module], input_shape: Shape, **metadata: Any) -> IntNet:
@@ -42,7 +43,7 @@ def to_intnet_so_far(blocks: Iterable[torch.nn.Module], input_shape: Shape, **me
 
 def _layers(blocks: Iterable[torch.nn.Module], input_shape: Shape) -> dict[str, Dense | Conv]:
     """The layers, each under the name that messages give its block."""
-    layers, shape = {}, tuple(input_shape)
+    layers, shape, axonal, where = {}, tuple(input_shape), None, ""
     for index, block in enumerate(blocks):
         if isinstance(block, slayer.Flatten):
             shape = (prod(shape),)
@@ -51,23 +52,40 @@ def _layers(blocks: Iterable[torch.nn.Module], input_shape: Shape) -> dict[str, 
         if not isinstance(block, slayer.Dense | slayer.Conv):
             raise QuantizationError(f"{where}: only CUBA Dense, Conv and Flatten blocks can be deployed")
         try:
-            layers[where] = (_conv if isinstance(block, slayer.Conv) else _dense)(where, block, shape)
+            if isinstance(block, slayer.Conv):
+                layers[where] = _conv(where, block, shape)
+            else:
+                layers[where] = _dense(where, block, shape, axonal)
         except FormatError as error:
             raise QuantizationError(f"{where}: {error}") from error
-        shape = layers[where].shape
+        shape, axonal = layers[where].shape, _axonal(where, block)
+    if axonal is not None:
+        raise QuantizationError(f"{where}: no synapse is behind its axonal delays; train the last block without")
     return layers
 
 
-def _dense(where: str, block: Any, shape: Shape) -> Dense:
+def _axonal(where: str, block: Any) -> np.ndarray | None:
+    """The delays of a block's axons, (O,) int32, which are those of the next layer's inputs; None for none."""
+    if block.delay is None:
+        return None
+    delay = block.delay.delay.detach().cpu().numpy()
+    if delay.max() >= DELAY_MAX + 1:
+        raise QuantizationError(
+            f"{where}: axonal delays of up to {delay.max():.1f} steps, expected {DELAY_MAX} at most"
+        )
+    delay = np.floor(delay).astype(np.int32)
+    return delay if delay.any() else None
+
+
+def _dense(where: str, block: Any, shape: Shape, axonal: np.ndarray | None) -> Dense:
     weight = _weight(where, block)
     weight = weight.reshape(len(weight), -1)
     if weight.shape[1] != prod(shape):
         raise QuantizationError(f"{where}: reads {weight.shape[1]} inputs, but what is before it gives {shape}")
-    if block.delay is not None:  # the axon's, behind the neurons: it would belong to the next layer's synapses
-        delay = block.delay.delay.detach().floor()
-        if delay.any():
-            raise QuantizationError(f"{where}: axonal delays (up to {DELAY_MAX}) are not deployed yet; train without")
-    return Dense(weight, _neuron(where, block.neuron))
+    delay = np.zeros_like(weight) if axonal is None else np.broadcast_to(axonal, weight.shape).copy()
+    if (delays := delays_of(block)) is not None:
+        delay += delays.of_synapses(*weight.shape)
+    return Dense(weight, _neuron(where, block.neuron), delay=delay if delay.any() else None)
 
 
 def _conv(where: str, block: Any, shape: Shape) -> Conv:

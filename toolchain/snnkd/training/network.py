@@ -7,7 +7,7 @@ steps are a single 2-D convolution or matrix product, and steps that are all the
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field, replace
 from math import prod
 from typing import Any
@@ -23,6 +23,7 @@ from snnkd.recipe import architecture
 from snnkd.recipe.tables import Neuron as NeuronSettings
 from snnkd.recipe.tables import Quantization
 from snnkd.training import slayer
+from snnkd.training.delays import Delays, delays_of
 from snnkd.training.dynamics import S_SCALE, W_SCALE
 from snnkd.training.neuron import Neuron
 from snnkd.training.products import Block, sums, weight_of
@@ -88,6 +89,10 @@ class Network(torch.nn.Module):
             _check_exact(f"{plan.name}, layers.{index}", block, event_max if index == 0 else 1)
             self.blocks.append(block)
             self._products.append(layer.fan_in(shape) * prod(layer.output(shape)))
+        for (layer, shape), block in zip(plan.inputs(), self.layers, strict=True):  # weights are drawn without them too
+            if isinstance(layer, architecture.Dense) and layer.delays and layer.max_delay:
+                count = prod(shape) if layer.delays == "input" else layer.neurons
+                block.synaptic_delays = Delays(layer.delays, count, layer.max_delay)
         if self.membrane:
             self.register_buffer("readout_unit", torch.tensor(settings.threshold or 1.0))
             self.layers[-1].neuron.set_threshold(THRESHOLD_LIMIT)
@@ -97,29 +102,40 @@ class Network(torch.nn.Module):
         """The blocks that own neurons (`Block`), in order."""
         return [block for block in self.blocks if isinstance(block, Block)]
 
+    @property
+    def delays(self) -> list[Delays]:
+        """The trained delays of those layers that have any, in order."""
+        return [delays for delays in map(delays_of, self.layers) if delays is not None]
+
     def products(self, steps: int, distinct: int) -> int:
         """Counts the multiplications of a sample's forward pass, in which so many of the `steps` are `distinct`."""
         return distinct * self._products[0] + steps * sum(self._products[1:])
 
-    def weights(self) -> list[torch.Tensor]:
-        """Quantizes the weights of each layer, see `products.weight_of`."""
-        return [weight_of(block) for block in self.layers]
+    def synapses(self) -> list[torch.Tensor]:
+        """Makes the integers that the synapses hold, with gradients: for each layer its weights, see
+        `products.weight_of`, and behind these its delays in steps, where it has any."""
+        held = []
+        for block in self.layers:
+            held.append(weight_of(block))
+            if (delays := delays_of(block)) is not None:
+                held.append(delays.steps())
+        return held
 
     def forward(
-        self, events: torch.Tensor, weights: list[torch.Tensor] | None = None, membranes: Collection[int] = ()
+        self, events: torch.Tensor, synapses: list[torch.Tensor] | None = None, membranes: Collection[int] = ()
     ) -> Output:
         """Runs the network on events (N, T, C, H, W), integers as float32.
 
-        Where their time axis has stride 0, the first layer multiplies once. weights: what `weights()` returns, where it
-        is at hand. membranes: numbers of the hidden layers whose v is wanted.
+        Where their time axis has stride 0, the first layer multiplies once. synapses: what `synapses()` returns, where
+        it is at hand. membranes: numbers of the hidden layers whose v is wanted.
         """
         x = v = events.transpose(0, 1)
         steps, layers, kept = len(x), [], {}
         last = len(self.layers) - 1
-        for number, (block, weight) in enumerate(zip(self.layers, weights or self.weights(), strict=True)):
+        for number, (block, *held) in enumerate(self._holding(synapses or self.synapses())):
             every = self.membrane if number == last else number in membranes
             wanted = "every" if every else "last" if number == last else "none"
-            x, v = block.neuron.run(sums(block, x, weight), steps, reuse=True, wanted=wanted)
+            x, v = block.neuron.run(sums(block, x, *held), steps, reuse=True, wanted=wanted)
             layers.append(x)
             if number in membranes:
                 kept[number] = v / block.neuron.threshold
@@ -127,6 +143,12 @@ class Network(torch.nn.Module):
             return Output(layers, v, x.transpose(1, 2), kept)
         increments = torch.diff(v, dim=0, prepend=torch.zeros_like(v[:1]))
         return Output(layers, v[-1], increments.transpose(1, 2) / self.readout_unit, kept)
+
+    def _holding(self, synapses: list[torch.Tensor]) -> Iterator[tuple[Any, ...]]:
+        """Yields (block, weights) or (block, weights, delays) of each layer."""
+        held = iter(synapses)
+        for block in self.layers:
+            yield block, *(next(held) for _ in range(1 if delays_of(block) is None else 2))
 
     @torch.no_grad()
     def calibrate(self, events: torch.Tensor) -> None:
@@ -138,8 +160,8 @@ class Network(torch.nn.Module):
         if self.threshold_gain is None or (self.started and not self.membrane):
             return
         x, blocks = events.transpose(0, 1), self.layers
-        for block, weight in zip(blocks, self.weights(), strict=True):
-            a = sums(block, x, weight)
+        for block, *held in self._holding(self.synapses()):
+            a = sums(block, x, *held)
             mantissa = round(self.threshold_gain * float(a.std()) * W_SCALE)
             if self.membrane and block is blocks[-1]:
                 self.readout_unit.fill_(max(mantissa, 1) / W_SCALE)

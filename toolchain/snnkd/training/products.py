@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 
 from snnkd.training import exact, slayer
+from snnkd.training.delays import delayed, delays_of
 from snnkd.training.kernels import convolution, sparse
 
 Block = slayer.Conv | slayer.Dense
@@ -25,23 +26,32 @@ def weight_of(block: Block) -> torch.Tensor:
     return block.synapse.pre_hook_fx(block.synapse.weight).squeeze(-1)  # a gradient is then a view as well
 
 
-def sums(block: Block, x: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+def sums(block: Block, x: torch.Tensor, weight: torch.Tensor, delay: torch.Tensor | None = None) -> torch.Tensor:
     """Computes the synaptic sums of a block that reads x (T, N, *input shape), in SLAYER's units.
 
-    weight: as `weight_of` returns it. Returns (T, N, *output shape); where the time axis of x has stride 0, (1, N,
-    *output shape), the sums of every step.
+    weight: as `weight_of` returns it. delay: those of the block's `Delays`, in whole steps. Returns (T, N, *output
+    shape); where the time axis of x has stride 0 and there are no delays, (1, N, *output shape), the sums of every
+    step.
     """
-    if x.stride(0) == 0:
-        x = x[:1]
-    if isinstance(block, slayer.Dense):
-        return _dense(x, weight)
-    return _conv(block.synapse, x, weight)
+    distinct = x[:1] if x.stride(0) == 0 else x
+    if not isinstance(block, slayer.Dense):
+        return _conv(block.synapse, distinct, weight)
+    delays = delays_of(block)
+    if delays is None or delay is None:
+        return _dense(distinct, weight)
+    if delays.by == "input":
+        return _dense(x, weight, delay)
+    a = _dense(distinct, weight)
+    return delayed(a.expand(len(x), *a.shape[1:]), delay)
 
 
-def _dense(x: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+def _dense(x: torch.Tensor, weight: torch.Tensor, delay: torch.Tensor | None = None) -> torch.Tensor:
     if x.ndim == 5:  # weights are brought into the order that x has in memory, not x into that of the weights
         weight = weight.reshape(len(weight), *x.shape[2:]).movedim(1, -1)
+        delay = None if delay is None else delay.view(x.shape[2:]).movedim(0, -1).flatten()
         x = x.movedim(2, -1).flatten(2)
+    if delay is not None:
+        x = delayed(x, delay)
     weight = weight.flatten(1)
     return sparse.Product.apply(x, weight) if sparse.pays(x, len(weight)) else F.linear(x, weight)  # pyright: ignore
 

@@ -9,7 +9,8 @@ import numpy as np
 import torch
 
 from snnkd.base.errors import QuantizationError
-from snnkd.ir.network import Input, IntNet
+from snnkd.ir.network import Dense, Input, IntNet
+from snnkd.training.delays import delays_of
 from snnkd.training.dynamics import W_SCALE
 from snnkd.training.network import Network
 from snnkd.training.weights import quantize
@@ -17,7 +18,7 @@ from snnkd.training.weights import quantize
 
 @torch.no_grad()
 def start_from(network: Network, net: IntNet) -> None:
-    """Sets the weights, thresholds and decays of `network` to those of `net`.
+    """Sets the weights, delays, thresholds and decays of `network` to those of `net`.
 
     The layers of `net` fit those of `network`: `recipe.net_files.misfits` has refused what does not. With 8 bit weights
     `network` is then that very integer network, with fewer bits one with the nearest weights. Calibration leaves these
@@ -32,4 +33,6 @@ def start_from(network: Network, net: IntNet) -> None:
         block.neuron.current_decay.fill_(int(layer.neuron.current_decay.max()))
         block.neuron.voltage_decay.fill_(int(layer.neuron.voltage_decay.max()))
         block.neuron.set_threshold(int(layer.neuron.threshold.max()))
+        if (delays := delays_of(block)) is not None and isinstance(layer, Dense):
+            delays.set_steps(np.zeros_like(layer.weight) if layer.delay is None else layer.delay)
     network.started = True

@@ -41,7 +41,7 @@ def backward(
     rate: Callable[[torch.Tensor], torch.Tensor] | None = None,
     maps: Maps | None = None,
 ) -> tuple[torch.Tensor, Terms]:
-    """Adds the gradients of a batch's loss to the weights of `network`.
+    """Adds the gradients of a batch's loss to the weights and delays of `network`.
 
     events: (N, T, C, H, W) float32. loss: makes of the output's activation tensor (T, classes, N) the terms of the
     loss, () each, whose sum is minimized. threads: cores that may be used. rate: makes one more term, 'rate', of the
@@ -60,8 +60,8 @@ def _backward(
     rate: Callable[[torch.Tensor], torch.Tensor] | None,
     maps: Maps | None,
 ) -> tuple[torch.Tensor, Terms]:
-    weights = network.weights()
-    leaves = [weight.detach().requires_grad_() for weight in weights]
+    synapses = network.synapses()
+    leaves = [held.detach().requires_grad_() for held in synapses]
     parts = events.tensor_split(_parts(network, events))
 
     def run(part: torch.Tensor) -> tuple[torch.Tensor, list[torch.Tensor], list[torch.Tensor]]:
@@ -93,15 +93,15 @@ def _backward(
     if rates is not None and rates.grad is not None:
         of_spikes = [grad / size for grad, size in zip(rates.grad, cells, strict=True)]
 
-    def of_weights(number: int) -> tuple[torch.Tensor, ...]:
+    def of_synapses(number: int) -> tuple[torch.Tensor, ...]:
         layers = hidden[number]
         grads = [grad.expand_as(spikes) for grad, spikes in zip(of_spikes, layers, strict=True)]
         back = [layer[number] for layer in of_maps]
         outputs = [sats[number], *layers, *taken[number]]
         return torch.autograd.grad(outputs, leaves, [of_sats[number], *grads, *back])
 
-    by_part = each(of_weights, list(range(len(parts))), threads)
-    torch.autograd.backward(weights, [reduce(torch.add, grads) for grads in zip(*by_part, strict=True)])
+    by_part = each(of_synapses, list(range(len(parts))), threads)
+    torch.autograd.backward(synapses, [reduce(torch.add, grads) for grads in zip(*by_part, strict=True)])
     return batch_sat.detach(), {name: value.detach() for name, value in terms.items()}
 
 

@@ -51,7 +51,8 @@ class Training(StageTraining[Network]):
         if self.stage.features is not None and self.guide is not None:
             self.beside = FeatureTerm(self.stage.features, self.network, self.guide, self.train, self.seed)
         alignments = [] if self.beside is None else list(self.beside.parameters())
-        return Optimizer(self.stage.optimizer, weights, [*self._objective.parameters(), *alignments])
+        delays = [delays.units for delays in self.network.delays]
+        return Optimizer(self.stage.optimizer, weights, [*self._objective.parameters(), *delays, *alignments])
 
     def _begin(self) -> None:
         order = np.random.default_rng([self.seed, 0]).permutation(len(self.train))
