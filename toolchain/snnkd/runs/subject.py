@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from snnkd.base.errors import LimitError, MismatchError, SnnkdWarning
+from snnkd.data.event_encoding import EventEncoding
 from snnkd.data.samples import Samples, read_array
 from snnkd.formats import netx
 from snnkd.ir.events import check_input
@@ -131,5 +132,13 @@ def read_data(recipe: Recipe, root: str | Path | None, download: bool = False) -
     from snnkd.data import datasets
 
     table = recipe.data
-    folder = Path(root) if root else None
-    return datasets.load(table.set, root=folder, validation=table.validation, seed=recipe.seed, download=download)
+    folder, encoder = Path(root) if root else None, recipe.encoder()
+    return datasets.load(
+        table.set,
+        root=folder,
+        validation=table.validation,
+        seed=recipe.seed,
+        download=download,
+        sensor=encoder.sensor if isinstance(encoder, EventEncoding) else None,
+        skip_damaged=table.skip_damaged,
+    )
