@@ -14,8 +14,9 @@ import numpy as np
 
 from snnkd.base.errors import FormatError, RecipeError
 from snnkd.base.hashing import hash64, mix
-from snnkd.data.event_encoding import EventEncoding
+from snnkd.data.recordings import cells
 from snnkd.data.recordings.recording import Recording
+from snnkd.ir.event_encoding import EventEncoding
 
 RATE_START = 127  # the accumulator's first value: spike counts are then rounded to the nearest, not down
 _BLOCK = 1 << 16  # random words computed at a time, so that they stay in the cache
@@ -142,9 +143,11 @@ def encode(encoder: Encoder, images: np.ndarray | Iterable[Recording], indices: 
     other way round.
     """
     if isinstance(images, np.ndarray) != isinstance(encoder, Encoding):
-        raise FormatError(f"encoding.kind '{encoder.kind}' reads {'images' if isinstance(encoder, Encoding) else 'recordings'}")
+        raise FormatError(
+            f"encoding.kind '{encoder.kind}' reads {'images' if isinstance(encoder, Encoding) else 'recordings'}"
+        )
     if isinstance(encoder, EventEncoding):
-        return encoder.encode(images)
+        return cells.encode(encoder, images)
     assert isinstance(images, np.ndarray)
     return encoder.encode(images, indices)
 

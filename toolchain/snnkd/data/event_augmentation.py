@@ -13,7 +13,8 @@ import numpy as np
 from snnkd.base.hashing import hash64, mix
 from snnkd.data import augmentation
 from snnkd.data.recordings.collection import Recordings
-from snnkd.data.recordings.recording import TIME_LIMIT, Recording, Sensor
+from snnkd.data.recordings.recording import Recording
+from snnkd.ir.event_encoding import TIME_LIMIT, Sensor
 
 
 def variants(

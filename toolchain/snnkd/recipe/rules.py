@@ -24,7 +24,11 @@ def misfits(recipe: Recipe) -> list[Problem]:
         return [Problem(("encoding",), str(error))]
     if (recipe.encoding.kind == "events") != (recipe.data.set in SETS) and recipe.data.set in DATA_SETS | SETS:
         what = "recordings, which encoding.kind 'events' reads" if recipe.data.set in SETS else "images"
-        return [schema.unexpected(("encoding", "kind"), f"one for {what}: data.set is '{recipe.data.set}'", recipe.encoding.kind)]
+        return [
+            schema.unexpected(
+                ("encoding", "kind"), f"one for {what}: data.set is '{recipe.data.set}'", recipe.encoding.kind
+            )
+        ]
     images = recipe.images
     for name, stage in recipe.chain.items():
         if stage.net or stage.start:

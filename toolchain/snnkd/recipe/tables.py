@@ -11,12 +11,12 @@ import tomli_w
 from pydantic import BeforeValidator, Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from snnkd.base import schema
-from snnkd.base.schema import Table
 from snnkd.base.errors import RecipeError
+from snnkd.base.schema import Table
 from snnkd.data import encoding as encoders
 from snnkd.data.encoding import Encoder
-from snnkd.data.event_encoding import EventEncoding
 from snnkd.data.recordings.named import SETS
+from snnkd.ir.event_encoding import EventEncoding
 from snnkd.ir.readout import Readout
 from snnkd.recipe.architecture import Architecture
 

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from snnkd.base.errors import LimitError, MismatchError, SnnkdWarning
-from snnkd.data.event_encoding import EventEncoding
 from snnkd.data.samples import Samples, read_array
 from snnkd.formats import netx
+from snnkd.ir.event_encoding import EventEncoding
 from snnkd.ir.events import check_input
 from snnkd.ir.network import IntNet, Shape
 

@@ -1,4 +1,4 @@
-"""Makes batches of encoded events from images in memory or recordings on disk, with the encoder of simulation and hand-off."""
+"""Makes batches of events from images in memory or recordings on disk, with the encoder of simulation and hand-off."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ import torch
 from snnkd.data import augmentation, event_augmentation
 from snnkd.data.datasets import Split
 from snnkd.data.encoding import Encoder, encode
-from snnkd.data.event_encoding import EventEncoding
 from snnkd.data.recordings.collection import Recordings
 from snnkd.data.recordings.recording import Recording
+from snnkd.ir.event_encoding import EventEncoding
 from snnkd.recipe import tables
 from snnkd.training.store import DeviceImages, SpikeStore
 

@@ -19,7 +19,7 @@ from snnkd.data.datasets import arrays, cifar, events, folder, idx
 from snnkd.data.datasets.download import download as _download
 from snnkd.data.datasets.splits import Contents, DataSet, Split, assemble, stratified
 from snnkd.data.recordings import named as recordings
-from snnkd.data.recordings.recording import Sensor
+from snnkd.ir.event_encoding import Sensor
 
 __all__ = ["SOURCES", "DataSet", "Source", "Split", "load", "root_folder", "stratified"]
 

@@ -10,7 +10,7 @@ from snnkd.base.errors import DataError
 from snnkd.data.datasets.splits import Contents, Split
 from snnkd.data.recordings.collection import Recordings, scanned
 from snnkd.data.recordings.named import Listing, RecordingSet
-from snnkd.data.recordings.recording import Sensor
+from snnkd.ir.event_encoding import Sensor
 
 SUFFIXES = (".npz",)
 

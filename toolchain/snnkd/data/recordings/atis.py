@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from snnkd.data.recordings.recording import Damaged, Recording, Sensor, recording
+from snnkd.data.recordings.recording import Damaged, Recording, recording
+from snnkd.ir.event_encoding import Sensor
 
 _BYTES = 5
 _OVERFLOW_ROW = 240

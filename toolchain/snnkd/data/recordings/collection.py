@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 
 from snnkd.base.errors import DataError, SnnkdWarning
-from snnkd.data.recordings.recording import Damaged, Recording, Sensor
+from snnkd.data.recordings.recording import Damaged, Recording
 from snnkd.data.recordings.tree import Tree
+from snnkd.ir.event_encoding import Sensor
+from snnkd.ir.events import RawEvents
 
 Decode = Callable[[bytes, Sensor], Recording]
 
@@ -116,3 +118,10 @@ def scanned(recordings: Recordings, skip_damaged: bool) -> tuple[Recordings, np.
     kept = recordings[whole]
     kept.digests = digests[whole]
     return kept, whole
+
+
+def raw_events(recordings: Iterable[Recording]) -> RawEvents:
+    """Reads all of some recordings, one after the other in one array."""
+    read = list(recordings)
+    columns = [np.concatenate([np.zeros(0, int), *(getattr(one, key) for one in read)]) for key in ("t", "x", "y", "p")]
+    return RawEvents(np.stack(columns, axis=1).astype(np.int64), np.cumsum([len(one) for one in read], dtype=np.int64))

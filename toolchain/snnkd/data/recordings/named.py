@@ -10,8 +10,8 @@ from pathlib import Path
 from snnkd.base.errors import DataError
 from snnkd.data.recordings import atis
 from snnkd.data.recordings.collection import FileSource, Source
-from snnkd.data.recordings.recording import Sensor
 from snnkd.data.recordings.tree import Tree
+from snnkd.ir.event_encoding import Sensor
 
 Listing = dict[str, list[tuple[Source, int]]]  # by split, 'train' and 'test': recordings and their classes
 

@@ -8,10 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from snnkd.base.errors import DataError
-
-Sensor = tuple[int, int]  # (H, W): rows and columns
-TIME_LIMIT = 1 << 32  # microseconds: 71.6 minutes
-SIDE_LIMIT = 1 << 16
+from snnkd.ir.event_encoding import TIME_LIMIT, Sensor
 
 
 class Damaged(DataError):

@@ -50,7 +50,15 @@ class Tree:
             if self._zip.getinfo(name).file_size > _MOST:
                 raise DataError(f"{self.where(name)}: more than {_MOST:,} bytes")
             return self._zip.read(name)
-        except (OSError, KeyError, RuntimeError, NotImplementedError, zipfile.BadZipFile, zlib.error, EOFError) as error:
+        except (
+            OSError,
+            KeyError,
+            RuntimeError,
+            NotImplementedError,
+            zipfile.BadZipFile,
+            zlib.error,
+            EOFError,
+        ) as error:
             raise DataError(f"{self.where(name)}: cannot be read: {error}") from error
 
     @cached_property

@@ -1,19 +1,19 @@
-"""From the events of a recording to the cells of T time steps, in integer arithmetic only.
+"""How the events of a recording become the cells of T time steps: the parameters, as a network's file keeps them.
 
-`docs/encodings.md` has the formulas; the C99 runtime follows the same ones, event by event.
+`docs/encodings.md` has the formulas; `data/recordings/cells.py` computes them, and the C99 runtime event by event.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
 from typing import Any
 
-import numpy as np
-
 from snnkd.base.errors import FormatError, RecipeError
-from snnkd.data.recordings.recording import SIDE_LIMIT, TIME_LIMIT, Recording, Sensor
 
+Sensor = tuple[int, int]  # (H, W): rows and columns
+TIME_LIMIT = 1 << 32  # microseconds: 71.6 minutes
+SIDE_LIMIT = 1 << 16
 POLARITIES = {"channels": 2, "signed": 1, "merged": 1}  # input channels
 CELLS = ("binary", "count")
 _BOUNDS = {
@@ -66,7 +66,9 @@ class EventEncoding:
                 raise RecipeError(f"encoding.crop {list(self.crop)}: reaches beyond the sensor, {list(self.sensor)}")
         if any(side % self.pool for side in self.window[2:]):
             height, width = self.window[2:]
-            raise RecipeError(f"encoding.pool {self.pool}: does not divide {height} x {width} pixels; set encoding.crop")
+            raise RecipeError(
+                f"encoding.pool {self.pool}: does not divide {height} x {width} pixels; set encoding.crop"
+            )
 
     @property
     def window(self) -> tuple[int, int, int, int]:
@@ -94,46 +96,6 @@ class EventEncoding:
         """Returns the bits of a graded event (Lava's input_message_bits), 8, or 0 where cells are 0 or 1."""
         return 8 if self.cell == "count" or self.signed else 0
 
-    def encode(self, recordings: Iterable[Recording]) -> np.ndarray:
-        """Encodes N recordings as (N, T, C, H, W), uint8, or int16 where `signed`."""
-        cells = [self.encode_one(recording) for recording in recordings]
-        if not cells:
-            return np.zeros((0, self.steps, *self.shape), dtype=np.int16 if self.signed else np.uint8)
-        return np.stack(cells)
-
-    def encode_one(self, recording: Recording) -> np.ndarray:
-        """Encodes a recording as (T, C, H, W), of the type that `encode` has."""
-        top, left, height, width = self.window
-        # Differences of unsigned numbers: what lies above or left of the window becomes large.
-        row, column = recording.y - np.uint16(top), recording.x - np.uint16(left)
-        seen = (row < height) & (column < width)
-        if self.window_us is not None:
-            step = np.maximum.accumulate(recording.t) // np.uint32(self.window_us)
-        else:
-            assert self.count is not None
-            step = (np.cumsum(seen) - 1) // self.count
-        kept = seen & (step < self.steps)
-        channels, rows, columns = self.shape
-        on, pool = recording.p[kept], np.int64(self.pool)
-        place = step[kept].astype(np.int64) * channels
-        if self.polarity == "channels":
-            place += on
-        place = (place * rows + row[kept] // pool) * columns + column[kept] // pool
-        return self._cells(place, on).reshape(self.steps, *self.shape)
-
-    def _cells(self, place: np.ndarray, on: np.ndarray) -> np.ndarray:
-        """(cells,) of the places and polarities (events,) of all events that count."""
-        size = self.steps * int(np.prod(self.shape))
-        if self.cell == "binary" and not self.signed:
-            cells = np.zeros(size, dtype=np.uint8)
-            cells[place] = 1
-            return cells
-        total = np.bincount(place, minlength=size)
-        if not self.signed:
-            return np.minimum(total, self.largest).astype(np.uint8)
-        total = 2 * np.bincount(place[on > 0], minlength=size) - total
-        return np.clip(total, -self.largest, self.largest).astype(np.int16)
-
     def to_json(self) -> dict[str, Any]:
         """Returns the parameters that matter as plain JSON data."""
         data: dict[str, Any] = {"kind": self.kind, "steps": self.steps, "sensor": list(self.sensor)}
@@ -146,7 +108,7 @@ class EventEncoding:
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> EventEncoding:
         """Reads what `to_json` returned. Raises FormatError that names the missing, unknown or bad field."""
-        known = set(cls.__dataclass_fields__)
+        known = {field.name for field in fields(cls)}
         given = {key: tuple(value) if isinstance(value, list) else value for key, value in data.items()}
         given.pop("kind", None)
         for name in given:
