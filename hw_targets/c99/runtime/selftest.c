@@ -245,7 +245,11 @@ int main(void)
     print_with("ok ", GOLDEN_SAMPLES);
     print_with(" samples, ", GOLDEN_STEPS);
     print_with(" steps, ", SNNKD_LAYERS);
-    port_print((ENCODES != 0) ? " layers: all encoded events, " : " layers: all ");
+    port_print(" layers: all ");
+    if (ENCODES != 0) {
+        print_with("encoded events of ", GOLDEN_ENCODED);
+        port_print(" samples, ");
+    }
     port_print("spikes, counts, classes and voltages are equal\n");
     port_report(GOLDEN_SAMPLES);
     return 0;

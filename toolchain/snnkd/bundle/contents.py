@@ -58,7 +58,10 @@ def generated(net: IntNet, target: Target, run: SpikeTrace, images: np.ndarray |
 
     run: the trace of the samples; images: (N, C, H, W) uint8 or recordings, what they are encoded from, or None.
     """
-    golden = {f"golden/{path}": data for path, data in c99.golden_files(net, run, images).items()}
+    golden = {
+        f"golden/{path}": data
+        for path, data in c99.golden_files(net, run, images, small=target.build is not None).items()
+    }
     sources = {**c99.runtime_files(target), **c99.model_files(net, target)}
     return {
         MODEL: netx.to_bytes(net),

@@ -21,11 +21,14 @@ _FLAGS = ("INPUT_PACKED", "HAS_IMAGES", "HAS_RECORDINGS")
 _MOST_EVENTS = 1 << 13  # of recordings: they take 12 bytes each, and a chip has to hold them
 
 
-def golden_files(net: IntNet, trace: SpikeTrace, images: np.ndarray | RawEvents | None = None) -> dict[str, bytes]:
+def golden_files(
+    net: IntNet, trace: SpikeTrace, images: np.ndarray | RawEvents | None = None, small: bool = False
+) -> dict[str, bytes]:
     """Generates golden.h and golden.c, by name, of all samples of `trace`, a run of `net`.
 
     images: what the network's encoder has made the events of, (N, C, H, W) uint8, image n with the index n, or the
-    events of N recordings; they then prove the encoder too, recordings as far as _MOST_EVENTS go. Raises FormatError
+    events of N recordings; they then prove the encoder too.
+    small: no more recordings than fit a chip beside the rest, _MOST_EVENTS together or one. Raises FormatError
     where `trace` has no v after the last step, or events that the runtime's input cannot hold.
     """
     memory = plan(net)
@@ -48,7 +51,7 @@ def golden_files(net: IntNet, trace: SpikeTrace, images: np.ndarray | RawEvents 
     }
     shown = raw = None
     if isinstance(images, RawEvents):
-        raw = images.first(_MOST_EVENTS) if memory.recorded else None
+        raw = images.first(_MOST_EVENTS if small else len(images.events)) if memory.recorded else None
     elif memory.encoder and not memory.wide_input:
         shown = images
     if shown is not None:
