@@ -27,6 +27,11 @@ class Source(Protocol):
         """Names file and place for messages."""
         ...
 
+    @property
+    def stamp(self) -> str:
+        """Tells file, place, size and time of change: while it stays the same, so does the recording."""
+        ...
+
     def read(self) -> Recording:
         """Reads it. Raises DataError that names the file, and Damaged where the caller is to name it."""
         ...
@@ -45,6 +50,11 @@ class FileSource:
     def where(self) -> str:
         """Names the file."""
         return self.tree.where(self.name)
+
+    @property
+    def stamp(self) -> str:
+        """Tells the file and its state."""
+        return self.tree.stamp(self.name)
 
     def read(self) -> Recording:
         """Reads the file; raises as `Source.read` says."""

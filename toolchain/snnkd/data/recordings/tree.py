@@ -14,6 +14,12 @@ from snnkd.base.errors import DataError
 _MOST = 1 << 30  # bytes of one file; what a zip announces is checked before it is unpacked
 
 
+def stamp_of(path: Path) -> str:
+    """Tells a file's path, its size and when it was changed."""
+    state = path.stat()
+    return f"{path.resolve()} {state.st_size} {state.st_mtime_ns}"
+
+
 @dataclass(frozen=True)
 class Tree:
     """All files below `path`, a folder or a .zip."""
@@ -41,6 +47,14 @@ class Tree:
     def where(self, name: str) -> str:
         """Names one of its files for messages."""
         return f"{self.path}: {name}" if self.zipped else str(self.path / name)
+
+    def stamp(self, name: str) -> str:
+        """Tells one of its files, its size and when it was changed."""
+        return f"{self._stamp} {name}" if self.zipped else stamp_of(self.path / name)
+
+    @cached_property
+    def _stamp(self) -> str:
+        return stamp_of(self.path)
 
     def read(self, name: str) -> bytes:
         """Reads one of its files. Raises DataError that names it where that cannot be read."""
