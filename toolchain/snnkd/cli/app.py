@@ -10,6 +10,7 @@ import typer
 from snnkd import __version__
 from snnkd.base.errors import Note, SnnkdError, SnnkdWarning
 from snnkd.cli import catalogue, deployment, inspection, training
+from snnkd.cli.encoding import encode
 from snnkd.cli.handoff import handoff
 from snnkd.cli.output import fail, note, warn
 from snnkd.cli.quantization import quantize
@@ -28,7 +29,7 @@ app = typer.Typer(
 
 _PANELS = {
     "The chain": (training.run, training.train, deployment.export, deployment.profile, handoff),
-    "A network": (inspection.simulate, inspection.verify, inspection.inspect, inspection.check, quantize),
+    "A network": (inspection.simulate, inspection.verify, inspection.inspect, inspection.check, quantize, encode),
     "What there is": (catalogue.models, catalogue.recipes, catalogue.datasets, catalogue.targets),
 }
 for panel, commands in _PANELS.items():

@@ -136,6 +136,12 @@ def _events_shape(encoding: Encoding, images: np.ndarray) -> tuple[int, ...]:
 Encoder = Encoding | EventEncoding  # of images, and of recordings
 
 
+def from_json(data: Any) -> Encoder:
+    """Reads what the `to_json` of an encoder returned. Raises FormatError that names the missing or bad field."""
+    recorded = isinstance(data, Mapping) and data.get("kind") == EventEncoding.kind
+    return EventEncoding.from_json(data) if recorded else Encoding.from_json(data)
+
+
 def encode(encoder: Encoder, images: np.ndarray | Iterable[Recording], indices: np.ndarray) -> np.ndarray:
     """Encodes images (N, C, H, W) uint8, or N recordings, as events (N, T, C, H, W) by the encoder that reads them.
 

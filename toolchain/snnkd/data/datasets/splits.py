@@ -13,6 +13,8 @@ from snnkd.base.errors import DataError, RecipeError
 from snnkd.base.hashing import hash64
 from snnkd.data.recordings.collection import Recordings
 
+TEST_SEED = 0  # not the run's seed: runs with other seeds are measured on the same test images
+
 
 @dataclass(frozen=True, eq=False)
 class Split:

@@ -36,8 +36,8 @@ def nmnist(root: Path, sensor: Sensor) -> Listing:
 
 
 def cifar10_dvs(root: Path, sensor: Sensor) -> Listing:
-    """Lists CIFAR10-DVS below `root`: folders or zips of the classes, in the root itself or in a folder whose name is like
-    cifar10-dvs. The set has no split of its own: numbers 0 to 99 of each class are the test set, as Duan et al.,
+    """Lists CIFAR10-DVS below `root`: folders or zips of the classes, in the root itself or in a folder whose name is
+    like cifar10-dvs. The set has no split of its own: numbers 0 to 99 of each class are the test set, as Duan et al.,
     "Temporal Effective Batch Normalization in Spiking Neural Networks", 2022, have it."""
     found: Listing = {"train": [], "test": []}
     roots = [root, *(tree.path for tree in _trees(root, r"cifar-?10-?dvs") if not tree.zipped)]
@@ -51,8 +51,9 @@ def cifar10_dvs(root: Path, sensor: Sensor) -> Listing:
 
 
 def dvs_gesture(root: Path, sensor: Sensor) -> Listing:
-    """Lists DVS128 Gesture in a folder or zip below `root` whose name is like DvsGesture, or in the root itself: trials as
-    user01_led_labels.csv has them of user01_led.aedat, split by users as trials_to_train.txt and trials_to_test.txt."""
+    """Lists DVS128 Gesture in a folder or zip below `root` whose name is like DvsGesture, or in the root itself: trials
+    as user01_led_labels.csv has them of user01_led.aedat, split by users as in trials_to_train.txt and
+    trials_to_test.txt."""
     found: Listing = {"train": [], "test": []}
     own = [Tree(root)] if (root / "trials_to_train.txt").is_file() else []
     for tree in [*own, *_trees(root, r"dvs(128)?[-_ ]?gestures?")]:
