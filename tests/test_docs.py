@@ -14,11 +14,13 @@ from snnkd.runs import pipeline
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+BESIDE = [ROOT / name for name in ("CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md", "examples/README.md")]
 SHORT = [f"chain.{stage}.epochs=1" for stage in ("teacher", "ta", "student")]
 TRAINING = {"run", "train"}  # take minutes, and data that may not be here: only read
 COMMANDS = typer.main.get_command(app).commands  # pyright: ignore[reportAttributeAccessIssue]
 
 every_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+every_text = pytest.mark.parametrize("page", [*PAGES, *BESIDE], ids=lambda page: str(page.relative_to(ROOT)))
 
 
 def blocks(page: Path) -> list[tuple[str, str]]:
@@ -89,14 +91,28 @@ def test_examples_are_found() -> None:
     assert commands("python3 -m uv run pytest && pipx install snnkd\n", "sh") == []
 
 
+def test_readmes_results_are_those_of_the_page() -> None:
+    """Each row of README's table says what docs/results.md says of its recipe, and of the student alone."""
+    text = (ROOT / "README.md").read_text()
+    rows = re.findall(r"^\| (`best/[\w-]+)` \| ([\d,]+) \| (.*) \|$", text, re.MULTILINE)
+    assert len(rows) == 5
+    page = (ROOT / "docs" / "results.md").read_text().splitlines()
+    for cell, weights, figures in rows:
+        alone, distilled, gain, spikes = figures.split(" | ")
+        (own,) = [line for line in page if line.endswith(f"| {cell}` |")]
+        (without,) = [line for line in page if line.endswith(f"| {cell}-alone` |")]
+        assert f"| {distilled} | {distilled} | {gain} |" in own and f"| {weights} |" in own and f"| {spikes} ±" in own
+        assert f"| {alone} | {alone} | - |" in without
+
+
 def slug(heading: str) -> str:
     """A heading's anchor, as GitHub makes it."""
     return re.sub(r"[^\w\- ]", "", heading.strip().lower()).replace(" ", "-")
 
 
-@every_page
+@every_text
 def test_links_lead_somewhere(page: Path) -> None:
-    for target in re.findall(r"\]\(([^)\s]+)\)", prose(page)):
+    for target in re.findall(r"""(?:\]\(|href="|src="|srcset=")([^)\s"]+)""", prose(page)):
         if re.match(r"[a-z]+:", target):
             continue
         name, _, anchor = target.partition("#")
@@ -107,7 +123,7 @@ def test_links_lead_somewhere(page: Path) -> None:
             assert anchor in map(slug, headings), f"{page.name}: {target}"
 
 
-@every_page
+@every_text
 def test_names_exist(page: Path) -> None:
     """Files of the checkout, tests and commands that a page names."""
     tests = set(re.findall(r"def (test_\w+)", "".join(path.read_text() for path in (ROOT / "tests").rglob("*.py"))))

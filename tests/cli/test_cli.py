@@ -573,6 +573,23 @@ def test_no_torch_and_no_lava(untrained: Path, no_data: Path, arguments: str) ->
     assert done.stdout
 
 
+@pytest.mark.parametrize("arguments", ["--help", "profile STUDENT", "check STUDENT"])
+def test_what_starts_quickly_loads_no_numba(untrained: Path, no_data: Path, arguments: str) -> None:
+    """Nor typer's boxes; a small network is profiled by the definition, to the same figures."""
+    code = (
+        "import sys; from snnkd.cli import main\n"
+        "try: main()\n"
+        "finally: print({'numba', 'typer.rich_utils'} & sys.modules.keys(), file=sys.stderr)"
+    )
+    words = [*arguments.replace("STUDENT", str(untrained)).split(), *(["--json"] if "STUDENT" in arguments else [])]
+    done = process(sys.executable, "-c", code, *words, folder=no_data)
+    assert (done.returncode, done.stderr) == (0, "set()\n")
+    if "profile" in words:
+        numba = process(sys.executable, "-c", f"import numba\n{code}", *words, folder=no_data)
+        assert json.loads(numba.stdout) == json.loads(done.stdout)
+        assert "numba" in numba.stderr
+
+
 def test_version(no_data: Path, call: Call) -> None:
     import snnkd
 

@@ -6,6 +6,7 @@ import pytest
 from snnkd.base.errors import FormatError, RecipeError
 from snnkd.base.hashing import hash64
 from snnkd.data.augmentation import variant
+from snnkd.data.corruption import corrupt
 
 
 def images(count=30, shape=(2, 7, 9)):
@@ -68,6 +69,40 @@ def test_every_shift_and_flip_comes_about_equally_often():
 
 def test_no_images():
     assert variant(images(0), np.zeros(0, int), 1, shift=1, flip=True, seed=0).shape == (0, 2, 7, 9)
+
+
+NOISE = {"gaussian": 5, "occlusion": 2, "shot": 1}
+
+
+def test_noise_comes_behind_the_move_and_depends_on_no_batch():
+    pictures, indices = images(), np.arange(30)
+    moved = variant(pictures, indices, 2, shift=2, flip=True, seed=4)
+    whole = variant(pictures, indices, 2, shift=2, flip=True, seed=4, noise=NOISE)
+    own = int(hash64(4, 2)[0])
+    for index, (before, after) in enumerate(zip(moved, whole, strict=True)):
+        word = int(hash64(4, index, 2)[0])
+        name = list(NOISE)[(word >> 32 & 0xFFFF) * 3 >> 16]
+        severity = 1 + ((word >> 48 & 0x7FFF) * NOISE[name] >> 15)
+        np.testing.assert_array_equal(after, corrupt(before[None], np.array([index]), name, severity, own)[0])
+    order = np.random.default_rng(1).permutation(30)
+    again = variant(pictures[order], indices[order], 2, shift=2, flip=True, seed=4, noise=NOISE)
+    np.testing.assert_array_equal(again, whole[order])
+
+
+def test_two_variants_have_different_noise_and_the_original_none():
+    pictures, indices = images(), np.arange(30)
+    original, first, second = (
+        variant(pictures, indices, number, shift=0, flip=False, seed=4, noise={"gaussian": 5}) for number in range(3)
+    )
+    np.testing.assert_array_equal(original, pictures)
+    assert (first != second).mean() > 0.9
+
+
+def test_every_corruption_and_severity_comes_about_equally_often():
+    squares = np.full((6000, 1, 16, 16), 255, np.uint8)
+    found = variant(squares, np.arange(6000), 1, shift=0, flip=False, seed=0, noise={"occlusion": 5})
+    counts = np.unique((found == 0).sum(axis=(1, 2, 3)), return_counts=True)
+    assert counts[0].tolist() == [9, 16, 25, 36, 64] and np.abs(counts[1] - 1200).max() < 130
 
 
 @pytest.mark.parametrize("shift", [-1, 7])

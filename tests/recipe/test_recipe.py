@@ -17,7 +17,7 @@ from snnkd.formats import netx
 from snnkd.ir.network import Conv, Dense, IntNet, Neuron
 from snnkd.ir.readout import Readout
 from snnkd.recipe import Recipe, overrides, stages
-from snnkd.recipe.tables import Distil, Rate
+from snnkd.recipe.tables import Distil, Features, Normalize, Rate
 
 MINIMAL = """
 encoding = {steps = 10}
@@ -292,7 +292,7 @@ def test_applying_overrides_leaves_the_data_alone() -> None:
 @pytest.mark.parametrize(
     ("change", "expected"),
     [
-        ("data.variants=3", "has no effect without data.shift or data.flip"),
+        ("data.variants=3", "has no effect without data.shift, data.flip or data.noise"),
         ("data.flip=true", "no effect with data.variants = 1"),
         ("chain.student.distil.losses={kl = 0}", "'student' learns from the labels alone"),
     ],
@@ -315,7 +315,7 @@ def test_every_field_is_documented() -> None:
     text = (Path(__file__).parents[2] / "docs" / "recipes.md").read_text()
     tables = [Recipe, *(f.annotation for f in Recipe.model_fields.values())]
     stage = recipe.Stage
-    tables += [stage, *(f.annotation for f in stage.model_fields.values()), Distil, Rate]
+    tables += [stage, *(f.annotation for f in stage.model_fields.values()), Distil, Features, Rate, Normalize]
     tables += [recipe.architecture.Architecture, recipe.architecture.Conv, recipe.architecture.Dense]
     fields = {name for t in tables if isinstance(t, type) and issubclass(t, schema.Table) for name in t.model_fields}
     assert len(fields) > 40
@@ -545,3 +545,12 @@ def test_a_file_is_read_once_and_told_of_every_time(tmp_path: Path, text: str, m
     assert len(changed()) == 3 and read == [tmp_path / "old.net"]
     clipped(302)
     assert len(changed()) == 3 and len(read) == 2, "another file in its place"
+
+
+def test_noise_is_named_and_graded() -> None:
+    noisy = recipe.load("digits", ["data.noise={gaussian = 3, blur = 1}", "data.variants=4"])
+    assert noisy.data.noise == {"gaussian": 3, "blur": 1}
+    assert "noise" not in recipe.load("digits").to_dict()["data"], "digests of recipes without it are as before"
+    for wrong, expected in (("{fog = 1}", "fog"), ("{blur = 6}", "data.noise.blur"), ("3", "data.noise")):
+        with pytest.raises(RecipeError, match=expected):
+            recipe.load("digits", [f"data.noise={wrong}"])

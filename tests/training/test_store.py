@@ -58,3 +58,20 @@ def test_events_of_images_on_a_device_are_those_of_the_encoder(bits):
         assert torch.equal(events, expected) and events.stride() == expected.stride()
         assert torch.equal(labels, of)
         assert torch.equal(there.pixels(indices, number), plain.pixels(indices, number))
+
+
+def test_noisy_variants_are_those_of_the_augmentation():
+    """In batches too, whatever way they take: as bits, or encoded anew."""
+    images = np.random.default_rng(0).integers(0, 256, (40, 1, 12, 12), dtype=np.uint8)
+    split, indices = Split(images, np.arange(40) % 3), np.array([7, 3, 31])
+    augment = Data(shift=1, variants=3, noise={"gaussian": 4, "blur": 2})
+    for encoding in (Encoding("direct", 4), Encoding("rate", 4)):
+        feed = Feed(split, encoding, torch.device("cpu"), augment, seed=5)
+        noisy = variant(images[indices], indices, 2, shift=1, flip=False, seed=5, noise={"gaussian": 4, "blur": 2})
+        moved = variant(images[indices], indices, 2, shift=1, flip=False, seed=5)
+        np.testing.assert_array_equal(feed.images(indices, 2), noisy)
+        assert (noisy != moved).any()
+        expected = torch.from_numpy(encoding.encode(noisy, indices).copy()).float()
+        assert torch.equal(feed.batch(indices, 2)[0], expected)
+        original = torch.from_numpy(encoding.encode(images[indices], indices).copy()).float()
+        assert torch.equal(feed.batch(indices)[0], original)

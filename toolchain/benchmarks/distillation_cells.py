@@ -107,6 +107,8 @@ OWN_SETTINGS = {
     "best/fashion-mnist-dense": _wide(1.5),
     "best/fashion-mnist-conv": (*_logits(1.0), "chain.student.optimizer.lr=0.02"),
 }
+# KDSNN (Xu et al. 2023): what a student is taught, by the end of its recipe's name.
+KDSNN = {"alone": "alone", "response": "response", "features": "features", "both": "response and features"}
 # What else the papers' text allows, as further cells: imitation without labels, and the formulas as they are written.
 VARIANTS = {"faithful": "label.weight=0", "literal": "distil.reading=literal"}
 
@@ -148,6 +150,14 @@ def _distilling_spikes() -> Iterator[Cell]:
                     )
 
 
+def _kdsnn() -> Iterator[Cell]:
+    """The four students of each set; three of them are compared with the one that is trained alone."""
+    for images in SETS[1:]:
+        for row, what in KDSNN.items():
+            name, alone = f"kdsnn/{images}-{row}", f"kdsnn/{images}-alone"
+            yield Cell(name, name, "kdsnn", f"{images}, {what}", beside=None if row == "alone" else alone)
+
+
 def _shipped(folder: str, known: dict[str, str]) -> Iterator[Cell]:
     """Each recipe of a folder, and its student alone unless `known`, names of cells by digest, has the same."""
     for name in recipe.names():
@@ -173,8 +183,9 @@ def every() -> dict[str, Cell]:
     """All cells by name, in the order of the page."""
     cells = list(_distilling_spikes())
     known = {digest(plan(cell, 1)): cell.name for cell in cells if cell.beside is None}
-    for folder in ("lee2022", "best"):
-        cells += _shipped(folder, known)
+    cells += _shipped("lee2022", known)
+    cells += _kdsnn()
+    cells += _shipped("best", known)
     return {cell.name: cell for cell in cells}
 
 
@@ -216,7 +227,7 @@ def plan(cell: Cell, seed: int, images: str | None = None) -> Recipe:
     if not cell.undistilled:
         return loaded
     data = loaded.to_dict()
-    stage = {key: value for key, value in data["chain"][loaded.student].items() if key != "distil"}
+    stage = {key: value for key, value in data["chain"][loaded.student].items() if key not in ("distil", "features")}
     stage["label"]["weight"] = stage["label"]["weight"] or 1.0  # as of `snnkd train --baseline`
     return recipe.parse({**data, "chain": {loaded.student: stage}})
 

@@ -1,11 +1,12 @@
-"""Fuzzes the reader of `.net` files: mutations of valid files must be refused in one clear line, or load rightly.
+"""Fuzzes the readers of `.net` and `.nir` files: mutations of valid files must be refused in one clear line, or load
+rightly.
 
-    python toolchain/benchmarks/fuzz_netx.py [--n 10000] [--seed 0] [--files DIR|FILE...] [--keep DIR] [--json]
+    python toolchain/benchmarks/fuzz_netx.py [--nir] [--n 10000] [--seed 0] [--files DIR|FILE...] [--keep DIR] [--json]
 
 Half of the mutations change raw bytes, half the HDF5 tree, of files in plain, chunked, compressed and the latest form.
 Each file is loaded in a process of its own interpreter, which together with the child that reads HDF5 for it may take
-6 s of the processor and 1 GB more than it had. What loads must come back the same from `save`, and must equal what
-lava-dl's own NetX makes of the same file (nothing is run there), where lava-dl is installed.
+6 s of the processor and 1 GB more than it had. What loads must come back the same from `save`, and a `.net` must equal
+what lava-dl's own NetX makes of the same file (nothing is run there), where lava-dl is installed.
 
 `loaded` and `refused` are good. Everything else is a failure: `message` (a refusal without the file's name, longer than
 one line or with control characters), `traceback`, `crash`, `hang`, `memory`, `differs` (from NetX, or after `save`) and
@@ -40,11 +41,12 @@ from typing import Any
 import h5py
 import numpy as np
 
-from netx_mutations import mutate, valid_files
+from netx_mutations import mutate, valid_files, valid_graphs
+from snnkd import formats
 from snnkd.base.errors import FormatError, QuantizationError
 from snnkd.engines import lava
 from snnkd.formats import netx
-from snnkd.formats.netx.hdf5_process import LIMITS, READER
+from snnkd.formats.hdf5.process import LIMITS, READER
 from snnkd.ir.network import Conv, Dense, Input, IntNet, Layer, per_neuron
 
 SECONDS = 1.0 + LIMITS["seconds"]
@@ -180,7 +182,7 @@ def load_files(connection: Connection) -> None:
         Path("/proc/self/clear_refs").write_text("5")  # the peak begins here
         before, start, net = _status("VmRSS"), time.process_time(), None
         try:
-            net = netx.load(path)
+            net = formats.load(path)
             outcome, detail = "loaded", ""
         except FormatError as error:
             # It names the file first, is one line without control characters, and short.
@@ -199,10 +201,10 @@ def load_files(connection: Connection) -> None:
 
 
 def _saved_again(net: IntNet, path: Path) -> str:
-    copy = path.with_suffix(".again")
+    copy = path.with_stem(f"{path.stem}-again")
     try:
-        netx.save(net, copy)
-        return difference(net, netx.load(copy))
+        formats.save(net, copy)
+        return difference(net, formats.load(copy))
     except QuantizationError:
         return ""
     except Exception as error:
@@ -275,11 +277,12 @@ class Run:
     folder: Path
     keep: Path
     with_lava: bool
+    suffix: str = ".net"
 
     def work(self, indices: range) -> list[Result]:
         loader, comparer, results = Child(load_files), Child(compare_files), []
         for index in indices:
-            path = self.folder / f"{self.seed}-{index}.net"
+            path = self.folder / f"{self.seed}-{index}{self.suffix}"
             result = self._one(index, path, loader, comparer)
             if result.outcome not in GOOD:
                 self.keep.mkdir(parents=True, exist_ok=True)
@@ -345,6 +348,7 @@ def _print(results: dict) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("--nir", action="store_true", help="`.nir` files")
     parser.add_argument("--n", type=int, default=10_000, help="number of mutations")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--files", type=Path, nargs="+", default=[], help="valid files or folders, not the built-in")
@@ -354,15 +358,16 @@ def main() -> None:
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     indices = range(options.n) if options.only is None else range(options.only, options.only + 1)
-    with_lava = not (options.no_lava or lava.available())
-    if not with_lava:
+    with_lava = not (options.nir or options.no_lava or lava.available())
+    if not (with_lava or options.nir):
         print(f"not compared with NetX: {lava.available() or '--no-lava'}", file=sys.stderr)
     os.environ |= _TELLING
     with tempfile.TemporaryDirectory(prefix="fuzz-netx-") as name:
         folder = Path(name)
-        given = [sorted(path.rglob("*.net")) if path.is_dir() else [path] for path in options.files]
-        sources = [path for paths in given for path in paths] or valid_files(folder)
-        run = Run(sources, options.seed, folder, options.keep, with_lava)
+        suffix = ".nir" if options.nir else ".net"
+        given = [sorted(path.rglob(f"*{suffix}")) if path.is_dir() else [path] for path in options.files]
+        sources = [path for paths in given for path in paths] or (valid_graphs if options.nir else valid_files)(folder)
+        run = Run(sources, options.seed, folder, options.keep, with_lava, suffix)
         with ThreadPoolExecutor(2) as pool:
             parts = pool.map(run.work, (indices[k::2] for k in range(2)))
             results = summary(sorted((result for part in parts for result in part), key=lambda result: result.index))

@@ -1,4 +1,4 @@
-"""Valid `.net` files, and mutations of their bytes and of their HDF5 tree, for fuzz_netx.py."""
+"""Valid `.net` and `.nir` files, and mutations of their bytes and of their HDF5 tree, for fuzz_netx.py."""
 
 # The types of h5py are no help here: what lies under a name is known only when it is read.
 # pyright: reportAttributeAccessIssue=false, reportArgumentType=false, reportIndexIssue=false, reportCallIssue=false
@@ -17,6 +17,8 @@ from typing import Any
 import h5py
 import numpy as np
 
+from nir_graphs import graphs, write
+from snnkd import formats
 from snnkd.engines.conformance import networks, random_dense
 from snnkd.formats import netx
 from snnkd.ir.network import IntNet
@@ -33,6 +35,7 @@ NUMBERS = (np.nan, np.inf, -np.inf, 1e30, -1e30, 1.5, 0.1, -0.0, -1, 0, 1, 2, 3,
 NUMBERS += (4095, 4096, 4097, 1 << 15, 40000, (1 << 17) + 1, (1 << 25) - 1, 1 << 25, 1 << 31, -(1 << 31), 1 << 62)
 TEXTS = ("", " dense", "dense ", "dense\0x", "CUBA ", "d\u00e9nse", "x" * 300, "\n\r\t\x1b[31m")
 TEXTS += ("input", "dense", "conv", "flatten", "average", "pool", "dense_rec", "dense_comp", "kwta", "unknown")
+TEXTS += ("NIRGraph", "LIF", "CubaLIF", "LI", "Linear", "Conv2d", "Flatten", "Input", "Output", "Delay")
 TEXTS += ("Dense", "CUBA", "LOIHI", "SDNN", "RF")
 NAMES = ("x", "", "weight", "delay", "type", "neuron", "bias", "-1", "99", "0", "\u00e9", "x" * 5000)
 TYPES = ("i1", "u1", "i2", "u2", ">i4", "i4", "i8", ">i8", "u8", "f2", "f4", ">f8", "f8", "c8", "S10", "S300", "?", "g")
@@ -82,15 +85,26 @@ def valid_files(folder: Path) -> list[Path]:
     return [*plain_files, *(_in_form(path, form, folder) for path in plain_files for form in FORMS)]
 
 
+def valid_graphs(folder: Path) -> list[Path]:
+    """Small `.nir` files: every primitive, and what `save` writes of networks, each in all FORMS."""
+    made = [write(graph, folder / f"graph{index}.nir") for index, graph in enumerate(graphs().values())]
+    for name, (net, _) in networks().items():
+        made.append(folder / f"{name.replace(' ', '_')}.nir")
+        formats.save(net, made[-1])
+    return [*made, *(_in_form(path, form, folder) for path in made for form in FORMS)]
+
+
 def _in_form(path: Path, form: str, folder: Path) -> Path:
     """The same file as another tool might write it."""
     of_file, of_arrays = FORMS[form]
-    with h5py.File(path) as old, h5py.File(folder / f"{path.stem}-{form}.net", "w", **of_file) as new:
+    with h5py.File(path) as old, h5py.File(folder / f"{path.stem}-{form}{path.suffix}", "w", **of_file) as new:
         new.attrs.update(old.attrs)
 
         def copy(name: str, item: h5py.Group | h5py.Dataset) -> None:
             if not isinstance(item, h5py.Dataset):
                 new.require_group(name)
+            elif item.dtype.kind == "O":
+                new.create_dataset(name, data=item[()], dtype=item.dtype)  # texts in a heap take no filters
             elif item.shape:
                 how = of_arrays if (item.size or 0) > 32 else {**of_arrays, "compression": None}  # szip packs no less
                 how = {**how, "maxshape": (None, *item.shape[1:])} if "maxshape" in how else how

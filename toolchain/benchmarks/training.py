@@ -1,7 +1,7 @@
 """Samples per second of full training steps: snnkd, lava-dl, snnTorch, Norse, SpikingJelly and the bare products.
 
     python toolchain/benchmarks/training.py [--quick] [--networks mlp] [--steps 16] [--batch 64] [--systems snnkd floor]
-        [--threads N] [--json]
+        [--device cuda] [--threads N] [--json]
 
 A step is forward over all time steps, cross-entropy of the output's spike counts, backward and Adam, in float32, on one
 batch of binary events (10 % active), the same for all and prepared in the layout that each system reads. All start
@@ -16,6 +16,12 @@ ready for it. A system that leaves out what is 0, as snnkd does where few inputs
 
 Systems take turns, and medians are shown; the first step of a turn is not timed. Peak memory is that of a process that
 makes two steps of one system, interpreter and imports included; of the floor, once its ways are chosen.
+
+With `--device cuda` all of it runs on the GPU that torch takes, all systems with torch's own precision there (float32
+matrix products, TF32 convolutions). The floor's products are cuBLAS's and cuDNN's, of whose algorithms the quickest is
+taken. The clock waits for the GPU before and after every ten steps, as a training waits for it seldom. Peak memory is
+what a system's two steps hold in the GPU's memory beyond the batch. snnkd's neurons are Triton's where that is
+installed. No measurement starts later than nine minutes after the first one: what is left out is said.
 """
 
 from __future__ import annotations
@@ -23,6 +29,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import importlib.metadata
+import importlib.util
 import json
 import os
 import platform
@@ -38,10 +45,12 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as in a training (`tuning
 import torch
 
 from snnkd.training import tuning
-from training_systems import NETWORKS, Step, Work, make, work_of
+from training_systems import NETWORKS, Step, Work, make, waiting, work_of
 
 STEPS, BATCHES = (16, 32), (64, 256)
 _TURN, _LEAST = 0.5, 3  # seconds and steps of a turn
+_AHEAD = {"cpu": 1, "cuda": 10}  # steps between two looks at the clock, which wait for the device
+_LATEST = 540  # seconds after which nothing more is measured on a GPU, which is lent
 
 SYSTEMS = ("snnkd", "lava-dl", "snntorch", "norse", "spikingjelly", "floor")
 PEERS = SYSTEMS[1:-1]
@@ -62,24 +71,41 @@ def main() -> None:
         name, network, steps, batch = options.peak
         print(_own_peak(name, work_of(network, int(steps), int(batch))))
         return
+    if options.device == "cuda":
+        _check_gpu()
     with tuning.kept_memory():  # as in a training; for all systems alike
         _compare(options)
 
 
+def _check_gpu() -> None:
+    """Ends the program where there is no GPU; warns where snnkd's kernels for it are missing."""
+    if not torch.cuda.is_available():
+        print("error: --device cuda: torch finds no CUDA device here; leave it out to use the CPU", file=sys.stderr)
+        sys.exit(2)
+    if importlib.util.find_spec("triton") is None:
+        print("triton is not installed: snnkd's neurons are plain torch on this GPU", file=sys.stderr)
+
+
 def _compare(options: argparse.Namespace) -> None:
-    tables = []
-    for name in (name for name in NETWORKS if name.startswith(tuple(options.networks))):
-        for steps, batch in product(options.steps, options.batch):
-            tables.append(_measure(name, steps, batch, options))
-            if not options.json:
-                _print(tables[-1])
+    tables, start = [], time.perf_counter()
+    names = [name for name in NETWORKS if name.startswith(tuple(options.networks))]
+    for name, (steps, batch) in product(names, product(options.steps, options.batch)):
+        if options.device == "cuda" and time.perf_counter() - start > _LATEST:
+            print(f"left out, the time is over: {name}, {steps} steps, batch {batch}", file=sys.stderr)
+            continue
+        tables.append(_measure(name, steps, batch, options))
+        if not options.json:
+            _print(tables[-1])
+    where = torch.cuda.get_device_name() if options.device == "cuda" else f"{options.threads} threads"
     if options.json:
         rows = [row for table in tables for row in table]
-        print(json.dumps({"rows": rows, "versions": _versions(), "threads": options.threads}))
+        about = {"versions": _versions(), "device": options.device, "threads": options.threads}
+        print(json.dumps({"rows": rows, **about} | ({"gpu": where} if options.device == "cuda" else {})))
         return
-    print()
-    _print_goals(tables)
-    print(f"\n{_versions()}, {options.threads} threads")
+    if options.device == "cpu":
+        print()
+        _print_goals(tables)
+    print(f"\n{_versions()}, {where}")
 
 
 def _options() -> argparse.Namespace:
@@ -89,6 +115,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--steps", nargs="+", type=int)
     parser.add_argument("--batch", nargs="+", type=int)
     parser.add_argument("--systems", nargs="+", choices=SYSTEMS, default=SYSTEMS)
+    parser.add_argument("--device", choices=tuple(_AHEAD), default="cpu")
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--peak", nargs=4, help=argparse.SUPPRESS)
@@ -100,7 +127,7 @@ def _options() -> argparse.Namespace:
 
 def _versions() -> dict[str, str]:
     versions = {"python": platform.python_version()}
-    for name in ("snnkd", "numpy", "numba", "torch", *PEERS):
+    for name in ("snnkd", "numpy", "numba", "torch", "triton", *PEERS):
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):
             versions[name] = importlib.metadata.version(name)
     return versions
@@ -110,12 +137,19 @@ def _versions() -> dict[str, str]:
 
 
 def _measure(name: str, steps: int, batch: int, options: argparse.Namespace) -> list[dict]:
-    work = work_of(name, steps, batch)
-    steppers = {system: step for system in options.systems if (step := make(system, work)) is not None}
+    work = work_of(name, steps, batch, options.device)
+    steppers: dict[str, Step] = {}
+    held: dict[str, float] = {}
+    for system in options.systems:
+        before = torch.cuda.memory_allocated() if options.device == "cuda" else 0
+        step = make(system, work)
+        if step is not None:
+            steppers[system] = step
+            held[system] = _held(step, before) if options.device == "cuda" else 0
     rates: dict[str, list[float]] = {system: [] for system in steppers}
     for _ in range(1 if options.quick else 5):
         for system, step in steppers.items():
-            rates[system].append(batch * _per_second(step))
+            rates[system].append(batch * _per_second(step, work.device))
     return [
         {
             "network": name,
@@ -123,20 +157,32 @@ def _measure(name: str, steps: int, batch: int, options: argparse.Namespace) -> 
             "batch": batch,
             "system": system,
             "samples_per_s": statistics.median(measured),
-            "peak_mb": None if options.quick else _peak(system, work, options.threads),
+            "peak_mb": held[system] or (None if options.quick else _peak(system, work, options.threads)),
         }
         for system, measured in rates.items()
     ]
 
 
-def _per_second(step: Step) -> float:
+def _per_second(step: Step, device: torch.device) -> float:
     """How many steps are made per second, the first left out."""
+    wait, ahead = waiting(device), _AHEAD[device.type]
     step()
+    wait()
     count, start = 0, time.perf_counter()
     while (passed := time.perf_counter() - start) < _TURN or count < _LEAST:
-        step()
-        count += 1
+        for _ in range(ahead):
+            step()
+        wait()
+        count += ahead
     return count / passed
+
+
+def _held(step: Step, before: int) -> float:
+    """Makes two steps and gives the most that they hold of the GPU's memory, MB, beyond the bytes `before`."""
+    torch.cuda.reset_peak_memory_stats()  # what making it took, such as choosing the floor's ways, is not its own
+    step()
+    step()
+    return round((torch.cuda.max_memory_allocated() - before) / 1e6, 1)
 
 
 def _peak(system: str, work: Work, threads: int) -> float:

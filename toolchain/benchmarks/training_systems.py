@@ -50,16 +50,20 @@ class Layer:
 
 @dataclass(frozen=True)
 class Work:
-    """A network and its batch: events (T, N, C, H, W) float32, labels (N,)."""
+    """A network and its batch, all on one device: events (T, N, C, H, W) float32, labels (N,)."""
 
     name: str
     layers: list[Layer]
     events: torch.Tensor
     labels: torch.Tensor
 
+    @property
+    def device(self) -> torch.device:
+        return self.events.device
 
-def work_of(name: str, steps: int, batch: int) -> Work:
-    """The same for every system and process."""
+
+def work_of(name: str, steps: int, batch: int, device: str = "cpu") -> Work:
+    """The same for every system, process and device: all of it is drawn on the CPU."""
     random = torch.Generator().manual_seed(0)
     shape, plan = NETWORKS[name]
     events = (torch.rand(steps, batch, *shape, generator=random) < ACTIVITY).float()
@@ -70,9 +74,14 @@ def work_of(name: str, steps: int, batch: int) -> Work:
         weight = torch.randn(outputs, inputs[0], *size[:1] * 2, generator=random) / 4
         threshold = round(64 * _GAIN / 4 * sqrt(weight[0].numel() * ACTIVITY)) / 64  # as snnkd and lava-dl hold it
         flattens = not size and bool(layers) and layers[-1].weight.ndim == 4
-        layers.append(Layer(weight, inputs, size[1] if size else 1, threshold, flattens))
+        layers.append(Layer(weight.to(device), inputs, size[1] if size else 1, threshold, flattens))
         shape = (outputs, *((n - size[0]) // size[1] + 1 for n in inputs[1:])) if size else (outputs,)
-    return Work(name, layers, events, labels)
+    return Work(name, layers, events.to(device), labels.to(device))
+
+
+def waiting(device: torch.device) -> Step:
+    """Waits until the device has done what it was told; a CPU has. Only then a clock says how long that took."""
+    return torch.cuda.synchronize if device.type == "cuda" else lambda: None
 
 
 # Systems: each gives a function that makes one training step
@@ -93,6 +102,7 @@ def _training_step(weights: Any, counts: Callable[[], torch.Tensor], work: Work)
 
 def _snnkd(work: Work) -> Step:
     from snnkd.recipe import architecture, tables
+    from snnkd.training.chain import repeatable
     from snnkd.training.loop.optimizer import Optimizer
     from snnkd.training.loop.step import backward
     from snnkd.training.network import Network
@@ -108,7 +118,7 @@ def _snnkd(work: Work) -> Step:
             layers.append(conv)
     shape = work.events.shape[2:]
     plan = architecture.Architecture(name=work.name, input=(shape[0], shape[1], shape[2]), layers=tuple(layers))
-    network = Network(plan, tables.Neuron(current_decay=CURRENT_DECAY, voltage_decay=VOLTAGE_DECAY))
+    network = Network(plan, tables.Neuron(current_decay=CURRENT_DECAY, voltage_decay=VOLTAGE_DECAY)).to(work.device)
     with torch.no_grad():
         for block, layer in zip(network.layers, work.layers, strict=True):
             block.synapse.weight.copy_(layer.weight.view(block.synapse.weight.shape))
@@ -120,7 +130,8 @@ def _snnkd(work: Work) -> Step:
 
     def step() -> None:
         torch.set_num_threads(1)  # as in training: a batch is cut into parts instead
-        backward(network, events, lambda sat: {"label": F.cross_entropy(sat.sum(dim=0).T, work.labels)}, threads)
+        with repeatable():
+            backward(network, events, lambda sat: {"label": F.cross_entropy(sat.sum(dim=0).T, work.labels)}, threads)
         optimizer.step(0.0)
         torch.set_num_threads(threads)
 
@@ -150,6 +161,7 @@ def _lava_dl(work: Work) -> Step:
         with torch.no_grad():
             block.synapse.weight.copy_(layer.weight.view(block.synapse.weight.shape))
         blocks.append(block)
+    blocks.to(work.device)
     events = work.events.movedim(0, -1)
     events = (events.flatten(1, 3) if work.layers[0].weight.ndim == 2 else events).contiguous()
     weights = [parameter for parameter in blocks.parameters() if parameter.requires_grad]
@@ -165,7 +177,7 @@ def _synapses(work: Work, gain: float = 1.0) -> list[torch.nn.Module]:
             module = torch.nn.Conv2d(inputs, outputs, kernel[0], layer.stride, bias=False)
         else:
             module = torch.nn.Linear(inputs, outputs, bias=False)
-        module.weight = torch.nn.Parameter(layer.weight * (gain / layer.threshold))
+        module.weight = torch.nn.Parameter(layer.weight * (gain / layer.threshold))  # on the device of the work
         modules.append(torch.nn.Sequential(torch.nn.Flatten(), module) if layer.weight.ndim == 2 else module)
     return modules
 
@@ -185,12 +197,13 @@ def _snntorch(work: Work) -> Step:
     import snntorch
 
     synapses = torch.nn.ModuleList(map(_AllSteps, _synapses(work)))
-    neurons = [snntorch.Synaptic(alpha=1 - CURRENT_DECAY, beta=1 - VOLTAGE_DECAY) for _ in work.layers]
+    alpha, beta = 1 - CURRENT_DECAY, 1 - VOLTAGE_DECAY
+    neurons = [snntorch.Synaptic(alpha=alpha, beta=beta).to(work.device) for _ in work.layers]
 
     def counts() -> torch.Tensor:
         x = work.events
         for synapse, neuron in zip(synapses, neurons, strict=True):
-            syn, mem = neuron.reset_mem()
+            syn, mem = (state.to(work.device) for state in neuron.reset_mem())
             spikes = []
             for a in synapse(x):
                 spike, syn, mem = neuron(a, syn, mem)
@@ -205,7 +218,7 @@ def _norse(work: Work) -> Step:
     import norse.torch as norse
 
     leaks = {"tau_syn_inv": CURRENT_DECAY * 1000, "tau_mem_inv": VOLTAGE_DECAY * 1000}  # its step is 1 ms
-    neuron = norse.LIFParameters(**{name: torch.tensor(leak) for name, leak in leaks.items()})
+    neuron = norse.LIFParameters(**{name: torch.tensor(leak, device=work.device) for name, leak in leaks.items()})
     modules = []
     for synapse in _synapses(work, 1 / VOLTAGE_DECAY):  # its v takes up that part of its current
         modules += [_AllSteps(synapse), norse.LIF(neuron)]
@@ -218,9 +231,9 @@ def _spikingjelly(work: Work) -> Step:
 
     modules = []
     for synapse in _synapses(work, 1 / CURRENT_DECAY):  # as much as a current that decays adds up to
-        lif = neuron.LIFNode(1 / VOLTAGE_DECAY, decay_input=False, step_mode="m", backend="torch")
+        lif = neuron.LIFNode(1 / VOLTAGE_DECAY, decay_input=False, step_mode="m")
         modules += [layer.SeqToANNContainer(synapse), lif]
-    network = torch.nn.Sequential(*modules)
+    network = torch.nn.Sequential(*modules).to(work.device)
 
     def counts() -> torch.Tensor:
         functional.reset_net(network)
@@ -237,27 +250,39 @@ def _floor(work: Work) -> Step:
     steps, batch = work.events.shape[:2]
     chosen: list[Step] = []
     for number, layer in enumerate(work.layers):
-        source = (torch.rand(steps * batch, *layer.shape, generator=random) < ACTIVITY).float()
+        source = (torch.rand(steps * batch, *layer.shape, generator=random) < ACTIVITY).float().to(work.device)
         size = [(n - layer.weight.shape[-1]) // layer.stride + 1 for n in layer.shape[1:]]
-        grad = torch.randn(steps * batch, len(layer.weight), *size, generator=random)
+        grad = torch.randn(steps * batch, len(layer.weight), *size, generator=random).to(work.device)
         ways = _conv_ways(layer, source, grad, steps) if size else _dense_ways(layer.weight, source, grad)
-        chosen += [min(direction, key=_seconds) for direction in (ways if number else ways[:2])]
+        wait = waiting(work.device)
+        with _quickest(work.device):
+            chosen += [
+                min(direction, key=lambda way: _seconds(way, wait)) for direction in (ways if number else ways[:2])
+            ]
 
     def step() -> None:
-        for call in chosen:
-            call()
+        with _quickest(work.device):
+            for call in chosen:
+                call()
 
     return torch.inference_mode()(step)
 
 
+def _quickest(device: torch.device) -> contextlib.AbstractContextManager[object]:
+    """Has cuDNN try all its algorithms on the first product of a shape, and take the quickest from then on."""
+    return torch.backends.cudnn.flags(benchmark=True) if device.type == "cuda" else contextlib.nullcontext()
+
+
 @torch.inference_mode()
-def _seconds(way: Step) -> float:
+def _seconds(way: Step, wait: Step) -> float:
     """The least of three runs, one before them left out."""
     way()
     times = []
     for _ in range(3):
+        wait()
         start = time.perf_counter()
         way()
+        wait()
         times.append(time.perf_counter() - start)
     return min(times)
 
@@ -274,8 +299,6 @@ def _dense_ways(weight: torch.Tensor, x: torch.Tensor, grad: torch.Tensor) -> li
 
 def _conv_ways(layer: Layer, x: torch.Tensor, grad: torch.Tensor, steps: int) -> list[list[Step]]:
     """As `_dense_ways`, each with all time steps at once and with one at a time, which takes less memory."""
-    from snnkd.training.kernels.convolution import input_gradient
-
     weight, stride, kernel = layer.weight, [layer.stride] * 2, layer.weight.shape[-1]
     rows = weight.permute(0, 2, 3, 1).flatten(1)  # (O, k k C)
 
@@ -298,7 +321,7 @@ def _conv_ways(layer: Layer, x: torch.Tensor, grad: torch.Tensor, steps: int) ->
     products = [
         lambda g, x: patches(x) @ rows.T,
         lambda g, x: g.permute(0, 2, 3, 1).reshape(-1, len(rows)).T @ patches(x),
-        lambda g, x: input_gradient(g, weight, x.shape, stride, [0, 0]),  # snnkd's: a product, added up by Numba
+        _added_up(weight, stride),
     ]
     x_last, g_last = (a.contiguous(memory_format=torch.channels_last) for a in (x, grad))
     if x.shape[1] == 1:  # both orders are the same, but torch goes by the strides
@@ -308,6 +331,21 @@ def _conv_ways(layer: Layer, x: torch.Tensor, grad: torch.Tensor, steps: int) ->
         [_in_parts(ways[direction], count, g, x) for ways, g, x in kinds for count in (1, steps)]
         for direction in range(3)
     ]
+
+
+def _added_up(weight: torch.Tensor, stride: list[int]) -> Callable[[torch.Tensor, torch.Tensor], object]:
+    """A convolution's gradient of its input x as a product that is added up: on the CPU by snnkd's Numba kernel."""
+    if weight.device.type == "cpu":
+        from snnkd.training.kernels.convolution import input_gradient
+
+        return lambda g, x: input_gradient(g, weight, x.shape, stride, [0, 0])
+    return _folded(weight, stride)
+
+
+def _folded(weight: torch.Tensor, stride: list[int]) -> Callable[[torch.Tensor, torch.Tensor], object]:
+    """As `_added_up`, in torch alone, which any device has."""
+    steps = (stride[0], stride[1])
+    return lambda g, x: F.fold(weight.flatten(1).T @ g.flatten(2), x.shape[2:], weight.shape[2:], stride=steps)
 
 
 def _in_parts(way: Callable[..., object], count: int, *tensors: torch.Tensor) -> Step:
@@ -326,12 +364,20 @@ MAKERS: dict[str, Callable[[Work], Step]] = {
 
 
 def make(system: str, work: Work) -> Step | None:
-    """None, and a line that says why, where a peer is not installed."""
+    """None, and a line that says why, where a peer is not installed, or does not run on this device."""
     try:
         with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of what peers import
             logging.disable(logging.WARNING)
-            return MAKERS[system](work)
+            step = MAKERS[system](work)
+            if work.device.type == "cuda":
+                step()  # some peers compile their kernels now, which needs what not every machine has
+            return step
+    except (RuntimeError, OSError) as error:
+        if work.device.type != "cuda":
+            raise
+        print(f"{system}: skipped, it does not run on this GPU: {str(error).splitlines()[0]}", file=sys.stderr)
+        return None
     except ImportError as error:
         print(f"{system}: skipped, {error}; the peers come with `uv run --group peers`", file=sys.stderr)
         return None

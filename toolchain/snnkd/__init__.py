@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from snnkd.analysis.evaluation import profile, simulate, verify
     from snnkd.api import export, handoff, run, train
-    from snnkd.formats.netx import load, save
+    from snnkd.data.logits import save_logits
+    from snnkd.formats import load, save
     from snnkd.ir.network import IntNet
     from snnkd.ir.trace import SpikeTrace
     from snnkd.runs.pipeline import TrainingOptions
@@ -34,6 +35,7 @@ __all__ = [
     "profile",
     "run",
     "save",
+    "save_logits",
     "simulate",
     "to_intnet",
     "train",
@@ -47,11 +49,12 @@ _HOMES = {
     "TrainingOptions": "runs.pipeline",
     "export": "api",
     "handoff": "api",
-    "load": "formats.netx",
+    "load": "formats",
     "losses": "training.losses",
     "profile": "analysis.evaluation",
     "run": "api",
-    "save": "formats.netx",
+    "save": "formats",
+    "save_logits": "data.logits",
     "simulate": "analysis.evaluation",
     "to_intnet": "training.deploy",
     "train": "api",

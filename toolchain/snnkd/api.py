@@ -44,6 +44,8 @@ def train(recipe: str | Path | Recipe = "digits", options: TrainingOptions | Non
 
 def run(recipe: str | Path | Recipe = "digits", options: TrainingOptions | None = None) -> Everything:
     """Trains as `train` does, then exports to the recipe's target, verifies there and profiles."""
+    import snnkd.training  # noqa: F401  (where torch is missing, that is said before what only the export needs)
+
     loaded = recipe if isinstance(recipe, Recipe) else recipes.load(recipe)
     _check_engine(loaded.target.name)
     results = pipeline.walk(_started(loaded, options), *_TRAIN, "export", "profile")

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from snnkd.formats import netx
-from snnkd.formats.netx.hdf5 import opened
+from snnkd.formats.hdf5.groups import opened
+from snnkd.formats.netx.read import WANTED
 
 
 def rewrite(path, other, file_options=None, **options):
@@ -251,7 +252,7 @@ def test_simulation_is_read(path, edited):
     def change(file):
         file["simulation/Ts"], file["simulation/tSample"] = 1.5, [300]
 
-    with opened(Path(edited(path, change))) as root:
+    with opened(Path(edited(path, change)), WANTED) as root:
         simulation = root.group("simulation")
         assert sorted(simulation.names()) == ["Ts", "tSample"]
         assert (simulation.floats("Ts").dtype, simulation.floats("Ts").tolist()) == (np.float64, 1.5)

@@ -16,8 +16,9 @@ import pytest
 
 from snnkd.base.errors import FormatError, SnnkdError
 from snnkd.formats import netx
-from snnkd.formats.netx import hdf5_process
-from snnkd.formats.netx.hdf5_process import READER, Reader
+from snnkd.formats.hdf5 import process as hdf5_process
+from snnkd.formats.hdf5.process import READER, Reader
+from snnkd.formats.netx.read import WANTED
 
 needs_proc = pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs Linux")
 
@@ -120,8 +121,8 @@ def test_a_forked_process_has_one_of_its_own(path):
 @pytest.mark.parametrize("end", ["", "os.kill(os.getpid(), signal.SIGKILL)", "os._exit(3)", "1 / 0"])
 def test_it_ends_with_its_parent(path, end):
     code = (
-        "import os, signal; from snnkd.formats import netx; netx.load({!r}); "
-        "print(netx.hdf5_process.READER._process.pid, flush=True); {}"
+        "import os, signal; from snnkd.formats import netx; from snnkd.formats.hdf5 import process; netx.load({!r}); "
+        "print(process.READER._process.pid, flush=True); {}"
     )
     done = subprocess.run([sys.executable, "-c", code.format(str(path), end)], capture_output=True, text=True)
     assert done.stdout.strip().isdigit(), done.stderr
@@ -130,10 +131,10 @@ def test_it_ends_with_its_parent(path, end):
 
 def test_only_the_child_loads_hdf5_and_warming_not_even_numpy(path):
     code = f"""if True:
-        import sys, snnkd.formats.netx
-        snnkd.formats.netx.warm()
+        import sys, snnkd.formats
+        snnkd.formats.warm()
         assert not {{"numpy", "h5py"}} & sys.modules.keys()
-        snnkd.formats.netx.load({str(path)!r})
+        snnkd.formats.load({str(path)!r})
         assert "h5py" not in sys.modules and "numpy" in sys.modules
     """
     assert subprocess.run([sys.executable, "-W", "error", "-c", code]).returncode == 0
@@ -190,7 +191,7 @@ NUMBERS = {"place": "layer", "kind": "numbers", "dtype": "<i4", "shape": [2]}
 
 def test_what_a_good_child_says(impostor):
     said = json.dumps(NUMBERS).encode() + b"\n\1\0\0\0\2\0\0\0{}\n"
-    item = impostor(f"{READY}say({said!r}); control(b'{GOOD}\\n')").items("x.net")["layer"]
+    item = impostor(f"{READY}say({said!r}); control(b'{GOOD}\\n')").items("x.net", WANTED)["layer"]
     assert (item.kind, item.dtype, item.shape, bytes(item.raw)) == ("numbers", "<i4", (2,), b"\1\0\0\0\2\0\0\0")
 
 
@@ -225,24 +226,26 @@ def test_what_a_child_may_not_say(impostor, tmp_path, line):
     said = tmp_path / "said"
     said.write_bytes(json.dumps(line).encode() + b"\n" + bytes(8) + b"{}\n")
     with pytest.raises(FormatError, match=r"^x\.net: damaged: the HDF5 library says"):
-        impostor(f"{READY}say(open({str(said)!r}, 'rb').read()); control(b'{GOOD}\\n'); time.sleep(50)").items("x.net")
+        impostor(f"{READY}say(open({str(said)!r}, 'rb').read()); control(b'{GOOD}\\n'); time.sleep(50)").items(
+            "x.net", WANTED
+        )
 
 
 @pytest.mark.parametrize("said", [b"\xff\xfe\n", b"[" * 9000 + b"\n", b"{" + b" " * 60_000, b'{"a": \n'])
 def test_lines_of_no_form(impostor, said):
     with pytest.raises(FormatError, match=r"^x\.net: damaged: the HDF5 library says"):
-        impostor(f"{READY}\nwhile True: say({said!r})").items("x.net")
+        impostor(f"{READY}\nwhile True: say({said!r})").items("x.net", WANTED)
 
 
 def test_one_place_twice(impostor):
     said = b'{"place": "layer", "kind": "group"}\n' * 2
     with pytest.raises(FormatError, match=r"^x\.net: layer: damaged: is there twice"):
-        impostor(f"{READY}say({said!r}); time.sleep(50)").items("x.net")
+        impostor(f"{READY}say({said!r}); time.sleep(50)").items("x.net", WANTED)
 
 
 def test_an_item_without_its_group(monkeypatch, path):
     groups = {place: hdf5_process.Item("group") for place in ("", "/", "layer/0")}
-    monkeypatch.setattr(READER, "items", lambda _: groups)
+    monkeypatch.setattr(READER, "items", lambda *_: groups)
     with pytest.raises(FormatError, match="says what it should not"):
         netx.load(path)
 
@@ -250,15 +253,15 @@ def test_an_item_without_its_group(monkeypatch, path):
 @pytest.mark.parametrize("status", ["os._exit(1)", "os.kill(os.getpid(), 11)", "os.kill(os.getpid(), 9)"])
 @pytest.mark.parametrize("said", [b"", b'{"place": ""', json.dumps(NUMBERS).encode() + b"\n\1\0"])
 def test_it_ends_within_its_answer(impostor, said, status):
-    with pytest.raises(FormatError, match=r"^x\.net: the process that reads .net files was ended from outside"):
-        impostor(f"{READY}say({said!r}); {status}").items("x.net")
+    with pytest.raises(FormatError, match=r"^x\.net: the process that reads HDF5 files was ended from outside"):
+        impostor(f"{READY}say({said!r}); {status}").items("x.net", WANTED)
 
 
 def test_it_fails_at_a_place(impostor):
     report = '{"ended": -11, "place": "layer/0/we\\\\u001bight", "seconds": 0.5, "megabytes": 2.5}'
     reader = impostor(f"{READY}control(b'{report}\\n')")
     with pytest.raises(FormatError) as error:
-        reader.items("x.net")
+        reader.items("x.net", WANTED)
     message = "x.net: layer/0: we\ufffdight: damaged: the HDF5 library fails on it (status -11)"
     assert str(error.value) == message
     assert reader.used == {"seconds": 0.5, "megabytes": 2.5}
@@ -269,19 +272,19 @@ def test_it_takes_too_long(impostor, monkeypatch, code):
     monkeypatch.setattr(hdf5_process, "SECONDS", 0.5)
     started = time.monotonic()
     with pytest.raises(FormatError, match=r"^x\.net: takes more than 0 s to read"):
-        impostor(code).items("x.net")
+        impostor(code).items("x.net", WANTED)
     assert time.monotonic() - started < 20
 
 
 def test_it_does_not_start(impostor, monkeypatch):
     with pytest.raises(SnnkdError, match=r"does not start: ModuleNotFoundError: No module named 'h5pyx'"):
-        impostor("import h5pyx").items("x.net")
+        impostor("import h5pyx").items("x.net", WANTED)
     monkeypatch.setattr(hdf5_process, "SECONDS", 0.5)
     with pytest.raises(SnnkdError, match="does not start: it ended"):
-        impostor("time.sleep(50)").items("x.net")
+        impostor("time.sleep(50)").items("x.net", WANTED)
     monkeypatch.setattr(sys, "executable", "/nowhere/python")
     with pytest.raises(SnnkdError, match="cannot be started: No such file"):
-        Reader().items("x.net")
+        Reader().items("x.net", WANTED)
 
 
 def test_an_interrupt_ends_it(impostor):
@@ -292,14 +295,14 @@ def test_an_interrupt_ends_it(impostor):
     timer = threading.Timer(0.5, lambda: signal.pthread_kill(main, signal.SIGINT))
     timer.start()
     with pytest.raises(KeyboardInterrupt):
-        reader.items("x.net")
+        reader.items("x.net", WANTED)
     timer.join()
     assert reader._process is None
 
 
 def test_values_are_those_of_h5py(path):
     """Every array of a file, bit for bit."""
-    items = READER.items(str(path))
+    items = READER.items(str(path), WANTED)
     seen = []
     with h5py.File(path) as file:
         file.visititems(lambda name, item: seen.append((name, item[()])) if isinstance(item, h5py.Dataset) else None)

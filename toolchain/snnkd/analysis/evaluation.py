@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from math import prod
@@ -24,6 +25,9 @@ ACTIVITIES = (0.1, 0.2, 0.3, 0.5, 0.75, 1.0, 0.05, 0.02)  # shares of elements t
 COMPARED = 1 << 30  # bytes of traces that a comparison may hold
 _TRIED = 16  # samples on which they are tried
 FAST = "fast"  # the engine that accuracies and profiles are computed with; it equals the definition
+# What the definition runs before the kernels of `fast` are loaded, half a second: at most so many layers times steps,
+# updates of neurons, and products of weights and inputs.
+_SMALL = (1 << 10, 1 << 21, 1 << 27)
 
 
 def simulate(net: IntNet, spikes: np.ndarray, engine: str = FAST, states: bool = False) -> SpikeTrace:
@@ -32,6 +36,18 @@ def simulate(net: IntNet, spikes: np.ndarray, engine: str = FAST, states: bool =
     Raises LimitError where the engine cannot run here or refuses the network, FormatError for events that do not fit.
     """
     return engines.usable(engine, net).run(net, spikes, states)
+
+
+def _soonest(net: IntNet, spikes: np.ndarray, states: bool = False) -> SpikeTrace:
+    """Runs as `simulate` does, by the engine that is done first: to load Numba takes longer than a small network."""
+    loaded = "numba" in sys.modules
+    return simulate(net, spikes, FAST if loaded or not _is_small(net, *spikes.shape[:2]) else DEFINITION, states)
+
+
+def _is_small(net: IntNet, samples: int, steps: int) -> bool:
+    products = sum(count for _, count in energy.dense_macs(net))
+    work = (steps * len(net.layers), samples * steps * net.neurons, samples * steps * products)
+    return all(amount <= most for amount, most in zip(work, _SMALL, strict=True))
 
 
 def verify(
@@ -116,7 +132,7 @@ def random_input(net: IntNet, samples: int, steps: int | None = None) -> tuple[n
     best: tuple[int, float] | None = None
     for activity in ACTIVITIES:
         tried = verification.synthetic_input(net, steps, min(samples, _TRIED), activity)
-        silent = len(cautions.silent(net, simulate(net, tried).events))
+        silent = len(cautions.silent(net, _soonest(net, tried).events))
         if best is None or silent < best[0]:
             best = (silent, activity)
         if silent == 0:
@@ -147,7 +163,7 @@ class Survey:
 
 
 def survey(net: IntNet, blocks: Iterable[np.ndarray], answers: bool) -> Survey:
-    """Runs `net` by the fast engine on blocks of events (n, T, ...), at least one, each of which is let go behind it.
+    """Runs `net` on blocks of events (n, T, ...), at least one, each of which is let go behind it.
 
     answers: also what its readout says; that includes what a rule for early exit leaves of the work.
     """
@@ -157,7 +173,7 @@ def survey(net: IntNet, blocks: Iterable[np.ndarray], answers: bool) -> Survey:
     courses: list[Course] = []
     undecided: list[np.ndarray] = []
     for block in blocks:
-        run = simulate(net, block)
+        run = _soonest(net, block)
         samples, steps = samples + run.samples, run.steps
         counts = _added(counts, trace.count(net, run))
         if answers:
@@ -187,7 +203,7 @@ def output(net: IntNet, run: SpikeTrace) -> LayerTrace:
         return run.layers[-1]
     events = run.input if len(net.layers) == 1 else run.layers[-2].spikes
     bits = net.message_bits if len(net.layers) == 1 else 0
-    return simulate(IntNet(events.shape[2:], net.layers[-1:], message_bits=bits), events, states=True).layers[-1]
+    return _soonest(IntNet(events.shape[2:], net.layers[-1:], message_bits=bits), events, states=True).layers[-1]
 
 
 def joined(courses: Sequence[Course]) -> Course:
@@ -210,11 +226,13 @@ def profile(
 
 
 def profile_of(
-    net: IntNet, seen: Survey, target: str | Path | Sequence[str | Path] = (), data: str = "the given samples"
+    net: IntNet, seen: Survey, target: str | Path | Sequence[str | Path] | None = (), data: str = "the given samples"
 ) -> Profile:
-    """Returns `profile` of samples that ran already."""
+    """Returns `profile` of samples that ran already; target: None for no estimate of the energy."""
     names = [target] if isinstance(target, str | Path) else target
-    chosen = [targets.load(name) for name in names] or [target for target in targets.available() if target.costs]
+    chosen = [targets.load(name) for name in names or ()]
+    if names is not None and not chosen:
+        chosen = [target for target in targets.available() if target.costs]
     profile = energy.profile(net, seen.counts, samples=seen.samples, steps=seen.steps, data=data, targets=chosen)
     events, samples = [row.spikes for row in seen.counts], f"these {seen.samples:,} samples"
     exits = None

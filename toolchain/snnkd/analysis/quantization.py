@@ -6,6 +6,7 @@ layer gets the scale at which its weights lose least when they are rounded to N 
 
 from __future__ import annotations
 
+import tempfile
 import warnings
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
@@ -14,17 +15,19 @@ from typing import Any
 
 import numpy as np
 
+from snnkd import formats
 from snnkd.analysis import cautions, evaluation, headroom
 from snnkd.base.errors import FormatError, LimitError, SnnkdWarning
 from snnkd.engines.reference.definition import correlate
 from snnkd.formats import netx
+from snnkd.ir import rounding
 from snnkd.ir.arithmetic import DECAY_BITS, STATE_SHIFT, THRESHOLD_LIMIT, WEIGHT_MIN
 from snnkd.ir.events import check_input
 from snnkd.ir.network import Conv, Dense, Input, IntNet, Layer, Neuron, Shape, per_neuron
+from snnkd.ir.rounding import Fit
 from snnkd.ir.trace import LayerTrace, SpikeTrace
 
 SLAYER_UNIT = 64  # SLAYER's weight 1 is 64 as hardware holds it (lava-dl slayer/neuron/base.py, w_scale)
-_CLIPS = np.linspace(1, 2, 21)  # how far beyond the range the largest weight may lie, of which the best is taken
 _FAR = 16  # thresholds are at least so many times SLAYER's weights where only the thresholds were made integers
 _BIAS_MAX = (1 << 15) - 1
 
@@ -83,7 +86,7 @@ class Effect:
 
 
 def quantize(path: str | Path, bits: int, scale: float | None = None, input_shape: Shape | None = None) -> Quantized:
-    """Reads the `.net` file at `path` and rounds its weights to `bits` bits, 2 to 8, sign included.
+    """Reads the `.net` or `.nir` file at `path` and rounds its weights to `bits` bits, 2 to 8, sign included.
 
     scale: of all weights, with thresholds as they are; None chooses one for each layer: 1 where its weights have no
     more bits, SLAYER's 64 where they are in its units and fit 8 bits, else the one at which the rounding loses least.
@@ -93,14 +96,19 @@ def quantize(path: str | Path, bits: int, scale: float | None = None, input_shap
         raise LimitError(f"--bits {bits}: expected 2 to 8")
     if scale is not None and not 0 < scale < float("inf"):
         raise LimitError(f"--scale {scale:g}: expected auto or a number above 0")
+    if Path(path).suffix == ".nir":
+        with tempfile.TemporaryDirectory(prefix="snnkd-") as folder:
+            copy = Path(folder) / f"{Path(path).stem}.net"
+            netx.save(formats.load(path, input_shape), copy)
+            return quantize(copy, bits, scale, input_shape)
     values = netx.stored_weights(path)
     with warnings.catch_warnings(record=True):  # the same warnings come again below
         outline = netx.load(path, input_shape, _signs)
     unit = _unit(outline, values) if scale is None else scale
     largest = [_largest_factor(layer) for layer in _synaptic(outline)] if scale is None else None
-    rounding = _Rounding(bits, unit, largest)
-    net = netx.load(path, input_shape, rounding)
-    fitted, layers, scaled = iter(rounding.layers), [], []
+    how = _Rounding(bits, unit, largest)
+    net = netx.load(path, input_shape, how)
+    fitted, layers, scaled = iter(how.layers), [], []
     for name, layer in zip(net.names, net.layers, strict=True):
         if not isinstance(layer, Input):
             fit = next(fitted)
@@ -110,7 +118,7 @@ def quantize(path: str | Path, bits: int, scale: float | None = None, input_shap
             layer = replace(layer, neuron=neuron)
         layers.append(layer)
     neurons = tuple(layer.neuron for layer in net.layers)
-    weights, biases = tuple(fit.weight for fit in rounding.layers), tuple(fit.bias for fit in rounding.layers)
+    weights, biases = tuple(fit.weight for fit in how.layers), tuple(fit.bias for fit in how.layers)
     if net.early_exit is not None:  # its margin may be in units of v, which are others now
         warnings.warn(f"{path}: its rule for early exit is left out: other weights need another", SnnkdWarning, 2)
     net = replace(net, layers=tuple(layers), early_exit=None)
@@ -161,18 +169,6 @@ def _beyond_limits(net: IntNet, events: np.ndarray, samples: str) -> list[str]:
     ]
 
 
-@dataclass
-class _Fit:
-    """Weights of a layer before (float64, in the unit of its thresholds), and how they became integers."""
-
-    weight: np.ndarray
-    factor: float
-    step: int
-    clipped: int
-    error: float
-    bias: np.ndarray | None = None
-
-
 class _Rounding:
     """Makes integers of each layer's weights and biases for `netx.load`, and keeps how.
 
@@ -180,7 +176,7 @@ class _Rounding:
     """
 
     def __init__(self, bits: int, unit: float, largest: list[float] | None):
-        self.layers: list[_Fit] = []
+        self.layers: list[Fit] = []
         self._bits, self._unit, self._largest = bits, unit, largest
 
     def __call__(self, _: object, name: str, values: np.ndarray) -> np.ndarray:
@@ -220,39 +216,26 @@ def _largest_factor(layer: Layer) -> float:
     return float(min(THRESHOLD_LIMIT / max(threshold.max(initial=0), 1), _BIAS_MAX / max(bias, 1)))
 
 
-def _fitted(weight: np.ndarray, bits: int, largest: float | None, slayers: bool) -> tuple[np.ndarray, _Fit]:
+def _fitted(weight: np.ndarray, bits: int, largest: float | None, slayers: bool) -> tuple[np.ndarray, Fit]:
     """Integers for a layer's weights and how they were made.
 
     largest: the largest factor that is tried, None for 1 whatever it loses. slayers: whether weights are in SLAYER's
     units, of which those that fit 8 bits keep the factor 1.
     """
-    steps = [1 << power for power in range(1, 10 - bits)]
-    as_they_are = min((_rounded(weight, 1.0, step, bits) for step in steps), key=_error)
+    steps = rounding.steps(bits)
+    as_they_are = min((rounding.rounded(weight, 1.0, step, bits) for step in steps), key=_error)
     fits = as_they_are[1].clipped == 0
     if largest is None or as_they_are[1].error == 0 or (slayers and fits and bits == 8):
         return as_they_are
-    high, low = weight.max(), weight.min()
-    range_high, range_low = ((1 << bits - 1) - 1) * steps[-1], WEIGHT_MIN
-    reach = max(high / range_high, low / range_low)
-    factors = {min(float(factor), largest) for factor in (2 ** np.floor(np.log2(1 / reach)), *(_CLIPS / reach))}
-    return min((_rounded(weight, factor, step, bits) for factor in sorted(factors) for step in steps), key=_error)
+    factors = rounding.factors(weight, bits, largest)
+    return min((rounding.rounded(weight, factor, step, bits) for factor in factors for step in steps), key=_error)
 
 
-def _error(fitted: tuple[np.ndarray, _Fit]) -> float:
+def _error(fitted: tuple[np.ndarray, Fit]) -> float:
     return fitted[1].error
 
 
-def _rounded(weight: np.ndarray, factor: float, step: int, bits: int) -> tuple[np.ndarray, _Fit]:
-    """weight * factor as multiples of `step` that have `bits` bits, and what that loses."""
-    codes = np.rint(weight * factor / step)
-    kept = np.clip(codes, -(1 << bits - 1), (1 << bits - 1) - 1)
-    size = float(np.sqrt(np.mean(weight**2))) or 1.0
-    error = float(np.sqrt(np.mean((kept * step / factor - weight) ** 2))) / size
-    fit = _Fit(weight, factor, step, int(np.count_nonzero(kept != codes)), error)
-    return (kept * step).astype(np.int64), fit
-
-
-def _rescaled(neuron: Neuron, fit: _Fit) -> Neuron:
+def _rescaled(neuron: Neuron, fit: Fit) -> Neuron:
     """Neurons whose thresholds are multiplied by the layer's factor; one that is never reached stays so."""
     scaled = np.clip(np.rint(neuron.threshold * fit.factor), 0, THRESHOLD_LIMIT).astype(np.int32)
     return replace(neuron, threshold=np.where(neuron.threshold > THRESHOLD_LIMIT, neuron.threshold, scaled))

@@ -13,6 +13,7 @@ from typing import Any
 from snnkd import __version__
 
 _PACKAGES = ("numpy", "torch", "lava-nc", "lava-dl", "h5py", "numba")
+_OF_TEACHERS = ("onnxruntime", "norse", "snntorch", "spikingjelly", "torchvision")  # that are not snnkd's own
 
 
 def digest(data: Any) -> str:
@@ -33,7 +34,7 @@ def file_digest(path: Path) -> str:
 def versions() -> dict[str, str]:
     """Returns the versions of Python, snnkd and those packages that a result depends on and that are installed."""
     installed = {"python": platform.python_version(), "snnkd": __version__}
-    for package in _PACKAGES:
+    for package in (*_PACKAGES, *_OF_TEACHERS):
         try:
             installed[package] = metadata.version(package)
         except metadata.PackageNotFoundError:

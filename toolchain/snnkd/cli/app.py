@@ -4,37 +4,64 @@ from __future__ import annotations
 
 import sys
 import warnings
+from typing import Any
 
 import typer
+from typer.core import TyperGroup
 
-from snnkd import __version__
+from snnkd import __version__, formats
 from snnkd.base.errors import Note, SnnkdError, SnnkdWarning
 from snnkd.cli import catalogue, deployment, inspection, training
+from snnkd.cli.conversion import convert
+from snnkd.cli.doctor import doctor
 from snnkd.cli.encoding import encode
+from snnkd.cli.evaluation import evaluate
 from snnkd.cli.handoff import handoff
 from snnkd.cli.output import fail, note, warn
 from snnkd.cli.quantization import quantize
-from snnkd.formats import netx
+
+_WHOLE = 200  # characters: longer than the first sentence of any command, which is folded rather than cut off
+
+
+class Commands(TyperGroup):
+    """The commands under the headings of `_PANELS`, in plain text: typer's boxes take as long to load as the rest."""
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        """Writes a section for each heading. Called by --help."""
+        for panel, functions in _PANELS.items():
+            names = [function.__name__ for function in functions]
+            with formatter.section(panel):
+                formatter.write_dl([(name, self.commands[name].get_short_help_str(_WHOLE)) for name in names])
+
 
 app = typer.Typer(
     name="snnkd",
+    cls=Commands,
     help="Distil spiking neural networks and hand them to neuromorphic and embedded hardware, bit for bit.",
     epilog="The whole way on real data: snnkd run. Step by step: snnkd train, snnkd export --target loihi2-sim, "
     "snnkd profile --energy.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
-    rich_markup_mode="rich",
+    rich_markup_mode=None,
 )
 
 _PANELS = {
-    "The chain": (training.run, training.train, deployment.export, deployment.profile, handoff),
-    "A network": (inspection.simulate, inspection.verify, inspection.inspect, inspection.check, quantize, encode),
-    "What there is": (catalogue.models, catalogue.recipes, catalogue.datasets, catalogue.targets),
+    "The chain": (training.run, training.train, evaluate, deployment.export, deployment.profile, handoff),
+    "A network": (
+        inspection.simulate,
+        inspection.verify,
+        inspection.inspect,
+        inspection.check,
+        quantize,
+        convert,
+        encode,
+    ),
+    "What there is": (catalogue.models, catalogue.recipes, catalogue.datasets, catalogue.targets, doctor),
 }
-for panel, commands in _PANELS.items():
+for commands in _PANELS.values():
     for command in commands:
-        app.command(rich_help_panel=panel)(command)
+        app.command()(command)
 
 
 def _version(show: bool) -> None:
@@ -58,8 +85,8 @@ def main() -> None:
         warnings.filterwarnings("always", category=SnnkdWarning)
         warnings.showwarning = _show
         try:
-            if any(word.endswith(".net") for word in sys.argv[1:]):
-                netx.warm()  # it starts while the command imports what it needs
+            if any(formats.is_network(word) for word in sys.argv[1:]):
+                formats.warm()  # it starts while the command imports what it needs
             app()
         except SnnkdError as error:
             fail(str(error))

@@ -60,7 +60,7 @@ def recipes(as_json: Json = False) -> None:
     listed = []
     for name in shipped.names():
         recipe = shipped.load(name)
-        chain = " -> ".join(stage.network for stage in recipe.chain.values())
+        chain = " -> ".join(stage.title for stage in recipe.chain.values())
         listed.append(
             {
                 "name": name,
@@ -86,28 +86,23 @@ def datasets(data_root: DataRoot = None, as_json: Json = False) -> None:
 
     Example: snnkd datasets --data-root ~/data
     """
+    from snnkd.base import packages
     from snnkd.data import datasets as known
 
     root = known.root_folder(data_root)
-    listed = []
+    listed, shown = [], []
     for name, source in known.SOURCES.items():
         place = root / (source.place or ".")
-        lack = source.missing(place)
+        uninstalled, absent = packages.missing(*source.needs), source.missing(place)
+        lack = uninstalled or absent
         listed.append(
             {"name": name, "what": source.title, "here": lack is None, "folder": str(place.absolute()), "lacks": lack}
         )
+        shown.append([name, source.title, "yes" if lack is None else uninstalled or f"{absent} in {place.absolute()}"])
     output.result(
         {"datasets": listed},
         as_json,
-        lambda data: output.table(
-            "data sets",
-            ["name", "what", "here"],
-            [
-                [row["name"], row["what"], "yes" if row["here"] else f"{row['lacks']} in {row['folder']}"]
-                for row in data["datasets"]
-            ],
-            left=3,
-        ),
+        lambda _: output.table("data sets", ["name", "what", "here"], shown, left=3),
     )
 
 

@@ -51,7 +51,8 @@ def export(
 
 def profile(
     names: Annotated[
-        list[str] | None, typer.Argument(metavar="RUN|FILE.net", help="Run folders, their names, or .net files.")
+        list[str] | None,
+        typer.Argument(metavar="RUN|FILE.net", help="Run folders, their names, or .net and .nir files."),
     ] = None,
     energy: Annotated[bool, typer.Option("--energy", help="Also estimate the energy on each target.")] = False,
     sources: Annotated[bool, typer.Option("--sources", help="The same, with where each constant is from.")] = False,
@@ -69,34 +70,32 @@ def profile(
 
     Example: snnkd profile --energy --target loihi2
     """
+    targets = tuple(target or ()) if energy or sources or target else None
     profiled = [
-        _profile(name, tuple(target or ()), samples, inputs, shape_of(input_shape), data_root, runs)
-        for name in names or [None]
+        _profile(name, targets, samples, inputs, shape_of(input_shape), data_root, runs) for name in names or [None]
     ]
-    for result in profiled:
-        if not (energy or sources or target):
-            result["energy"] = {}
     whole = profiled[0] if len(profiled) == 1 else {"profiles": profiled}
     output.result(whole, as_json, lambda _: output.group(*(render_profile(result, sources) for result in profiled)))
 
 
 def _profile(
     name: str | None,
-    targets: tuple[str, ...],
+    targets: tuple[str, ...] | None,
     samples: int | None,
     inputs: Path | None,
     input_shape: tuple[int, ...] | None,
     data_root: Path | None,
     runs: Path,
 ) -> dict[str, Any]:
-    from snnkd.runs import find, subject
+    from snnkd.runs import subject
 
     if not subject.is_file(name):
-        from snnkd.runs import pipeline
+        from snnkd.runs import find, pipeline
 
         refuse_for_runs({"--input": inputs, "--input-shape": input_shape})
-        context = pipeline.Context(find(name, runs), data_root, profile=pipeline.ProfileOptions(targets, samples))
-        return pipeline.walk(context, "profile")["profile"].to_json()
+        context = pipeline.Context(find(name, runs), data_root, profile=pipeline.ProfileOptions(targets or (), samples))
+        whole = pipeline.walk(context, "profile")["profile"].to_json()
+        return whole if targets is not None else whole | {"energy": {}}  # its file has that of all targets
     from snnkd.analysis import evaluation
 
     file = subject.opened(name, input_shape=input_shape)

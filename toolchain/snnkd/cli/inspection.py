@@ -23,7 +23,7 @@ from snnkd.cli.options import (
     shape_of,
 )
 
-NetFile = Annotated[Path, typer.Argument(metavar="FILE.net", help="A network file.")]
+NetFile = Annotated[Path, typer.Argument(metavar="FILE.net", help="A network file, .net or .nir.")]
 
 
 def simulate(
@@ -39,14 +39,14 @@ def simulate(
 
     Example: snnkd simulate student.net --input events.npy --out trace.npz
     """
+    from snnkd import formats
     from snnkd.analysis import evaluation
     from snnkd.base import files
     from snnkd.data.samples import read_array
-    from snnkd.formats import netx
     from snnkd.ir import trace
 
     files.check_output("--out", out, ".npz", [file, inputs])
-    net, events = netx.load(file, shape_of(input_shape)), read_array(inputs)
+    net, events = formats.load(file, shape_of(input_shape)), read_array(inputs)
     started = time.perf_counter()
     run = evaluation.simulate(net, events, engine, states)
     seconds = time.perf_counter() - started

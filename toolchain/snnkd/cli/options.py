@@ -16,7 +16,9 @@ DataRoot = Annotated[
 ]
 RunOrNet = Annotated[
     str | None,
-    typer.Argument(metavar="RUN|FILE.net", help="A run folder or its name, or a .net; the newest finished run."),
+    typer.Argument(
+        metavar="RUN|FILE.net", help="A run folder or its name, or a .net or .nir; the newest finished run."
+    ),
 ]
 RunName = Annotated[
     str | None, typer.Argument(metavar="RUN", help="A run folder or its name; the newest finished run unless given.")

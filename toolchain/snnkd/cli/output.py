@@ -31,7 +31,7 @@ def result(data: dict[str, Any], as_json: bool, render: Callable[[dict[str, Any]
     if as_json:
         print(json.dumps(data))
         return
-    console().print(render(data))
+    console().print(render(data), crop=False)  # what does not fold, a command to be copied, is not cut off either
     for text in dict.fromkeys(_warnings(data)):
         warn(text)
 

@@ -53,3 +53,24 @@ class TrainingProgress:
             if (stage, column) not in self._warned:
                 self._warned.add((stage, column))
                 output.warn(f"{stage}, epoch {row['epoch']}: {text}")
+
+
+class Counter:
+    """A progress bar with the time left, on a terminal, for `total` things that take about as long as each other."""
+
+    def __init__(self, title: str, total: int) -> None:
+        console = output.console(stderr=True)
+        columns = (TextColumn(title), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        self._bar = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
+        self._task = self._bar.add_task("", total=total)
+
+    def __enter__(self) -> Counter:
+        self._bar.__enter__()
+        return self
+
+    def __exit__(self, *details: Any) -> None:
+        self._bar.__exit__(*details)
+
+    def advance(self) -> None:
+        """Moves the bar by one."""
+        self._bar.advance(self._task)

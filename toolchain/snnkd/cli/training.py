@@ -14,6 +14,18 @@ if TYPE_CHECKING:
 
 Set = Annotated[list[str] | None, typer.Option("--set", metavar="A.B=VALUE", help="Override a field; repeatable.")]
 Seed = Annotated[int | None, typer.Option(help="Seed of the run, instead of the recipe's.", show_default=False)]
+Teacher = Annotated[
+    str | None,
+    typer.Option(
+        metavar="FILE.py:NAME|MODULE:NAME|FILE",
+        help="Your teacher instead of the chain's first stage: a torch module, .onnx, .net, .nir, or .npz of logits.",
+        show_default=False,
+    ),
+]
+Weights = Annotated[
+    str | None,
+    typer.Option(metavar="FILE.pt|FILE.safetensors", help="Weights of --teacher.", show_default=False),
+]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on with the newest run of this recipe.")]
 Reuse = Annotated[bool, typer.Option("--reuse", help="Take over stages that another run has trained alike.")]
 Baseline = Annotated[bool, typer.Option("--baseline", help="Also train the student without its teacher.")]
@@ -25,6 +37,8 @@ def run(
     recipe: RecipeName = "digits",
     overrides: Set = None,
     seed: Seed = None,
+    teacher: Teacher = None,
+    weights: Weights = None,
     resume: Resume = False,
     reuse: Reuse = False,
     baseline: Baseline = False,
@@ -42,7 +56,7 @@ def run(
     from snnkd.cli.progress import TrainingProgress
     from snnkd.runs.pipeline import TrainingOptions
 
-    loaded = _loaded(recipe, overrides, seed)
+    loaded = _loaded(recipe, overrides, seed, teacher, weights)
     with TrainingProgress() as bars:
         how = (resume, reuse, baseline, device, bars.on_batch, bars.on_epoch)
         result = api.run(loaded, TrainingOptions(runs, data_root, download, *how))
@@ -55,6 +69,8 @@ def train(
     recipe: RecipeName = "digits",
     overrides: Set = None,
     seed: Seed = None,
+    teacher: Teacher = None,
+    weights: Weights = None,
     resume: Resume = False,
     reuse: Reuse = False,
     baseline: Baseline = False,
@@ -72,24 +88,32 @@ def train(
     from snnkd.cli.progress import TrainingProgress
     from snnkd.runs.pipeline import TrainingOptions
 
-    loaded = _loaded(recipe, overrides, seed)
+    loaded = _loaded(recipe, overrides, seed, teacher, weights)
     with TrainingProgress() as bars:
         how = (resume, reuse, baseline, device, bars.on_batch, bars.on_epoch)
         result = api.train(loaded, TrainingOptions(runs, data_root, download, *how))
     output.result(result.to_json(), as_json, summary)
 
 
-def _loaded(recipe: str, overrides: list[str] | None, seed: int | None) -> Recipe:
-    """Reads the recipe with its overrides, and warns of what it probably does not mean."""
+def _loaded(
+    recipe: str, overrides: list[str] | None, seed: int | None, teacher: str | None, weights: str | None
+) -> Recipe:
+    """Reads the recipe with its overrides and the user's teacher, and warns of what it probably does not mean."""
     from snnkd import recipe as recipes
+    from snnkd.base.errors import RecipeError
+    from snnkd.recipe.outside import teacher_table
 
-    loaded = recipes.load(recipe, [*(overrides or []), *([f"seed={seed}"] if seed is not None else [])])
+    if weights is not None and teacher is None:
+        raise RecipeError(f"--weights {weights}: are those of --teacher, which is missing")
+    table = None if teacher is None else teacher_table(teacher, weights)
+    changes = [*(overrides or []), *([f"seed={seed}"] if seed is not None else [])]
+    loaded = recipes.load(recipe, changes, table)
     for warning in recipes.warnings(loaded):
         output.warn(warning)
     return loaded
 
 
-_KINDS = {"snn": "", "ann": " (ANN)", "net": " (frozen)"}
+_KINDS = {"snn": "", "ann": " (ANN)", "net": " (frozen)", "model": " (frozen)", "logits": " (frozen)"}
 
 
 def summary(data: dict[str, Any]) -> Any:
@@ -98,8 +122,7 @@ def summary(data: dict[str, Any]) -> Any:
         [
             name,
             row["network"] + _KINDS[row["kind"]],
-            f"{row['parameters']:,}",
-            f"{row['neurons']:,}",
+            *("-" if value is None else f"{value:,}" for value in (row["parameters"], row["neurons"])),
             *("-" if value is None else f"{value:.2%}" for value in map(row["accuracy"].get, ("float", "integer"))),
         ]
         for name, row in data["networks"].items()

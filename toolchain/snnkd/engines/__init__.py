@@ -55,11 +55,19 @@ def get(name: str) -> Engine:
 def usable(name: str, net: IntNet) -> Engine:
     """Imports the engine called `name`, which can run here and takes `net`.
 
-    Raises LimitError, in one sentence, where no engine is called so, where it cannot run here or refuses `net`.
+    Raises LimitError where no engine is called so, and, with those that would do, where it cannot run here or refuses
+    `net`.
     """
     engine = get(name)
     if reason := engine.available():
-        raise LimitError(f"engine '{name}' cannot run here: {reason}")
+        raise LimitError(f"engine '{name}' cannot run here: {reason}; {_others(net)}")
     if reason := engine.refuses(net):
-        raise LimitError(f"engine '{name}' does not take this network: {reason}; verify against another engine")
+        raise LimitError(f"engine '{name}' does not take this network: {reason}; {_others(net)}")
     return engine
+
+
+def _others(net: IntNet) -> str:
+    """Names the engines that run `net` here: fast and reference always do."""
+    return "engines that run it here: " + ", ".join(
+        name for name in ENGINES if not (get(name).available() or get(name).refuses(net))
+    )

@@ -9,6 +9,7 @@ conforms where `verification.compare` of its traces with `definition.simulate` f
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from math import prod
 from typing import Any
@@ -210,7 +211,16 @@ def random_events(
 
 def networks() -> dict[str, Case]:
     """Makes the named cases, the same ones at every call."""
-    return {make.__name__[1:].replace("_", " "): make(np.random.default_rng(7)) for make in _CASES}
+    return {_name(make): make(np.random.default_rng(7)) for make in _CASES}
+
+
+def shown() -> dict[str, str]:
+    """Says in words what each of the named cases shows."""
+    return {_name(make): " ".join((make.__doc__ or "").split()) for make in _CASES}
+
+
+def _name(make: Callable[[np.random.Generator], Case]) -> str:
+    return make.__name__[1:].replace("_", " ")
 
 
 def _active(random: np.random.Generator, net: IntNet, samples: int, steps: int) -> Case:

@@ -10,6 +10,7 @@ from typing import Any
 
 from snnkd.base import files
 from snnkd.base.errors import RecipeError, SnnkdError
+from snnkd.recipe.tables import FROZEN
 
 
 def extended(data: dict[str, Any], path: Path, known: Mapping[str, Path]) -> dict[str, Any]:
@@ -39,6 +40,7 @@ def extended(data: dict[str, Any], path: Path, known: Mapping[str, Path]) -> dic
             f"{where}: '{named}' itself extends {base['extends']!r:.80}; extend a recipe that stands alone"
         )
     base = {key: value for key, value in base.items() if key not in ("name", "description")}
+    base = _without_replaced(base, data)
     return _merged(_moved(base, source.parent, path.parent), data)
 
 
@@ -47,11 +49,22 @@ def _moved(base: dict[str, Any], folder: Path, to: Path) -> dict[str, Any]:
     base = copy.deepcopy(base)
     chain = base.get("chain")
     for stage in chain.values() if isinstance(chain, dict) else ():
-        for field in ("network", "net", "start"):
-            name = stage.get(field) if isinstance(stage, dict) else None
-            if isinstance(name, str) and Path(name).suffix and (folder / name).is_file():
-                stage[field] = Path(os.path.relpath(folder / name, to)).as_posix()
+        for field in ("network", "net", "start", "model", "weights", "logits"):
+            named = stage.get(field) if isinstance(stage, dict) else None
+            name, colon, what = named.partition(".py:") if isinstance(named, str) else ("", "", "")
+            file = f"{name}{colon.rstrip(':')}"
+            if Path(file).suffix and (folder / file).is_file():
+                stage[field] = Path(os.path.relpath(folder / file, to)).as_posix() + (f":{what}" if what else "")
     return base
+
+
+def _without_replaced(base: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:
+    """Copies `base` without the stages that `own` makes frozen ones: such a stage takes nothing from its namesake."""
+    theirs, ours = base.get("chain"), own.get("chain")
+    if not isinstance(theirs, dict) or not isinstance(ours, dict):
+        return base
+    replaced = {name for name, stage in ours.items() if isinstance(stage, dict) and FROZEN.keys() & stage.keys()}
+    return {**base, "chain": {name: stage for name, stage in theirs.items() if name not in replaced}}
 
 
 def _merged(base: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:

@@ -11,9 +11,12 @@ def lineage(recipe: Recipe, name: str, stage: Stage | None = None) -> dict[str, 
     """Returns all that the training of the stage `name` depends on, but its images, as plain data: the stage (`stage`
     where it is trained otherwise than the recipe says), its teachers and theirs, and what all of them share."""
     stages = {name: stage or recipe.chain[name]}
-    while (distil := stages[name].distil) is not None and distil.teacher is not None:
-        name = distil.teacher
-        stages[name] = recipe.chain[name]
+    waiting = list(stages[name].teachers)
+    while waiting:
+        teacher = waiting.pop(0)
+        if teacher not in stages:
+            stages[teacher] = recipe.chain[teacher]
+            waiting += stages[teacher].teachers
     plans = {part.network: recipe.networks[part.network] for part in stages.values() if part.network}
     shared = {"seed", "data"}
     if any(part.neuron == "cuba" for part in stages.values()):  # an ANN reads images and has no such neurons

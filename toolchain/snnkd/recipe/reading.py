@@ -8,7 +8,7 @@ from typing import Any
 
 from snnkd.base import files, schema
 from snnkd.base.errors import RecipeError, SnnkdError
-from snnkd.recipe import architecture, rules, stages
+from snnkd.recipe import architecture, features, outside, rules, stages
 from snnkd.recipe.extends import extended
 from snnkd.recipe.overrides import apply, note
 from snnkd.recipe.tables import Recipe
@@ -19,9 +19,10 @@ def names() -> dict[str, Path]:
     return files.names("models", "recipes/**/*.toml")
 
 
-def load(name_or_path: str | Path, overrides: list[str] | None = None) -> Recipe:
+def load(name_or_path: str | Path, overrides: list[str] | None = None, teacher: dict[str, Any] | None = None) -> Recipe:
     """Reads the shipped recipe of that name or the user's own .toml, puts `overrides` ("a.b=value") in and resolves it.
 
+    teacher: the table of a stage that takes the place of the chain's first one, as `outside.teacher_table` makes it.
     Raises RecipeError that lists everything that is wrong with it: fields, networks and how they fit each other.
     """
     try:
@@ -30,6 +31,8 @@ def load(name_or_path: str | Path, overrides: list[str] | None = None) -> Recipe
     except SnnkdError as error:
         raise RecipeError(str(error)) from error
     data = extended(data, path, names())
+    if teacher is not None:
+        data = outside.with_teacher(data, teacher)
     return parse({"name": path.stem, **data}, overrides, source=path)
 
 
@@ -49,6 +52,8 @@ def parse(data: dict[str, Any], overrides: list[str] | None = None, source: str 
         resolved, problems = stages.resolved(recipe, folder)
         recipe = recipe.model_copy(update={"networks": networks, "chain": resolved})
         problems = problems or rules.misfits(recipe)
+    if recipe is not None and not problems:
+        recipe, problems = features.paired(recipe)
     if recipe is None or problems:
         raise RecipeError(schema.report(source, [note(problem, changes) for problem in problems]))
     return recipe

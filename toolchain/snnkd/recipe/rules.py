@@ -10,7 +10,7 @@ from snnkd.base.schema import Problem
 from snnkd.data.recordings.named import SETS
 from snnkd.ir.network import Shape
 from snnkd.recipe import net_files
-from snnkd.recipe.tables import DATA_SETS, Recipe
+from snnkd.recipe.tables import DATA_SETS, Recipe, Stage
 
 _COMPARE_SPIKES = ("l1", "l2", "sliding_l1", "sliding_l2")
 
@@ -61,10 +61,12 @@ def warnings(recipe: Recipe) -> list[str]:
     """Returns what a valid recipe probably does not mean, as sentences for the user."""
     texts = []
     data = recipe.data
-    if data.variants > 1 and not (data.shift or data.flip):
-        texts.append(f"data.variants = {data.variants} has no effect without data.shift or data.flip")
-    if data.variants == 1 and (data.shift or data.flip):
-        texts.append("data.shift and data.flip have no effect with data.variants = 1, the original images alone")
+    if data.variants > 1 and not (data.shift or data.flip or data.noise):
+        texts.append(f"data.variants = {data.variants} has no effect without data.shift, data.flip or data.noise")
+    if data.variants == 1 and (data.shift or data.flip or data.noise):
+        texts.append(
+            "data.shift, data.flip and data.noise have no effect with data.variants = 1, the original images alone"
+        )
     for name in recipe.chain:
         texts += _stage_warnings(recipe, name)
     return texts
@@ -75,18 +77,35 @@ def _stage_warnings(recipe: Recipe, name: str) -> Iterator[str]:
     losses = stage.distil.losses if stage.distil else {}
     if stage.distil and not any(losses.values()):
         yield f"chain.{name}.distil.losses are all 0: '{name}' learns from the labels alone"
+    if stage.features and not stage.features.weight:
+        yield f"chain.{name}.features.weight is 0: '{name}' learns nothing from hidden layers"
     if stage.rate and stage.network and len(recipe.architecture(name).layers) == 1:
         yield f"chain.{name}.rate has no effect: '{stage.network}' has no hidden layer"
-    if stage.distil and stage.distil.teacher and recipe.chain[stage.distil.teacher].neuron == "relu":
-        spikes = [loss for loss, weight in losses.items() if weight and loss in _COMPARE_SPIKES]
-        if spikes:
+    if stage.distil and stage.distil.teacher:
+        teacher = recipe.chain[stage.distil.teacher]
+        if teacher.neuron == "relu" or teacher.logits:
+            who = "an ANN, which gives logits" if teacher.neuron == "relu" else "a file of logits"
+            yield from spike_losses(name, stage, who)
+        if teacher.logits and recipe.data.variants > 1:
             yield (
-                f"chain.{name}.distil: {', '.join(spikes)} compare spikes, but the teacher '{stage.distil.teacher}' is "
-                "an ANN, which gives logits; use kl"
+                f"chain.{stage.distil.teacher}.logits: are those of the images as they are; all data.variants = "
+                f"{recipe.data.variants} of an image get the same"
             )
     yield from net_files.warnings(recipe, name)
-    if recipe.encoding.kind == "direct" and stage.net is None and stage.neuron == "cuba":
+    if recipe.encoding.kind == "direct" and not stage.frozen and stage.neuron == "cuba":
         yield from _range_warnings(recipe, name)
+
+
+def spike_losses(name: str, stage: Stage, teacher: str) -> Iterator[str]:
+    """Yields which losses of the stage `name` cannot be meant for its teacher, described by `teacher`: it has no
+    spikes."""
+    losses = stage.distil.losses if stage.distil else {}
+    spikes = [loss for loss, weight in losses.items() if weight and loss in _COMPARE_SPIKES]
+    if stage.distil and spikes:
+        yield (
+            f"chain.{name}.distil: {', '.join(spikes)} compare spikes, but the teacher '{stage.distil.teacher}' is "
+            f"{teacher}; use kl"
+        )
 
 
 def _range_warnings(recipe: Recipe, name: str) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""Stages of a recipe's chain: which of their fields go together, who teaches whom, and the `.net` files that they name.
+"""Stages of a recipe's chain: which of their fields go together, who teaches whom, and the files that they name.
 
 `misfits` looks at the tables as their author wrote them, `resolved` at the stages of a recipe without problems.
 """
@@ -11,20 +11,24 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from snnkd.base import provenance, schema
+from snnkd import formats
+from snnkd.base import schema
 from snnkd.base.errors import MismatchError
 from snnkd.base.schema import Place, Problem
-from snnkd.formats import netx
 from snnkd.ir.network import IntNet, Shape
-from snnkd.recipe.tables import Recipe, Stage
+from snnkd.recipe import outside, stage_files
+from snnkd.recipe.tables import FROZEN, Recipe, Stage
 
 # What an ANN's stage may not have, and why.
 _NOT_OF_ANNS = {
     "distil": "learns from the labels alone",
+    "features": "learns from the labels alone",
     "rate": "has no spikes",
     "prune": "is never deployed",
     "start": "cannot start from an integer network",
 }
+
+_WHAT = {"net": "the network of a file", "model": "a model from outside", "logits": "a file of logits"}
 
 
 def misfits(tables: Mapping[str, Any], recipe: Recipe | None) -> list[Problem]:
@@ -52,17 +56,20 @@ def _odd_fields(name: str, table: dict[str, Any], last: bool) -> Iterator[Proble
         place = ("chain", name, field)
         return Problem(place, f"{schema.dotted(place)}: {text}")
 
-    if "net" in table:
-        for field in Stage.model_fields:
-            if field in table and field not in ("net", "sha256"):
-                yield problem(field, "a stage with net trains nothing; leave it out")
+    frozen = [field for field in FROZEN if field in table]
+    if frozen:
+        yield from _odd_in_frozen(name, table, *frozen)
     else:
         for field in ("network", "epochs"):
             if field not in table:
                 yield problem(field, f"missing; it is {Stage.model_fields[field].description}")
         if "start" not in table and "sha256" in table:
-            yield problem("sha256", "it belongs to the file in net or start, and there is none; leave it out")
-    if table.get("neuron") == "relu" and "net" not in table:
+            text = "it belongs to the file in net or start, model or logits, and there is none; leave it out"
+            yield problem("sha256", text)
+        for field in FROZEN["model"]:
+            if field in table and field != "sha256":
+                yield problem(field, "belongs to a teacher that model names; leave it out")
+    if table.get("neuron") == "relu" and not frozen:
         for field, why in _NOT_OF_ANNS.items():
             if field in table and field in Stage.model_fields:
                 yield problem(field, f"an ANN (neuron = 'relu') {why}; leave it out")
@@ -71,13 +78,36 @@ def _odd_fields(name: str, table: dict[str, Any], last: bool) -> Iterator[Proble
             yield problem("label", "an ANN (neuron = 'relu') learns by loss = 'cross-entropy' alone; leave loss out")
         if batch == 1:
             yield problem("batch", "expected at least 2: an ANN's batch normalization needs them, found 1")
-    if last and ("net" in table or table.get("neuron") == "relu"):
-        what, field = ("the network of a file", "net") if "net" in table else ("an ANN", "neuron")
+    if last and (frozen or table.get("neuron") == "relu"):
+        what, field = (_WHAT[frozen[0]], frozen[0]) if frozen else ("an ANN", "neuron")
         yield problem(field, f"the last stage is the student that is trained and deployed, which {what} cannot be")
+
+
+def _odd_in_frozen(name: str, table: dict[str, Any], kind: str, *others: str) -> Iterator[Problem]:
+    for field in Stage.model_fields:
+        if field not in table or field in FROZEN[kind]:
+            continue
+        place, own = ("chain", name, field), field in FROZEN["model"]
+        text = f"a stage with {kind} trains nothing; leave it out"
+        if field in others:
+            text = f"a stage is one of {', '.join(FROZEN)}; leave it out, or {kind}"
+        elif own:
+            text = f"belongs to a teacher that model names, and this one has {kind}; leave it out"
+        yield Problem(place, f"{schema.dotted(place)}: {text}")
+    if kind == "model":
+        yield from outside.misfits(name, table)
 
 
 def _untaught(stage: Stage, place: Place, earlier: list[str]) -> list[Problem]:
     distil, where = stage.distil, schema.dotted(place)
+    if stage.features is not None and stage.features.weight:
+        named, field = stage.features.teacher, f"{where}.features"
+        if not earlier:
+            advice = "leave it out, or put the stage of a teacher in front"
+            return [Problem((*place, "features"), f"{field}: the first stage has no teacher before it; {advice}")]
+        if named is not None and named not in earlier:
+            hint = schema.closest(named, earlier)
+            return [Problem((*place, "features"), f"{field}.teacher: '{named}' is no earlier stage{hint}")]
     if not stage.label.weight and not (distil and any(distil.losses.values())):
         return [Problem(place, f"{where}: label.weight and all weights of distil.losses are 0: it would learn nothing")]
     if distil is None:
@@ -99,16 +129,14 @@ def _untaught(stage: Stage, place: Place, earlier: list[str]) -> list[Problem]:
 
 def resolved(recipe: Recipe, folder: Path) -> tuple[dict[str, Stage], list[Problem]]:
     """Returns the chain with what its author left out: each stage's teacher and window, and of each file the absolute
-    path and the digest. Files are looked up in `folder`, then in the current one.
-
-    Where the digest is there already, as in the recipe of a run, the file may be gone: only a training needs it.
+    path and the digest, as `stage_files.located` finds them.
     """
     chain: dict[str, Stage] = {}
     problems: list[Problem] = []
     previous = ""
     for name, stage in recipe.chain.items():
-        taught = _with_teacher(stage, previous, recipe.encoding.steps)
-        chain[name], missing = _located(name, taught, folder)
+        taught = _with_guide(_with_teacher(stage, previous, recipe.encoding.steps), previous)
+        chain[name], missing = stage_files.located(name, taught, folder)
         problems += missing
         previous = name
     return chain, problems
@@ -123,51 +151,35 @@ def _with_teacher(stage: Stage, previous: str, steps: int) -> Stage:
     return stage.model_copy(update={"distil": stage.distil.model_copy(update=filled)})
 
 
-def _located(name: str, stage: Stage, folder: Path) -> tuple[Stage, list[Problem]]:
-    named = stage.net or stage.start
-    if named is None:
-        return stage, []
-    field = "net" if stage.net else "start"
-    file = next((path for path in (folder / named, Path(named)) if path.is_file()), None)
-    if file is None and stage.sha256:
-        return stage, []
-    place = ("chain", name, field)
-    if file is None:
-        where = f"in {folder.absolute()} nor in {Path.cwd()}" if not Path(named).is_absolute() else "there"
-        text = f"no such file {where}; give the path of a .net file"
-        return stage, [Problem(place, f"{schema.dotted(place)}: {named}: {text}")]
-    try:
-        sha256 = stage.sha256 or provenance.file_digest(file)
-    except OSError as error:
-        return stage, [Problem(place, f"{schema.dotted(place)}: {file}: cannot be read: {error.strerror}")]
-    return stage.model_copy(update={field: str(file.absolute()), "sha256": sha256}), []
+def _with_guide(stage: Stage, previous: str) -> Stage:
+    """With the teacher of its features, which need none where their weight is 0."""
+    if stage.features is None:
+        return stage
+    of_distil = stage.distil.teacher if stage.distil else None
+    teacher = (stage.features.teacher or of_distil or previous) if stage.features.weight else None
+    return stage.model_copy(update={"features": stage.features.model_copy(update={"teacher": teacher})})
 
 
 def opened(stage: Stage, shape: Shape) -> IntNet:
     """Reads the network in the file of a resolved stage's net or start, which takes images of `shape` (C, H, W).
 
-    Warns as `netx.load` does. Raises MismatchError where the file is gone or another one than it was, FormatError where
-    it cannot be used.
+    Warns as `formats.load` does. Raises MismatchError where the file is gone or another one than it was, FormatError
+    where it cannot be used.
     """
     path = Path(stage.net or stage.start or "")
     if not path.is_file():
         raise MismatchError(f"{path}: no such file; a stage of the recipe needs it to be trained")
-    sha256 = provenance.file_digest(path)
-    if stage.sha256 != sha256:
-        raise MismatchError(
-            f"{path}: not the file that the recipe means (its sha256 is another one); put that file back, or leave "
-            "sha256 out of the recipe"
-        )
-    net, told = _read(path, sha256, shape)
+    stage_files.check_digest(path, path, stage.sha256)
+    net, told = _read(path, stage.sha256, shape)
     for warning in told:
         warnings.warn(warning, stacklevel=2)
     return net
 
 
 @lru_cache(maxsize=4)
-def _read(path: Path, sha256: str, shape: Shape) -> tuple[IntNet, list[Warning | str]]:
+def _read(path: Path, sha256: str | None, shape: Shape) -> tuple[IntNet, list[Warning | str]]:
     """Reads the file with that digest once for all who ask; what is warned of meanwhile is for each of them."""
     with warnings.catch_warnings(record=True) as told:
         warnings.simplefilter("always")
-        net = netx.load(path, shape)
+        net = formats.load(path, shape)
     return net, [entry.message for entry in told]

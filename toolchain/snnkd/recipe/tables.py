@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import math
+from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
 import tomli_w
@@ -18,11 +19,16 @@ from snnkd.data.encoding import Encoder
 from snnkd.data.recordings.named import SETS
 from snnkd.ir.event_encoding import EventEncoding
 from snnkd.ir.readout import Readout
-from snnkd.recipe.architecture import Architecture
+from snnkd.recipe.architecture import Architecture, Size
+from snnkd.recipe.outside import ModelName
 
 TaughtLoss = Literal["l1", "l2", "kl", "sliding_l1", "sliding_l2", "temporal_kl"]
 SelfLoss = Literal["self_ensemble", "strong_to_weak"]  # needs no teacher
 LossName = Literal[TaughtLoss, SelfLoss]
+CorruptionName = Literal["gaussian", "impulse", "shot", "speckle", "blur", "occlusion"]
+Severity = Annotated[int, Field(ge=1, le=5)]
+FeatureLoss = Literal["mse", "attention", "blurred", "membrane", "cka"]
+MapKind = Literal["rate", "spikes", "membrane"]
 Weight = Annotated[float, Field(ge=0)]
 Identifier = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
 
@@ -55,14 +61,14 @@ Window = Annotated[tuple[int, int, int, int], _integers(4)]
 Scale = Annotated[float | Literal["learned"], BeforeValidator(_scale)]
 
 
-_OF_RECORDINGS = ("drop", "jitter_us", "skip_damaged")
+_LATER = ("noise", "drop", "jitter_us", "skip_damaged")
 
 
 class Data(Table):
     """The data set and its augmentation.
 
-    drop: share of the events that a variant of a recording lacks; jitter_us: most that it moves an event in time.
-    skip_damaged: leave damaged recordings out.
+    noise: corruptions of variants, with the largest severity of each. drop: share of the events that a variant of a
+    recording lacks; jitter_us: most that it moves an event in time. skip_damaged: leave damaged recordings out.
     """
 
     set: str = Field(default="digits", min_length=1)
@@ -71,14 +77,15 @@ class Data(Table):
     shift: int = Field(default=0, ge=0)
     flip: bool = False
     variants: int = Field(default=1, ge=1)
+    noise: dict[CorruptionName, Severity] = Field(default_factory=dict)
     drop: float = Field(default=0.0, ge=0, lt=1)
     jitter_us: int = Field(default=0, ge=0, lt=1 << 31)
     skip_damaged: bool = False
 
     @model_serializer(mode="wrap")
     def _what_is_said(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Nothing of recordings where nothing is said, so that what was trained before the fields existed is known."""
-        return {key: value for key, value in dump(self).items() if key not in _OF_RECORDINGS or value}
+        """Nothing of these where nothing is said, so that what was trained before the fields existed is known."""
+        return {key: value for key, value in dump(self).items() if key not in _LATER or value}
 
 
 class Encoding(Table):
@@ -233,6 +240,32 @@ class Distil(Table):
         return self.scale == "learned" and any(self.losses.get(name) for name in ("kl", "temporal_kl"))
 
 
+def _pairs(value: Any) -> Any:
+    two = isinstance(value, list | tuple) and all(isinstance(pair, list | tuple) and len(pair) == 2 for pair in value)
+    if not two or not value or not all(isinstance(name, str) for pair in value for name in pair):
+        raise ValueError(
+            f"expected pairs of layers such as [['layer0', 'layer1']], the student's first, found {schema.shown(value)}"
+        )
+    return tuple(tuple(pair) for pair in value)
+
+
+class Features(Table):
+    """The loss of hidden layers' maps against those of a teacher.
+
+    teacher None is that of distil, or the stage before; pairs None are found by the layers' sizes, and maps None is
+    'membrane' for the loss of that name, else 'rate': all three are filled in (`snnkd.recipe.features`). when
+    'before': the first epochs, the fraction `until` of all, learn by this loss alone, the others without it.
+    """
+
+    loss: FeatureLoss = "mse"
+    weight: Weight = 1.0
+    pairs: Annotated[tuple[tuple[str, str], ...], BeforeValidator(_pairs)] | None = None
+    maps: MapKind | None = None
+    teacher: str | None = None
+    when: Literal["joint", "before"] = "joint"
+    until: float = Field(default=0.3, gt=0, lt=1)
+
+
 class Rate(Table):
     """weight x the sum over hidden layers of relu(rate - max_rate)^2, rates in spikes per neuron and step."""
 
@@ -248,37 +281,111 @@ class Prune(Table):
     until: float = Field(default=0.6, gt=0, le=1)
 
 
+def _per_channel(value: Any) -> Any:
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    return (value,) if number else tuple(value) if isinstance(value, list) else value
+
+
+PerChannel = Annotated[tuple[float, ...], BeforeValidator(_per_channel), Field(min_length=1)]
+Std = Annotated[tuple[Annotated[float, Field(gt=0)], ...], BeforeValidator(_per_channel), Field(min_length=1)]
+
+
+class Normalize(Table):
+    """(image - mean) / std, by channel or one number for all; images are in [0, 1]."""
+
+    mean: PerChannel = Field(description="a number, or a list with one for each channel")
+    std: Std = Field(description="a number above 0, or a list with one for each channel")
+
+
+# What a stage that is not trained may have, by the field that says what it is.
+FROZEN: dict[str, tuple[str, ...]] = {
+    "net": ("net", "sha256"),
+    "model": ("model", "weights", "reads", "by_step", "channels", "size", "normalize", "sha256", "weights_sha256"),
+    "logits": ("logits", "sha256"),
+}
+# The fields that name files, and those that hold the digests of these.
+FILES = {"net": "sha256", "start": "sha256", "logits": "sha256", "model": "sha256", "weights": "weights_sha256"}
+_OF_FROZEN = {field for fields in FROZEN.values() for field in fields} - {"sha256"}
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
+
 class Stage(Table):
-    """One training of the chain: alone, or with `distil` by the network of an earlier stage; or, with `net`, a frozen
-    integer network from a file, of which network is '' and epochs 0.
+    """One training of the chain: alone, or with `distil`, `features` or both by networks of earlier stages; or a frozen
+    teacher, of which network is '' and epochs 0: with `net` an integer network from a file, with `model` anybody's
+    model, with `logits` the answers of one.
 
     neuron 'relu' makes it an ANN, a teacher only. start: a .net file whose weights, thresholds and decays the training
-    starts from. sha256: of the file in net or start. What goes with what is checked in `snnkd.recipe.stages`.
+    starts from. weights to normalize: of a `model` (docs/teachers.md). sha256: of the file in net, start, model or
+    logits. What goes with what is checked in `snnkd.recipe.stages`.
     """
 
     network: str = Field(default="", min_length=1, description="a network's name or the path of your own .toml")
     net: str | None = Field(default=None, min_length=1)
+    model: str | None = Field(default=None, min_length=1)
+    weights: str | None = Field(default=None, min_length=1)
+    reads: Literal["images", "events"] = "images"
+    by_step: bool = False
+    channels: Literal[1, 3] | None = None
+    size: Size | None = None
+    normalize: Normalize | None = None
+    logits: str | None = Field(default=None, min_length=1)
     epochs: int = Field(default=0, ge=1, description="the number of epochs")
     neuron: Literal["cuba", "relu"] = "cuba"
     start: str | None = Field(default=None, min_length=1)
-    sha256: str | None = Field(default=None, pattern=r"^[0-9a-f]{64}$")
+    sha256: Sha256 | None = None
+    weights_sha256: Sha256 | None = None
     batch: int = Field(default=128, ge=1)
     optimizer: Optimizer = Optimizer()
     label: Label = Label()
     distil: Distil | None = None
+    features: Features | None = None
     rate: Rate | None = None
     prune: Prune | None = None
+
+    @property
+    def frozen(self) -> str | None:
+        """The field that says what this stage is, where nothing of it is trained: 'net', 'model' or 'logits'."""
+        return next((field for field in FROZEN if getattr(self, field) is not None), None)
+
+    @property
+    def title(self) -> str:
+        """What tables call its network: its name, or that of its file."""
+        return Path(getattr(self, self.frozen)).name if self.frozen else self.network
+
+    @property
+    def files(self) -> list[Path]:
+        """The files that it names and that are read, never written."""
+        named = {field: getattr(self, field) for field in FILES}
+        model = ModelName.parse(named.pop("model") or "")
+        return [*([Path(model.where)] if model and model.is_file else []), *(Path(f) for f in named.values() if f)]
 
     @property
     def learns_scale(self) -> bool:
         """Tells whether a loss with a weight trains the logit scale."""
         return self.label.learns_scale or (self.distil is not None and self.distil.learns_scale)
 
+    @property
+    def epochs_of_features(self) -> int:
+        """Counts the epochs, from the first, that learn by `features` alone."""
+        if self.features is None or self.features.teacher is None or self.features.when == "joint":
+            return 0
+        return min(self.epochs - 1, max(1, round(self.features.until * self.epochs)))
+
+    @property
+    def teachers(self) -> list[str]:
+        """Lists the stages that teach this one in a resolved recipe, each once."""
+        named = [table.teacher for table in (self.distil, self.features) if table is not None and table.teacher]
+        return list(dict.fromkeys(named))
+
     @model_serializer(mode="wrap")
     def _what_applies(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Of a file, nothing that only a training has."""
+        """Of a frozen stage nothing that only a training has, and the other way round."""
         table = dump(self)
-        return table if self.net is None else {key: table[key] for key in ("net", "sha256") if key in table}
+        if self.frozen:
+            return {key: table[key] for key in FROZEN[self.frozen] if key in table}
+        if self.features is None:  # so that stages without it are, in digests too, what they were before there was any
+            table.pop("features", None)
+        return {key: value for key, value in table.items() if key not in _OF_FROZEN or key == "net"}
 
 
 # Shape (C, H, W) and classes of the data sets that are known here; others are checked when they are opened.

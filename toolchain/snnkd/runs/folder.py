@@ -58,8 +58,8 @@ class Run:
     def inputs(self) -> list[Path]:
         """Files that commands read and never write: those of the run, but for products, and those its recipe names."""
         own = [self.folder / name for name in ("recipe.toml", "provenance.json", "student.net", "summary.json")]
-        stages = self.recipe.chain.values()
-        return [*own, *self.checkpoints.glob("*"), *(Path(path) for s in stages if (path := s.net or s.start))]
+        named = (path for stage in self.recipe.chain.values() for path in stage.files)
+        return [*own, *self.checkpoints.glob("*"), *named]
 
     def write(self, name: str, data: bytes | str) -> None:
         """Writes the file `name` of the run, whole or not at all, and its digest."""
@@ -117,6 +117,8 @@ def _changes(theirs: Any, ours: Any, place: str = "") -> Iterator[str]:
     if isinstance(theirs, dict) and isinstance(ours, dict):
         for key in [*theirs, *(key for key in ours if key not in theirs)]:
             yield from _changes(theirs.get(key), ours.get(key), f"{place}.{key}".removeprefix("."))
+    elif theirs != ours and theirs and ours and place.endswith("sha256"):
+        yield f"{place}: it was trained with another file, which has changed since or was another one"
     elif theirs != ours:
         there, here = ("nothing" if value is None else schema.shown(value) for value in (theirs, ours))
         yield f"{place} = {there} in place of {here}"

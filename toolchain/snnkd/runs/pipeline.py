@@ -23,7 +23,7 @@ from snnkd.data import datasets
 from snnkd.data.datasets import DataSet
 from snnkd.formats import netx
 from snnkd.ir.network import IntNet
-from snnkd.recipe import Recipe, stages
+from snnkd.recipe import Recipe, stage_files, stages
 from snnkd.runs.folder import RUNS, Run
 from snnkd.runs.results import Accuracy, Deployed, EarlyExitResult, Exported, NetworkResult, Profiled, Summary, Trained
 from snnkd.runs.subject import Subject, read_data, trained_on
@@ -135,9 +135,9 @@ def start(recipe: Recipe, options: TrainingOptions) -> Context:
     """Makes the context for training `recipe`: in a new run folder, or with `resume` in the newest of the same recipe.
 
     Raises RecipeError where the recipe's target cannot take its encoding, and MismatchError where a file that it names
-    is gone or has changed: before anything is trained.
+    is gone or has changed, FormatError where a teacher from outside does not work: before anything is trained.
     """
-    from snnkd.training.chain import device_name
+    from snnkd.training.chain import Chain, device_name
 
     target, events = targets.load(recipe.target.name), "graded" if recipe.encoder().message_bits else "binary"
     if events not in target.takes:
@@ -145,7 +145,8 @@ def start(recipe: Recipe, options: TrainingOptions) -> Context:
             f"encoding.kind '{recipe.encoding.kind}' sends {events} events, which target '{target.name}' does not "
             "take; use rate, poisson or latency"
         )
-    for stage in recipe.chain.values():
+    for name, stage in recipe.chain.items():
+        stage_files.check(name, stage)
         if stage.net or stage.start:
             stages.opened(stage, recipe.images[0])
     folder, given_root = Path(options.folder), Path(options.data_root) if options.data_root else None
@@ -154,10 +155,12 @@ def start(recipe: Recipe, options: TrainingOptions) -> Context:
         baseline = options.baseline or (run.checkpoints / f"{BASELINE}.safetensors").exists()
         context = Context(run, given_root, replace(options, baseline=baseline))
         warnings.warn(f"--resume: goes on with {run.folder}: {_progress(context)}", Note, stacklevel=2)
+        context.chain.check_teachers()
         return context
     options = replace(options, resume=False)
     root = datasets.root_folder(given_root).absolute()
     data = read_data(recipe, root, options.download)
+    Chain(recipe, data, folder, options.device).check_teachers()
     facts = provenance.collect(recipe.to_dict(), recipe.seed, data.digest)
     facts |= {"device": device_name(options.device), "data_root": str(root)}
     context = Context(runs.create(recipe, facts, folder), root, options)
@@ -172,7 +175,7 @@ def _progress(context: Context) -> str:
     told = []
     for name in context.trained:
         stage = context.run.recipe.chain.get(name) or context.run.recipe.chain[context.run.recipe.student]
-        if stage.net is None:
+        if not stage.frozen:
             progress = checkpoint.peek(context.run.checkpoints / f"{name}.safetensors")
             told.append(f"{name} {progress.epoch if progress else 0} of {stage.epochs} epochs")
     return ", ".join(told)
@@ -217,7 +220,7 @@ def evaluate(context: Context) -> Summary:
     """Measures each network on the whole test set, `float` (training network) and `integer` (deployed network); the
     student also after each step, and with early exit. Writes summary.json.
 
-    An ANN has no integer network, the network of a file no other.
+    An ANN and a teacher from outside have no integer network, the network of a file has no other.
     """
     from snnkd.training import measuring
 
@@ -254,6 +257,10 @@ def _evaluated(context: Context, name: str, test: Feed) -> tuple[NetworkResult, 
     if stage is not None and stage.neuron == "relu":
         ann, plan = context.chain.ann(name), context.chain.plan(name)
         return NetworkResult(plan.name, "ann", ann.size, plan.neurons, Accuracy(ann.accuracy(test), None)), [], None
+    if stage is not None and stage.frozen in ("model", "logits"):
+        teacher = context.chain.outside(name)
+        accuracy = Accuracy(teacher.accuracy(test), None)
+        return NetworkResult(stage.title, stage.frozen, teacher.parameters, None, accuracy), [], None
     if stage is not None and stage.net is not None:
         net = context.chain.net(name)
         measured = measuring.measure(net, test)
@@ -348,7 +355,7 @@ def _has(name: str, *keys: str) -> Callable[[Run], None]:
 
 def _has_checkpoints(run: Run) -> None:
     for name, stage in run.recipe.chain.items():
-        if stage.net is None and not (run.checkpoints / f"{name}.safetensors").is_file():
+        if not stage.frozen and not (run.checkpoints / f"{name}.safetensors").is_file():
             raise MismatchError(f"{run.checkpoints}: no checkpoint of stage '{name}'; train it again")
 
 

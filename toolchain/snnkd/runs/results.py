@@ -30,12 +30,13 @@ class EarlyExitResult:
 
 @dataclass(frozen=True)
 class NetworkResult:
-    """A network of a chain. kind: 'snn', 'ann', or 'net' for one from a file."""
+    """A network of a chain. kind: 'snn', 'ann', 'net' for one from a file, 'model' or 'logits' for a teacher from
+    outside, of which None is what is not known."""
 
     network: str
     kind: str
-    parameters: int
-    neurons: int
+    parameters: int | None
+    neurons: int | None
     accuracy: Accuracy
 
 

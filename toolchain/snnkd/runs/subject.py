@@ -1,4 +1,5 @@
-"""What a command works on: RUN or FILE.net becomes a network, and the samples that it is run on, in this one place.
+"""What a command works on: RUN or FILE (.net, .nir) becomes a network, and the samples that it is run on, in this one
+place.
 
 What only a run or only random events need is imported when it is needed: a command on a FILE.net starts quickly.
 """
@@ -11,10 +12,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from snnkd import formats
 from snnkd.base.errors import FormatError, LimitError, MismatchError, SnnkdWarning
 from snnkd.data.encoding import Encoder, from_json
 from snnkd.data.samples import Samples, read_array
-from snnkd.formats import netx
 from snnkd.ir.event_encoding import EventEncoding
 from snnkd.ir.events import check_input
 from snnkd.ir.network import IntNet, Shape
@@ -99,7 +100,7 @@ def opened(
 
         run = find(name, runs)
         path = run.student
-    net = netx.load(path, input_shape)
+    net = formats.load(path, input_shape)
     if readout not in (None, net.readout.kind):
         if net.early_exit is not None:
             warnings.warn(
@@ -120,7 +121,7 @@ def encoder_of(name: str, runs: Path = Path("runs")) -> tuple[Encoder, Shape]:
     from snnkd import recipe as recipes
 
     if is_file(name) and not name.endswith(".toml"):
-        net = netx.load(Path(name))
+        net = formats.load(Path(name))
         if net.encoding is None:
             raise FormatError(f"{name}: does not say how its events are made; name the recipe instead")
         encoder = from_json(net.encoding)
@@ -137,8 +138,8 @@ def encoder_of(name: str, runs: Path = Path("runs")) -> tuple[Encoder, Shape]:
 
 
 def is_file(name: str | Path | None) -> bool:
-    """Tells whether an argument RUN|FILE.net means a file."""
-    return name is not None and (str(name).endswith(".net") or Path(name).is_file())
+    """Tells whether an argument RUN|FILE means a file."""
+    return name is not None and (formats.is_network(name) or Path(name).is_file())
 
 
 def trained_on(run: Run, data_root: Path | None) -> DataSet:

@@ -1,10 +1,12 @@
-"""The training of spiking networks. To import it changes nothing in the process, and loads neither torch nor lava-dl.
+"""The training of spiking networks. To import it changes nothing in the process, and loads neither torch nor lava-dl;
+where torch or what else it needs is not installed, that raises LimitError.
 
 From the whole to its parts:
 
     chain      trains a recipe's stages, each with its teacher, and reads back what it trained
     loop       one stage: epochs, batches and their gradients, optimizer, pruning, checkpoints
     objective  the weighted terms that a stage minimizes; losses has their formulas
+    features   the term of hidden layers; feature_losses has its formulas
     teachers   the networks that are imitated
     feed       images as batches of events; store keeps what is computed once
     network    the network that is trained; start takes its weights from a file, deploy makes the integer network of it
@@ -15,3 +17,7 @@ From the whole to its parts:
     tuning     what a training changes in its process meanwhile
     slayer     the blocks of network: lava-dl's, or those of containers where it is missing; they train to the same bits
 """
+
+from snnkd.base import packages
+
+packages.require("training", "torch", "safetensors", "tensorboard")

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import contextlib
+import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from snnkd.base import provenance
-from snnkd.base.errors import LimitError
+from snnkd.base.errors import LimitError, SnnkdWarning
 from snnkd.data.datasets import DataSet, Split, stratified
 from snnkd.ir.network import IntNet
-from snnkd.recipe import Recipe, stages
+from snnkd.recipe import Recipe, rules, stages
 from snnkd.recipe.architecture import Architecture
 from snnkd.recipe.lineage import lineage
 from snnkd.recipe.tables import Stage
@@ -27,9 +29,14 @@ from snnkd.training.loop.stage import OnBatch, OnEpoch
 from snnkd.training.loop.trainer import Training
 from snnkd.training.network import Network
 from snnkd.training.start import start_from
+from snnkd.training.teachers import outside
 from snnkd.training.teachers.ann import Ann, AnnTeacher
+from snnkd.training.teachers.outside import Outside, OutsideTeacher
 from snnkd.training.teachers.spiking import Teacher
 from snnkd.training.tuning import torch_threads
+
+Learned = Network | Ann | IntNet | Outside  # what a stage leaves for those that it teaches
+_ASKED = 256  # images that a teacher from outside is tried on before anything is trained
 
 
 @dataclass(frozen=True)
@@ -54,10 +61,10 @@ class Chain:
         Raises QuantizationError or SnnkdError, naming stage and epoch, where a training diverges, MismatchError for a
         checkpoint of another recipe, FormatError for a damaged one, and for the file of a stage as `net` does.
         """
-        learned: dict[str, Network | Ann | IntNet] = {}
+        learned: dict[str, Learned] = {}
         for name in names:
-            if self._stage(name).net:
-                learned[name] = self.net(name)
+            if frozen := self._stage(name).frozen:
+                learned[name] = self.net(name) if frozen == "net" else self.outside(name)
                 continue
             training = self._training(name, learned)
             training.on_batch, training.on_epoch = on_batch, on_epoch
@@ -72,7 +79,7 @@ class Chain:
         sources: dict[str, Path] = {}
         for name in names:
             stage, path = self._stage(name), self.folder / f"{name}.safetensors"
-            if stage.net is None and not path.exists():
+            if not stage.frozen and not path.exists():
                 source = take_over(path, self._key(name, stage), stage.epochs, runs)
                 sources |= {name: source} if source is not None else {}
         return sources
@@ -105,6 +112,26 @@ class Chain:
         if stage not in self._nets:
             self._nets[stage] = stages.opened(self._stage(name), self.recipe.images[0])
         return self._nets[stage]
+
+    def outside(self, name: str) -> Outside:
+        """Opens the teacher from outside of a stage: this runs the code that the recipe's `model` names.
+
+        Raises FormatError as `teachers.outside.opened` does.
+        """
+        return outside.opened(name, self._stage(name), self.data)  # pyright: ignore[reportArgumentType]  (frozen)
+
+    def check_teachers(self) -> None:
+        """Tries the teachers from outside on a few images; warns of what they seem to get wrong, and of losses that
+        cannot be meant for them. Raises FormatError that names the teacher."""
+        for teacher, frozen in self.recipe.chain.items():
+            if frozen.frozen not in ("model", "logits"):
+                continue
+            few = self.feed(self.data.train.take(np.arange(min(_ASKED, len(self.data.train)))))
+            gives_logits = outside.check(self.outside(teacher), few)
+            for name, stage in self.recipe.chain.items():
+                if gives_logits and frozen.model and stage.distil and stage.distil.teacher == teacher:
+                    for text in rules.spike_losses(name, stage, f"{frozen.title}, which gives logits"):
+                        warnings.warn(text, SnnkdWarning, stacklevel=2)
 
     @cached_property
     def _nets(self) -> dict[str, IntNet]:
@@ -166,9 +193,9 @@ class Chain:
         if name in self.recipe.chain:
             return stage
         label = stage.label if stage.label.weight else stage.label.model_copy(update={"weight": 1.0})
-        return stage.model_copy(update={"distil": None, "label": label})
+        return stage.model_copy(update={"distil": None, "features": None, "label": label})
 
-    def _training(self, name: str, learned: Mapping[str, Network | Ann | IntNet] | None) -> Training | AnnTraining:
+    def _training(self, name: str, learned: Mapping[str, Learned] | None) -> Training | AnnTraining:
         """A stage with all that it needs. learned: the networks of the stages before it, None to read a checkpoint
         only: no teacher is then made, and no file of a start read."""
         recipe, stage = self.recipe, self._stage(name)
@@ -190,21 +217,22 @@ class Chain:
         if stage.neuron == "relu":
             torch.manual_seed(self._seed(name))
             return AnnTraining(network=Ann(self.plan(name)).to(augmented.device), **shared)
+        names = stage.teachers if learned is not None else []
+        teachers = {teacher: self._teacher(teacher, augmented, learned or {}, threads) for teacher in names}
         return Training(
             network=self.network(name) if learned is not None else self._drawn(name),
             readout=recipe.readout.rule(),
-            teacher=self._teacher(stage, augmented, learned, threads) if learned is not None else None,
+            teacher=teachers.get(stage.distil.teacher) if stage.distil and stage.distil.teacher else None,
+            guide=teachers.get(stage.features.teacher) if stage.features and stage.features.teacher else None,
             **shared,
         )
 
-    def _teacher(
-        self, stage: Stage, feed: Feed, learned: Mapping[str, Network | Ann | IntNet], threads: int
-    ) -> Teacher | None:
-        if stage.distil is None or stage.distil.teacher is None:  # its losses need none
-            return None
-        network = learned[stage.distil.teacher]
+    def _teacher(self, name: str, feed: Feed, learned: Mapping[str, Learned], threads: int) -> Teacher:
+        network = learned[name]
         if isinstance(network, Ann):
             return AnnTeacher(network, feed, threads)
+        if isinstance(network, Outside):
+            return OutsideTeacher(network, feed, threads)
         if isinstance(network, Network):
             metadata = {"message_bits": feed.encoding.message_bits, "readout": self.recipe.readout.rule()}
             unit = float(network.readout_unit) if network.membrane else None

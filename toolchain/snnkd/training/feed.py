@@ -63,7 +63,7 @@ class Feed:
         recordings = recordings[indices]
         if not variant or self.augment is None:
             return recordings
-        how = {"drop": self.augment.drop, "jitter_us": self.augment.jitter_us, **self._augmentation}
+        how = {"drop": self.augment.drop, "jitter_us": self.augment.jitter_us, **self._movement}
         return event_augmentation.variants(recordings, indices, variant, **how)
 
     def images(self, indices: np.ndarray, variant: int = 0) -> np.ndarray:
@@ -71,7 +71,7 @@ class Feed:
         images = self.split.pixels[indices]
         if not variant or self.augment is None:
             return images
-        return augmentation.variant(images, indices, variant, **self._augmentation)
+        return augmentation.variant(images, indices, variant, noise={**self.augment.noise}, **self._movement)
 
     def pixels(self, indices: np.ndarray, variant: int = 0) -> torch.Tensor:
         """Takes images in a variant to the feed's device: (B, C, H, W) uint8."""
@@ -109,9 +109,10 @@ class Feed:
 
     @cached_property
     def _device_images(self) -> DeviceImages | None:
-        """The split in the device's memory, None where the device is the CPU or the images are too many."""
-        images = self.split.images
-        if self.device.type == "cpu" or isinstance(images, Recordings) or not 0 < images.size <= _ON_DEVICE:
+        """The split in the device's memory, None where the device is the CPU, the images are too many or recordings, or
+        variants are more than moved."""
+        images, noisy = self.split.images, self.augment is not None and bool(self.augment.noise)
+        if self.device.type == "cpu" or noisy or isinstance(images, Recordings) or not 0 < images.size <= _ON_DEVICE:
             return None
         return DeviceImages(images, self._moves, self.device, _ON_DEVICE)
 
@@ -123,10 +124,10 @@ class Feed:
         return torch.from_numpy(events.astype(np.float32)).to(self.device)
 
     def _moves(self, variant: int) -> augmentation.Moves:
-        return augmentation.moves(np.arange(len(self)), variant, **self._augmentation)
+        return augmentation.moves(np.arange(len(self)), variant, **self._movement)
 
     @property
-    def _augmentation(self) -> dict[str, Any]:
+    def _movement(self) -> dict[str, Any]:
         assert self.augment is not None, "there are no variants"
         return {"shift": self.augment.shift, "flip": self.augment.flip, "seed": self.seed}
 

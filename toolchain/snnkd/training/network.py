@@ -7,7 +7,8 @@ steps are a single 2-D convolution or matrix product, and steps that are all the
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Collection
+from dataclasses import dataclass, field, replace
 from math import prod
 from typing import Any
 
@@ -41,11 +42,14 @@ class Output:
     sat: the activation tensor of the output layer, (T, classes, N), whose sum over the first t steps is what a class is
         read from after these: its spikes, or with a membrane readout what each step adds to v, in units of
         `Network.readout_unit`.
+    membranes: v of those hidden layers that were asked for, by number: (T, N, *shape), after the reset, in units of the
+        layer's threshold.
     """
 
     layers: list[torch.Tensor]
     v_last: torch.Tensor
     sat: torch.Tensor
+    membranes: dict[int, torch.Tensor] = field(default_factory=dict)
 
 
 class Network(torch.nn.Module):
@@ -101,22 +105,28 @@ class Network(torch.nn.Module):
         """Quantizes the weights of each layer, see `products.weight_of`."""
         return [weight_of(block) for block in self.layers]
 
-    def forward(self, events: torch.Tensor, weights: list[torch.Tensor] | None = None) -> Output:
+    def forward(
+        self, events: torch.Tensor, weights: list[torch.Tensor] | None = None, membranes: Collection[int] = ()
+    ) -> Output:
         """Runs the network on events (N, T, C, H, W), integers as float32.
 
         Where their time axis has stride 0, the first layer multiplies once. weights: what `weights()` returns, where it
-        is at hand.
+        is at hand. membranes: numbers of the hidden layers whose v is wanted.
         """
         x = v = events.transpose(0, 1)
-        steps, layers, blocks = len(x), [], self.layers
-        for block, weight in zip(blocks, weights or self.weights(), strict=True):
-            wanted = "none" if block is not blocks[-1] else "every" if self.membrane else "last"
+        steps, layers, kept = len(x), [], {}
+        last = len(self.layers) - 1
+        for number, (block, weight) in enumerate(zip(self.layers, weights or self.weights(), strict=True)):
+            every = self.membrane if number == last else number in membranes
+            wanted = "every" if every else "last" if number == last else "none"
             x, v = block.neuron.run(sums(block, x, weight), steps, reuse=True, wanted=wanted)
             layers.append(x)
+            if number in membranes:
+                kept[number] = v / block.neuron.threshold
         if not self.membrane:
-            return Output(layers, v, x.transpose(1, 2))
+            return Output(layers, v, x.transpose(1, 2), kept)
         increments = torch.diff(v, dim=0, prepend=torch.zeros_like(v[:1]))
-        return Output(layers, v[-1], increments.transpose(1, 2) / self.readout_unit)
+        return Output(layers, v[-1], increments.transpose(1, 2) / self.readout_unit, kept)
 
     @torch.no_grad()
     def calibrate(self, events: torch.Tensor) -> None:

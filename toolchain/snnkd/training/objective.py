@@ -95,6 +95,12 @@ class Objective:
             terms[name] = weight / self.norms[name] * value
         return terms
 
+    def no_terms(self, sat: torch.Tensor) -> dict[str, torch.Tensor]:
+        """Computes no term, for epochs in which hidden layers alone are trained; what is trained here stays."""
+        for parameter in self.parameters():  # with a gradient, since optimizers have no state of what never had one
+            parameter.grad = torch.zeros_like(parameter)
+        return {}
+
     def rate_term(self, rates: torch.Tensor) -> torch.Tensor:
         """Computes the weighted term, (), of the hidden layers' rates, (layers,) in spikes per neuron and step.
 

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
+from snnkd.base import packages
 from snnkd.base.errors import DataError
 from snnkd.data.datasets import arrays, cifar, events, folder, idx
 from snnkd.data.datasets.download import download as _download
@@ -36,7 +37,8 @@ class Source:
     """A data set that has a name.
 
     title: for people. place: folder below the root, None where no file is read. missing(folder) says what the folder
-    lacks, or None. read(folder) reads it. torchvision: the class that can download it, None for none.
+    lacks, or None. read(folder) reads it. torchvision: the class that can download it, None for none. needs: modules
+    beyond the core's, as `base.packages` names them.
     """
 
     title: str
@@ -44,6 +46,7 @@ class Source:
     place: str | None = None
     missing: Callable[[Path], str | None] = lambda folder: None
     torchvision: str | None = None
+    needs: tuple[str, ...] = ()
 
 
 def _read_digits(_: Path) -> Contents:
@@ -58,7 +61,9 @@ def _read_digits(_: Path) -> Contents:
 
 
 SOURCES: dict[str, Source] = {
-    "digits": Source("scikit-learn's handwritten digits, 8x8 grey, 1,437 + 360, embedded", _read_digits),
+    "digits": Source(
+        "scikit-learn's handwritten digits, 8x8 grey, 1,437 + 360, embedded", _read_digits, needs=("sklearn",)
+    ),
     "mnist": Source(
         "MNIST handwritten digits, 28x28 grey, 60,000 + 10,000",
         partial(idx.read, classes=_DIGITS),
@@ -76,7 +81,9 @@ SOURCES: dict[str, Source] = {
     "cifar10": Source(
         "CIFAR-10, 32x32 RGB, 50,000 + 10,000", partial(cifar.read, classes=_CIFAR10), ".", cifar.missing, "CIFAR10"
     ),
-    "folder": Source("the root itself, as an image folder with train/ and test/", folder.read, ".", folder.missing),
+    "folder": Source(
+        "the root itself, as an image folder with train/ and test/", folder.read, ".", folder.missing, needs=("PIL",)
+    ),
     **{
         name: Source(known.title, partial(events.read_named, known), ".", known.missing)
         for name, known in recordings.SETS.items()
@@ -124,6 +131,7 @@ def load(
 def _named(name: str, base: Path, download: bool) -> Contents:
     source = SOURCES[name]
     place = base / (source.place or ".")
+    packages.require(f"data set {name}", *source.needs)
     if download and source.torchvision and source.missing(place):
         _download(name, source.torchvision, base)
     lack = source.missing(place)
@@ -145,7 +153,8 @@ def _own(path: Path, base: Path, recorded: bool) -> Path:
     suffixes = events.SUFFIXES if recorded else (".npz",)
     for candidate in (path, base / path):
         if candidate.is_file() and candidate.suffix not in suffixes:
-            raise DataError(f"{candidate}: expected a folder with train/ and test/, or a file {' or '.join(suffixes)}")
+            known = "an .npz or .h5 file or a folder of recordings" if recorded else "an .npz file or an image folder"
+            raise DataError(f"{candidate}: expected {known}")
         if candidate.is_file():
             return candidate
         if candidate.is_dir():

@@ -7,15 +7,18 @@ import http.client
 import sys
 from pathlib import Path
 
+from snnkd.base import packages
 from snnkd.base.errors import DataError
 
 
 def download(name: str, class_name: str, root: Path) -> None:
-    """Fetches torchvision.datasets.`class_name` into `root`. Raises DataError where that does not work."""
-    try:
-        from torchvision import datasets
-    except ImportError as error:
-        raise DataError(f"{name}: the download needs torchvision: pip install torchvision ({error})") from error
+    """Fetches torchvision.datasets.`class_name` into `root`.
+
+    Raises LimitError where torchvision is missing, DataError where the download does not work.
+    """
+    packages.require(f"download of {name}", "torchvision")
+    from torchvision import datasets
+
     try:
         root.mkdir(parents=True, exist_ok=True)
         # torchvision prints; our stdout belongs to --json.

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from snnkd.base import packages
 from snnkd.base.errors import DataError
 from snnkd.data.datasets.splits import Contents, Split
 
@@ -30,8 +31,10 @@ def missing(folder: Path) -> str | None:
 def read(folder: Path) -> Contents:
     """Reads both splits, classes and files in sorted order. Images have one channel where all are grey, else three.
 
-    Raises DataError that names the first file that cannot be decoded or has another size than the first image.
+    Raises DataError that names the first file that cannot be decoded or has another size than the first image,
+    LimitError where pillow is missing.
     """
+    packages.require(f"{folder}: an image folder", "PIL")
     train, test = (_listing(folder / part) for part in ("train", "test"))
     classes = tuple(train)
     for name in test:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -18,10 +18,15 @@ TEST_SEED = 0  # not the run's seed: runs with other seeds are measured on the s
 
 @dataclass(frozen=True, eq=False)
 class Split:
-    """images: uint8 (N, C, H, W), 0 to 255; or recordings. labels: int64 (N,), index into the data set's classes."""
+    """images: uint8 (N, C, H, W), 0 to 255; or recordings. labels: int64 (N,), index into the data set's classes.
+
+    order: int64 (N,), where each image is among those that the set was read with (train with validation, or test); None
+    where they are all of them in that order.
+    """
 
     images: np.ndarray | Recordings
     labels: np.ndarray
+    order: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -35,7 +40,12 @@ class Split:
 
     def take(self, chosen: np.ndarray) -> Split:
         """Copies the images that an index or a mask chooses."""
-        return Split(self.images[chosen], self.labels[chosen])
+        return Split(self.images[chosen], self.labels[chosen], self.places[chosen])
+
+    @property
+    def places(self) -> np.ndarray:
+        """Returns `order`, (N,) int64, counted where it is None."""
+        return np.arange(len(self)) if self.order is None else self.order
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,6 +80,7 @@ def assemble(name: str, contents: Contents, validation: int | float, seed: int) 
     Raises DataError where a class is left without a training image, RecipeError for an impossible `validation`.
     """
     classes, train, test = contents
+    train, test = replace(train, order=None), replace(test, order=None)
     chosen = stratified(train.labels, _count(validation, len(train)), seed)
     splits = (train.take(~chosen), train.take(chosen), test)
     present = np.bincount(splits[0].labels, minlength=len(classes))

@@ -8,19 +8,16 @@ own kernel. Input that is the same at all steps is summed once.
 
 from __future__ import annotations
 
-import importlib.util
-
 import numpy as np
 
+from snnkd.base import packages
 from snnkd.ir.network import IntNet
 from snnkd.ir.trace import SpikeTrace
 
 
 def available() -> str | None:
     """Says that numba is missing and what to do, None where it is installed."""
-    if importlib.util.find_spec("numba") is None:
-        return "numba is not installed: pip install numba"
-    return None
+    return packages.missing("numba")
 
 
 def refuses(net: IntNet) -> str | None:

@@ -8,7 +8,6 @@ What Lava cannot load, would compute wrongly, or needs a reset for, is in `facts
 from __future__ import annotations
 
 import contextlib
-import importlib.util
 import json
 import os
 import signal
@@ -21,6 +20,7 @@ from typing import Any
 
 import numpy as np
 
+from snnkd.base import packages
 from snnkd.base.errors import LimitError, SnnkdError
 from snnkd.engines.lava import facts
 from snnkd.formats import netx
@@ -33,16 +33,7 @@ WORKER = Path(__file__).parent / "worker"  # also in every bundle
 
 def available() -> str | None:
     """Says why Lava cannot run here and what to do, None where it can."""
-    for module, package in (("lava.magma", "lava-nc==0.10.0"), ("lava.lib.dl", "lava-dl==0.6.0")):
-        try:
-            installed = importlib.util.find_spec(module) is not None
-        except ModuleNotFoundError:
-            installed = False
-        if not installed:
-            if sys.version_info >= (3, 11):
-                return f"{package} installs on Python 3.10 only, this is {sys.version.split()[0]}"
-            return f"{package} is not installed: pip install lava-nc==0.10.0 lava-dl==0.6.0"
-    return None
+    return packages.missing("lava.magma", "lava.lib.dl", "asteval", "networkx", "scipy")
 
 
 def refuses(net: IntNet) -> str | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 from math import prod
 
 import numpy as np
@@ -10,19 +9,12 @@ from typing_extensions import assert_never
 
 from snnkd.base.errors import LimitError
 from snnkd.engines.onnx import limits
+from snnkd.engines.onnx.session import available, open_session
 from snnkd.ir.events import check_input
 from snnkd.ir.network import IntNet, Layer
 from snnkd.ir.trace import LayerTrace, SpikeTrace
 
 BYTES = 1 << 28  # about what one call of onnxruntime may hold
-
-
-def available() -> str | None:
-    """Says which of onnx and onnxruntime is missing and what to do, None where both are installed."""
-    for package in ("onnx", "onnxruntime"):
-        if importlib.util.find_spec(package) is None:
-            return f"{package} is not installed: pip install {package}"
-    return None
 
 
 def refuses(net: IntNet) -> str | None:
@@ -52,16 +44,9 @@ def run_model(model: bytes, net: IntNet, spikes: np.ndarray, states: bool = Fals
     """
     if reason := available():
         raise LimitError(f"engine onnx: {reason}")
-    import onnxruntime
-
     events = check_input(net, spikes)
     samples, steps = events.shape[:2]
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3  # errors only
-    try:
-        session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # its errors have no common type
-        raise LimitError(f"onnxruntime refuses the model: {error}") from error
+    session = open_session(model)
     names = [output.name for output in session.get_outputs() if output.name.startswith("layer")]
     kind = np.uint8 if session.get_inputs()[0].type == "tensor(uint8)" else np.int32
     outputs: dict[str, np.ndarray] = {}

@@ -1,19 +1,18 @@
 """`.net` files: lava-dl's HDF5 exchange format, as an IntNet on disk.
 
-Everything is imported when it is first used: only writing loads h5py, and `warm` loads not even numpy.
+Everything is imported when it is first used: only writing loads h5py.
 """
 
 import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from snnkd.formats.netx.hdf5_process import warm
     from snnkd.formats.netx.read import load, stored_weights
     from snnkd.formats.netx.write import save, to_bytes
 
-__all__ = ["load", "save", "stored_weights", "to_bytes", "warm"]
+__all__ = ["load", "save", "stored_weights", "to_bytes"]
 
-_HOMES = {"load": "read", "stored_weights": "read", "save": "write", "to_bytes": "write", "warm": "hdf5_process"}
+_HOMES = {"load": "read", "stored_weights": "read", "save": "write", "to_bytes": "write"}
 
 
 def __getattr__(name: str) -> Any:

@@ -6,7 +6,6 @@ with the reason.
 
 from __future__ import annotations
 
-import json
 import warnings
 from collections.abc import Callable
 from math import prod
@@ -17,13 +16,15 @@ import numpy as np
 
 from snnkd.base import files
 from snnkd.base.errors import FormatError, SnnkdWarning
-from snnkd.formats.netx.hdf5 import Group, opened
-from snnkd.formats.netx.hdf5_process import MAX_ELEMENTS
+from snnkd.formats import facts
+from snnkd.formats.hdf5.groups import Group, opened
+from snnkd.formats.hdf5.process import MAX_ELEMENTS, Wanted
 from snnkd.formats.netx.weights import convert
 from snnkd.ir.arithmetic import DECAY_BITS, DELAY_MAX, THRESHOLD_LIMIT
 from snnkd.ir.network import Conv, Dense, Input, IntNet, Layer, Neuron, Shape, conv_shape
 from snnkd.ir.readout import EarlyExit, Readout
 
+WANTED = Wanted(("layer", "simulation"), 3)  # what NetX reads; layer/0/neuron/iDecay
 _MAX_LAYERS = 1000
 _MAX_STEPS = 1 << 20
 _REFUSED = {
@@ -56,7 +57,7 @@ def load(path: str | Path, input_shape: Shape | None = None, rounding: Rounding 
     layer and field, and where the file is not what the SHA256SUMS beside it lists.
     """
     files.check_listed(Path(path))
-    with opened(Path(path)) as root:
+    with opened(Path(path), WANTED) as root:
         layer_groups = _layer_groups(root)
         shape = _input_shape(root, layer_groups, input_shape)
         layers = tuple(_layers(layer_groups, shape, rounding or _truncated))
@@ -109,7 +110,7 @@ def stored_weights(path: str | Path) -> list[np.ndarray]:
 
     Raises FormatError for a file that cannot be read.
     """
-    with opened(Path(path)) as root:
+    with opened(Path(path), WANTED) as root:
         synaptic = [group for group in _layer_groups(root) if group.text("type") in ("dense", "conv")]
         return [group.floats("weight") for group in synaptic]
 
@@ -343,21 +344,13 @@ def _number(root: Group, name: str, low: int, high: int) -> int | None:
     return int(value.reshape(()))
 
 
-def _finite(text: str) -> float:
-    value = float(text)
-    if not np.isfinite(value):
-        raise ValueError(f"{text[:20]} is no number")
-    return value
-
-
 def _json(root: Group, name: str) -> dict[str, Any] | None:
     text = root.attribute(name)
     if text is None:
         return None
     try:
-        data = json.loads(text, parse_constant=_finite, parse_float=_finite) if isinstance(text, str) else 0
-        json.dumps(data, ensure_ascii=False).encode()  # not so where it has halves of characters
-    except (ValueError, RecursionError) as error:
+        data = facts.parsed(text) if isinstance(text, str) else 0
+    except ValueError as error:
         raise root.error(f"attribute {name}", f"not valid JSON: {error}") from error
     if data is not None and not isinstance(data, dict):
         raise root.error(f"attribute {name}", "expected a JSON object")

@@ -1,8 +1,8 @@
 """Checkpoints: one safetensors file of each stage, from which a training goes on or its network is read.
 
-It holds the network, the best network so far, the states of the optimizer and of torch's random numbers, and the
-history. Its metadata have a digest of all of it, so that a file in which a single bit has changed is refused. Files
-without a digest, of earlier versions, are taken as they are.
+It holds the network, the best network so far, what is trained beside it, the states of the optimizer and of torch's
+random numbers, and the history. Its metadata have a digest of all of it, so that a file in which a single bit has
+changed is refused. Files without a digest, of earlier versions, are taken as they are.
 """
 
 from __future__ import annotations
@@ -45,13 +45,16 @@ def save(
     network: torch.nn.Module,
     best: dict[str, torch.Tensor],
     optimizer: torch.optim.Optimizer,
+    beside: torch.nn.Module | None = None,
 ) -> None:
     """Writes everything that resuming needs, in one file, whole or not at all.
 
-    best: the state of the best network so far. Raises SnnkdError where the file cannot be written.
+    best: the state of the best network so far. beside: what else is trained, None for nothing. Raises SnnkdError where
+    the file cannot be written.
     """
     tensors = {f"network.{name}": value for name, value in network.state_dict().items()}
     tensors |= {f"best.{name}": value for name, value in best.items()}
+    tensors |= {f"beside.{name}": value for name, value in (beside.state_dict() if beside else {}).items()}
     for index, state in optimizer.state_dict()["state"].items():
         tensors |= {f"optimizer.{index}.{name}": value for name, value in state.items()}
     tensors["rng"] = torch.get_rng_state()
@@ -80,9 +83,13 @@ def check(path: Path) -> None:
 
 
 def load(
-    path: Path, key: str, network: torch.nn.Module, optimizer: torch.optim.Optimizer | None = None
+    path: Path,
+    key: str,
+    network: torch.nn.Module,
+    optimizer: torch.optim.Optimizer | None = None,
+    beside: torch.nn.Module | None = None,
 ) -> tuple[Progress, dict[str, torch.Tensor]]:
-    """Restores network, optimizer and torch's random state in place; returns the progress and the best state.
+    """Restores network, optimizer, `beside` and torch's random state in place; returns the progress and the best state.
 
     key: that of the stage. Without an optimizer, the random state stays as well. Raises MismatchError where the file
     belongs to another recipe, FormatError where it is damaged.
@@ -96,6 +103,8 @@ def load(
     try:
         network.load_state_dict(best)  # is it whole?
         network.load_state_dict(_part(tensors, "network."))
+        if beside is not None:
+            beside.load_state_dict(_part(tensors, "beside."))
         if optimizer is not None:
             _restore(optimizer, _part(tensors, "optimizer."))
             torch.set_rng_state(tensors["rng"])

@@ -33,6 +33,7 @@ class StageTraining(ABC, Generic[Trained]):
 
     network: changed in place. train, validation: the images. seed: of the order of the images. key: digest of all that
     determines the result. path: of the checkpoint. threads: cores that a batch may use. progress: how far `run` is.
+    beside: what is trained with the network and is no part of it, made with the optimizer; None for nothing.
     """
 
     chosen_by: ClassVar[str]  # the metric of an epoch's row by which the network that is kept is chosen
@@ -49,6 +50,7 @@ class StageTraining(ABC, Generic[Trained]):
     on_batch: OnBatch = lambda *_: None
     on_epoch: OnEpoch = lambda *_: None
     progress: checkpoint.Progress = field(init=False)
+    beside: torch.nn.Module | None = field(init=False, default=None)
 
     @kept_memory()
     def run(self, resume: bool = False) -> Trained:
@@ -62,7 +64,7 @@ class StageTraining(ABC, Generic[Trained]):
         self.progress = checkpoint.Progress(self.key)
         best = self.network.state_dict()
         if resume and self.path.exists():
-            self.progress, best = checkpoint.load(self.path, self.key, self.network, optimizer.torch)
+            self.progress, best = checkpoint.load(self.path, self.key, self.network, optimizer.torch, self.beside)
             self._resume()
             for row in self.progress.history:
                 self.on_epoch(row)
@@ -77,7 +79,7 @@ class StageTraining(ABC, Generic[Trained]):
                 best = {name: value.clone() for name, value in self.network.state_dict().items()}
             self.progress.epoch, self.progress.objective = row["epoch"], self._objective_state()
             self.progress.history.append(row)
-            checkpoint.save(self.path, self.progress, self.network, best, optimizer.torch)
+            checkpoint.save(self.path, self.progress, self.network, best, optimizer.torch, self.beside)
             self.on_epoch(row)
         self.network.load_state_dict(best)
         return self.network.eval()

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import reduce
 
 import torch
 
 from snnkd.engines.fast.threads import each
-from snnkd.training.network import Network
+from snnkd.training.network import Network, Output
 from snnkd.training.tuning import torch_threads
 
 # Parts do not depend on the number of cores, so that the order of all sums, and with it every bit, is the same on any.
@@ -19,22 +20,36 @@ MOST = 4  # parts of a batch
 Terms = dict[str, torch.Tensor]
 
 
+@dataclass(frozen=True)
+class Maps:
+    """A term of hidden layers' feature maps.
+
+    membranes: numbers of the layers whose v is wanted, see `Network.forward`. taken: takes the maps of some samples
+    from their output, (steps, N, ...) each. term: makes the term, (), of the maps of the whole batch.
+    """
+
+    membranes: Sequence[int]
+    taken: Callable[[Output], list[torch.Tensor]]
+    term: Callable[[list[torch.Tensor]], torch.Tensor]
+
+
 def backward(
     network: Network,
     events: torch.Tensor,
     loss: Callable[[torch.Tensor], Terms],
     threads: int = 1,
     rate: Callable[[torch.Tensor], torch.Tensor] | None = None,
+    maps: Maps | None = None,
 ) -> tuple[torch.Tensor, Terms]:
     """Adds the gradients of a batch's loss to the weights of `network`.
 
     events: (N, T, C, H, W) float32. loss: makes of the output's activation tensor (T, classes, N) the terms of the
     loss, () each, whose sum is minimized. threads: cores that may be used. rate: makes one more term, 'rate', of the
-    spikes per neuron and step of each hidden layer, (layers,). Returns the activation tensor and the terms, without
-    gradients. On a CPU torch has one thread meanwhile.
+    spikes per neuron and step of each hidden layer, (layers,). maps: makes one more, 'features', of the hidden layers'
+    maps. Returns the activation tensor and the terms, without gradients. On a CPU torch has one thread meanwhile.
     """
     with torch_threads(1):
-        return _backward(network, events, loss, threads, rate)
+        return _backward(network, events, loss, threads, rate, maps)
 
 
 def _backward(
@@ -43,17 +58,18 @@ def _backward(
     loss: Callable[[torch.Tensor], Terms],
     threads: int,
     rate: Callable[[torch.Tensor], torch.Tensor] | None,
+    maps: Maps | None,
 ) -> tuple[torch.Tensor, Terms]:
     weights = network.weights()
     leaves = [weight.detach().requires_grad_() for weight in weights]
     parts = events.tensor_split(_parts(network, events))
 
-    def run(part: torch.Tensor) -> tuple[torch.Tensor, list[torch.Tensor]]:
+    def run(part: torch.Tensor) -> tuple[torch.Tensor, list[torch.Tensor], list[torch.Tensor]]:
         torch.set_num_threads(1)  # each thread has a number of its own
-        output = network(part, leaves)
-        return output.sat, output.layers[:-1] if rate else []
+        output = network(part, leaves, maps.membranes if maps else ())
+        return output.sat, output.layers[:-1] if rate else [], maps.taken(output) if maps else []
 
-    sats, hidden = zip(*each(run, parts, threads), strict=True)
+    sats, hidden, taken = zip(*each(run, parts, threads), strict=True)
     batch_sat = torch.cat([sat.detach() for sat in sats], dim=2).requires_grad_()
     terms = loss(batch_sat)
     rates: torch.Tensor | None = None
@@ -61,9 +77,16 @@ def _backward(
     if rate is not None:
         rates, cells = _rates(hidden)
         terms = {**terms, "rate": rate(rates)}
+    batch_maps = [
+        torch.cat([part.detach() for part in layer], dim=1).requires_grad_() for layer in zip(*taken, strict=True)
+    ]
+    if maps is not None:
+        terms = {**terms, "features": maps.term(batch_maps)}
     torch.stack(list(terms.values())).sum().backward()
-    assert batch_sat.grad is not None
-    of_sats = batch_sat.grad.split([sat.shape[2] for sat in sats], dim=2)
+    sizes = [sat.shape[2] for sat in sats]
+    # No term need read the output: hidden layers may be trained before it.
+    of_sats = _gradient(batch_sat).split(sizes, dim=2)
+    of_maps = [_gradient(layer).split(sizes, dim=1) for layer in batch_maps]
 
     # The term of a rate has the same gradient for every spike that the rate is a mean of.
     of_spikes = []
@@ -73,11 +96,17 @@ def _backward(
     def of_weights(number: int) -> tuple[torch.Tensor, ...]:
         layers = hidden[number]
         grads = [grad.expand_as(spikes) for grad, spikes in zip(of_spikes, layers, strict=True)]
-        return torch.autograd.grad([sats[number], *layers], leaves, [of_sats[number], *grads])
+        back = [layer[number] for layer in of_maps]
+        outputs = [sats[number], *layers, *taken[number]]
+        return torch.autograd.grad(outputs, leaves, [of_sats[number], *grads, *back])
 
     by_part = each(of_weights, list(range(len(parts))), threads)
     torch.autograd.backward(weights, [reduce(torch.add, grads) for grads in zip(*by_part, strict=True)])
     return batch_sat.detach(), {name: value.detach() for name, value in terms.items()}
+
+
+def _gradient(of: torch.Tensor) -> torch.Tensor:
+    return torch.zeros_like(of) if of.grad is None else of.grad
 
 
 def _parts(network: Network, events: torch.Tensor) -> int:

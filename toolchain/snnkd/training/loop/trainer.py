@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -13,10 +13,11 @@ import torch
 from snnkd.base.errors import QuantizationError
 from snnkd.ir.readout import Readout
 from snnkd.training.deploy import to_intnet_so_far
+from snnkd.training.features import FeatureTerm
 from snnkd.training.loop.optimizer import Optimizer
 from snnkd.training.loop.pruning import Pruning
 from snnkd.training.loop.stage import StageTraining
-from snnkd.training.loop.step import backward
+from snnkd.training.loop.step import Maps, backward
 from snnkd.training.measuring import Measured, measure, measure_training
 from snnkd.training.network import Network
 from snnkd.training.objective import Objective
@@ -29,22 +30,28 @@ CALIBRATION = 256  # images of the first batch that thresholds are calibrated on
 class Training(StageTraining[Network]):
     """A stage that trains a spiking network, from its labels, its teacher or both.
 
-    readout: how the deployed network's class is read. teacher: None where no loss needs one. A batch is cut into parts
-    on `threads` cores; torch itself is set to one thread. `run` raises QuantizationError where the weights are no
-    longer finite.
+    readout: how the deployed network's class is read. teacher: None where no loss needs one. guide: who shows what
+    hidden layers do, often the same; None where the stage has no `features`. A batch is cut into parts on `threads`
+    cores; torch itself is set to one thread. `run` raises QuantizationError where the weights are no longer finite,
+    FormatError where a guide has no maps.
     """
 
     chosen_by = "validation.integer"
 
     readout: Readout
     teacher: Teacher | None = None
+    guide: Teacher | None = None
+    beside: FeatureTerm | None = field(init=False, default=None)
 
     def _optimizer(self) -> Optimizer:
         self._objective = Objective(self.stage, self.train.device)
         weights = [block.synapse.weight for block in self.network.layers]
         unrounded = self.network.layers[0].neuron.unrounded  # of all layers alike
         self._pruning = Pruning(self.stage.prune, weights, unrounded) if self.stage.prune else None
-        return Optimizer(self.stage.optimizer, weights, self._objective.parameters())
+        if self.stage.features is not None and self.guide is not None:
+            self.beside = FeatureTerm(self.stage.features, self.network, self.guide, self.train, self.seed)
+        alignments = [] if self.beside is None else list(self.beside.parameters())
+        return Optimizer(self.stage.optimizer, weights, [*self._objective.parameters(), *alignments])
 
     def _begin(self) -> None:
         order = np.random.default_rng([self.seed, 0]).permutation(len(self.train))
@@ -65,18 +72,34 @@ class Training(StageTraining[Network]):
             self._pruning.apply()
 
     def _may_stay(self, done: float) -> bool:
-        return self._pruning is None or self._pruning.complete(done)
+        return (self._pruning is None or self._pruning.complete(done)) and not self._features_alone
 
     def _batches(self, images: int) -> int:
         return math.ceil(images / self.stage.batch)
 
     def _gradients(self, indices: np.ndarray, variant: int) -> tuple[dict[str, torch.Tensor], torch.Tensor]:
         events, labels = self.train.batch(indices, variant)
-        teacher = self.teacher.sat(indices, variant) if self.teacher is not None else None
         rate = self._objective.rate_term if self._objective.rate else None
-        loss = partial(self._objective.terms, labels=labels, teacher=teacher)
-        sat, terms = backward(self.network, events, loss, self.threads, rate)
+        if self._features_alone:
+            loss = self._objective.no_terms
+        else:
+            teacher = self.teacher.sat(indices, variant) if self.teacher is not None else None
+            loss = partial(self._objective.terms, labels=labels, teacher=teacher)
+        sat, terms = backward(self.network, events, loss, self.threads, rate, self._maps(indices, variant))
         return terms, (sat.sum(dim=0).argmax(dim=0) == labels).sum()
+
+    @property
+    def _features_alone(self) -> bool:
+        """Whether this epoch trains hidden layers alone, before all else."""
+        return self.beside is not None and self.progress.epoch < self.stage.epochs_of_features
+
+    def _maps(self, indices: np.ndarray, variant: int) -> Maps | None:
+        """The term of the hidden layers of a batch, None where this epoch has none."""
+        term = self.beside
+        if term is None or (self.stage.epochs_of_features and not self._features_alone):
+            return None
+        taught = term.taught(indices, variant)
+        return Maps(term.membranes, term.taken, lambda maps: term(maps, taught))
 
     def _measured(self, epoch: int, sums: dict[str, float]) -> dict[str, Any]:
         measured = self._evaluate(epoch)

@@ -7,18 +7,22 @@ images, not events, and is never deployed.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from math import prod
 
 import numpy as np
 import torch
 
+from snnkd.engines.fast.threads import each
 from snnkd.recipe.architecture import Architecture, Conv, Shape
 from snnkd.recipe.architecture import Layer as Plan
+from snnkd.recipe.tables import MapKind
 from snnkd.training.feed import Feed
 from snnkd.training.teachers.spiking import Teacher
 from snnkd.training.tuning import torch_threads
 
 _BLOCK = 512  # images at a time where nothing is trained
+_PART = 32  # images of a batch that one core computes the maps of
 
 
 class Ann(torch.nn.Module):
@@ -44,6 +48,17 @@ class Ann(torch.nn.Module):
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Computes the logits (N, classes) of images (N, C, H, W) in [0, 1]."""
         return self.layers((images - self.mean) / self.std)
+
+    def hidden(self, images: torch.Tensor, layers: int) -> list[torch.Tensor]:
+        """Computes what the first `layers` hidden layers put out, behind their ReLUs: (N, C, H, W) or (N, neurons)."""
+        x, found = (images - self.mean) / self.std, []
+        for module in self.layers:
+            if len(found) == layers:
+                break
+            x = module(x)
+            if isinstance(module, torch.nn.ReLU):
+                found.append(x)
+        return found
 
     @property
     def size(self) -> int:
@@ -118,3 +133,26 @@ class AnnTeacher(Teacher):
         steps = self._feed.encoding.steps
         logits = self._logits[variant][self._feed.on_device(indices)]
         return (logits.T / steps).expand(steps, -1, -1)
+
+    def features(
+        self, indices: np.ndarray, variant: int, layers: Sequence[str], maps: MapKind
+    ) -> dict[str, torch.Tensor]:
+        """Computes what hidden layers put out behind their ReLUs, by their names, in eval mode.
+
+        (N, C, H, W) or (N, neurons) float32, the same at every step, so `maps` says nothing more. Nothing is kept: maps
+        are many times as large as images. A batch is cut into parts whose size does not depend on the number of cores,
+        so that every bit is the same on any.
+        """
+        self._ann.eval()
+        numbers = [int(name.removeprefix("layer")) for name in layers]
+
+        def run(part: torch.Tensor) -> list[torch.Tensor]:
+            torch.set_num_threads(1)  # each thread has a number of its own, and its own mode
+            with torch.no_grad():
+                return self._ann.hidden(part, max(numbers) + 1)
+
+        batch = images(self._feed, indices, variant)
+        parts = batch.split(_PART) if batch.device.type == "cpu" else (batch,)
+        with torch_threads(1):
+            hidden = [torch.cat(layer) for layer in zip(*each(run, parts, self._threads), strict=True)]
+        return {name: hidden[number] for name, number in zip(layers, numbers, strict=True)}

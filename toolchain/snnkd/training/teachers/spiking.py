@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 
 from snnkd.analysis import evaluation
+from snnkd.ir.arithmetic import STATE_SHIFT
 from snnkd.ir.network import IntNet
+from snnkd.recipe.tables import MapKind
 from snnkd.training.dynamics import S_SCALE
 from snnkd.training.feed import Feed
 from snnkd.training.store import SpikeStore, ValueStore
@@ -39,6 +43,28 @@ class Teacher:
         """
         return self._store.read(indices, variant).transpose(1, 2).to(self._feed.device)
 
+    def features(
+        self, indices: np.ndarray, variant: int, layers: Sequence[str], maps: MapKind
+    ) -> dict[str, torch.Tensor]:
+        """Computes what hidden layers do on the images `indices` (N,) in a variant, by their names, float32.
+
+        maps: 'rate', spikes per step (N, *shape); 'spikes' of each step, (T, N, *shape); or 'membrane', v after the
+        reset at each step, (T, N, *shape), in units of the threshold. Nothing is kept: maps are many times as large as
+        images. Raises FormatError as `sat` does.
+        """
+        trace = evaluation.simulate(self._net, self._feed.events(indices, variant), states=maps == "membrane")
+        features = {}
+        for name in layers:
+            number = self._net.names.index(name)
+            if maps == "membrane":
+                level = self._net.layers[number].neuron.threshold << STATE_SHIFT
+                values = trace.layers[number].v / _spread(level, trace.layers[number].spikes.shape[2:])
+            else:
+                values = trace.layers[number].spikes
+            steps = torch.from_numpy(values.astype(np.float32)).transpose(0, 1)
+            features[name] = (steps.mean(dim=0) if maps == "rate" else steps).to(self._feed.device)
+        return features
+
     def _spikes(self, indices: np.ndarray, variant: int) -> np.ndarray:
         trace = evaluation.simulate(self._net, self._feed.events(indices, variant))
         return trace.layers[-1].spikes.reshape(len(indices), trace.steps, -1)
@@ -55,3 +81,8 @@ class Teacher:
         trace = evaluation.simulate(self._net, self._feed.events(indices, variant))
         output = evaluation.output(self._net, trace)
         return getattr(output, name).reshape(len(indices), trace.steps, -1).astype(np.float32)
+
+
+def _spread(values: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """Values of a layer's neurons, (), (C,) or (C, H, W), as an array that numpy spreads over (..., *shape)."""
+    return values.reshape(-1, *[1] * (len(shape) - 1)) if values.ndim == 1 else values

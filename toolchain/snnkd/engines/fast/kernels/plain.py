@@ -40,7 +40,7 @@ def packed(events, at):
     """Packs the lowest bits of events[at : at + 8], uint8, into an integer below 256, the first event lowest."""
     bits = 0
     for k in range(8):
-        bits |= (int(events[at + k]) & 1) << k
+        bits |= int(events[at + k] & 1) << k  # as NumPy's own type it would wrap in Python
     return bits
 
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from math import prod
 from pathlib import Path
 
 import numpy as np
 
 from snnkd.base.errors import FormatError
-from snnkd.formats.netx.hdf5_process import READER, Item, plain
+from snnkd.formats.hdf5.process import READER, Item, Wanted, plain
 
 _MAX_PROBLEM = 300
 
@@ -27,7 +28,7 @@ class Group:
     @property
     def where(self) -> str:
         """File and place, as messages name them."""
-        return f"{self.file}: {self.place}" if self.place else self.file
+        return f"{self.file}: {plain(self.place)[-_MAX_PROBLEM // 2 :]}" if self.place else self.file
 
     def error(self, name: str, problem: str) -> FormatError:
         """Returns, for the caller to raise, the error that `problem` is wrong with `name` in this group.
@@ -61,6 +62,10 @@ class Group:
         """Returns the array `name` as float64, not truncated. Raises FormatError as `numbers` does."""
         return self._numbers(name).astype(np.float64)
 
+    def reals(self, name: str) -> np.ndarray:
+        """Returns the array `name` as float64, of any magnitude up to 1e30. Raises FormatError as `numbers` does."""
+        return self._numbers(name, -1e30, 1e30).astype(np.float64)
+
     def integers(self, name: str) -> np.ndarray:
         """Returns the array `name` as int64. Raises FormatError as `numbers` does, and where it holds floats (a float
         decay makes Lava hang)."""
@@ -78,6 +83,26 @@ class Group:
         if item.kind != "text":
             raise self.error(name, f"expected one short string, found {_named(item)} of shape {item.shape}")
         return item.raw.decode("ascii", "replace")
+
+    def value(self, name: str) -> np.ndarray | str:
+        """Returns the numbers `name` as int64 or float64, whichever they are, or the text. Raises as `reals` does."""
+        item = self._array(name)
+        if item.kind == "text":
+            return self.text(name)
+        values = self.reals(name)
+        return values if item.dtype[1:2] == "f" else values.astype(np.int64)
+
+    def holds_value(self, name: str) -> bool:
+        """Tells whether `value` may read the member `name`: numbers or one text."""
+        return self.items[self._at(name)].kind in ("numbers", "text")
+
+    def texts(self, name: str) -> np.ndarray:
+        """Returns the array of strings `name`. Raises FormatError where it is missing or something else."""
+        item = self._array(name)
+        parts = bytes(item.raw).split(b"\0")
+        if item.kind != "texts" or len(parts) != prod(item.shape):
+            raise self.error(name, f"expected strings, found {_named(item)} of shape {item.shape}")
+        return np.array([part.decode("utf-8", "replace") for part in parts], object).reshape(item.shape)
 
     def attribute(self, name: str) -> np.ndarray | str | None:
         """Returns the attribute `name` of the root, up to 16 integers or one string; None where there is none.
@@ -98,15 +123,16 @@ class Group:
             raise self.error(f"attribute {name}", f"unexpected {_named(item)} of shape {item.shape}")
         return _values(item)
 
-    def _numbers(self, name: str) -> np.ndarray:
+    def _numbers(self, name: str, low: float = -(1 << 31), high: float = (1 << 31) - 1) -> np.ndarray:
         item = self._array(name)
         if item.kind != "numbers":
             raise self.error(name, f"expected numbers, found {_named(item)}")
         values = _values(item)
         if values.dtype.kind == "f" and not np.isfinite(values).all():
             raise self.error(name, "holds NaN or infinite values")
-        if values.size and (values.min() < -(1 << 31) or values.max() >= 1 << 31):
-            raise self.error(name, f"values {values.min()} to {values.max()} do not fit 32 bits")
+        if values.size and (values.min() < low or values.max() > high):
+            bound = "do not fit 32 bits" if isinstance(high, int) else f"are beyond {high:g}"
+            raise self.error(name, f"values {values.min()} to {values.max()} {bound}")
         return values
 
     def _array(self, name: str) -> Item:
@@ -128,15 +154,18 @@ class Group:
 
 
 @contextlib.contextmanager
-def opened(path: Path) -> Iterator[Group]:
-    """Reads the file at `path` and yields its root. Whatever is wrong with it is a FormatError that names the file."""
+def opened(path: Path, wanted: Wanted) -> Iterator[Group]:
+    """Reads what is wanted of the file at `path` and yields its root.
+
+    Whatever is wrong with it is a FormatError that names the file.
+    """
     if not path.is_file():
         raise FormatError(f"{path}: no such file")
     try:
         with path.open("rb") as file:
             if not file.read(1):
                 raise FormatError("is empty")
-        yield _root(str(path))
+        yield _root(str(path), wanted)
     except FormatError as error:
         message = str(error)
         raise (error if message.startswith(str(path)) else FormatError(f"{path}: {message}")) from error
@@ -144,11 +173,11 @@ def opened(path: Path) -> Iterator[Group]:
         raise FormatError(f"{path}: cannot be read: {error.strerror}") from error
 
 
-def _root(path: str) -> Group:
-    items = READER.items(path)
+def _root(path: str, wanted: Wanted) -> Group:
+    items = READER.items(path, wanted)
     root = items.get("", Item("refused"))
     if root.kind != "group" or "/" not in items:
-        raise FormatError(f"cannot be read as a .net file (HDF5): {plain(root.problem)}")
+        raise FormatError(f"cannot be read as HDF5: {plain(root.problem)}")
     members: dict[str, list[str]] = {place: [] for place, item in items.items() if item.kind == "group"}
     for place in items:
         group, _, name = place.rpartition("/")

@@ -1,9 +1,9 @@
-"""Reads HDF5 files for `hdf5_process.py`, with h5py: each in a forked process of its own, in little time and memory.
+"""Reads HDF5 files for `process.py`, with h5py: each in a forked process of its own, in little time and memory.
 
-Imports little: it must start fast. Each line of stdin is a request, as JSON: the path of a file, and its limits. The
-forked process answers on stdout: for each item of the file a line of JSON and the bytes of its numbers or its text, at
-last {}. This process says on stderr when it is ready and how the forked one ended. Whoever reads the answer must not
-trust it: a damaged file may make the HDF5 library write anything.
+Imports little: it must start fast. Each line of stdin is a request, as JSON: the path of a file, what of it is wanted
+(`process.Wanted`), and its limits. The forked process answers on stdout: for each item of the file a line of JSON and
+the bytes of its numbers or its text, at last {}. This process says on stderr when it is ready and how the forked one
+ended. Whoever reads the answer must not trust it: a damaged file may make the HDF5 library write anything.
 """
 
 # h5py says nothing of its low-level modules.
@@ -27,14 +27,13 @@ if sys.platform != "win32":
 import numpy as np
 from h5py import h5a, h5d, h5f, h5g, h5l, h5o, h5s, h5t, version
 
-from snnkd.formats.netx.hdf5_chunks import PACKINGS, stored_sizes, unpacked_sizes, up_to
+from snnkd.formats.hdf5.chunks import PACKINGS, stored_sizes, unpacked_sizes, up_to
 
 _ATTRIBUTES = "snnkd_"  # of the root: what the names of those begin with that are read
-_READ = ("layer", "simulation")  # members of the root that NetX reads
-_DEEPEST = 3  # layer/0/neuron/iDecay
 _MAX_NAME, _MAX_RANK = 256, 32
 _AT_ONCE = 1 << 20  # bytes that are said together
-_MAX_TEXT = {"array": 256, "attribute": 1 << 20}
+_MAX_ATTRIBUTE_TEXT = 1 << 20
+_MAX_TEXTS = 1 << 14  # in one array
 _MAX_ATTRIBUTE = 16  # numbers
 _CLASSES = {h5t.BITFIELD: "bit field", h5t.OPAQUE: "opaque", h5t.COMPOUND: "compound", h5t.REFERENCE: "reference"}
 _CLASSES |= {h5t.ENUM: "enumeration", h5t.VLEN: "list", h5t.ARRAY: "array", h5t.TIME: "time"}
@@ -47,12 +46,12 @@ class Refused(Exception):
 class Walk:
     """Tells all items of one file that may matter, in order, without following links.
 
-    page: memory shared with whoever wants to know at which item the library failed. limits: those of the request.
-    What is told is kept in `answer` and written to stdout where that grows long.
+    page: memory shared with whoever wants to know at which item the library failed. wanted, limits: those of the
+    request. What is told is kept in `answer` and written to stdout where that grows long.
     """
 
-    def __init__(self, page: mmap.mmap, limits: dict[str, int]) -> None:
-        self.page, self.limits, self.budget = page, limits, limits["elements"]
+    def __init__(self, page: mmap.mmap, wanted: dict[str, Any], limits: dict[str, int]) -> None:
+        self.page, self.wanted, self.limits, self.budget = page, wanted, limits, limits["elements"]
         self.place, self.answer = "", bytearray()
 
     def file(self, path: str) -> None:
@@ -81,7 +80,7 @@ class Walk:
     @contextlib.contextmanager
     def telling(self, place: str) -> Iterator[None]:
         """Makes what is told that of `place`; tells of errors that it cannot be read."""
-        name = place.encode()
+        name = place.encode()[: mmap.PAGESIZE - 1]
         self.page[: len(name) + 1] = name + b"\0"
         self.place = place
         try:
@@ -116,7 +115,7 @@ class Walk:
     def group(self, group: h5g.GroupID, place: str) -> None:
         """Tells a group and what it holds. Raises Refused where it lies too deep, or its links are damaged."""
         depth = place.count("/") + bool(place)
-        if depth > _DEEPEST:
+        if depth > self.wanted["deepest"]:
             raise Refused("lies deeper than anything that is read")
         links: list[tuple[bytes, int]] = []
         count = group.get_num_objs()
@@ -136,8 +135,8 @@ class Walk:
         """Tells the member `name` of `group`; link: the type of the link to it. Raises Refused for what is not read."""
         if link != h5l.TYPE_HARD:
             raise Refused("is a link; expected the data itself, links are not followed")
-        if "/" not in place and place not in _READ:
-            raise Refused("is nothing that NetX reads")
+        if "/" not in place and place not in self.wanted["members"]:
+            raise Refused("is nothing that is read")
         member = h5o.open(group, name)
         h5o.get_info(member)  # NetX asks for that, and fails where it is damaged
         if isinstance(member, h5g.GroupID):
@@ -197,7 +196,7 @@ class Walk:
         if len(shape) > _MAX_RANK:
             raise Refused(f"has more than {_MAX_RANK} dimensions")
         named = _named(datatype)
-        longest = _MAX_TEXT[owner]
+        longest = self.wanted["text"] if owner == "array" else _MAX_ATTRIBUTE_TEXT
         if named == "text" and shape in ((), (1,)) and (datatype.is_variable_str() or datatype.get_size() <= longest):
             data = np.empty(shape, datatype.dtype)
             read(data)
@@ -205,6 +204,13 @@ class Walk:
             if len(text) > longest:
                 raise Refused(f"is longer than {longest} characters")
             self.tell(text, kind="text", size=len(text), shape=shape)
+        elif named == "text" and owner == "array" and prod(shape) <= _MAX_TEXTS and self.wanted["texts"]:
+            data = np.empty(shape, datatype.dtype)
+            read(data)
+            texts = b"\0".join(bytes(part) for part in data.reshape(-1).tolist())
+            if len(texts) > longest:
+                raise Refused(f"is longer than {longest} characters")
+            self.tell(texts, kind="texts", size=len(texts), shape=shape)
         elif named != "numbers" or (owner == "attribute" and prod(shape) > _MAX_ATTRIBUTE):
             self.tell(kind="other", dtype=str(datatype.dtype) if named == "numbers" else named, shape=shape)
         else:
@@ -256,7 +262,7 @@ def _write(file: int, data: bytes | bytearray | memoryview) -> None:
 
 
 def _answer(request: dict[str, Any], page: mmap.mmap) -> None:
-    walk = Walk(page, request["limits"])
+    walk = Walk(page, request["wanted"], request["limits"])
     walk.file(request["path"])
     walk.answer += b"{}\n"
     walk.flush()

@@ -1,6 +1,6 @@
 """What an HDF5 file holds, read in a child process: a damaged one makes the HDF5 library crash, hang or fill memory.
 
-The child (hdf5_worker.py) is started for the first file and stays for the next ones; it forks a process with limits for
+The child (worker.py) is started for the first file and stays for the next ones; it forks a process with limits for
 each. It ends with this process. What it says is checked, as a damaged file may make it say anything. Imports no numpy,
 so that `warm` can start the child while that is being imported.
 """
@@ -15,7 +15,7 @@ import signal
 import subprocess
 import sys
 import threading
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -39,16 +39,31 @@ _BOOT = """if True:
     sys.path[:] = json.loads(sys.argv[1])
     for name in ("fft", "ma", "polynomial", "random"):
         sys.modules["numpy." + name] = type(sys)("numpy." + name)
-    from snnkd.formats.netx import hdf5_worker
-    hdf5_worker.main()
+    from snnkd.formats.hdf5 import worker
+    worker.main()
 """
 _PACKAGES = Path(__file__).parents[2]
 _DTYPES = {"|i1", "|u1", *(f"{order}{kind}{size}" for order in "<>" for kind in "iuf" for size in (2, 4, 8))}
 
 
 @dataclass(frozen=True)
+class Wanted:
+    """What of a file is read: so much is asked for by each format.
+
+    members: of the root. deepest: how many groups lie above an array, at most. text: characters of one, at most.
+    texts: whether arrays of several texts are read.
+    """
+
+    members: tuple[str, ...]
+    deepest: int
+    text: int = 256
+    texts: bool = False
+
+
+@dataclass(frozen=True)
 class Item:
-    """What lies at a place of a file: a group, numbers, a text, something else, or why it is not read (`problem`)."""
+    """What lies at a place of a file: a group, numbers, a text, several of them (behind each other, with a zero in
+    between), something else, or why it is not read (`problem`)."""
 
     kind: str
     shape: tuple[int, ...] = ()
@@ -83,12 +98,13 @@ class Reader:
         with self._lock:
             self._warm()
 
-    def items(self, path: str) -> dict[str, Item]:
+    def items(self, path: str, wanted: Wanted) -> dict[str, Item]:
         """Reads every item of the file at `path`, by its place: 'layer/0/type', '/name' for an attribute of the root.
 
         Raises FormatError where the library does not survive the file, SnnkdError where no child can be started.
         """
-        request = json.dumps({"path": os.path.abspath(path), "limits": LIMITS}).encode() + b"\n"  # noqa: PTH100
+        asked = {"path": os.path.abspath(path), "wanted": asdict(wanted), "limits": LIMITS}  # noqa: PTH100
+        request = json.dumps(asked).encode() + b"\n"
         with self._lock:
             self.used = dict.fromkeys(self.used, 0.0)
             timer = threading.Timer(SECONDS, self._expire)
@@ -146,7 +162,7 @@ class Reader:
                 start_new_session=True,  # Ctrl-C is for this process
             )
         except OSError as error:
-            raise SnnkdError(f"the process that reads .net files cannot be started: {error.strerror}") from error
+            raise SnnkdError(f"the process that reads HDF5 files cannot be started: {error.strerror}") from error
 
     def _expire(self) -> None:
         self._late = True
@@ -161,7 +177,7 @@ class Reader:
                     output += more
                 lines = output.decode("utf-8", "replace").split("\n")
                 last = next((line for line in reversed(lines) if line), "it ended")
-                raise SnnkdError(f"the process that reads .net files does not start: {plain(last)[:300]}")
+                raise SnnkdError(f"the process that reads HDF5 files does not start: {plain(last)[:300]}")
             self._ready = True
 
     def _answer(self, request: bytes) -> dict[str, Item]:
@@ -178,7 +194,7 @@ class Reader:
         except (_Ended, BrokenPipeError):
             items.clear()
         if not (report := self._read("stderr")):
-            raise _Failed("the process that reads .net files was ended from outside")
+            raise _Failed("the process that reads HDF5 files was ended from outside")
         ended = _parsed(report)
         self.used = {name: _checked(ended.get(name), float) for name in self.used}
         if ended.get("ended") != 0 or not items:
@@ -201,6 +217,11 @@ class Reader:
             if shape not in ((), (1,)) or not 0 <= size <= _MAX_TEXT:
                 raise _Failed(_NONSENSE)
             return Item("text", shape, "text", self._take(size))
+        if kind == "texts":
+            size = _checked(line.get("size"), int)
+            if not 0 <= size <= _MAX_TEXT or len(shape) > 32 or min((0, *shape)) < 0 or prod(shape) > MAX_ELEMENTS:
+                raise _Failed(_NONSENSE)
+            return Item("texts", shape, "text", self._take(size))
         if kind != "numbers" or dtype not in _DTYPES or len(shape) > 32 or min((0, *shape)) < 0:
             raise _Failed(_NONSENSE)
         size = prod(shape) * int(dtype[2])
@@ -285,7 +306,7 @@ READER = Reader()
 
 
 def warm() -> None:
-    """Starts what reads `.net` files, so that the first of them is read sooner; does not wait for it."""
+    """Starts what reads network files, so that the first of them is read sooner; does not wait for it."""
     READER.warm()
 
 
