@@ -42,11 +42,13 @@ class Trial:
 
     def read(self) -> Recording:
         """Reads it; raises as `Source.read` says."""
-        return _stream(self.tree, self.name, self.sensor).part(self.sensor, self.start, self.end)
+        return _stream(self.tree, self.name, self.tree.stamp(self.name), self.sensor).part(
+            self.sensor, self.start, self.end
+        )
 
 
 @lru_cache(maxsize=2)  # the trials of a file follow each other
-def _stream(tree: Tree, name: str, sensor: Sensor) -> aedat.Stream:
+def _stream(tree: Tree, name: str, stamp: str, sensor: Sensor) -> aedat.Stream:
     return aedat.stream(tree.read(name), sensor)
 
 

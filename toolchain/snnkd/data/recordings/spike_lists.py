@@ -13,6 +13,7 @@ import zlib
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import IO, cast
 
 import numpy as np
 
@@ -45,7 +46,7 @@ class SpikeList:
     def read(self) -> Recording:
         """Reads it; raises as `Source.read` says."""
         try:
-            times, units = _opened(self.path).read(self.index)
+            times, units = _opened(self.path, stamp_of(self.path)).read(self.index)
         except FormatError as error:
             raise DataError(str(error)) from error
         if len(times) and not 0 <= times.min() <= times.max() < 1e6:
@@ -60,14 +61,15 @@ def listed(path: Path, sensor: Sensor) -> list[tuple[Source, int]]:
     Raises DataError where it cannot be read.
     """
     try:
-        labels = _opened(path).labels
+        labels = _opened(path, stamp_of(path)).labels
     except FormatError as error:
         raise DataError(str(error)) from error
     return [(SpikeList(path, index, sensor), int(label)) for index, label in enumerate(labels)]
 
 
 @lru_cache(maxsize=8)
-def _opened(path: Path) -> SpikeLists:
+def _opened(path: Path, stamp: str) -> SpikeLists:
+    """stamp: of the file, so that a changed one is opened again."""
     if path.suffix not in (".zip", ".gz"):
         return SpikeLists(path)
     folder = tempfile.TemporaryDirectory(prefix="snnkd-h5-")
@@ -82,9 +84,9 @@ def _opened(path: Path) -> SpikeLists:
     return lists
 
 
-def _packed(path: Path):
+def _packed(path: Path) -> IO[bytes]:
     if path.suffix == ".gz":
-        return gzip.open(path)
+        return cast("IO[bytes]", gzip.open(path))
     names = [name for name in zipfile.ZipFile(path).namelist() if name.endswith(".h5")]
     if len(names) != 1:
         raise DataError(f"{path}: expected one .h5 in it, found {len(names)}")
