@@ -98,6 +98,14 @@ def public_data():
     return Path(os.environ.get("SNNKD_DATA") or beside)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def own_cache(tmp_path_factory):
+    """Tests leave nothing in the user's cache."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SNNKD_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
 @pytest.fixture
 def no_data(tmp_path, monkeypatch):
     """An empty folder as the current one, where no data set of the user's is found."""

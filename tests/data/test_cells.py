@@ -11,7 +11,7 @@ from snnkd.base.errors import FormatError, RecipeError
 from snnkd.data import encoding as encoders
 from snnkd.data.event_augmentation import variants
 from snnkd.data.recordings import cells
-from snnkd.data.recordings.collection import Recordings
+from snnkd.data.recordings.collection import Recordings, scanned
 from snnkd.data.recordings.recording import Recording
 from snnkd.ir.event_encoding import EventEncoding
 
@@ -141,3 +141,21 @@ def test_events_are_dropped_shaken_moved_and_mirrored(pool_of):
     }
     assert len({len(v) for v in moved}) > 5 and all(v.x.max() < 16 and v.y.max() < 12 for v in moved)
     assert len(places) >= 1
+
+
+def test_cells_are_kept_on_disk_as_bits(event_encoding, shaken, monkeypatch, tmp_path):
+    monkeypatch.setenv("SNNKD_CACHE", str(tmp_path))
+    pool, _ = scanned(Recordings(SENSOR, [Given(shaken(seed=seed)) for seed in range(3)]), skip_damaged=False)
+    rows = cells.bits(event_encoding, pool)
+    if event_encoding.signed:
+        assert rows is None
+        return
+    expected = cells.encode(event_encoding, pool)
+    np.testing.assert_array_equal(cells.unpacked(event_encoding, rows[np.array([2, 0])]), expected[[2, 0]])
+    monkeypatch.setattr(cells, "encode_one", None)  # not needed a second time
+    again = cells.bits(event_encoding, pool)
+    np.testing.assert_array_equal(again, rows)
+    for path in tmp_path.iterdir():
+        path.write_bytes(b"broken")
+    with pytest.raises(TypeError):  # nor believed when it is damaged
+        cells.bits(event_encoding, pool)

@@ -14,6 +14,7 @@ import torch
 from snnkd.data import augmentation, event_augmentation
 from snnkd.data.datasets import Split
 from snnkd.data.encoding import Encoder, encode
+from snnkd.data.recordings import cells
 from snnkd.data.recordings.collection import Recordings
 from snnkd.data.recordings.recording import Recording
 from snnkd.ir.event_encoding import EventEncoding
@@ -48,7 +49,18 @@ class Feed:
 
     def events(self, indices: np.ndarray, variant: int = 0) -> np.ndarray:
         """Encodes images in a variant: (B, T, C, H, W) uint8, in memory as `Encoding.encode` returns them."""
+        if not variant and self._bits is not None:
+            assert isinstance(self.encoding, EventEncoding)
+            return cells.unpacked(self.encoding, self._bits[indices])
         return encode(self.encoding, self._seen(indices, variant), indices)
+
+    @cached_property
+    def _bits(self) -> np.ndarray | None:
+        """The events of recordings as bits on disk; None of images, and where there is no room."""
+        recordings = self.split.images
+        if not isinstance(recordings, Recordings) or not isinstance(self.encoding, EventEncoding):
+            return None
+        return cells.bits(self.encoding, recordings)
 
     @property
     def shape(self) -> tuple[int, ...]:

@@ -5,13 +5,19 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from math import prod
 
 import numpy as np
 
+from snnkd import __version__
+from snnkd.data.recordings import cache
+from snnkd.data.recordings.collection import Recordings
 from snnkd.data.recordings.recording import Recording
 from snnkd.ir.event_encoding import EventEncoding
+
+_MOST = 1 << 30  # bytes of a split's cells that are kept on disk
 
 
 def encode(encoding: EventEncoding, recordings: Iterable[Recording]) -> np.ndarray:
@@ -20,6 +26,40 @@ def encode(encoding: EventEncoding, recordings: Iterable[Recording]) -> np.ndarr
     if not cells:
         return np.zeros((0, encoding.steps, *encoding.shape), dtype=np.int16 if encoding.signed else np.uint8)
     return np.stack(cells)
+
+
+def bits(encoding: EventEncoding, recordings: Recordings) -> np.ndarray | None:
+    """Encodes scanned recordings once and for all: rows (N, bytes) of `unpacked`, mapped from the disk.
+
+    None where cells are signed, or the rows take more than _MOST bytes.
+    """
+    size = -(-encoding.steps * prod(encoding.shape) * _bits_of(encoding) // 8)
+    if encoding.signed or not 0 < len(recordings) * size <= _MOST:
+        return None
+    key = cache.key_of([__version__, recordings.sha256, json.dumps(encoding.to_json(), sort_keys=True)])
+
+    def rows() -> np.ndarray:
+        found = np.empty((len(recordings), size), np.uint8)
+        for row, one in zip(found, recordings, strict=True):
+            flat = encode_one(encoding, one).reshape(-1, 1)
+            row[:] = np.packbits(np.unpackbits(flat, axis=1)[:, 8 - _bits_of(encoding) :])
+        return found
+
+    return cache.kept(key, (len(recordings), size), rows)
+
+
+def unpacked(encoding: EventEncoding, rows: np.ndarray) -> np.ndarray:
+    """Makes of rows (N, bytes) what `encode` gives."""
+    width, shape = _bits_of(encoding), (len(rows), encoding.steps, *encoding.shape)
+    flat = np.unpackbits(rows, axis=1, count=prod(shape[1:]) * width)
+    if width > 1:
+        flat = np.packbits(np.pad(flat.reshape(-1, width), ((0, 0), (8 - width, 0))), axis=1)
+    return flat.reshape(shape)
+
+
+def _bits_of(encoding: EventEncoding) -> int:
+    """Bits of an unsigned cell."""
+    return encoding.bits if encoding.cell == "count" else 1
 
 
 def encode_one(encoding: EventEncoding, one: Recording) -> np.ndarray:

@@ -10,7 +10,9 @@ from typing import Protocol
 
 import numpy as np
 
+from snnkd import __version__
 from snnkd.base.errors import DataError, SnnkdWarning
+from snnkd.data.recordings import cache
 from snnkd.data.recordings.recording import Damaged, Recording
 from snnkd.data.recordings.tree import Tree
 from snnkd.ir.event_encoding import Sensor
@@ -99,6 +101,11 @@ class Recordings:
         return Recordings(self.sensor, list(self._sources[chosen]), digests)
 
     @property
+    def stamp(self) -> str:
+        """Digest of the state of all files, and of the code that reads them by its version."""
+        return cache.key_of([__version__, str(self.sensor), *(source.stamp for source in self._sources)])
+
+    @property
     def sha256(self) -> str:
         """Digest of all recordings, which have been scanned, in their order."""
         assert self.digests is not None
@@ -108,25 +115,32 @@ class Recordings:
 def scanned(recordings: Recordings, skip_damaged: bool) -> tuple[Recordings, np.ndarray]:
     """Reads each recording once, checks it and takes its digest; returns those that are whole, and a mask (N,) of them.
 
+    What was whole before, in files that have not changed since, is not read again.
     Raises DataError that names file and place of the first damaged one; with skip_damaged it is left out, and a warning
     counts them at the end and names the first.
     """
-    digests = np.zeros((len(recordings), 32), dtype=np.uint8)
     whole = np.ones(len(recordings), dtype=bool)
     first: DataError | None = None
-    for index in range(len(recordings)):
-        try:
-            digests[index] = np.frombuffer(recordings.read(index).sha256, np.uint8)
-        except DataError as error:
-            if not skip_damaged:
-                raise DataError(f"{error} (data.skip_damaged = true leaves damaged recordings out)") from error
-            first, whole[index] = first or error, False
+
+    def digests() -> np.ndarray:
+        nonlocal first
+        rows = np.zeros((len(recordings), 32), dtype=np.uint8)
+        for index in range(len(recordings)):
+            try:
+                rows[index] = np.frombuffer(recordings.read(index).sha256, np.uint8)
+            except DataError as error:
+                if not skip_damaged:
+                    raise DataError(f"{error} (data.skip_damaged = true leaves damaged recordings out)") from error
+                first, whole[index] = first or error, False
+        return rows
+
+    known = digests() if skip_damaged else cache.kept(recordings.stamp, (len(recordings), 32), digests)
     if first is not None:
         count = int((~whole).sum())
         text = f"{count:,} of {len(whole):,} recordings are damaged and left out; the first: {first}"
         warnings.warn(text, SnnkdWarning, stacklevel=2)
     kept = recordings[whole]
-    kept.digests = digests[whole]
+    kept.digests = np.asarray(known)[whole]
     return kept, whole
 
 
