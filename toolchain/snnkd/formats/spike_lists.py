@@ -41,9 +41,10 @@ class SpikeLists:
         self._path, self._lock = path, threading.Lock()
         self.folder: object = None  # what has to live as long
         command = [sys.executable, "-c", _BOOT, json.dumps([str(_PACKAGES), *sys.path])]
-        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
         environment = {**os.environ, "HDF5_USE_FILE_LOCKING": "FALSE"}
-        self._process = subprocess.Popen(command, env=environment, **pipes)
+        self._process = subprocess.Popen(
+            command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+        )
         weakref.finalize(self, _end, self._process)
         (labels,) = self._asked({"open": os.path.abspath(path)}, 1)  # noqa: PTH100
         if labels.ndim != 1 or labels.dtype.kind not in "iu" or not len(labels):

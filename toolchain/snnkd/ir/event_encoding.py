@@ -109,7 +109,7 @@ class EventEncoding:
     def from_json(cls, data: Mapping[str, Any]) -> EventEncoding:
         """Reads what `to_json` returned. Raises FormatError that names the missing, unknown or bad field."""
         known = {field.name for field in fields(cls)}
-        given = {key: tuple(value) if isinstance(value, list) else value for key, value in data.items()}
+        given: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in data.items()}
         given.pop("kind", None)
         for name in given:
             if name not in known:

@@ -428,9 +428,10 @@ class Recipe(Table):
     def images(self) -> tuple[tuple[int, int, int], int]:
         """Returns shape (C, H, W) and classes of the data set; where it is not known, those of the first network."""
         first = next(self.architecture(name) for name, stage in self.chain.items() if stage.network)
-        if self.encoding.kind == "events":
+        encoder = self.encoder()
+        if isinstance(encoder, EventEncoding):
             known = SETS.get(self.data.set)
-            return self.encoder().shape, len(known.classes) if known else first.outputs
+            return encoder.shape, len(known.classes) if known else first.outputs
         return DATA_SETS.get(self.data.set, (first.input, first.outputs))
 
     def encoder(self) -> Encoder:

@@ -145,10 +145,10 @@ def _test_images(subject: Subject, name: Path | str, count: int | None) -> Sampl
     if subject.net.encoding is None:
         raise LimitError(f"{subject.name}: does not say how images become its events; give --input and --labels")
     encoder = from_json(subject.net.encoding)
-    sensor = encoder.sensor if isinstance(encoder, EventEncoding) else None
-    data_set = datasets.load(str(name), root=subject.data_root, sensor=sensor)
-    shape = data_set.shape if sensor is None else encoder.shape if data_set.shape[1:] == sensor else None
-    if shape != subject.net.input_shape:
+    recorded = encoder if isinstance(encoder, EventEncoding) else None
+    data_set = datasets.load(str(name), root=subject.data_root, sensor=None if recorded is None else recorded.sensor)
+    shape = data_set.shape if recorded is None else recorded.shape
+    if shape != subject.net.input_shape or (recorded is not None and data_set.shape[1:] != recorded.sensor):
         raise LimitError(
             f"--data {name}: its images are {data_set.shape}, {subject.name} reads {subject.net.input_shape}"
         )

@@ -132,7 +132,7 @@ class Feed:
     def _levels(self) -> torch.Tensor:
         """What direct encoding sends of each of the 256 values of a pixel, (256,) float32."""
         pixels = np.arange(256, dtype=np.uint8).reshape(-1, 1, 1, 1)
-        events = self.encoding.encode(pixels, np.arange(256))[:, 0].reshape(-1)
+        events = encode(self.encoding, pixels, np.arange(256))[:, 0].reshape(-1)
         return torch.from_numpy(events.astype(np.float32)).to(self.device)
 
     def _moves(self, variant: int) -> augmentation.Moves:
