@@ -71,9 +71,10 @@ def mine(tmp_path, monkeypatch):
 
 @pytest.mark.training
 @pytest.mark.compiler("gcc")
-@pytest.mark.parametrize("change", ["encoding.cell=binary", "encoding.cell=count", "encoding.polarity=signed"])
+@pytest.mark.parametrize("change", ['cell = "binary"', 'cell = "count"', 'polarity = "signed"'])
 def test_from_recordings_to_a_bundle(mine, call, change):
-    if change.endswith("signed"):
+    (mine / "recipe.toml").write_text(RECIPE.replace("pool = 2", f"pool = 2\n{change}"))
+    if "signed" in change:
         (mine / "small.toml").write_text(NETWORK.replace("[2, 6, 6]", "[1, 6, 6]"))
 
     def json_of(*words):
@@ -81,7 +82,7 @@ def test_from_recordings_to_a_bundle(mine, call, change):
         assert status == 0, errors
         return json.loads(output)
 
-    trained = json_of("train", "recipe.toml", "--data-root", ".", "--set", change)
+    trained = json_of("train", "recipe.toml", "--data-root", ".")
     assert trained["accuracy"]["integer"] == trained["accuracy"]["float"] > 0.8
     assert json_of("verify", "--against", "c99")["equal"]
     assert json_of("profile", "--energy")["samples"] == 20
