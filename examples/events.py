@@ -1,40 +1,33 @@
 """Reads an event camera's recordings, simulates a network on them, and prints its answers.
 
-    python examples/events.py FILE.net RECORDING.bin...
+    python examples/events.py FILE.net RECORDING...
 
-Recordings are in N-MNIST's format: 5 bytes an event, x, y, then the polarity (top bit) and 23 bits of microseconds. The
-network reads (2, H, W), polarities OFF and ON; its steps are of 1 ms. What comes later is cut off.
+Recordings are N-MNIST's .bin, .aedat, .npy or .npz. The network's file says how they become its events; of one that
+does not, steps are of 1 ms, and it has to read (2, H, W), polarities OFF and ON of each pixel.
 """
 
 import sys
 from pathlib import Path
 
-import numpy as np
-
 import snnkd
+from snnkd.base.errors import SnnkdError
+from snnkd.data import encoding, inputs
+from snnkd.ir.event_encoding import EventEncoding
 
 STEP_US = 1000
-
-
-def read(path: Path, steps: int, height: int, width: int) -> np.ndarray:
-    """Reads a recording as events (T, 2, H, W) of 0 and 1."""
-    columns = np.fromfile(path, np.uint8).reshape(-1, 5).astype(np.int64).T
-    x, y, high, middle, low = columns
-    polarity, microseconds = high >> 7, (high & 127) << 16 | middle << 8 | low
-    step = microseconds // STEP_US
-    kept = (step < steps) & (x < width) & (y < height)
-    events = np.zeros((steps, 2, height, width), np.uint8)
-    events[step[kept], polarity[kept], y[kept], x[kept]] = 1
-    return events
 
 
 def main() -> None:
     file, *recordings = sys.argv[1:]
     net = snnkd.load(file)
-    channels, height, width = net.input_shape
-    if channels != 2 or not net.steps:
+    if net.encoding is not None:
+        encoder = encoding.from_json(net.encoding)
+    elif len(net.input_shape) == 3 and net.input_shape[0] == 2 and net.steps:
+        _, height, width = net.input_shape
+        encoder = EventEncoding(net.steps, (height, width), window_us=STEP_US)
+    else:
         sys.exit(f"{file}: reads {net.input_shape} for {net.steps} steps; needs (2, H, W), and to say its steps")
-    events = np.stack([read(Path(name), net.steps, height, width) for name in recordings])  # (N, T, 2, H, W)
+    events = inputs.encode(encoder, net.input_shape, [Path(name) for name in recordings])  # (N, T, 2, H, W)
     trace = snnkd.simulate(net, events)
     for name, sample, answer in zip(recordings, range(len(events)), trace.classes(net), strict=True):
         spikes = [int(layer.spikes[sample].sum()) for layer in trace.layers]
@@ -42,4 +35,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except SnnkdError as error:
+        sys.exit(str(error))

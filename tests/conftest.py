@@ -10,6 +10,7 @@ import os
 import re
 import sys
 from contextlib import redirect_stderr, redirect_stdout
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from types import SimpleNamespace
@@ -17,7 +18,9 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from snnkd.data.recordings.recording import Recording
 from snnkd.engines import c99, conformance, lava
+from snnkd.ir.event_encoding import EventEncoding
 from snnkd.ir.network import Dense, Input, per_neuron
 
 
@@ -95,6 +98,14 @@ def public_data():
     return Path(os.environ.get("SNNKD_DATA") or beside)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def own_cache(tmp_path_factory):
+    """Tests leave nothing in the user's cache."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SNNKD_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
 @pytest.fixture
 def no_data(tmp_path, monkeypatch):
     """An empty folder as the current one, where no data set of the user's is found."""
@@ -148,3 +159,42 @@ def same_net():
                     np.testing.assert_array_equal(one.delay, other.delay)
 
     return check
+
+
+_SENSOR = (12, 16)
+_BASE = EventEncoding(5, _SENSOR, window_us=700)
+# How recordings become steps, all kinds of it.
+EVENT_ENCODINGS = [
+    _BASE,
+    replace(_BASE, polarity="merged"),
+    replace(_BASE, polarity="signed"),
+    replace(_BASE, polarity="signed", cell="count", bits=1),
+    replace(_BASE, polarity="signed", cell="count", bits=2),
+    replace(_BASE, cell="count", bits=2),
+    replace(_BASE, cell="count", bits=8, pool=4),
+    replace(_BASE, crop=(3, 5, 6, 9), pool=3),
+    replace(_BASE, window_us=None, count=60),
+    replace(_BASE, window_us=None, count=7, crop=(0, 8, 12, 8), polarity="merged", cell="count", pool=2),
+    replace(_BASE, steps=4096, window_us=1),
+    replace(_BASE, steps=3, window_us=(1 << 32) - 1),
+]
+
+
+def pytest_generate_tests(metafunc):
+    if "event_encoding" in metafunc.fixturenames:
+        metafunc.parametrize("event_encoding", EVENT_ENCODINGS, ids=str)
+
+
+def _shaken(count=600, seed=0):
+    """Events of which some go back in time, in few places, so that cells are hit often."""
+    random = np.random.default_rng(seed)
+    t = np.sort(random.integers(0, 4200, count)) + random.integers(0, 300, count)
+    y, x = (random.integers(0, side, count) ** 2 // side for side in _SENSOR)
+    kinds = (np.uint32, np.uint16, np.uint16, np.uint8)
+    return Recording(*(v.astype(k) for v, k in zip((t, x, y, random.integers(0, 2, count)), kinds, strict=True)))
+
+
+@pytest.fixture(scope="session")
+def shaken():
+    """shaken(count, seed): a recording of a 12 x 16 sensor in which times go back."""
+    return _shaken

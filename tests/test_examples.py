@@ -1,5 +1,6 @@
 """Every example runs, is listed in its README, and fits a screen."""
 
+import json
 import re
 import runpy
 import shlex
@@ -103,18 +104,42 @@ def test_recordings_of_an_event_camera(example, tmp_path):
     ]
 
 
-def test_recordings_of_n_mnist_in_a_network_that_ran_on_loihi(example, tmp_path, public_data):
-    """2312-512-10 of SLAYER for PyTorch; none of these recordings is among those that the chip got wrong."""
+@pytest.fixture
+def from_loihi(example, tmp_path, public_data):
+    """nmnist.net, 2312-512-10 of SLAYER for PyTorch, and the 100 test recordings, none of which the chip got wrong."""
     for name in ("loihi1-nmnist-512.npz", "n-mnist-small.zip"):
         if not (public_data / name).is_file():
             pytest.skip(f"no {name} in {public_data}")
-    with np.load(public_data / "loihi1-nmnist-512.npz") as file:
-        neuron = Cuba(*(np.int32(file[name]) for name in ("current_decay", "voltage_decay", "threshold")))
-        layers = tuple(Dense(file[name].astype(np.int32), neuron) for name in ("fc1", "fc2"))
-        snnkd.save(IntNet((2, 34, 34), layers, int(file["steps"])), tmp_path / "nmnist.net")
+    example("loihi1_network.py", public_data / "loihi1-nmnist-512.npz", "nmnist.net")
     with zipfile.ZipFile(public_data / "n-mnist-small.zip") as archive:
         archive.extractall(tmp_path, [name for name in archive.namelist() if "/Test/" in name])
-    recordings = sorted((tmp_path / "n-mnist" / "Test").rglob("*.bin"))
-    lines = example("events.py", "nmnist.net", *recordings).splitlines()
+    return sorted((tmp_path / "n-mnist" / "Test").rglob("*.bin"))
+
+
+def test_recordings_of_n_mnist_in_a_network_that_ran_on_loihi(example, from_loihi):
+    lines = example("events.py", "nmnist.net", *from_loihi).splitlines()
     answers = [int(re.search(r"class (\d)", line)[1]) for line in lines]
-    assert len(answers) == 100 and answers == [int(path.parent.name) for path in recordings]
+    assert len(answers) == 100 and answers == [int(path.parent.name) for path in from_loihi]
+
+
+def test_every_command_takes_the_network_that_ran_on_loihi(from_loihi, call, public_data):
+    def json_of(*words):
+        status, output, errors = call(*words, "--json")
+        assert status == 0, errors
+        return json.loads(output)
+
+    events = json_of("encode", "nmnist.net", *from_loihi, "--out", "events.npy")
+    assert events["shape"] == [100, 300, 2, 34, 34] and min(events["events"]) > 100
+    np.save("labels.npy", np.array([int(path.parent.name) for path in from_loihi]))
+    json_of("simulate", "nmnist.net", "--input", "events.npy", "--out", "trace.npz")
+    with np.load("trace.npz") as trace:
+        assert (trace["layer1"].sum(axis=1).argmax(axis=1) == np.load("labels.npy")).sum() == 100
+    (row,) = json_of("evaluate", "nmnist.net", "--data", "nmnist", "--data-root", public_data)["rows"]
+    assert (row["correct"], row["total"]) == (100, 100)
+    assert json_of("check", "nmnist.net", "--target", "loihi1")["violations"] == []
+    profile = json_of("profile", "nmnist.net", "--input", "events.npy", "--energy")
+    assert "loihi1" in profile["energy"] and profile["samples"] == 100
+    bundle = json_of(
+        "handoff", "nmnist.net", "--target", "c99", "--out", "b.zip", "--input", "events.npy", "--labels", "labels.npy"
+    )
+    assert bundle["accuracy"]["integer"] == 1.0

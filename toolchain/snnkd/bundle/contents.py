@@ -19,6 +19,7 @@ from snnkd.data.samples import Samples
 from snnkd.engines import c99, lava
 from snnkd.engines.onnx import graph
 from snnkd.formats import netx
+from snnkd.ir.events import RawEvents
 from snnkd.ir.network import IntNet
 from snnkd.ir.trace import SpikeTrace
 from snnkd.targets import Target
@@ -40,8 +41,7 @@ def assemble(
         raise LimitError(f"target '{target.name}': a bundle is made for targets that run C, see `snnkd targets`")
     net = replace(net, steps=samples.steps)
     run = golden.trace_of(net, samples)
-    images = None if samples.images is None else samples.images[: run.samples]
-    contents = generated(net, target, run, images)
+    contents = generated(net, target, run, golden.shown_of(samples))
     contents |= {
         GOLDEN: golden.to_bytes(net, samples, run),
         "LICENSE": (files.data_root("hw_targets") / "c99" / "LICENSE").read_bytes(),
@@ -53,12 +53,15 @@ def assemble(
     return {**contents, manifests.NAME: about.to_bytes()}, about
 
 
-def generated(net: IntNet, target: Target, run: SpikeTrace, images: np.ndarray | None) -> dict[str, bytes]:
+def generated(net: IntNet, target: Target, run: SpikeTrace, images: np.ndarray | RawEvents | None) -> dict[str, bytes]:
     """Makes the files that follow from the network, the target and the golden samples alone.
 
-    run: the trace of the samples; images: (N, C, H, W) uint8, what they are encoded from, or None.
+    run: the trace of the samples; images: (N, C, H, W) uint8 or recordings, what they are encoded from, or None.
     """
-    golden = {f"golden/{path}": data for path, data in c99.golden_files(net, run, images).items()}
+    golden = {
+        f"golden/{path}": data
+        for path, data in c99.golden_files(net, run, images, small=target.build is not None).items()
+    }
     sources = {**c99.runtime_files(target), **c99.model_files(net, target)}
     return {
         MODEL: netx.to_bytes(net),

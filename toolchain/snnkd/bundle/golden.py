@@ -10,7 +10,9 @@ import numpy as np
 from snnkd.analysis import evaluation
 from snnkd.base.errors import FormatError
 from snnkd.bundle.figures import GOLDEN_SAMPLES
+from snnkd.data.recordings.collection import raw_events
 from snnkd.data.samples import Samples
+from snnkd.ir.events import RawEvents
 from snnkd.ir.network import IntNet
 from snnkd.ir.trace import LayerTrace, SpikeTrace
 
@@ -20,25 +22,40 @@ def trace_of(net: IntNet, samples: Samples) -> SpikeTrace:
     return evaluation.simulate(net, samples.events(0, GOLDEN_SAMPLES), evaluation.DEFINITION, states=True)
 
 
+def shown_of(samples: Samples) -> np.ndarray | RawEvents | None:
+    """Returns what the golden samples are encoded from, None where they came as events."""
+    images = samples.images
+    if images is None or isinstance(images, np.ndarray):
+        return None if images is None else images[:GOLDEN_SAMPLES]
+    return raw_events(images[:GOLDEN_SAMPLES])
+
+
 def to_bytes(net: IntNet, samples: Samples, run: SpikeTrace) -> bytes:
     """Writes golden.npz of `trace_of`'s trace: `input` (N, T, *input_shape); `layerK` (N, T, *shape) spikes; `layerK_v`
     (N, *shape) after the last step; `counts` (N, outputs) and `classes` (N,); and where they are known `labels` (N,),
-    `images` (N, C, H, W)."""
+    `images` (N, C, H, W), or of recordings `recorded` (events, 4): microseconds, x, y, polarity, each one's up to
+    its `recorded_ends` (N,)."""
     arrays: dict[str, Any] = {"input": np.ascontiguousarray(run.input)}
     for layer in run.layers:
         arrays |= {layer.name: layer.spikes, f"{layer.name}_v": layer.v_last}
     arrays |= {"counts": run.counts, "classes": run.classes(net)}
     if samples.labels is not None:
         arrays["labels"] = samples.labels[:GOLDEN_SAMPLES]
-    if samples.images is not None:
-        arrays["images"] = samples.images[:GOLDEN_SAMPLES]
+    shown = shown_of(samples)
+    if isinstance(shown, RawEvents):
+        arrays |= {"recorded": shown.events.astype(np.uint32), "recorded_ends": shown.ends}
+    elif shown is not None:
+        arrays["images"] = shown
     file = io.BytesIO()
     np.savez_compressed(file, **arrays)
     return file.getvalue()
 
 
-def read(data: bytes, net: IntNet, source: str) -> tuple[SpikeTrace, np.ndarray | None]:
-    """Reads the trace and the images in a golden.npz of `net`. Raises FormatError that names `source` and the array."""
+def read(data: bytes, net: IntNet, source: str) -> tuple[SpikeTrace, np.ndarray | RawEvents | None]:
+    """Reads the trace in a golden.npz of `net`, and what it is encoded from, images or recordings.
+
+    Raises FormatError that names `source` and the array.
+    """
     try:
         with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
             present = {name: arrays[name] for name in arrays.files}
@@ -52,4 +69,14 @@ def read(data: bytes, net: IntNet, source: str) -> tuple[SpikeTrace, np.ndarray 
                 there = present[key].shape if key in present else "none"
                 raise FormatError(f"{source}: {key}: expected an array {shape}, found {there}")
         layers.append(LayerTrace(name, present[name], present[f"{name}_v"]))
-    return SpikeTrace("golden", present["input"], tuple(layers)), present.get("images")
+    return SpikeTrace("golden", present["input"], tuple(layers)), _shown(present, samples, source)
+
+
+def _shown(present: dict[str, np.ndarray], samples: int, source: str) -> np.ndarray | RawEvents | None:
+    if "recorded" not in present:
+        return present.get("images")
+    events, ends = present["recorded"], present.get("recorded_ends", np.zeros(0))
+    right = events.ndim == 2 and events.shape[1:] == (4,) and events.dtype.kind == "u" and ends.dtype.kind == "i"
+    if not right or ends.shape != (samples,) or (np.diff(ends, prepend=0) < 0).any() or ends[-1:].sum() != len(events):
+        raise FormatError(f"{source}: recorded, recorded_ends: expected ({samples},) ends of recordings (events, 4)")
+    return RawEvents(events.astype(np.int64), ends)

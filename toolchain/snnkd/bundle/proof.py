@@ -22,6 +22,7 @@ from snnkd.bundle import manifest as manifests
 from snnkd.bundle.manifest import Manifest
 from snnkd.engines import c99, onnx
 from snnkd.formats import netx
+from snnkd.ir.events import RawEvents
 from snnkd.ir.network import IntNet
 from snnkd.ir.trace import SpikeTrace
 
@@ -42,14 +43,14 @@ class Check:
 @dataclass(frozen=True, eq=False)
 class Unpacked:
     """A bundle in `folder`: its manifest, its network, and its golden samples: a trace of the network, and the images
-    (N, C, H, W) where it has them."""
+    (N, C, H, W) or recordings where it has them."""
 
     folder: Path
     files: dict[str, bytes]
     manifest: Manifest
     net: IntNet
     golden: SpikeTrace
-    images: np.ndarray | None
+    images: np.ndarray | RawEvents | None
 
 
 def prove(path: Path) -> Iterator[Check]:

@@ -6,6 +6,8 @@ from pathlib import Path
 from string import Template
 
 from snnkd.bundle.manifest import Manifest
+from snnkd.engines import c99
+from snnkd.ir.event_encoding import EventEncoding
 from snnkd.ir.network import IntNet, Layer
 
 _TEMPLATE = Path(__file__).with_name("readme_template.md")
@@ -17,6 +19,22 @@ _ENCODERS = {
     "index, so that each run gives the same spikes",
     "latency": "each pixel spikes once, the brighter the sooner; black ones never",
 }
+
+_RECORDING = """\
+    static snnkd_state state;                        /* its size is known when you compile */
+    static snnkd_events encoder;
+    static snnkd_input input[SNNKD_INPUTS];
+    uint32_t used = 0;
+
+    snnkd_init(&state);
+    snnkd_events_reset(&encoder);
+    for (uint16_t t = 0; t < SNNKD_STEPS; ++t) {     /* snnkd_event recording[length], as the camera sends them */
+        used += snnkd_events_add(&encoder, &recording[used], length - used, input);
+        snnkd_events_end(&encoder, input);
+        snnkd_step(&state, input);
+        if (snnkd_decided(&state)) break;            /* early exit, optional */
+    }
+    int class_number = snnkd_classify(&state);       /* snnkd_reset(&state) before the next recording */"""
 
 _IMAGE = """\
     static snnkd_state state;                        /* its size is known when you compile */
@@ -64,8 +82,8 @@ def text(about: Manifest, name: str, bundle: str, net: IntNet) -> str:
         golden_samples=about.golden.samples,
         facts="\n".join(f"| {key} | {value} |" for key, value in _facts(about, net)),
         qemu=_qemu(about),
-        usage=_EVENTS if about.encoder is None else _IMAGE,
-        encoder=_encoder(about),
+        usage=_usage(net),
+        encoder=_encoder(about, net),
         readout=_readout(about),
         arrays=_arrays(about, net),
         script=_SCRIPT,
@@ -120,11 +138,35 @@ def _qemu(about: Manifest) -> str:
     )
 
 
-def _encoder(about: Manifest) -> str:
-    if about.encoder is None:
+def _usage(net: IntNet) -> str:
+    memory = c99.plan(net)
+    return _EVENTS if memory.encoder is None else _IMAGE if memory.recorded is None else _RECORDING
+
+
+def _encoder(about: Manifest, net: IntNet) -> str:
+    memory = c99.plan(net)
+    if about.encoder is None or memory.encoder is None:
         return ""
+    if memory.recorded is not None:
+        return f"\n{_recorded(memory.recorded)}\n"
     words = _ENCODERS[about.encoder["kind"]].format(**about.encoder)
     return f"\nImages become events by the encoder '{about.encoder['kind']}': {words}.\n"
+
+
+def _recorded(encoding: EventEncoding) -> str:
+    top, left, height, width = encoding.window
+    step = f"{encoding.window_us:,} microseconds" if encoding.window_us else f"{encoding.count:,} events"
+    channels = {
+        "channels": "OFF and ON events apart",
+        "signed": "ON less OFF events",
+        "merged": "both polarities alike",
+    }
+    cell = f"counted up to {encoding.largest}" if encoding.cell == "count" else "1 or more events are 1"
+    return (
+        f"Raw events become input by `c/snnkd_events.h`: a step is {step}; rows from {top} and columns from {left}, "
+        f"{height} x {width} of them; {encoding.pool} x {encoding.pool} pixels share a cell; "
+        f"{channels[encoding.polarity]}; {cell}. Times count from the start of a recording."
+    )
 
 
 def _readout(about: Manifest) -> str:

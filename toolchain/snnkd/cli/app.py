@@ -14,6 +14,7 @@ from snnkd.base.errors import Note, SnnkdError, SnnkdWarning
 from snnkd.cli import catalogue, deployment, inspection, training
 from snnkd.cli.conversion import convert
 from snnkd.cli.doctor import doctor
+from snnkd.cli.encoding import encode
 from snnkd.cli.evaluation import evaluate
 from snnkd.cli.handoff import handoff
 from snnkd.cli.output import fail, note, warn
@@ -47,7 +48,15 @@ app = typer.Typer(
 
 _PANELS = {
     "The chain": (training.run, training.train, evaluate, deployment.export, deployment.profile, handoff),
-    "A network": (inspection.simulate, inspection.verify, inspection.inspect, inspection.check, quantize, convert),
+    "A network": (
+        inspection.simulate,
+        inspection.verify,
+        inspection.inspect,
+        inspection.check,
+        quantize,
+        convert,
+        encode,
+    ),
     "What there is": (catalogue.models, catalogue.recipes, catalogue.datasets, catalogue.targets, doctor),
 }
 for commands in _PANELS.values():

@@ -6,7 +6,7 @@ image, its index and the encoder's parameters, never on the batch that it is in.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
@@ -14,6 +14,9 @@ import numpy as np
 
 from snnkd.base.errors import FormatError, RecipeError
 from snnkd.base.hashing import hash64, mix
+from snnkd.data.recordings import cells
+from snnkd.data.recordings.recording import Recording
+from snnkd.ir.event_encoding import EventEncoding
 
 RATE_START = 127  # the accumulator's first value: spike counts are then rounded to the nearest, not down
 _BLOCK = 1 << 16  # random words computed at a time, so that they stay in the cache
@@ -40,6 +43,11 @@ class Encoding:
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
                 raise RecipeError(f"encoding.{name} {value!r}: expected an integer in [{low}, {high}]")
+
+    @property
+    def largest(self) -> int:
+        """Returns the largest event."""
+        return (1 << self.bits) - 1 if self.kind == "direct" else 1
 
     @property
     def message_bits(self) -> int:
@@ -123,6 +131,31 @@ def _latency(encoding: Encoding, images: np.ndarray, indices: np.ndarray) -> np.
 
 def _events_shape(encoding: Encoding, images: np.ndarray) -> tuple[int, ...]:
     return (len(images), encoding.steps, *images.shape[1:])
+
+
+Encoder = Encoding | EventEncoding  # of images, and of recordings
+
+
+def from_json(data: Any) -> Encoder:
+    """Reads what the `to_json` of an encoder returned. Raises FormatError that names the missing or bad field."""
+    recorded = isinstance(data, Mapping) and data.get("kind") == EventEncoding.kind
+    return EventEncoding.from_json(data) if recorded else Encoding.from_json(data)
+
+
+def encode(encoder: Encoder, images: np.ndarray | Iterable[Recording], indices: np.ndarray) -> np.ndarray:
+    """Encodes images (N, C, H, W) uint8, or N recordings, as events (N, T, C, H, W) by the encoder that reads them.
+
+    indices: (N,), each one's position in its split. Raises FormatError for images where recordings are read, and the
+    other way round.
+    """
+    if isinstance(images, np.ndarray) != isinstance(encoder, Encoding):
+        raise FormatError(
+            f"encoding.kind '{encoder.kind}' reads {'images' if isinstance(encoder, Encoding) else 'recordings'}"
+        )
+    if isinstance(encoder, EventEncoding):
+        return cells.encode(encoder, images)
+    assert isinstance(images, np.ndarray)
+    return encoder.encode(images, indices)
 
 
 ENCODERS: dict[str, Callable[[Encoding, np.ndarray, np.ndarray], np.ndarray]] = {

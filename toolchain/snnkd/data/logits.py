@@ -93,4 +93,4 @@ def _in_order(splits: tuple[Split, ...]) -> np.ndarray:
     places = np.concatenate([split.places for split in splits if len(split)])
     if not np.array_equal(np.sort(places), np.arange(len(places))):
         raise DataError("these splits are not the whole data set; read it with datasets.load")
-    return np.concatenate([split.images for split in splits if len(split)])[np.argsort(places)]
+    return np.concatenate([split.pixels for split in splits if len(split)])[np.argsort(places)]

@@ -9,22 +9,23 @@ from pathlib import Path
 import numpy as np
 
 from snnkd.base.errors import FormatError
-from snnkd.data.encoding import Encoding
+from snnkd.data.encoding import Encoder, encode
+from snnkd.data.recordings.collection import Recordings
 
 
 @dataclass(frozen=True, eq=False)
 class Samples:
     """N samples of T steps; `data` says in words what they are.
 
-    given: events (N, T, *input shape), or None where `encoder` makes them of `images` (N, C, H, W) uint8, image n with
-    the index n, so that they need not all be in memory. labels: (N,) integers, or None where nobody knows the classes.
-    Raises FormatError for labels that are not one for each sample.
+    given: events (N, T, *input shape), or None where `encoder` makes them of `images`, (N, C, H, W) uint8 or
+    recordings, image n with the index n, so that they need not all be in memory. labels: (N,) integers, or None where
+    nobody knows the classes. Raises FormatError for labels that are not one for each sample.
     """
 
     data: str
     given: np.ndarray | None = None
-    images: np.ndarray | None = None
-    encoder: Encoding | None = None
+    images: np.ndarray | Recordings | None = None
+    encoder: Encoder | None = None
     labels: np.ndarray | None = None
 
     def __post_init__(self) -> None:
@@ -55,7 +56,7 @@ class Samples:
         if self.given is not None:
             return self.given[start:stop]
         assert self.images is not None and self.encoder is not None
-        return self.encoder.encode(self.images[start:stop], np.arange(start, stop))
+        return encode(self.encoder, self.images[start:stop], np.arange(start, stop))
 
     def blocks(self, size: int) -> Iterator[np.ndarray]:
         """Yields the events of all samples, `size` samples at a time."""

@@ -1,13 +1,28 @@
-"""What may go into a network: arrays of events, checked."""
+"""What may go into a network: arrays of events, checked; and the raw events of recordings, which an encoder reads."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from math import prod
 
 import numpy as np
 
 from snnkd.base.errors import FormatError
 from snnkd.ir.network import IntNet
+
+
+@dataclass(frozen=True, eq=False)
+class RawEvents:
+    """The raw events of N recordings, one after the other: events: (events, 4) int64: microseconds from the start,
+    column, row, polarity. ends: (N,) int64, where each recording ends in it."""
+
+    events: np.ndarray
+    ends: np.ndarray
+
+    def first(self, most: int) -> RawEvents:
+        """Returns as many of the first recordings, at least one, as have at most `most` events together."""
+        count = max(1, int(np.searchsorted(self.ends, most, side="right")))
+        return RawEvents(self.events[: self.ends[count - 1]], self.ends[:count])
 
 
 def check_input(net: IntNet, spikes: np.ndarray) -> np.ndarray:

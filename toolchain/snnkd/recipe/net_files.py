@@ -11,7 +11,7 @@ import numpy as np
 from snnkd.base import schema
 from snnkd.base.errors import FormatError, MismatchError
 from snnkd.base.schema import Problem
-from snnkd.data.encoding import Encoding
+from snnkd.data.encoding import Encoder
 from snnkd.ir.arithmetic import THRESHOLD_LIMIT, WEIGHT_MAX, WEIGHT_MIN
 from snnkd.ir.network import Conv as NetConv
 from snnkd.ir.network import Dense as NetDense
@@ -63,7 +63,7 @@ def warnings(recipe: Recipe, name: str) -> Iterator[str]:
             return
 
 
-def _teacher_misfits(net: IntNet, encoding: Encoding, classes: int) -> Iterator[str]:
+def _teacher_misfits(net: IntNet, encoding: Encoder, classes: int) -> Iterator[str]:
     outputs = prod(net.layers[-1].shape)
     if net.readout.population != 1:
         yield f"reads each class from {net.readout.population} outputs, expected one output for each class"

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from snnkd.base import schema
+from snnkd.base.errors import RecipeError
 from snnkd.base.schema import Problem
+from snnkd.data.recordings.named import SETS
 from snnkd.ir.network import Shape
 from snnkd.recipe import net_files
 from snnkd.recipe.tables import DATA_SETS, Recipe, Stage
@@ -16,6 +18,17 @@ _COMPARE_SPIKES = ("l1", "l2", "sliding_l1", "sliding_l2")
 def misfits(recipe: Recipe) -> list[Problem]:
     """Returns what does not fit between data, encoding and the networks of the stages."""
     problems: list[Problem] = []
+    try:
+        recipe.encoder()
+    except RecipeError as error:
+        return [Problem(("encoding",), str(error))]
+    if (recipe.encoding.kind == "events") != (recipe.data.set in SETS) and recipe.data.set in DATA_SETS | SETS:
+        what = "recordings, which encoding.kind 'events' reads" if recipe.data.set in SETS else "images"
+        return [
+            schema.unexpected(
+                ("encoding", "kind"), f"one for {what}: data.set is '{recipe.data.set}'", recipe.encoding.kind
+            )
+        ]
     images = recipe.images
     for name, stage in recipe.chain.items():
         if stage.net or stage.start:

@@ -12,8 +12,12 @@ import tomli_w
 from pydantic import BeforeValidator, Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from snnkd.base import schema
+from snnkd.base.errors import RecipeError
 from snnkd.base.schema import Table
 from snnkd.data import encoding as encoders
+from snnkd.data.encoding import Encoder
+from snnkd.data.recordings.named import SETS
+from snnkd.ir.event_encoding import EventEncoding
 from snnkd.ir.readout import Readout
 from snnkd.recipe.architecture import Architecture, Size
 from snnkd.recipe.outside import ModelName
@@ -43,11 +47,29 @@ def _scale(value: Any) -> Any:
     return float(value) if number else value
 
 
+def _integers(count: int) -> BeforeValidator:
+    def check(value: Any) -> Any:
+        if not isinstance(value, list | tuple) or len(value) != count or any(type(part) is not int for part in value):
+            raise ValueError(f"expected {count} integers, found {schema.shown(value)}")
+        return tuple(value)
+
+    return BeforeValidator(check)
+
+
+Sides = Annotated[tuple[int, int], _integers(2)]
+Window = Annotated[tuple[int, int, int, int], _integers(4)]
 Scale = Annotated[float | Literal["learned"], BeforeValidator(_scale)]
 
 
+_LATER = ("noise", "drop", "jitter_us", "skip_damaged")
+
+
 class Data(Table):
-    """The data set and its augmentation. noise: corruptions of variants, with the largest severity of each."""
+    """The data set and its augmentation.
+
+    noise: corruptions of variants, with the largest severity of each. drop: share of the events that a variant of a
+    recording lacks; jitter_us: most that it moves an event in time. skip_damaged: leave damaged recordings out.
+    """
 
     set: str = Field(default="digits", min_length=1)
     validation: Annotated[int | float, BeforeValidator(_share)] = 0.1
@@ -56,19 +78,45 @@ class Data(Table):
     flip: bool = False
     variants: int = Field(default=1, ge=1)
     noise: dict[CorruptionName, Severity] = Field(default_factory=dict)
+    drop: float = Field(default=0.0, ge=0, lt=1)
+    jitter_us: int = Field(default=0, ge=0, lt=1 << 31)
+    skip_damaged: bool = False
 
     @model_serializer(mode="wrap")
     def _what_is_said(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Nothing of noise where there is none, so that what was trained before the field existed is still known."""
-        return {key: value for key, value in dump(self).items() if key != "noise" or value}
+        """Nothing of these where nothing is said, so that what was trained before the fields existed is known."""
+        return {key: value for key, value in dump(self).items() if key not in _LATER or value}
 
 
 class Encoding(Table):
-    """How an image becomes `steps` time steps of events; `bits` of its intensity are sent by direct encoding."""
+    """How an image or a recording becomes `steps` time steps of events.
 
-    kind: Literal["direct", "rate", "poisson", "latency"] = "direct"
+    bits: of its intensity, sent by direct encoding, or of a cell that counts. All others are for kind 'events', see
+    `EventEncoding`; sensor None is the data set's.
+    """
+
+    kind: Literal["direct", "rate", "poisson", "latency", "events"] = "direct"
     steps: int = Field(ge=1, le=4096, description="the number of time steps")
     bits: int = Field(default=4, ge=1, le=8)
+    sensor: Sides | None = None
+    window_us: int | None = Field(default=None, ge=1)
+    count: int | None = Field(default=None, ge=1)
+    polarity: Literal["channels", "signed", "merged"] = "channels"
+    crop: Window | None = None
+    pool: int = Field(default=1, ge=1)
+    cell: Literal["binary", "count"] = "binary"
+
+    @model_validator(mode="after")
+    def _of_one_kind(self) -> Encoding:
+        if self.kind != "events":
+            for name in sorted(self.model_fields_set - {"kind", "steps", "bits"}):
+                raise ValueError(f"{name} is for kind 'events', which reads recordings; '{self.kind}' reads images")
+        return self
+
+    @model_serializer(mode="wrap")
+    def _what_applies(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        table = dump(self)
+        return table if self.kind == "events" else {key: table[key] for key in ("kind", "steps", "bits")}
 
 
 class Neuron(Table):
@@ -380,10 +428,23 @@ class Recipe(Table):
     def images(self) -> tuple[tuple[int, int, int], int]:
         """Returns shape (C, H, W) and classes of the data set; where it is not known, those of the first network."""
         first = next(self.architecture(name) for name, stage in self.chain.items() if stage.network)
+        encoder = self.encoder()
+        if isinstance(encoder, EventEncoding):
+            known = SETS.get(self.data.set)
+            return encoder.shape, len(known.classes) if known else first.outputs
         return DATA_SETS.get(self.data.set, (first.input, first.outputs))
 
-    def encoder(self) -> encoders.Encoding:
-        """Returns the encoder of training, evaluation, simulation and hand-off, seeded by the recipe."""
+    def encoder(self) -> Encoder:
+        """Returns the encoder of training, evaluation, simulation and hand-off, seeded by the recipe.
+
+        Raises RecipeError that names the field of an encoding of recordings that makes no sense.
+        """
+        if self.encoding.kind == "events":
+            table, known = self.encoding.model_dump(exclude={"kind"}), SETS.get(self.data.set)
+            sensor = self.encoding.sensor or (known.sensor if known else None)
+            if sensor is None:
+                raise RecipeError(f"encoding.sensor: missing; it is [rows, columns] of the sensor of '{self.data.set}'")
+            return EventEncoding(**{**table, "sensor": sensor})
         return encoders.Encoding(self.encoding.kind, self.encoding.steps, self.encoding.bits, self.seed)
 
     def to_dict(self) -> dict[str, Any]:

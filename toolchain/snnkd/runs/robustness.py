@@ -13,8 +13,9 @@ import numpy as np
 from snnkd.analysis import cautions, evaluation, proportion
 from snnkd.base.errors import LimitError
 from snnkd.data import corruption
-from snnkd.data.encoding import Encoding
+from snnkd.data.encoding import from_json
 from snnkd.data.samples import Samples, read_array
+from snnkd.ir.event_encoding import EventEncoding
 from snnkd.ir.events import check_input
 from snnkd.ir.network import IntNet
 from snnkd.runs.subject import Subject
@@ -145,14 +146,17 @@ def _test_images(subject: Subject, name: Path | str, count: int | None) -> Sampl
 
     if subject.net.encoding is None:
         raise LimitError(f"{subject.name}: does not say how images become its events; give --input and --labels")
-    data_set = datasets.load(str(name), root=subject.data_root)
-    if data_set.shape != subject.net.input_shape:
+    encoder = from_json(subject.net.encoding)
+    recorded = encoder if isinstance(encoder, EventEncoding) else None
+    data_set = datasets.load(str(name), root=subject.data_root, sensor=None if recorded is None else recorded.sensor)
+    shape = data_set.shape if recorded is None else recorded.shape
+    if shape != subject.net.input_shape or (recorded is not None and data_set.shape[1:] != recorded.sensor):
         raise LimitError(
             f"--data {name}: its images are {data_set.shape}, {subject.name} reads {subject.net.input_shape}"
         )
     images, labels = data_set.test.images[:count], data_set.test.labels[:count]
     words = f"{data_set.name}, first {len(images)} of {len(data_set.test)} test images"
-    return Samples(words, images=images, encoder=Encoding.from_json(subject.net.encoding), labels=labels)
+    return Samples(words, images=images, encoder=encoder, labels=labels)
 
 
 def evaluate(
@@ -172,7 +176,7 @@ def evaluate(
             samples = judged.samples
             if name != CLEAN:
                 if images is None:
-                    raise LimitError(f"--corrupt: changes images, {samples.data} has events; give --data SET instead")
+                    raise LimitError(f"--corrupt: changes images, {samples.data} has none; give --data SET instead")
                 if id(images) not in corrupted:
                     corrupted[id(images)] = corruption.corrupt(images, np.arange(len(images)), name, severity)
                 samples = replace(samples, images=corrupted[id(images)])
@@ -189,17 +193,22 @@ def _shared(networks: Sequence[Judged]) -> list[np.ndarray | None]:
     """The images of each network, one array for all that have the same ones: they are corrupted once."""
     known: list[np.ndarray] = []
     for judged in networks:
-        images = judged.samples.images
+        images = _images(judged)
         if images is not None and not any(np.array_equal(images, other) for other in known):
             known.append(images)
     return [
-        None if (images := judged.samples.images) is None else next(k for k in known if np.array_equal(images, k))
+        None if (images := _images(judged)) is None else next(k for k in known if np.array_equal(images, k))
         for judged in networks
     ]
 
 
+def _images(judged: Judged) -> np.ndarray | None:
+    """None where there are events or recordings."""
+    return images if isinstance(images := judged.samples.images, np.ndarray) else None
+
+
 def _row(judged: Judged, name: str, severity: int, classes: np.ndarray) -> Row:
-    labels, images = judged.samples.labels, judged.samples.images
+    labels, images = judged.samples.labels, _images(judged)
     assert labels is not None, "asked for where networks are chosen"
     constant = corruption.strength(name, severity, images.shape) if images is not None and name != CLEAN else None
     right = int((classes == labels).sum())

@@ -13,8 +13,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from snnkd import formats
-from snnkd.base.errors import LimitError, MismatchError, SnnkdWarning
+from snnkd.base.errors import FormatError, LimitError, MismatchError, SnnkdWarning
+from snnkd.data.encoding import Encoder, from_json
 from snnkd.data.samples import Samples, read_array
+from snnkd.ir.event_encoding import EventEncoding
 from snnkd.ir.events import check_input
 from snnkd.ir.network import IntNet, Shape
 
@@ -110,6 +112,31 @@ def opened(
     return Subject(net, path, str(name) if run is None else str(run.folder), run, data_root)
 
 
+def encoder_of(name: str, runs: Path = Path("runs")) -> tuple[Encoder, Shape]:
+    """Returns the encoder of a recipe, a run or a network file, and the shape of the input.
+
+    Raises FormatError for a file that does not say how its events are made, SnnkdError where there is nothing of that
+    name.
+    """
+    from snnkd import recipe as recipes
+
+    if is_file(name) and not name.endswith(".toml"):
+        net = formats.load(Path(name))
+        if net.encoding is None:
+            raise FormatError(f"{name}: does not say how its events are made; name the recipe instead")
+        encoder = from_json(net.encoding)
+        if isinstance(encoder, EventEncoding) and encoder.shape != net.input_shape:
+            raise FormatError(f"{name}: its encoding makes {encoder.shape}, its network reads {net.input_shape}")
+        return encoder, net.input_shape
+    if name.endswith(".toml") or name in recipes.names():
+        recipe = recipes.load(name)
+    else:
+        from snnkd.runs.folder import find
+
+        recipe = find(name, runs).recipe
+    return recipe.encoder(), recipe.images[0]
+
+
 def is_file(name: str | Path | None) -> bool:
     """Tells whether an argument RUN|FILE means a file."""
     return name is not None and (formats.is_network(name) or Path(name).is_file())
@@ -132,5 +159,13 @@ def read_data(recipe: Recipe, root: str | Path | None, download: bool = False) -
     from snnkd.data import datasets
 
     table = recipe.data
-    folder = Path(root) if root else None
-    return datasets.load(table.set, root=folder, validation=table.validation, seed=recipe.seed, download=download)
+    folder, encoder = Path(root) if root else None, recipe.encoder()
+    return datasets.load(
+        table.set,
+        root=folder,
+        validation=table.validation,
+        seed=recipe.seed,
+        download=download,
+        sensor=encoder.sensor if isinstance(encoder, EventEncoding) else None,
+        skip_damaged=table.skip_damaged,
+    )

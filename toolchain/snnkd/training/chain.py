@@ -110,7 +110,7 @@ class Chain:
         """
         stage = self._stage_name(name)
         if stage not in self._nets:
-            self._nets[stage] = stages.opened(self._stage(name), self.data.train.images.shape[1:])
+            self._nets[stage] = stages.opened(self._stage(name), self.recipe.images[0])
         return self._nets[stage]
 
     def outside(self, name: str) -> Outside:
@@ -172,9 +172,9 @@ class Chain:
 
     def _drawn(self, name: str) -> Network:
         torch.manual_seed(self._seed(name))
-        event_max = (1 << self.recipe.encoding.bits) - 1 if self.recipe.encoding.kind == "direct" else 1
         quantization, readout = self.recipe.quantization, self.recipe.readout.rule()
-        network = Network(self.plan(name), self.recipe.neuron, quantization, event_max, readout)
+        largest = self.recipe.encoder().largest
+        network = Network(self.plan(name), self.recipe.neuron, quantization, largest, readout)
         return network.to(pick_device(self.device))
 
     def _stage_name(self, name: str) -> str:

@@ -1,18 +1,23 @@
-"""Makes batches of encoded events from images in memory, with the encoder of simulation and hand-off."""
+"""Makes batches of events from images in memory or recordings on disk, with the encoder of simulation and hand-off."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from math import prod
 from typing import Any
 
 import numpy as np
 import torch
 
-from snnkd.data import augmentation
+from snnkd.data import augmentation, event_augmentation
 from snnkd.data.datasets import Split
-from snnkd.data.encoding import Encoding
+from snnkd.data.encoding import Encoder, encode
+from snnkd.data.recordings import cells
+from snnkd.data.recordings.collection import Recordings
+from snnkd.data.recordings.recording import Recording
+from snnkd.ir.event_encoding import EventEncoding
 from snnkd.recipe import tables
 from snnkd.training.store import DeviceImages, SpikeStore
 
@@ -29,7 +34,7 @@ class Feed:
     """
 
     split: Split
-    encoding: Encoding
+    encoding: Encoder
     device: torch.device
     augment: tables.Data | None = None
     seed: int = 0
@@ -44,11 +49,38 @@ class Feed:
 
     def events(self, indices: np.ndarray, variant: int = 0) -> np.ndarray:
         """Encodes images in a variant: (B, T, C, H, W) uint8, in memory as `Encoding.encode` returns them."""
-        return self.encoding.encode(self.images(indices, variant), indices)
+        if not variant and self._bits is not None:
+            assert isinstance(self.encoding, EventEncoding)
+            return cells.unpacked(self.encoding, self._bits[indices])
+        return encode(self.encoding, self._seen(indices, variant), indices)
+
+    @cached_property
+    def _bits(self) -> np.ndarray | None:
+        """The events of recordings as bits on disk; None of images, and where there is no room."""
+        recordings = self.split.images
+        if not isinstance(recordings, Recordings) or not isinstance(self.encoding, EventEncoding):
+            return None
+        return cells.bits(self.encoding, recordings)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Returns (C, H, W) of the events of a step."""
+        return self.encoding.shape if isinstance(self.encoding, EventEncoding) else self.split.pixels.shape[1:]
+
+    def _seen(self, indices: np.ndarray, variant: int) -> np.ndarray | Iterable[Recording]:
+        """What is encoded: images or recordings, in a variant."""
+        recordings = self.split.images
+        if not isinstance(recordings, Recordings):
+            return self.images(indices, variant)
+        recordings = recordings[indices]
+        if not variant or self.augment is None:
+            return recordings
+        how = {"drop": self.augment.drop, "jitter_us": self.augment.jitter_us, **self._movement}
+        return event_augmentation.variants(recordings, indices, variant, **how)
 
     def images(self, indices: np.ndarray, variant: int = 0) -> np.ndarray:
         """Takes images in a variant: (B, C, H, W) uint8."""
-        images = self.split.images[indices]
+        images = self.split.pixels[indices]
         if not variant or self.augment is None:
             return images
         return augmentation.variant(images, indices, variant, noise={**self.augment.noise}, **self._movement)
@@ -69,7 +101,7 @@ class Feed:
         In memory, time comes first and channels last. Direct encoding keeps a time axis of stride 0, so that the
         first layer's product is computed once; other events are encoded once, and kept as bits where there is room.
         """
-        channels, height, width = self.split.images.shape[1:]
+        channels, height, width = self.shape
         on_device = self.on_device(indices)
         if self._store is not None:
             flat = self._store.read(indices, variant).to(self.device)
@@ -89,18 +121,18 @@ class Feed:
 
     @cached_property
     def _device_images(self) -> DeviceImages | None:
-        """The split in the device's memory, None where the device is the CPU, the images are too many, or variants are
-        more than moved."""
-        noisy = self.augment is not None and bool(self.augment.noise)
-        if self.device.type == "cpu" or noisy or not 0 < self.split.images.size <= _ON_DEVICE:
+        """The split in the device's memory, None where the device is the CPU, the images are too many or recordings, or
+        variants are more than moved."""
+        images, noisy = self.split.images, self.augment is not None and bool(self.augment.noise)
+        if self.device.type == "cpu" or noisy or isinstance(images, Recordings) or not 0 < images.size <= _ON_DEVICE:
             return None
-        return DeviceImages(self.split.images, self._moves, self.device, _ON_DEVICE)
+        return DeviceImages(images, self._moves, self.device, _ON_DEVICE)
 
     @cached_property
     def _levels(self) -> torch.Tensor:
         """What direct encoding sends of each of the 256 values of a pixel, (256,) float32."""
         pixels = np.arange(256, dtype=np.uint8).reshape(-1, 1, 1, 1)
-        events = self.encoding.encode(pixels, np.arange(256))[:, 0].reshape(-1)
+        events = encode(self.encoding, pixels, np.arange(256))[:, 0].reshape(-1)
         return torch.from_numpy(events.astype(np.float32)).to(self.device)
 
     def _moves(self, variant: int) -> augmentation.Moves:
@@ -113,8 +145,7 @@ class Feed:
 
     @cached_property
     def _store(self) -> SpikeStore | None:
-        pixels = self.split.images[0].size if len(self) else 0
-        size = self.variants * len(self) * self.encoding.steps * -(-pixels // 8)
+        size = self.variants * len(self) * self.encoding.steps * -(-prod(self.shape) // 8)
         if self.encoding.message_bits or not 0 < size <= _STORED:
             return None
         return SpikeStore(len(self), self.variants, self._flat_events)

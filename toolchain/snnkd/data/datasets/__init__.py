@@ -1,4 +1,4 @@
-"""Image data sets: digits (embedded), MNIST, Fashion-MNIST, CIFAR-10, image folders and .npz files.
+"""Data sets: digits (embedded), MNIST, Fashion-MNIST, CIFAR-10, image folders and .npz files; recordings of events.
 
 `docs/data.md` says where each is looked for and how to lay out one's own.
 """
@@ -16,9 +16,11 @@ import numpy as np
 
 from snnkd.base import packages
 from snnkd.base.errors import DataError
-from snnkd.data.datasets import arrays, cifar, folder, idx
+from snnkd.data.datasets import arrays, cifar, events, folder, idx
 from snnkd.data.datasets.download import download as _download
 from snnkd.data.datasets.splits import Contents, DataSet, Split, assemble, stratified
+from snnkd.data.recordings import named as recordings
+from snnkd.ir.event_encoding import Sensor
 
 __all__ = ["SOURCES", "DataSet", "Source", "Split", "load", "root_folder", "stratified"]
 
@@ -82,6 +84,10 @@ SOURCES: dict[str, Source] = {
     "folder": Source(
         "the root itself, as an image folder with train/ and test/", folder.read, ".", folder.missing, needs=("PIL",)
     ),
+    **{
+        name: Source(known.title, partial(events.read_named, known), ".", known.missing)
+        for name, known in recordings.SETS.items()
+    },
 }
 
 
@@ -97,21 +103,28 @@ def load(
     validation: int | float = 0.1,
     seed: int = 0,
     download: bool = False,
+    sensor: Sensor | None = None,
+    skip_damaged: bool = False,
 ) -> DataSet:
     """Reads a data set and takes a validation split out of its training images.
 
     name: one of SOURCES, or the path of an image folder or of an .npz file, as it is or below the root. root: see
     `root_folder`. validation: number of images (int) or fraction (float), stratified and drawn by `seed`; the test
-    split depends on neither. download: fetch a missing one with torchvision.
+    split depends on neither. download: fetch a missing one with torchvision. sensor: (H, W), makes a path one of
+    recordings. skip_damaged: leave damaged recordings out, with a warning that counts them.
 
     Raises DataError where the data is missing (with the folder that was looked in) or damaged (with the file),
     RecipeError for an impossible `validation`.
     """
     base = root_folder(root)
     if isinstance(name, str) and name in SOURCES:
-        return assemble(name, _named(name, base, download), validation, seed)
-    path = _own(Path(name).expanduser(), base)
-    contents = arrays.read(path) if path.is_file() else folder.read(path)
+        contents = events.checked(_named(name, base, download), skip_damaged)
+        return assemble(name, contents, validation, seed)
+    path = _own(Path(name).expanduser(), base, sensor is not None)
+    if sensor is not None:
+        contents = events.checked(events.read_own(path, sensor), skip_damaged)
+    else:
+        contents = arrays.read(path) if path.is_file() else folder.read(path)
     return assemble(path.stem if path.is_file() else path.resolve().name, contents, validation, seed)
 
 
@@ -135,11 +148,13 @@ def _absent(name: str, source: Source, place: Path, lack: str) -> str:
     )
 
 
-def _own(path: Path, base: Path) -> Path:
-    """The user's own .npz file or image folder, at `path` or below `base`."""
+def _own(path: Path, base: Path, recorded: bool) -> Path:
+    """The user's own file or folder, of images or of recordings, at `path` or below `base`."""
+    suffixes = events.SUFFIXES if recorded else (".npz",)
     for candidate in (path, base / path):
-        if candidate.is_file() and candidate.suffix != ".npz":
-            raise DataError(f"{candidate}: expected an .npz file or an image folder")
+        if candidate.is_file() and candidate.suffix not in suffixes:
+            known = "an .npz or .h5 file or a folder of recordings" if recorded else "an .npz file or an image folder"
+            raise DataError(f"{candidate}: expected {known}")
         if candidate.is_file():
             return candidate
         if candidate.is_dir():

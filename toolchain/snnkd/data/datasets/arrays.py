@@ -10,9 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from snnkd.base.errors import DataError
-from snnkd.data.datasets.splits import Contents, Split, check_labels, stratified
+from snnkd.data.datasets.splits import TEST_SEED, Contents, Split, check_labels, stratified
 
-_TEST_SEED = 0  # not the run's seed: runs with other seeds are measured on the same test images
 _MAX_CHANNELS = 4
 
 
@@ -38,7 +37,7 @@ def read(path: Path) -> Contents:
         if test.images.shape[1:] != whole.images.shape[1:]:
             raise DataError(f"{path}: x_test: images {test.images.shape[1:]}, those of x are {whole.images.shape[1:]}")
         return Contents(names, whole, test)
-    chosen = stratified(whole.labels, len(whole) // 5, _TEST_SEED)
+    chosen = stratified(whole.labels, len(whole) // 5, TEST_SEED)
     if not chosen.any():
         raise DataError(
             f"{path}: x: {len(whole)} images are too few to take a fifth as test split; give x_test, y_test"

@@ -71,7 +71,7 @@ def _visible(folder: Path) -> list[Path]:
 
 def _decode(paths: list[Path]) -> np.ndarray:
     """Images uint8 (N, C, H, W)."""
-    size = _image(paths[0]).shape[:2]
+    size = decoded(paths[0]).shape[:2]
 
     def chunk(start: int) -> np.ndarray:
         return _stack(paths[start : start + _CHUNK], size, paths[0])
@@ -89,7 +89,7 @@ def _stack(paths: list[Path], size: tuple[int, ...], first: Path) -> np.ndarray:
     """uint8 (n, C, H, W), with C = 1 where all of them are grey."""
     images = []
     for path in paths:
-        image = _image(path)
+        image = decoded(path)
         if image.shape[:2] != size:
             height, width = image.shape[:2]
             raise DataError(
@@ -102,8 +102,8 @@ def _stack(paths: list[Path], size: tuple[int, ...], first: Path) -> np.ndarray:
     return np.stack(images)[:, None]
 
 
-def _image(path: Path) -> np.ndarray:
-    """uint8 (H, W) of a grey image, (H, W, 3) of any other one."""
+def decoded(path: Path) -> np.ndarray:
+    """Reads a picture: uint8 (H, W) of a grey one, (H, W, 3) of any other. Raises DataError that names the file."""
     from PIL import Image
 
     try:

@@ -11,22 +11,32 @@ import numpy as np
 from snnkd.base import provenance
 from snnkd.base.errors import DataError, RecipeError
 from snnkd.base.hashing import hash64
+from snnkd.data.recordings.collection import Recordings
+
+TEST_SEED = 0  # not the run's seed: runs with other seeds are measured on the same test images
 
 
 @dataclass(frozen=True, eq=False)
 class Split:
-    """images: uint8 (N, C, H, W), 0 to 255. labels: int64 (N,), index into the data set's classes.
+    """images: uint8 (N, C, H, W), 0 to 255; or recordings. labels: int64 (N,), index into the data set's classes.
 
     order: int64 (N,), where each image is among those that the set was read with (train with validation, or test); None
     where they are all of them in that order.
     """
 
-    images: np.ndarray
+    images: np.ndarray | Recordings
     labels: np.ndarray
     order: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    @property
+    def pixels(self) -> np.ndarray:
+        """Returns the images, (N, C, H, W) uint8. Raises DataError where there are recordings in their place."""
+        if isinstance(self.images, Recordings):
+            raise DataError("recordings of events are no images: only an encoder of kind 'events' reads them")
+        return self.images
 
     def take(self, chosen: np.ndarray) -> Split:
         """Copies the images that an index or a mask chooses."""
@@ -51,7 +61,7 @@ class DataSet:
 
     @property
     def shape(self) -> tuple[int, int, int]:
-        """Returns (C, H, W) of an image."""
+        """Returns (C, H, W) of an image, or the polarities and the sides of a sensor."""
         channels, height, width = self.train.images.shape[1:]
         return channels, height, width
 
@@ -117,12 +127,17 @@ def _count(validation: int | float, size: int) -> int:
 
 
 def _digest(classes: tuple[str, ...], splits: tuple[Split, ...]) -> str:
-    arrays = [array for split in splits for array in (split.images, split.labels.astype("<i8"))]
-    flat = [np.ascontiguousarray(array).reshape(-1) for array in arrays]
+    arrays = [values for split in splits for values in (split.images, split.labels.astype("<i8"))]
     return provenance.digest(
         {
             "classes": list(classes),
-            "shapes": [list(array.shape) for array in arrays],
-            "sha256": [hashlib.sha256(array.data).hexdigest() for array in flat],
+            "shapes": [list(values.shape) for values in arrays],
+            "sha256": [_sha256(values) for values in arrays],
         }
     )
+
+
+def _sha256(values: np.ndarray | Recordings) -> str:
+    if isinstance(values, Recordings):
+        return values.sha256
+    return hashlib.sha256(np.ascontiguousarray(values).reshape(-1).data).hexdigest()

@@ -14,7 +14,7 @@ from snnkd.base.errors import LimitError
 COMPILERS = ("gcc", "clang")  # that the runtime is tested with, which are also the names of their packages
 STRICT = ("-std=c99", "-Wall", "-Wextra", "-Wconversion", "-pedantic", "-Werror")
 OPTIMIZED = ("-O2",)
-RUNTIME = ("snnkd.c", "snnkd_encoder.c", "model.c")
+RUNTIME = ("snnkd.c", "snnkd_encoder.c", "snnkd_events.c", "model.c")
 TIMEOUT_S = 300.0  # a model is one long constant; what takes longer is broken
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from math import prod
+from typing import Any
 
 import numpy as np
 
@@ -10,19 +11,25 @@ from snnkd.base.errors import FormatError
 from snnkd.engines.c99.memory import plan
 from snnkd.engines.c99.source import numbers
 from snnkd.engines.c99.weights import channels_last
+from snnkd.ir.events import RawEvents
 from snnkd.ir.network import IntNet
 from snnkd.ir.trace import SpikeTrace
 
 _WORD_BITS = 32
-_FLAGS = ("INPUT_PACKED", "HAS_IMAGES")
+_FORMS = {"uint32_t": "{}U", "snnkd_event": "{{{0[0]}U, {0[1]}U, {0[2]}U, {0[3]}U}}"}
+_FLAGS = ("INPUT_PACKED", "HAS_IMAGES", "HAS_RECORDINGS")
+_MOST_EVENTS = 1 << 13  # of recordings: they take 12 bytes each, and a chip has to hold them
 
 
-def golden_files(net: IntNet, trace: SpikeTrace, images: np.ndarray | None = None) -> dict[str, bytes]:
+def golden_files(
+    net: IntNet, trace: SpikeTrace, images: np.ndarray | RawEvents | None = None, small: bool = False
+) -> dict[str, bytes]:
     """Generates golden.h and golden.c, by name, of all samples of `trace`, a run of `net`.
 
-    images: (N, C, H, W) uint8, what the network's encoder has made the events of, image n with the index n; they then
-    prove the encoder too. Raises FormatError where `trace` has no v after the last step, or events that the runtime's
-    input cannot hold.
+    images: what the network's encoder has made the events of, (N, C, H, W) uint8, image n with the index n, or the
+    events of N recordings; they then prove the encoder too.
+    small: no more recordings than fit a chip beside the rest, _MOST_EVENTS together or one. Raises FormatError
+    where `trace` has no v after the last step, or events that the runtime's input cannot hold.
     """
     memory = plan(net)
     events = channels_last(trace.input, 2).reshape(*trace.input.shape[:2], -1)
@@ -42,9 +49,16 @@ def golden_files(net: IntNet, trace: SpikeTrace, images: np.ndarray | None = Non
         "golden_classes": ("uint32_t", trace.classes(net)),
         "golden_voltages": ("int32_t", _voltages(trace)),
     }
-    shown = images if memory.encoder and not memory.wide_input else None
+    shown = raw = None
+    if isinstance(images, RawEvents):
+        raw = images.first(_MOST_EVENTS if small else len(images.events)) if memory.recorded else None
+    elif memory.encoder and not memory.wide_input:
+        shown = images
     if shown is not None:
         arrays["golden_images"] = ("uint8_t", channels_last(shown, 1))
+    if raw is not None:
+        arrays["golden_events"] = ("snnkd_event", raw.events)
+        arrays["golden_ends"] = ("uint32_t", raw.ends)
     sizes = {
         "SAMPLES": trace.samples,
         "STEPS": trace.steps,
@@ -52,6 +66,8 @@ def golden_files(net: IntNet, trace: SpikeTrace, images: np.ndarray | None = Non
         "INPUT_PACKED": int(packed),
         "INPUT_ROW": rows.shape[2],
         "HAS_IMAGES": int(shown is not None),
+        "HAS_RECORDINGS": int(raw is not None),
+        "ENCODED": trace.samples if raw is None else len(raw.ends),
         "NEURONS": net.neurons,
     }
     return {"golden.h": _header(sizes, arrays).encode(), "golden.c": _source(arrays).encode()}
@@ -63,17 +79,20 @@ def _header(sizes: dict[str, int], arrays: dict[str, tuple[str, np.ndarray]]) ->
         " *",
         " * All arrays are by sample, then by step. Inputs are channels last; where GOLDEN_INPUT_STEPS is 1, all steps",
         " * have the same; where GOLDEN_INPUT_PACKED is 1, an element is a bit, the lowest first. Where",
-        " * GOLDEN_HAS_IMAGES is 1, they are what the encoder makes of golden_images. Spikes lie as in",
+        " * GOLDEN_HAS_IMAGES is 1, they are what the encoder makes of golden_images; where GOLDEN_HAS_RECORDINGS is",
+        " * 1, those of the first GOLDEN_ENCODED samples are what it makes of golden_events, of which each recording's",
+        " * end is in golden_ends. Spikes lie as in",
         " * snnkd_state.spikes. Counts are in the order of the classes. Voltages are those after the last step, of all",
         " * layers in order, channels last. */",
         "#ifndef GOLDEN_H",
         "#define GOLDEN_H",
         "",
         '#include "snnkd.h"',
+        *(['#include "snnkd_events.h"'] if "golden_events" in arrays else []),
         "",
         *(f"#define GOLDEN_{name} {value}" + ("" if name in _FLAGS else "U") for name, value in sizes.items()),
         "",
-        *(f"extern const {kind} {name}[{values.size}];" for name, (kind, values) in arrays.items()),
+        *(f"extern const {kind} {name}[{_elements(kind, values)}];" for name, (kind, values) in arrays.items()),
         "",
         "#endif",
     ]
@@ -83,9 +102,21 @@ def _header(sizes: dict[str, int], arrays: dict[str, tuple[str, np.ndarray]]) ->
 def _source(arrays: dict[str, tuple[str, np.ndarray]]) -> str:
     lines = ['#include "golden.h"', ""]
     for name, (kind, values) in arrays.items():
-        form = "{}U" if kind == "uint32_t" else "{}"
-        lines += [f"const {kind} {name}[{values.size}] = {{", numbers(values.reshape(-1).tolist(), form) + "};", ""]
+        form = _FORMS.get(kind, "{}")
+        lines += [
+            f"const {kind} {name}[{_elements(kind, values)}] = {{",
+            numbers(_listed(kind, values), form) + "};",
+            "",
+        ]
     return "\n".join(lines)
+
+
+def _elements(kind: str, values: np.ndarray) -> int:
+    return len(values) if kind == "snnkd_event" else values.size
+
+
+def _listed(kind: str, values: np.ndarray) -> list[Any]:
+    return values.tolist() if kind == "snnkd_event" else values.reshape(-1).tolist()
 
 
 def _spike_words(trace: SpikeTrace) -> np.ndarray:

@@ -13,15 +13,16 @@ from weakref import WeakKeyDictionary
 import numpy as np
 from typing_extensions import assert_never
 
-from snnkd.base.errors import LimitError
+from snnkd.base.errors import FormatError, LimitError
 from snnkd.engines.c99.weights import Stored, by_input, stored
 from snnkd.ir.arithmetic import DECAY_BITS, STATE_SHIFT
+from snnkd.ir.event_encoding import EventEncoding
 from snnkd.ir.network import Cuba, IntNet, Layer, Shape, per_neuron
 
 NONE = (1 << 32) - 1  # SNNKD_NONE
 LAYER_BYTES = 96  # of the struct snnkd_layer
 NEURON_BYTES = 12  # of the struct snnkd_neuron
-ENCODERS = ("direct", "rate", "poisson", "latency")  # of snnkd_encoder.h
+ENCODERS = ("direct", "rate", "poisson", "latency", "events")  # of snnkd_encoder.h and snnkd_events.h
 _WORD = 4  # bytes
 _SIZES = 1 << 16  # of a convolution: the fields of snnkd_layer that hold them have 16 bits
 
@@ -69,7 +70,8 @@ class Part:
 class Plan:
     """values, sums, spike_words, outputs: elements of the arrays of snnkd_state. wide_input: whether input elements
     are int32_t, else uint8_t. keeps_input: whether the sums of the input outlast a step, so that it may be repeated.
-    encoder: kind of the encoder that the runtime has for this network, None for none.
+    encoder: kind of the encoder that the runtime has for this network, None for none. recorded: its parameters where it
+    reads recordings.
     """
 
     parts: tuple[Part, ...]
@@ -80,6 +82,7 @@ class Plan:
     wide_input: bool
     keeps_input: bool
     encoder: str | None
+    recorded: EventEncoding | None
 
     @property
     def ram(self) -> int:
@@ -135,7 +138,17 @@ def _plan(net: IntNet) -> Plan:
         values += _size(draft) * (2 if kept else 1)
         source, spikes = spikes, spikes + (_size(draft) + 31) // 32
     sums, encoder = max(1, sum(own) + shared), _encoder(net)
-    return Plan(tuple(parts), values, sums, spikes, _size(drafts[-1]), _wide_input(net), keeps_input, encoder)
+    return Plan(
+        tuple(parts),
+        values,
+        sums,
+        spikes,
+        _size(drafts[-1]),
+        _wide_input(net),
+        keeps_input,
+        encoder,
+        event_encoding(net),
+    )
 
 
 def _size(part: Part) -> int:
@@ -155,8 +168,22 @@ def _own_sums(part: Part, keeps_input: bool) -> int:
 
 
 def _encoder(net: IntNet) -> str | None:
-    kind = (net.encoding or {}).get("kind")
-    return kind if kind in ENCODERS and not net.reads_image else None
+    encoding = net.encoding or {}
+    kind = encoding.get("kind")
+    if kind not in ENCODERS or net.reads_image:
+        return None
+    return kind if kind != "events" or event_encoding(net) is not None else None
+
+
+def event_encoding(net: IntNet) -> EventEncoding | None:
+    """Returns how recordings become the events of `net`, None where its file does not say so or says what cannot be."""
+    if (net.encoding or {}).get("kind") != "events":
+        return None
+    try:
+        encoding = EventEncoding.from_json(net.encoding or {})
+    except FormatError:
+        return None
+    return encoding if encoding.shape == net.input_shape and encoding.message_bits <= net.message_bits else None
 
 
 def _keeps_input(net: IntNet) -> bool:
@@ -166,8 +193,10 @@ def _keeps_input(net: IntNet) -> bool:
 
 
 def _wide_input(net: IntNet) -> bool:
-    """snnkd's encoders send 0 to 255; of other graded events nothing but their bits is known, signs included."""
-    if net.reads_image:
+    """snnkd's encoders send 0 to 255, but for signed cells; of other graded events nothing but their bits is known,
+    signs included."""
+    recorded = event_encoding(net)
+    if net.reads_image or (recorded is not None and recorded.signed):
         return True
     return net.message_bits > 8 or (net.message_bits > 0 and _encoder(net) is None)
 

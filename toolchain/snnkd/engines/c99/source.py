@@ -13,6 +13,7 @@ import numpy as np
 from snnkd.base import files
 from snnkd.engines.c99.cross import linker_script, makefile_part
 from snnkd.engines.c99.memory import NONE, Part, Plan, plan
+from snnkd.ir.event_encoding import EventEncoding
 from snnkd.ir.network import IntNet, LayerKind
 from snnkd.targets.build import Build
 from snnkd.targets.quantities import Quantity
@@ -79,6 +80,7 @@ def _wrapped(words: Iterable[str], indent: str) -> str:
 def _header(net: IntNet, memory: Plan, target: Device) -> str:
     defined = {name: f"UINT32_C({value})" for name, value in _sizes(net, memory).items()}
     defined |= {name: str(int(value)) for name, value in _features(net, memory).items()}
+    defined |= {} if memory.recorded is None else _of_recordings(memory.recorded)
     if net.early_exit is not None:
         defined["SNNKD_EXIT_FIRST"] = f"INT64_C({net.early_exit.first})"
         defined["SNNKD_EXIT_MARGIN"] = f"INT64_C({net.early_exit.margin})"
@@ -137,8 +139,20 @@ def _features(net: IntNet, memory: Plan) -> dict[str, bool]:
         "SNNKD_READS_MEMBRANE": net.readout.kind == "membrane",
         "SNNKD_TIES_BY_MEMBRANE": net.readout.ties == "membrane",
         "SNNKD_EXITS_EARLY": net.early_exit is not None,
-        "SNNKD_HAS_ENCODER": memory.encoder is not None,
+        "SNNKD_HAS_ENCODER": memory.encoder is not None and memory.recorded is None,
+        "SNNKD_HAS_EVENT_ENCODER": memory.recorded is not None,
     }
+
+
+def _of_recordings(encoding: EventEncoding) -> dict[str, str]:
+    """The constants of the encoder of recordings."""
+    top, left, height, width = encoding.window
+    by_time = encoding.window_us is not None
+    sizes = {"TOP": top, "LEFT": left, "HEIGHT": height, "WIDTH": width, "POOL": encoding.pool}
+    sizes |= {"CHANNELS": encoding.shape[0], "OF_STEP": encoding.window_us or encoding.count or 0}
+    defined = {name: f"UINT32_C({value})" for name, value in sizes.items()}
+    defined |= {"BY_TIME": str(int(by_time)), "SIGNED": str(int(encoding.signed)), "LARGEST": str(encoding.largest)}
+    return {f"SNNKD_EVENTS_{name}": value for name, value in defined.items()}
 
 
 def _input_text(net: IntNet) -> str:
@@ -188,7 +202,8 @@ def _encoder_body(net: IntNet, encoder: str) -> list[str]:
 
 def _source(net: IntNet, memory: Plan) -> str:
     lines = ["/* One integer network as constant tables; snnkd.h explains them. Generated. */", '#include "snnkd.h"']
-    lines += ['#include "snnkd_encoder.h"', ""] if memory.encoder else [""]
+    images = memory.encoder if memory.recorded is None else None
+    lines += ['#include "snnkd_encoder.h"', ""] if images else [""]
     tables = _tables(memory)
     for name, (kind, values) in tables.items():
         lines += [f"const {kind} {name}[{len(values)}] = {{", numbers(values.tolist()) + "};"]
@@ -198,7 +213,7 @@ def _source(net: IntNet, memory: Plan) -> str:
     lines += ["const snnkd_layer snnkd_layers[SNNKD_LAYERS] = {", *_layers(memory), "};", ""]
     sizes = " +\n    ".join(f"sizeof {name}" for name in (*tables, "snnkd_neurons", "snnkd_layers"))
     lines += [f"SNNKD_ASSERT(snnkd_tables_have_the_size_that_was_computed,\n    ({sizes}) == SNNKD_FLASH_BYTES);"]
-    lines += _encoder_body(net, memory.encoder) if memory.encoder else []
+    lines += _encoder_body(net, images) if images else []
     return "\n".join(lines) + "\n"
 
 

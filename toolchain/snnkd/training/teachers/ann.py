@@ -67,10 +67,10 @@ class Ann(torch.nn.Module):
 
     def standardize(self, feed: Feed) -> None:
         """Sets mean and std to those of the feed's images, without augmentation."""
-        channels = feed.split.images.shape[1]
+        channels = feed.split.pixels.shape[1]
         counts = np.zeros((channels, 256), dtype=np.int64)
         for indices in feed.blocks(_BLOCK):
-            for channel, values in enumerate(feed.split.images[indices].swapaxes(0, 1)):
+            for channel, values in enumerate(feed.split.pixels[indices].swapaxes(0, 1)):
                 counts[channel] += np.bincount(values.reshape(-1), minlength=256)
         shares, levels = counts / counts.sum(axis=1, keepdims=True), np.arange(256) / 255
         mean = shares @ levels
