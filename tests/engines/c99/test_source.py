@@ -179,3 +179,24 @@ def test_sizes_beyond_16_bits():
     conv = Conv(np.ones((1, 1, 1, 1), np.int32), NEURON, (1, 1, 70000))
     with pytest.raises(LimitError, match=r"layer0\.input: .*below 65536"):
         c99.plan(IntNet((1, 1, 70000), (conv,)))
+
+
+@pytest.mark.parametrize(
+    "field, value", [("bits", '4U, events); puts("x")'), ("seed", "0), 1"), ("steps", "1U"), ("bits", 9)]
+)
+def test_what_a_file_says_of_its_encoder_is_no_code(build, field, value):
+    """A `.net` is not to be trusted, and its C is compiled and run."""
+    kind = {"bits": "direct", "seed": "poisson", "steps": "latency"}[field]
+    net = replace(build.net(1), message_bits=8, encoding={"kind": kind, "steps": 4, field: value})
+    good = replace(net, encoding={"kind": kind, "steps": 4})
+    assert "snnkd_encode_" in sources(good) and "snnkd_encode_" not in sources(net)
+
+
+def test_texts_of_a_file_are_no_code(build):
+    text = '*/ puts("intruder"); /*'
+    net = replace(build.net(1), provenance={"recipe_name": text, text: text, "stage": text})
+    assert "intruder" not in sources(net)
+
+
+def sources(net):
+    return "".join(data.decode() for data in c99.model_files(net, targets.load("c99")).values())

@@ -16,11 +16,11 @@ from snnkd.base.errors import FormatError, RecipeError
 from snnkd.base.hashing import hash64, mix
 from snnkd.data.recordings import cells
 from snnkd.data.recordings.recording import Recording
+from snnkd.ir import image_encoding
 from snnkd.ir.event_encoding import EventEncoding
 
 RATE_START = 127  # the accumulator's first value: spike counts are then rounded to the nearest, not down
 _BLOCK = 1 << 16  # random words computed at a time, so that they stay in the cache
-_BOUNDS = {"steps": (1, 4096), "bits": (1, 8), "seed": (0, (1 << 63) - 1)}
 
 
 @dataclass(frozen=True)
@@ -33,16 +33,16 @@ class Encoding:
 
     kind: str
     steps: int
-    bits: int = 4
-    seed: int = 0
+    bits: int = image_encoding.DEFAULTS["bits"]
+    seed: int = image_encoding.DEFAULTS["seed"]
 
     def __post_init__(self) -> None:
         if not isinstance(self.kind, str) or self.kind not in ENCODERS:
             raise RecipeError(f"encoding.kind {self.kind!r}: expected {', '.join(ENCODERS)}")
-        for name, (low, high) in _BOUNDS.items():
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
-                raise RecipeError(f"encoding.{name} {value!r}: expected an integer in [{low}, {high}]")
+        for name, (low, high) in image_encoding.BOUNDS.items():
+            if not image_encoding.is_parameter(name, getattr(self, name)):
+                found = repr(getattr(self, name))
+                raise RecipeError(f"encoding.{name} {found:.80}: expected an integer in [{low}, {high}]")
 
     @property
     def largest(self) -> int:

@@ -15,6 +15,7 @@ from typing_extensions import assert_never
 
 from snnkd.base.errors import FormatError, LimitError
 from snnkd.engines.c99.weights import Stored, by_input, stored
+from snnkd.ir import image_encoding
 from snnkd.ir.arithmetic import DECAY_BITS, STATE_SHIFT
 from snnkd.ir.event_encoding import EventEncoding
 from snnkd.ir.network import Cuba, IntNet, Layer, Shape, per_neuron
@@ -22,7 +23,6 @@ from snnkd.ir.network import Cuba, IntNet, Layer, Shape, per_neuron
 NONE = (1 << 32) - 1  # SNNKD_NONE
 LAYER_BYTES = 96  # of the struct snnkd_layer
 NEURON_BYTES = 12  # of the struct snnkd_neuron
-ENCODERS = ("direct", "rate", "poisson", "latency", "events")  # of snnkd_encoder.h and snnkd_events.h
 _WORD = 4  # bytes
 _SIZES = 1 << 16  # of a convolution: the fields of snnkd_layer that hold them have 16 bits
 
@@ -168,11 +168,9 @@ def _own_sums(part: Part, keeps_input: bool) -> int:
 
 
 def _encoder(net: IntNet) -> str | None:
-    encoding = net.encoding or {}
-    kind = encoding.get("kind")
-    if kind not in ENCODERS or net.reads_image:
-        return None
-    return kind if kind != "events" or event_encoding(net) is not None else None
+    """The kind of its encoder; None where the runtime has none for it, or its file says what cannot be."""
+    known = event_encoding(net) is not None or image_encoding.parameters(net.encoding) is not None
+    return (net.encoding or {}).get("kind") if known and not net.reads_image else None
 
 
 def event_encoding(net: IntNet) -> EventEncoding | None:

@@ -13,6 +13,7 @@ import numpy as np
 from snnkd.base import files
 from snnkd.engines.c99.cross import linker_script, makefile_part
 from snnkd.engines.c99.memory import NONE, Part, Plan, plan
+from snnkd.ir import image_encoding
 from snnkd.ir.event_encoding import EventEncoding
 from snnkd.ir.network import IntNet, LayerKind
 from snnkd.targets.build import Build
@@ -188,7 +189,8 @@ def _limits(target: Device) -> list[str]:
 
 
 def _encoder_body(net: IntNet, encoder: str) -> list[str]:
-    encoding = {"bits": 4, "steps": 1, "seed": 0} | (net.encoding or {})
+    encoding = image_encoding.parameters(net.encoding)
+    assert encoding is not None, "checked by the plan: what a file says becomes code here"
     pixels = f"{int(np.prod(net.input_shape[1:]))}U, {net.input_shape[0]}U"
     call = {
         "direct": f"snnkd_encode_direct(image, SNNKD_INPUTS, {encoding['bits']}U, events)",
