@@ -1,4 +1,4 @@
-"""Chains whose teacher learns from frames and whose student learns from events: what is filled in, and what must fit."""
+"""Chains whose teacher learns from frames and whose student from events: what is filled in, and what must fit."""
 
 from __future__ import annotations
 

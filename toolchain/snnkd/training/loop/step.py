@@ -24,8 +24,8 @@ Terms = dict[str, torch.Tensor]
 class Maps:
     """A term of hidden layers' feature maps.
 
-    name: of the term. membranes: numbers of the layers whose v is wanted, see `Network.forward`. taken: takes the maps of some samples
-    from their output, (steps, N, ...) each. term: makes the term, (), of the maps of the whole batch.
+    name: of the term. membranes: numbers of the layers whose v is wanted, see `Network.forward`. taken: takes the maps
+    of some samples from their output, (steps, N, ...) each. term: makes the term, (), of the maps of the whole batch.
     """
 
     name: str
@@ -46,7 +46,8 @@ def backward(
 
     events: (N, T, C, H, W) float32. loss: makes of the output's activation tensor (T, classes, N) the terms of the
     loss, () each, whose sum is minimized. threads: cores that may be used. rate: makes one more term, 'rate', of the
-    spikes per neuron and step of each hidden layer, (layers,). maps: makes one more of the hidden layers' maps. Returns the activation tensor and the terms, without gradients. On a CPU torch has one thread meanwhile.
+    spikes per neuron and step of each hidden layer, (layers,). maps: makes one more of the hidden layers' maps.
+    Returns the activation tensor and the terms, without gradients. On a CPU torch has one thread meanwhile.
     """
     with torch_threads(1):
         return _backward(network, events, loss, threads, rate, maps)

@@ -36,8 +36,8 @@ class Training(StageTraining[Network]):
 
     readout: how the deployed network's class is read. teacher: None where no loss needs one. guide: who shows what
     hidden layers do, often the same; None where the stage has no `features`. pairs: frames of the recordings, for a
-    stage with `cross`. A batch is cut into parts on `threads` cores; torch itself is set to one thread. `run` raises QuantizationError where the weights are no longer finite,
-    FormatError where a guide has no maps.
+    stage with `cross`. A batch is cut into parts on `threads` cores; torch itself is set to one thread. `run` raises
+    QuantizationError where the weights are no longer finite, FormatError where a guide has no maps.
     """
 
     chosen_by = "validation.integer"
