@@ -358,8 +358,9 @@ class Stage(Table):
     model, with `logits` the answers of one.
 
     neuron 'relu' makes it an ANN, a teacher only. data: what an ANN learns from instead of the recipe's [data]. start:
-    a .net file whose weights, thresholds and decays the training starts from. weights to normalize: of a `model` (docs/teachers.md). sha256: of the file in net, start, model or
-    logits. What goes with what is checked in `snnkd.recipe.stages`.
+    a .net file whose weights, thresholds and decays the training starts from. weights to normalize: of a `model`
+    (docs/teachers.md). sha256: of the file in net, start, model or logits. What goes with what is checked in
+    `snnkd.recipe.stages`.
     """
 
     network: str = Field(default="", min_length=1, description="a network's name or the path of your own .toml")
