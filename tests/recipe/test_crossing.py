@@ -39,7 +39,10 @@ def test_a_teacher_of_frames_is_that_of_a_recipe_of_these_images() -> None:
     [
         (["chain.student.data={set = 'mnist'}"], r"chain.student.data: only an ANN \(neuron = 'relu'\) learns from"),
         (["chain.student.cross.teacher=nobody"], "chain.student.cross.teacher: 'nobody' is no earlier stage"),
-        (["chain.student.cross.layers=['layer2']"], "cross.layers: 'layer2' is no hidden layer; there are: layer0, layer1"),
+        (
+            ["chain.student.cross.layers=['layer2']"],
+            "cross.layers: 'layer2' is no hidden layer; there are: layer0, layer1",
+        ),
         (["chain.student.cross.layers=[]"], "cross.layers: expected layers such as"),
         (["chain.student.cross.steps=learned"], "cross.steps: 'learned' needs label.loss = 'temporal-cross-entropy'"),
         (["chain.student.label.weight=0"], "label.weight: expected more than 0: nothing else teaches the stream of"),
@@ -59,12 +62,12 @@ def test_frames_are_for_students_of_recordings() -> None:
         recipe.load("best/mnist-dense", ["chain.teacher.data={set = 'mnist'}"])
     data = recipe.load("nmnist-logits").to_dict()
     del data["chain"]["teacher"]["data"]
-    with pytest.raises(RecipeError, match="chain.teacher.data: missing; an ANN reads images, and data.set has rec"):
+    with pytest.raises(RecipeError, match=r"chain.teacher.data: missing; an ANN reads images, and data.set has rec"):
         recipe.parse(data)
     data = recipe.load("nmnist-cross").to_dict()
     data["chain"] = {"student": data["chain"]["student"] | {"distil": None}}
     del data["chain"]["student"]["distil"]
-    with pytest.raises(RecipeError, match="chain.student.cross: the first stage has no frames before it"):
+    with pytest.raises(RecipeError, match=r"chain.student.cross: the first stage has no frames before it"):
         recipe.parse(data)
 
 

@@ -73,7 +73,7 @@ class Crossing(torch.nn.Module):
         word = hash64(self._seed, _MIXING, epoch, indices[:, None], steps)
         drawn = (word >> np.uint64(11)) * 2.0**-53 < done**self._table.power
         first = np.logical_or.accumulate(drawn, axis=1)
-        return np.ascontiguousarray(np.broadcast_to(first, (len(indices), self._encoding.steps)))
+        return np.broadcast_to(first, (len(indices), self._encoding.steps)).copy()
 
     def teaching(self, done: float) -> float:
         """Computes w, the weight of distillation after a fraction `done` of the training: sigmoid((switch - done) /
