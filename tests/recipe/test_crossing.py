@@ -8,7 +8,7 @@ from snnkd.recipe.lineage import lineage
 
 
 def crossed(*changes: str) -> recipe.Recipe:
-    return recipe.load("nmnist-cross", list(changes))
+    return recipe.load("ckd/nmnist-cross", list(changes))
 
 
 def test_pairs_teacher_and_layers_are_filled_in_and_kept() -> None:
@@ -18,18 +18,18 @@ def test_pairs_teacher_and_layers_are_filled_in_and_kept() -> None:
     assert (cross.teacher, cross.layers, frames.pair) == ("teacher", ("layer1",), "class")
     assert recipe.parse(plan.to_dict()) == plan
     assert plan.chain["student"].teachers == ["teacher"]
-    by_sample = recipe.load("nmnist-logits").chain["teacher"].data
+    by_sample = recipe.load("ckd/nmnist-logits").chain["teacher"].data
     assert by_sample is not None and by_sample.pair == "sample", "it is known which images N-MNIST has recorded"
-    other = recipe.load("nmnist-logits", ["chain.teacher.data.set=fashion-mnist"]).chain["teacher"].data
+    other = recipe.load("ckd/nmnist-logits", ["chain.teacher.data.set=fashion-mnist"]).chain["teacher"].data
     assert other is not None and other.pair == "class"
 
 
 def test_a_teacher_of_frames_is_that_of_a_recipe_of_these_images() -> None:
     """So --reuse takes it over, whatever its students read, and with `data.seed` whatever their seeds are."""
     plain = recipe.load("best/mnist-dense", ["seed=1"])
-    for name in ("nmnist-logits", "nmnist-cross"):
+    for name in ("ckd/nmnist-logits", "ckd/nmnist-cross"):
         assert lineage(recipe.load(name, ["seed=7"]), "teacher") == lineage(plain, "teacher")
-    drawn = recipe.load("nmnist-cross", ["chain.teacher.data.seed=2"])
+    drawn = recipe.load("ckd/nmnist-cross", ["chain.teacher.data.seed=2"])
     assert lineage(drawn, "teacher") != lineage(plain, "teacher")
     assert lineage(drawn, "student") != lineage(crossed(), "student")
 
@@ -60,11 +60,11 @@ def test_what_does_not_fit_is_named(changes: list[str], message: str) -> None:
 def test_frames_are_for_students_of_recordings() -> None:
     with pytest.raises(RecipeError, match=r"chain.teacher.data: is for teachers of students that read recordings"):
         recipe.load("best/mnist-dense", ["chain.teacher.data={set = 'mnist'}"])
-    data = recipe.load("nmnist-logits").to_dict()
+    data = recipe.load("ckd/nmnist-logits").to_dict()
     del data["chain"]["teacher"]["data"]
     with pytest.raises(RecipeError, match=r"chain.teacher.data: missing; an ANN reads images, and data.set has rec"):
         recipe.parse(data)
-    data = recipe.load("nmnist-cross").to_dict()
+    data = recipe.load("ckd/nmnist-cross").to_dict()
     data["chain"] = {"student": data["chain"]["student"] | {"distil": None}}
     del data["chain"]["student"]["distil"]
     with pytest.raises(RecipeError, match=r"chain.student.cross: the first stage has no frames before it"):
@@ -72,5 +72,5 @@ def test_frames_are_for_students_of_recordings() -> None:
 
 
 def test_recipes_without_it_are_in_digests_what_they_were() -> None:
-    for stage in recipe.load("nmnist-alone").to_dict()["chain"].values():
+    for stage in recipe.load("ckd/nmnist-alone").to_dict()["chain"].values():
         assert not {"data", "cross"} & stage.keys()

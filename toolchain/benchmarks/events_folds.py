@@ -46,7 +46,7 @@ from snnkd.training import measuring
 from snnkd.training.chain import Chain
 
 SET, FOLDS, SEEDS = "nmnist", 5, (1, 2, 3, 4, 5)
-ROWS = ("nmnist-alone", "nmnist-logits", "nmnist-cross")
+ROWS = ("ckd/nmnist-alone", "ckd/nmnist-logits", "ckd/nmnist-cross")
 CSV = "events_folds.csv"
 
 
@@ -122,7 +122,7 @@ def folds(labels: np.ndarray, origins: np.ndarray) -> np.ndarray:
 
 def work(name: str, plan: Recipe, data: DataSet, fold: int, options: argparse.Namespace) -> Row:
     """Trains a recipe on a fold, or goes on with it, and measures its student on the fold's test recordings."""
-    folder = options.runs / f"{name}-fold{fold}-seed{plan.seed}-{digest(plan)}" / "checkpoints"
+    folder = options.runs / f"{plan.name}-fold{fold}-seed{plan.seed}-{digest(plan)}" / "checkpoints"
     folder.mkdir(parents=True, exist_ok=True)
     chain = Chain(plan, data, folder, frames=read_frames(plan, options.data_root))
     stages = list(plan.chain)
