@@ -31,7 +31,7 @@ def recordings(origins: list[int] | None, labels: list[int]) -> Split:
 def test_images_are_found_wherever_the_splits_have_put_them() -> None:
     places = np.array([89, 0, 59, 60, 7, 7])
     found = FRAMES.at(places)
-    assert found.images.reshape(-1).tolist() == places.tolist()
+    assert found.pixels.reshape(-1).tolist() == places.tolist()
     assert found.labels.tolist() == [2, 0, 2, 0, 1, 1]
     with pytest.raises(DataError, match="frames: has 90 images, and none at 90"):
         FRAMES.at(np.array([3, 90]))
@@ -39,7 +39,7 @@ def test_images_are_found_wherever_the_splits_have_put_them() -> None:
 
 def test_by_sample_each_recording_has_the_image_that_was_recorded() -> None:
     pairs = by_sample(recordings([61, 5, 5], [1, 2, 2]), FRAMES, variants=4, seed=1)
-    chosen = pairs.frames.images[pairs.of(np.array([2, 0]), 3)].reshape(-1)
+    chosen = pairs.frames.pixels[pairs.of(np.array([2, 0]), 3)].reshape(-1)
     assert chosen.tolist() == [5, 61]
     with pytest.raises(DataError, match=r"frames: image 61 has label 1, its recording 0; 1 of 2 differ"):
         by_sample(recordings([61, 5], [0, 2]), FRAMES, 1, 1)
@@ -50,15 +50,15 @@ def test_by_sample_each_recording_has_the_image_that_was_recorded() -> None:
 def test_by_class_frames_are_drawn_by_seed_variant_and_place_alone() -> None:
     split = recordings(None, [0, 1, 2, 2, 0] * 20)
     pairs, indices = by_class(split, FRAMES, variants=8, seed=1), np.arange(len(split))
-    drawn = np.stack([pairs.frames.images[pairs.of(indices, variant)].reshape(-1) for variant in range(8)])
+    drawn = np.stack([pairs.frames.pixels[pairs.of(indices, variant)].reshape(-1) for variant in range(8)])
     assert (drawn % CLASSES == split.labels).all()
-    assert set(drawn.ravel()) == set(FRAMES.train.images.ravel()), "all training images, and no others"
+    assert set(drawn.ravel()) == set(FRAMES.train.pixels.ravel()), "all training images, and no others"
     half = split.take(np.arange(50, 100))
     of_half = by_class(half, FRAMES, variants=3, seed=1)
-    again = of_half.frames.images[of_half.of(np.arange(50), 2)].reshape(-1)
+    again = of_half.frames.pixels[of_half.of(np.arange(50), 2)].reshape(-1)
     assert again.tolist() == drawn[2, 50:].tolist(), "whatever else is drawn"
     other = by_class(split, FRAMES, variants=8, seed=2)
-    assert (other.frames.images[other.of(indices, 0)].reshape(-1) != drawn[0]).mean() > 0.8
+    assert (other.frames.pixels[other.of(indices, 0)].reshape(-1) != drawn[0]).mean() > 0.8
     with pytest.raises(DataError, match="frames: has no training image with label 3"):
         by_class(recordings(None, [0, 3]), FRAMES, 1, 1)
 
