@@ -26,7 +26,7 @@ def test_pairs_teacher_and_layers_are_filled_in_and_kept() -> None:
 
 def test_a_teacher_of_frames_is_that_of_a_recipe_of_these_images() -> None:
     """So --reuse takes it over, whatever its students read, and with `data.seed` whatever their seeds are."""
-    plain = recipe.load("best/mnist-dense", ["seed=1"])
+    plain = recipe.load("best/mnist-conv", ["seed=1"])
     for name in ("ckd/nmnist-logits", "ckd/nmnist-cross"):
         assert lineage(recipe.load(name, ["seed=7"]), "teacher") == lineage(plain, "teacher")
     drawn = recipe.load("ckd/nmnist-cross", ["chain.teacher.data.seed=2"])
