@@ -6,9 +6,9 @@ Orchard et al. (Frontiers in Neuroscience 2015) moved a camera over each image o
 make a triangle, about 100 ms each, and it sent the changes of brightness. Here an image of 28 x 28 stands on the sensor
 of 34 x 34 and moves so: a pixel sends an ON or OFF event whenever the logarithm of its brightness has risen or fallen
 by a threshold since its last one. The rest is fitted to 100 of the real recordings, each against the events made of its
-own image: corners of the triangle, beginning and end of each move and the brightness of the screen's black by the
-correlation of the cells (steps of 20 ms), thresholds by the counts of both polarities. It then prints how alike they
-are on 100 other recordings.
+own image: corners of the triangle, beginning and end of each move, the brightness of the screen's black, and whether
+digits are dark on a bright ground by the correlation of the cells (steps of 20 ms), thresholds by the counts of both
+polarities. It then prints how alike they are on 100 other recordings.
 
 FILE.npz has N training recordings, made of MNIST training images that none of the real recordings shows, and all
 real recordings as test set, in the layout of docs/data.md. A student of made events, tested on real ones:
@@ -44,11 +44,13 @@ BLOCK = 250
 class Setup:
     """corners: of the triangle, (down, right) in pixels of the image's displacement at the start of each move; the last
     one ends where the first began. times: in ms, beginning and end of each move. dark: brightness of a black pixel, of
-    1. rise, fall: of the logarithm of brightness, for an ON and for an OFF event."""
+    1. inked: whether digits are dark on a bright ground. rise, fall: of the logarithm of brightness, for an ON and for
+    an OFF event."""
 
     corners: tuple[tuple[float, float], ...]
     times: tuple[tuple[float, float], ...] = ((5, 85), (110, 190), (215, 295))
     dark: float = 0.15
+    inked: bool = False
     rise: float = 0.3
     fall: float = 0.3
 
@@ -101,9 +103,9 @@ def events(setup: Setup, images: np.ndarray) -> Iterator[Recording]:
 
 
 def _block(setup: Setup, images: np.ndarray) -> Iterator[Recording]:
-    last, found = _brightness(images, setup.corners[0], setup.dark), []
+    last, found = _brightness(images, setup.corners[0], setup), []
     for tick, displacement in enumerate(path(setup)):
-        change = _brightness(images, tuple(displacement), setup.dark) - last
+        change = _brightness(images, tuple(displacement), setup) - last
         counts = np.stack([np.floor(-change / setup.fall), np.floor(change / setup.rise)]).clip(0).astype(np.int64)
         last = last + counts[1] * setup.rise - counts[0] * setup.fall
         p, n, y, x = np.nonzero(counts)
@@ -117,7 +119,7 @@ def _block(setup: Setup, images: np.ndarray) -> Iterator[Recording]:
         yield Recording(*(v[own].astype(kind) for v, kind in zip((t, x, y, p), kinds, strict=True)))
 
 
-def _brightness(images: np.ndarray, displacement: tuple[float, ...], dark: float) -> np.ndarray:
+def _brightness(images: np.ndarray, displacement: tuple[float, ...], setup: Setup) -> np.ndarray:
     """The logarithm of brightness on the sensor, (N, 34, 34), with the images displaced by (down, right), bilinear."""
     outside = int(FARTHEST) + 1
     around = (SIDE - images.shape[1]) // 2 + outside
@@ -129,7 +131,7 @@ def _brightness(images: np.ndarray, displacement: tuple[float, ...], dark: float
         weight = (down if row else 1 - down) * (right if column else 1 - right)
         top, left = (outside - step - part for step, part in zip(whole, (row, column), strict=True))
         total += np.float32(weight) * padded[:, top : top + SIDE, left : left + SIDE]
-    return np.log(dark + (1 - dark) * total)
+    return np.log(setup.dark + (1 - setup.dark) * (1 - total if setup.inked else total))
 
 
 def calibrated(images: np.ndarray, real: list[Recording]) -> Setup:
@@ -139,7 +141,8 @@ def calibrated(images: np.ndarray, real: list[Recording]) -> Setup:
     def quality(setup: Setup) -> float:
         return _alike(encode(CELLS, events(setup, images)), wanted)
 
-    best = max((_counted(Setup(corners), images, real) for corners in _triangles()), key=quality)
+    started = (Setup(corners, inked=inked) for corners in _triangles() for inked in (False, True))
+    best = max((_counted(setup, images, real) for setup in started), key=quality)
     for size in (1.0, 1.0, 0.5, 0.25):
         found = quality(best)
         for change in _changes(best, size):
