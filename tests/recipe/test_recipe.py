@@ -17,7 +17,7 @@ from snnkd.formats import netx
 from snnkd.ir.network import Conv, Dense, IntNet, Neuron
 from snnkd.ir.readout import Readout
 from snnkd.recipe import Recipe, overrides, stages
-from snnkd.recipe.tables import Distil, Features, Normalize, Rate
+from snnkd.recipe.tables import Cross, Distil, Features, Frames, Normalize, Rate
 
 MINIMAL = """
 encoding = {steps = 10}
@@ -315,7 +315,16 @@ def test_every_field_is_documented() -> None:
     text = (Path(__file__).parents[2] / "docs" / "recipes.md").read_text()
     tables = [Recipe, *(f.annotation for f in Recipe.model_fields.values())]
     stage = recipe.Stage
-    tables += [stage, *(f.annotation for f in stage.model_fields.values()), Distil, Features, Rate, Normalize]
+    tables += [
+        stage,
+        *(f.annotation for f in stage.model_fields.values()),
+        Distil,
+        Features,
+        Rate,
+        Normalize,
+        Cross,
+        Frames,
+    ]
     tables += [recipe.architecture.Architecture, recipe.architecture.Conv, recipe.architecture.Dense]
     fields = {name for t in tables if isinstance(t, type) and issubclass(t, schema.Table) for name in t.model_fields}
     assert len(fields) > 40

@@ -232,7 +232,7 @@ def test_gradients_in_parts_are_those_of_the_batch_on_any_number_of_cores(
     by_threads, told = [], []
     for threads in (1, 2, 3):
         torch.manual_seed(1)  # of the masks
-        term_of = Maps(features.membranes, features.taken, lambda found: features(found, taught))
+        term_of = Maps("features", features.membranes, features.taken, lambda found: features(found, taught))
         _, terms = step.backward(student, events, of_labels, threads, maps=term_of)
         by_threads.append(gradients())
         told.append(terms)

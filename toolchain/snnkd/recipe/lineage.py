@@ -9,8 +9,16 @@ from snnkd.recipe import Recipe, Stage
 
 def lineage(recipe: Recipe, name: str, stage: Stage | None = None) -> dict[str, Any]:
     """Returns all that the training of the stage `name` depends on, but its images, as plain data: the stage (`stage`
-    where it is trained otherwise than the recipe says), its teachers and theirs, and what all of them share."""
-    stages = {name: stage or recipe.chain[name]}
+    where it is trained otherwise than the recipe says), its teachers and theirs, and what all of them share.
+
+    A teacher of frames depends on its own images alone: it is the same as in a recipe whose `data` these are.
+    """
+    own = stage or recipe.chain[name]
+    if own.data is not None:
+        seed = recipe.seed if own.data.seed is None else own.data.seed
+        recipe = recipe.model_copy(update={"data": own.data.alone, "seed": seed})
+        own = own.model_copy(update={"data": None})
+    stages = {name: own}
     waiting = list(stages[name].teachers)
     while waiting:
         teacher = waiting.pop(0)

@@ -49,8 +49,9 @@ def parse(data: dict[str, Any], overrides: list[str] | None = None, source: str 
     networks, unusable = architecture.of_chain(tables, data.get("networks", {}), folder)
     problems += unusable + stages.misfits(tables, recipe)
     if recipe is not None and not problems:
+        recipe = recipe.model_copy(update={"networks": networks})
         resolved, problems = stages.resolved(recipe, folder)
-        recipe = recipe.model_copy(update={"networks": networks, "chain": resolved})
+        recipe = recipe.model_copy(update={"chain": resolved})
         problems = problems or rules.misfits(recipe)
     if recipe is not None and not problems:
         recipe, problems = features.paired(recipe)

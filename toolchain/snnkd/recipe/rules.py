@@ -9,7 +9,7 @@ from snnkd.base.errors import RecipeError
 from snnkd.base.schema import Problem
 from snnkd.data.recordings.named import SETS
 from snnkd.ir.network import Shape
-from snnkd.recipe import net_files
+from snnkd.recipe import crossing, net_files
 from snnkd.recipe.tables import DATA_SETS, Recipe, Stage
 
 _COMPARE_SPIKES = ("l1", "l2", "sliding_l1", "sliding_l2")
@@ -29,19 +29,20 @@ def misfits(recipe: Recipe) -> list[Problem]:
                 ("encoding", "kind"), f"one for {what}: data.set is '{recipe.data.set}'", recipe.encoding.kind
             )
         ]
-    images = recipe.images
     for name, stage in recipe.chain.items():
         if stage.net or stage.start:
             problems += net_files.misfits(recipe, name)
         if stage.network:
-            problems += _network_misfits(recipe, name, images)
+            problems += _network_misfits(recipe, name, recipe.read_by(name))
+        problems += crossing.misfits(recipe, name)
     return problems
 
 
 def _network_misfits(recipe: Recipe, name: str, images: tuple[Shape, int]) -> Iterator[Problem]:
     stage, steps = recipe.chain[name], recipe.encoding.steps
     network, (shape, classes) = recipe.networks[stage.network], images
-    whose = f"the data set '{recipe.data.set}'" if recipe.data.set in DATA_SETS else "the first stage"
+    read = (stage.data or recipe.data).set
+    whose = f"the data set '{read}'" if read in DATA_SETS else "the first stage"
     if recipe.quantization.centered and stage.start:
         place = ("chain", name, "start")
         text = "weights would be others once they are centered; leave it out, or quantization.centered"

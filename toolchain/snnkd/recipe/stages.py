@@ -16,13 +16,14 @@ from snnkd.base import schema
 from snnkd.base.errors import MismatchError
 from snnkd.base.schema import Place, Problem
 from snnkd.ir.network import IntNet, Shape
-from snnkd.recipe import outside, stage_files
+from snnkd.recipe import crossing, outside, stage_files
 from snnkd.recipe.tables import FROZEN, Recipe, Stage
 
 # What an ANN's stage may not have, and why.
 _NOT_OF_ANNS = {
     "distil": "learns from the labels alone",
     "features": "learns from the labels alone",
+    "cross": "learns from the labels alone",
     "rate": "has no spikes",
     "prune": "is never deployed",
     "start": "cannot start from an integer network",
@@ -69,6 +70,8 @@ def _odd_fields(name: str, table: dict[str, Any], last: bool) -> Iterator[Proble
         for field in FROZEN["model"]:
             if field in table and field != "sha256":
                 yield problem(field, "belongs to a teacher that model names; leave it out")
+        if "data" in table and table.get("neuron") != "relu":
+            yield problem("data", "only an ANN (neuron = 'relu') learns from images of its own; leave it out")
     if table.get("neuron") == "relu" and not frozen:
         for field, why in _NOT_OF_ANNS.items():
             if field in table and field in Stage.model_fields:
@@ -108,6 +111,14 @@ def _untaught(stage: Stage, place: Place, earlier: list[str]) -> list[Problem]:
         if named is not None and named not in earlier:
             hint = schema.closest(named, earlier)
             return [Problem((*place, "features"), f"{field}.teacher: '{named}' is no earlier stage{hint}")]
+    if stage.cross is not None:
+        named, field = stage.cross.teacher, f"{where}.cross"
+        if not earlier:
+            advice = "put the stage of an ANN that has data in front"
+            return [Problem((*place, "cross"), f"{field}: the first stage has no frames before it; {advice}")]
+        if named is not None and named not in earlier:
+            hint = schema.closest(named, earlier)
+            return [Problem((*place, "cross"), f"{field}.teacher: '{named}' is no earlier stage{hint}")]
     if not stage.label.weight and not (distil and any(distil.losses.values())):
         return [Problem(place, f"{where}: label.weight and all weights of distil.losses are 0: it would learn nothing")]
     if distil is None:
@@ -136,7 +147,7 @@ def resolved(recipe: Recipe, folder: Path) -> tuple[dict[str, Stage], list[Probl
     previous = ""
     for name, stage in recipe.chain.items():
         taught = _with_guide(_with_teacher(stage, previous, recipe.encoding.steps), previous)
-        chain[name], missing = stage_files.located(name, taught, folder)
+        chain[name], missing = stage_files.located(name, crossing.filled(recipe, taught, previous), folder)
         problems += missing
         previous = name
     return chain, problems

@@ -29,6 +29,7 @@ CorruptionName = Literal["gaussian", "impulse", "shot", "speckle", "blur", "occl
 Severity = Annotated[int, Field(ge=1, le=5)]
 FeatureLoss = Literal["mse", "attention", "blurred", "membrane", "cka"]
 MapKind = Literal["rate", "spikes", "membrane"]
+PairKind = Literal["sample", "class"]
 Weight = Annotated[float, Field(ge=0)]
 Identifier = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
 
@@ -86,6 +87,22 @@ class Data(Table):
     def _what_is_said(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
         """Nothing of these where nothing is said, so that what was trained before the fields existed is known."""
         return {key: value for key, value in dump(self).items() if key not in _LATER or value}
+
+
+class Frames(Data):
+    """The images that an ANN learns from, where its student learns from recordings.
+
+    pair: how frames and recordings belong together, None 'sample' where the images that were recorded are known, else
+    'class': it is filled in. seed: of the stage and of its images, None the recipe's.
+    """
+
+    pair: PairKind | None = None
+    seed: int | None = Field(default=None, ge=0, lt=1 << 32)
+
+    @property
+    def alone(self) -> Data:
+        """The images and their augmentation, which are all that the ANN itself depends on."""
+        return Data(**self.model_dump(exclude={"pair", "seed"}))
 
 
 class Encoding(Table):
@@ -249,6 +266,12 @@ def _pairs(value: Any) -> Any:
     return tuple(tuple(pair) for pair in value)
 
 
+def _names(value: Any) -> Any:
+    if not isinstance(value, list | tuple) or not value or not all(isinstance(name, str) for name in value):
+        raise ValueError(f"expected layers such as ['layer0', 'layer1'], found {schema.shown(value)}")
+    return tuple(value)
+
+
 class Features(Table):
     """The loss of hidden layers' maps against those of a teacher.
 
@@ -264,6 +287,26 @@ class Features(Table):
     teacher: str | None = None
     when: Literal["joint", "before"] = "joint"
     until: float = Field(default=0.3, gt=0, lt=1)
+
+
+class Cross(Table):
+    """Cross distillation: a second stream, of frames that give way to events (`training.crossing`).
+
+    teacher: the stage whose frames they are, None that of distil, or the stage before. layers: hidden layers whose
+    similarity in both streams counts, None the last one: both are filled in. switch, slope: where in the training, as
+    fractions of it, distillation ends, and how smoothly.
+    """
+
+    teacher: str | None = None
+    mix: Literal["sample", "step"] = "sample"
+    power: float = Field(default=3.0, gt=0)
+    label: Weight = 1.0
+    switch: float = Field(default=0.5, ge=0, le=1)
+    slope: float = Field(default=0.02, gt=0)
+    similarity: Weight = 0.5
+    layers: Annotated[tuple[str, ...], BeforeValidator(_names)] | None = None
+    maps: Literal["spikes", "membrane"] = "membrane"
+    steps: Literal["equal", "learned"] = "equal"
 
 
 class Rate(Table):
@@ -314,9 +357,10 @@ class Stage(Table):
     teacher, of which network is '' and epochs 0: with `net` an integer network from a file, with `model` anybody's
     model, with `logits` the answers of one.
 
-    neuron 'relu' makes it an ANN, a teacher only. start: a .net file whose weights, thresholds and decays the training
-    starts from. weights to normalize: of a `model` (docs/teachers.md). sha256: of the file in net, start, model or
-    logits. What goes with what is checked in `snnkd.recipe.stages`.
+    neuron 'relu' makes it an ANN, a teacher only. data: what an ANN learns from instead of the recipe's [data]. start:
+    a .net file whose weights, thresholds and decays the training starts from. weights to normalize: of a `model`
+    (docs/teachers.md). sha256: of the file in net, start, model or logits. What goes with what is checked in
+    `snnkd.recipe.stages`.
     """
 
     network: str = Field(default="", min_length=1, description="a network's name or the path of your own .toml")
@@ -331,6 +375,7 @@ class Stage(Table):
     logits: str | None = Field(default=None, min_length=1)
     epochs: int = Field(default=0, ge=1, description="the number of epochs")
     neuron: Literal["cuba", "relu"] = "cuba"
+    data: Frames | None = None
     start: str | None = Field(default=None, min_length=1)
     sha256: Sha256 | None = None
     weights_sha256: Sha256 | None = None
@@ -339,6 +384,7 @@ class Stage(Table):
     label: Label = Label()
     distil: Distil | None = None
     features: Features | None = None
+    cross: Cross | None = None
     rate: Rate | None = None
     prune: Prune | None = None
 
@@ -374,7 +420,8 @@ class Stage(Table):
     @property
     def teachers(self) -> list[str]:
         """Lists the stages that teach this one in a resolved recipe, each once."""
-        named = [table.teacher for table in (self.distil, self.features) if table is not None and table.teacher]
+        tables = (self.distil, self.features, self.cross)
+        named = [table.teacher for table in tables if table is not None and table.teacher]
         return list(dict.fromkeys(named))
 
     @model_serializer(mode="wrap")
@@ -383,8 +430,9 @@ class Stage(Table):
         table = dump(self)
         if self.frozen:
             return {key: table[key] for key in FROZEN[self.frozen] if key in table}
-        if self.features is None:  # so that stages without it are, in digests too, what they were before there was any
-            table.pop("features", None)
+        for name in ("features", "data", "cross"):  # stages without are, in digests too, what they were before
+            if getattr(self, name) is None:
+                table.pop(name, None)
         return {key: value for key, value in table.items() if key not in _OF_FROZEN or key == "net"}
 
 
@@ -427,12 +475,21 @@ class Recipe(Table):
     @property
     def images(self) -> tuple[tuple[int, int, int], int]:
         """Returns shape (C, H, W) and classes of the data set; where it is not known, those of the first network."""
-        first = next(self.architecture(name) for name, stage in self.chain.items() if stage.network)
+        own = (name for name, stage in self.chain.items() if stage.network and stage.data is None)
+        first = self.architecture(next(own))
         encoder = self.encoder()
         if isinstance(encoder, EventEncoding):
             known = SETS.get(self.data.set)
             return encoder.shape, len(known.classes) if known else first.outputs
         return DATA_SETS.get(self.data.set, (first.input, first.outputs))
+
+    def read_by(self, name: str) -> tuple[tuple[int, int, int], int]:
+        """Returns shape and classes, as `images` has them, of what the network of the stage `name` reads."""
+        frames = self.chain[name].data
+        if frames is None:
+            return self.images
+        own = self.architecture(name)
+        return DATA_SETS.get(frames.set, (own.input, self.images[1]))
 
     def encoder(self) -> Encoder:
         """Returns the encoder of training, evaluation, simulation and hand-off, seeded by the recipe.

@@ -26,7 +26,7 @@ from snnkd.ir.network import IntNet
 from snnkd.recipe import Recipe, stage_files, stages
 from snnkd.runs.folder import RUNS, Run
 from snnkd.runs.results import Accuracy, Deployed, EarlyExitResult, Exported, NetworkResult, Profiled, Summary, Trained
-from snnkd.runs.subject import Subject, read_data, trained_on
+from snnkd.runs.subject import Subject, read_data, read_frames, trained_on
 
 if TYPE_CHECKING:
     from snnkd.analysis.early_exit import Course
@@ -94,10 +94,15 @@ class Context:
         return trained_on(self.run, self.data_root)
 
     @cached_property
+    def frames(self) -> dict[str, DataSet]:
+        """The images of stages that learn from others than the run's data set, by name, read once."""
+        return read_frames(self.run.recipe, self.data_root or self.run.provenance.get("data_root"))
+
+    @cached_property
     def chain(self) -> Chain:
         from snnkd.training.chain import Chain
 
-        return Chain(self.run.recipe, self.data, self.run.checkpoints, self.training.device)
+        return Chain(self.run.recipe, self.data, self.run.checkpoints, self.training.device, self.frames)
 
     @property
     def trained(self) -> list[str]:
@@ -160,11 +165,12 @@ def start(recipe: Recipe, options: TrainingOptions) -> Context:
     options = replace(options, resume=False)
     root = datasets.root_folder(given_root).absolute()
     data = read_data(recipe, root, options.download)
-    Chain(recipe, data, folder, options.device).check_teachers()
+    frames = read_frames(recipe, root, options.download)
+    Chain(recipe, data, folder, options.device, frames).check_teachers()
     facts = provenance.collect(recipe.to_dict(), recipe.seed, data.digest)
     facts |= {"device": device_name(options.device), "data_root": str(root)}
     context = Context(runs.create(recipe, facts, folder), root, options)
-    context.data = data  # read once
+    context.data, context.frames = data, frames  # read once
     return context
 
 
@@ -256,7 +262,8 @@ def _evaluated(context: Context, name: str, test: Feed) -> tuple[NetworkResult, 
     stage, images = context.run.recipe.chain.get(name), "the test images"
     if stage is not None and stage.neuron == "relu":
         ann, plan = context.chain.ann(name), context.chain.plan(name)
-        return NetworkResult(plan.name, "ann", ann.size, plan.neurons, Accuracy(ann.accuracy(test), None)), [], None
+        accuracy = Accuracy(ann.accuracy(context.chain.test(name)), None)
+        return NetworkResult(plan.name, "ann", ann.size, plan.neurons, accuracy), [], None
     if stage is not None and stage.frozen in ("model", "logits"):
         teacher = context.chain.outside(name)
         accuracy = Accuracy(teacher.accuracy(test), None)

@@ -235,6 +235,8 @@ def _of_stage(subject: Subject, run: Run, name: str) -> Callable[[Samples], Answ
     if name not in known:
         raise LimitError(f"--networks {name}: {subject.name} has {', '.join(known)}")
     chain, stage = Chain(run.recipe, subject.data_set, run.checkpoints), run.recipe.chain.get(name)
+    if stage is not None and stage.data is not None:
+        raise LimitError(f"--networks {name}: reads {stage.data.set}, not the recordings of the other networks")
     if stage is not None and stage.neuron == "relu":
         return partial(_of_ann, chain.ann(name))
     if stage is not None and stage.frozen == "logits":

@@ -154,6 +154,20 @@ def trained_on(run: Run, data_root: Path | None) -> DataSet:
     return data_set
 
 
+def read_frames(recipe: Recipe, root: str | Path | None, download: bool = False) -> dict[str, DataSet]:
+    """Reads the images of stages that learn from others than the recipe's `data`, by their names. Raises DataError as
+    `datasets.load` does."""
+    from snnkd.data import datasets
+
+    frames, folder = {}, Path(root) if root else None
+    for name, stage in recipe.chain.items():
+        if stage.data is not None:
+            table, seed = stage.data, recipe.seed if stage.data.seed is None else stage.data.seed
+            how = {"validation": table.validation, "seed": seed, "download": download}
+            frames[name] = datasets.load(table.set, root=folder, **how)
+    return frames
+
+
 def read_data(recipe: Recipe, root: str | Path | None, download: bool = False) -> DataSet:
     """Reads the data set of a recipe. Raises DataError as `datasets.load` does."""
     from snnkd.data import datasets

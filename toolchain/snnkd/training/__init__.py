@@ -7,6 +7,7 @@ From the whole to its parts:
     loop       one stage: epochs, batches and their gradients, optimizer, pruning, checkpoints
     objective  the weighted terms that a stage minimizes; losses has their formulas
     features   the term of hidden layers; feature_losses has its formulas
+    crossing   the terms of cross distillation, and its stream of frames that give way to events
     teachers   the networks that are imitated
     feed       images as batches of events; store keeps what is computed once
     network    the network that is trained; start takes its weights from a file, deploy makes the integer network of it

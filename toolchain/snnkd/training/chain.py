@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import warnings
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ import torch
 from snnkd.base import provenance
 from snnkd.base.errors import LimitError, SnnkdWarning
 from snnkd.data.datasets import DataSet, Split, stratified
+from snnkd.data.pairing import PAIRINGS, Pairs
 from snnkd.ir.network import IntNet
 from snnkd.recipe import Recipe, rules, stages
 from snnkd.recipe.architecture import Architecture
@@ -32,6 +33,7 @@ from snnkd.training.start import start_from
 from snnkd.training.teachers import outside
 from snnkd.training.teachers.ann import Ann, AnnTeacher
 from snnkd.training.teachers.outside import Outside, OutsideTeacher
+from snnkd.training.teachers.paired import PairedTeacher
 from snnkd.training.teachers.spiking import Teacher
 from snnkd.training.tuning import torch_threads
 
@@ -44,13 +46,15 @@ class Chain:
     """A recipe on its data.
 
     A stage's name is one of the recipe's; any other name, such as 'baseline', is the student trained without its
-    teacher. folder: where the checkpoints are. device: as `pick_device` takes it.
+    teacher. folder: where the checkpoints are. device: as `pick_device` takes it. frames: the
+    images of stages that learn from others than `data`, by their names.
     """
 
     recipe: Recipe
     data: DataSet
     folder: Path
     device: str = "cpu"
+    frames: Mapping[str, DataSet] = field(default_factory=dict)
 
     def train(
         self, names: list[str], resume: bool, on_batch: OnBatch = lambda *_: None, on_epoch: OnEpoch = lambda _: None
@@ -160,6 +164,13 @@ class Chain:
         """
         return Feed(split, self.recipe.encoder(), pick_device(self.device))
 
+    def test(self, name: str) -> Feed:
+        """Prepares the test images, or recordings, of a stage."""
+        return self.feed(self._read_by(name).test)
+
+    def _read_by(self, name: str) -> DataSet:
+        return self.frames[name] if self._stage(name).data is not None else self.data
+
     def network(self, name: str) -> Network:
         """Makes an untrained spiking network of a stage; its weights are drawn, or those of the stage's `start`.
 
@@ -186,29 +197,30 @@ class Chain:
         So a stage starts the same in every chain, and the baseline where the student does: two trainings of a stage
         then differ by its teacher alone.
         """
-        return int(provenance.digest([self.recipe.seed, self._stage_name(name)])[:8], 16)
+        return int(provenance.digest([_seed(self.recipe, self._stage(name)), self._stage_name(name)])[:8], 16)
 
     def _stage(self, name: str) -> Stage:
         stage = self.recipe.chain[self._stage_name(name)]
         if name in self.recipe.chain:
             return stage
         label = stage.label if stage.label.weight else stage.label.model_copy(update={"weight": 1.0})
-        return stage.model_copy(update={"distil": None, "features": None, "label": label})
+        return stage.model_copy(update={"distil": None, "features": None, "cross": None, "label": label})
 
     def _training(self, name: str, learned: Mapping[str, Learned] | None) -> Training | AnnTraining:
         """A stage with all that it needs. learned: the networks of the stages before it, None to read a checkpoint
         only: no teacher is then made, and no file of a start read."""
         recipe, stage = self.recipe, self._stage(name)
-        split = self.data.train
-        if recipe.data.train_limit is not None and recipe.data.train_limit < len(split):
-            split = split.take(stratified(split.labels, recipe.data.train_limit, recipe.seed))
-        augmented = replace(self.feed(split), augment=recipe.data, seed=recipe.seed)
+        read, table, seed = self._read_by(name), stage.data or recipe.data, _seed(recipe, stage)
+        split = read.train
+        if table.train_limit is not None and table.train_limit < len(split):
+            split = split.take(stratified(split.labels, table.train_limit, seed))
+        augmented = replace(self.feed(split), augment=table, seed=seed)
         threads = torch.get_num_threads()
         shared = {
             "name": name,
             "stage": stage,
             "train": augmented,
-            "validation": self.feed(self.data.validation),
+            "validation": self.feed(read.validation),
             "seed": self._seed(name),
             "key": self._key(name, stage),
             "path": self.folder / f"{name}.safetensors",
@@ -224,11 +236,22 @@ class Chain:
             readout=recipe.readout.rule(),
             teacher=teachers.get(stage.distil.teacher) if stage.distil and stage.distil.teacher else None,
             guide=teachers.get(stage.features.teacher) if stage.features and stage.features.teacher else None,
+            pairs=self._pairs(stage.cross.teacher or "", augmented) if stage.cross and names else None,
             **shared,
         )
 
+    def _pairs(self, name: str, feed: Feed) -> Pairs:
+        """The frames of the stage `name` that belong to the recordings of `feed`."""
+        frames = self.recipe.chain[name].data
+        assert frames is not None and frames.pair is not None, "a loaded recipe has it filled in"
+        return PAIRINGS[frames.pair](feed.split, self.frames[name], feed.variants, self.recipe.seed)
+
     def _teacher(self, name: str, feed: Feed, learned: Mapping[str, Learned], threads: int) -> Teacher:
         network = learned[name]
+        if self.recipe.chain[name].data is not None:
+            assert isinstance(network, Ann), "other teachers read what the student reads"
+            pairs = self._pairs(name, feed)
+            return PairedTeacher(AnnTeacher(network, self.feed(pairs.frames), threads), pairs)
         if isinstance(network, Ann):
             return AnnTeacher(network, feed, threads)
         if isinstance(network, Outside):
@@ -242,7 +265,13 @@ class Chain:
     def _key(self, name: str, stage: Stage) -> str:
         """Digest of all that determines a stage's result: a checkpoint with another one is refused."""
         known = lineage(self.recipe, name, stage)
-        return provenance.digest({**known, "seed": self._seed(name), "digest": self.data.digest})
+        frames = {other: self.frames[other].digest for other in stage.teachers if other in self.frames}
+        known |= {"frames": frames} if frames else {}
+        return provenance.digest({**known, "seed": self._seed(name), "digest": self._read_by(name).digest})
+
+
+def _seed(recipe: Recipe, stage: Stage) -> int:
+    return recipe.seed if stage.data is None or stage.data.seed is None else stage.data.seed
 
 
 @contextlib.contextmanager

@@ -64,11 +64,16 @@ def cka(student: torch.Tensor, teacher: torch.Tensor) -> torch.Tensor:
     linear centered kernel alignment (Kornblith et al., ICML 2019, arXiv 1905.00414). It needs no alignment, and knows
     neither rotations nor scale of a map. He et al. (AAAI 2024, arXiv 2303.13077) use it on spiking networks.
     """
+    return cka_by_step(student, teacher).mean()
+
+
+def cka_by_step(student: torch.Tensor, teacher: torch.Tensor) -> torch.Tensor:
+    """Computes `cka` of each step, (T,)."""
     teacher = teacher.expand(len(student), *teacher.shape[1:])
     likeness = []
     for k, l in zip(map(_gram, student), map(_gram, teacher), strict=True):  # noqa: E741  (as in the formula)
         likeness.append((k * l).sum() / (k.norm() * l.norm()).clamp_min(1e-12))
-    return 1 - torch.stack(likeness).mean()
+    return 1 - torch.stack(likeness)
 
 
 def _unit(maps: torch.Tensor) -> torch.Tensor:

@@ -213,13 +213,19 @@ def cross_entropy(sat: torch.Tensor, labels: torch.Tensor, scale: Scale = 1.0) -
     return F.cross_entropy(scale * sat.sum(dim=0).T, labels)
 
 
-def temporal_cross_entropy(sat: torch.Tensor, labels: torch.Tensor, scale: Scale = 1.0) -> torch.Tensor:
+def temporal_cross_entropy(
+    sat: torch.Tensor, labels: torch.Tensor, scale: Scale = 1.0, shares: torch.Tensor | None = None
+) -> torch.Tensor:
     """Computes the cross-entropy of softmax(scale z(t)) over classes, mean over the steps t and the batch.
 
-    sat: (T, classes, B); z(t): see the module. labels: (B,) int64. scale: logit per unit of activation. As in TWKD (Yu
-    et al. 2025, arXiv 2501.15925), where z(t) is the logit of step t alone.
+    sat: (T, classes, B); z(t): see the module. labels: (B,) int64. scale: logit per unit of activation. shares: (T,),
+    of each step before the mean, None for 1. As in TWKD (Yu et al. 2025, arXiv 2501.15925), where z(t) is the logit of
+    step t alone.
     """
-    return F.cross_entropy(scale * _so_far(sat), labels.expand(len(sat), -1))
+    logits, labels = scale * _so_far(sat), labels.expand(len(sat), -1)
+    if shares is None:
+        return F.cross_entropy(logits, labels)
+    return (shares * F.cross_entropy(logits, labels, reduction="none").mean(dim=1)).mean()
 
 
 def spike_rate(sat: torch.Tensor, labels: torch.Tensor, true_rate: float, false_rate: float) -> torch.Tensor:

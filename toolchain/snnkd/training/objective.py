@@ -74,14 +74,31 @@ class Objective:
         sat, teacher: output of the network and of its teacher, (T, classes, B); teacher is None where no loss needs
         one. labels: (B,) int64.
         """
-        learned = 1.0 if self._log_scale is None else self._log_scale.exp()
-        terms = {}
-        if self.label.weight:
-            scale = learned if self.label.scale == "learned" else self.label.scale
-            terms["label"] = self.label.weight * _label_loss(self.label, sat, labels, scale)
+        terms = {"label": self.label_term(sat, labels)} if self.label.weight else {}
+        return {**terms, **self.distil_terms(sat, labels, teacher)}
+
+    def label_term(self, sat: torch.Tensor, labels: torch.Tensor, shares: torch.Tensor | None = None) -> torch.Tensor:
+        """Computes the weighted loss against the labels, (). shares: of each step, (T,), see
+        `losses.temporal_cross_entropy`."""
+        scale = self._scale(self.label.scale)
+        if shares is not None:
+            return self.label.weight * temporal_cross_entropy(sat, labels, scale, shares)
+        return self.label.weight * _label_loss(self.label, sat, labels, scale)
+
+    def _scale(self, said: float | str) -> Scale:
+        if isinstance(said, float):
+            return said
+        assert self._log_scale is not None, "a stage that learns its scale has one"
+        return self._log_scale.exp()
+
+    def distil_terms(
+        self, sat: torch.Tensor, labels: torch.Tensor, teacher: torch.Tensor | None
+    ) -> dict[str, torch.Tensor]:
+        """Computes those of `terms` that a teacher, or the network itself, teaches."""
+        terms: dict[str, torch.Tensor] = {}
         if self.distil is None:
             return terms
-        settings = replace(self._settings, scale=learned if self.distil.scale == "learned" else self.distil.scale)
+        settings = replace(self._settings, scale=self._scale(self.distil.scale))
         for name, weight in self.distil.losses.items():
             if not weight:
                 continue

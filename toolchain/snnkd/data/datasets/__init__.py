@@ -85,7 +85,7 @@ SOURCES: dict[str, Source] = {
         "the root itself, as an image folder with train/ and test/", folder.read, ".", folder.missing, needs=("PIL",)
     ),
     **{
-        name: Source(known.title, partial(events.read_named, known), ".", known.missing)
+        name: Source(known.title, partial(events.read_named, name), ".", known.missing)
         for name, known in recordings.SETS.items()
     },
 }

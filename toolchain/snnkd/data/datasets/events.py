@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 import numpy as np
 
 from snnkd.base.errors import DataError
+from snnkd.data.datasets.origins import ORIGINS
 from snnkd.data.datasets.splits import TEST_SEED, Contents, Split, check_labels, stratified
 from snnkd.data.recordings import FORMATS, arrays, spike_lists
 from snnkd.data.recordings.collection import FileSource, Recordings, Source, scanned
-from snnkd.data.recordings.named import Listing, RecordingSet
+from snnkd.data.recordings.named import SETS, Listing
 from snnkd.data.recordings.recording import Damaged, Recording
 from snnkd.data.recordings.tree import Tree, stamp_of
 from snnkd.ir.event_encoding import Sensor
@@ -19,9 +20,26 @@ from snnkd.ir.event_encoding import Sensor
 SUFFIXES = (".npz", ".h5")  # of a file that holds a whole set
 
 
-def read_named(known: RecordingSet, root: Path) -> Contents:
-    """Lists the recordings of a set that has a name, below `root`."""
-    return _contents(root, known.classes, known.lists(root, known.sensor), known.sensor)
+def read_named(name: str, root: Path) -> Contents:
+    """Lists the recordings of the set of that name, below `root`; with their origins where these are known."""
+    known = SETS[name]
+    listing = known.lists(root, known.sensor)
+    contents = _contents(root, known.classes, listing, known.sensor)
+    if name not in ORIGINS:
+        return contents
+    train, test = (
+        replace(split, origins=_origins(name, part, listing))
+        for part, split in (("train", contents.train), ("test", contents.test))
+    )
+    return Contents(contents.classes, train, test)
+
+
+def _origins(name: str, part: str, listing: Listing) -> np.ndarray | None:
+    sources = [source for source, _ in listing[part]]
+    files = [source.name for source in sources if isinstance(source, FileSource)]
+    if len(files) < len(sources) or not all(PurePosixPath(file).stem.isdecimal() for file in files):
+        return None
+    return np.array([ORIGINS[name].place(part, file) for file in files], dtype=np.int64)
 
 
 def read_own(path: Path, sensor: Sensor) -> Contents:
@@ -57,7 +75,7 @@ def _checked(split: Split, skip_damaged: bool) -> Split:
     if not isinstance(split.images, Recordings):
         return split
     recordings, whole = scanned(split.images, skip_damaged)
-    return Split(recordings, split.labels[whole])
+    return Split(recordings, split.labels[whole], origins=None if split.origins is None else split.origins[whole])
 
 
 def _contents(path: Path, classes: tuple[str, ...], listing: Listing, sensor: Sensor) -> Contents:

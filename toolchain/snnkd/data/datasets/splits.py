@@ -21,12 +21,14 @@ class Split:
     """images: uint8 (N, C, H, W), 0 to 255; or recordings. labels: int64 (N,), index into the data set's classes.
 
     order: int64 (N,), where each image is among those that the set was read with (train with validation, or test); None
-    where they are all of them in that order.
+    where they are all of them in that order. origins: int64 (N,), where the image that was recorded is in its own set,
+    as `DataSet.at` counts; None where that is not known.
     """
 
     images: np.ndarray | Recordings
     labels: np.ndarray
     order: np.ndarray | None = None
+    origins: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -40,7 +42,8 @@ class Split:
 
     def take(self, chosen: np.ndarray) -> Split:
         """Copies the images that an index or a mask chooses."""
-        return Split(self.images[chosen], self.labels[chosen], self.places[chosen])
+        origins = None if self.origins is None else self.origins[chosen]
+        return Split(self.images[chosen], self.labels[chosen], self.places[chosen], origins)
 
     @property
     def places(self) -> np.ndarray:
@@ -64,6 +67,23 @@ class DataSet:
         """Returns (C, H, W) of an image, or the polarities and the sides of a sensor."""
         channels, height, width = self.train.images.shape[1:]
         return channels, height, width
+
+    def at(self, places: np.ndarray) -> Split:
+        """Copies the images at `places` (N,) of the whole set: train and validation as they were read, then test.
+
+        Raises DataError for a place beyond its end.
+        """
+        learned, size = len(self.train) + len(self.validation), len(self.train) + len(self.validation) + len(self.test)
+        if len(places) and not 0 <= places.min() <= places.max() < size:
+            raise DataError(f"{self.name}: has {size:,} images, and none at {places.max():,}")
+        images = np.zeros((len(places), *self.train.pixels.shape[1:]), np.uint8)
+        labels = np.zeros(len(places), np.int64)
+        for split, first in ((self.train, 0), (self.validation, 0), (self.test, learned)):
+            row = np.full(size, -1)
+            row[split.places + first] = np.arange(len(split))
+            found = row[places] >= 0
+            images[found], labels[found] = (a[row[places[found]]] for a in (split.pixels, split.labels))
+        return Split(images, labels)
 
 
 class Contents(NamedTuple):

@@ -32,7 +32,8 @@ class StageTraining(ABC, Generic[Trained]):
     A subclass says what kind of network is trained, and how; `run` is the same for all.
 
     network: changed in place. train, validation: the images. seed: of the order of the images. key: digest of all that
-    determines the result. path: of the checkpoint. threads: cores that a batch may use. progress: how far `run` is.
+    determines the result. path: of the checkpoint. threads: cores that a batch may use. progress: how far `run` is;
+    done: the fraction of all batches that is over.
     beside: what is trained with the network and is no part of it, made with the optimizer; None for nothing.
     """
 
@@ -50,6 +51,7 @@ class StageTraining(ABC, Generic[Trained]):
     on_batch: OnBatch = lambda *_: None
     on_epoch: OnEpoch = lambda *_: None
     progress: checkpoint.Progress = field(init=False)
+    done: float = field(init=False, default=0.0)
     beside: torch.nn.Module | None = field(init=False, default=None)
 
     @kept_memory()
@@ -101,8 +103,9 @@ class StageTraining(ABC, Generic[Trained]):
         self.network.train()
         self._begin_epoch(epoch / epochs)
         for number, indices in enumerate(batches):
+            self.done = (epoch - 1 + number / len(batches)) / epochs
             terms, right = self._gradients(indices, variant)
-            optimizer.step((epoch - 1 + number / len(batches)) / epochs)
+            optimizer.step(self.done)
             self._stepped()
             correct += right
             for name, value in terms.items():

@@ -24,10 +24,11 @@ Terms = dict[str, torch.Tensor]
 class Maps:
     """A term of hidden layers' feature maps.
 
-    membranes: numbers of the layers whose v is wanted, see `Network.forward`. taken: takes the maps of some samples
-    from their output, (steps, N, ...) each. term: makes the term, (), of the maps of the whole batch.
+    name: of the term. membranes: numbers of the layers whose v is wanted, see `Network.forward`. taken: takes the maps
+    of some samples from their output, (steps, N, ...) each. term: makes the term, (), of the maps of the whole batch.
     """
 
+    name: str
     membranes: Sequence[int]
     taken: Callable[[Output], list[torch.Tensor]]
     term: Callable[[list[torch.Tensor]], torch.Tensor]
@@ -45,8 +46,8 @@ def backward(
 
     events: (N, T, C, H, W) float32. loss: makes of the output's activation tensor (T, classes, N) the terms of the
     loss, () each, whose sum is minimized. threads: cores that may be used. rate: makes one more term, 'rate', of the
-    spikes per neuron and step of each hidden layer, (layers,). maps: makes one more, 'features', of the hidden layers'
-    maps. Returns the activation tensor and the terms, without gradients. On a CPU torch has one thread meanwhile.
+    spikes per neuron and step of each hidden layer, (layers,). maps: makes one more of the hidden layers' maps.
+    Returns the activation tensor and the terms, without gradients. On a CPU torch has one thread meanwhile.
     """
     with torch_threads(1):
         return _backward(network, events, loss, threads, rate, maps)
@@ -81,7 +82,7 @@ def _backward(
         torch.cat([part.detach() for part in layer], dim=1).requires_grad_() for layer in zip(*taken, strict=True)
     ]
     if maps is not None:
-        terms = {**terms, "features": maps.term(batch_maps)}
+        terms = {**terms, maps.name: maps.term(batch_maps)}
     torch.stack(list(terms.values())).sum().backward()
     sizes = [sat.shape[2] for sat in sats]
     # No term need read the output: hidden layers may be trained before it.

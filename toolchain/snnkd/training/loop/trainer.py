@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -11,7 +12,9 @@ import numpy as np
 import torch
 
 from snnkd.base.errors import QuantizationError
+from snnkd.data.pairing import Pairs
 from snnkd.ir.readout import Readout
+from snnkd.training.crossing import Crossing
 from snnkd.training.deploy import to_intnet_so_far
 from snnkd.training.features import FeatureTerm
 from snnkd.training.loop.optimizer import Optimizer
@@ -23,6 +26,7 @@ from snnkd.training.network import Network
 from snnkd.training.objective import Objective
 from snnkd.training.teachers.spiking import Teacher
 
+RateTerm = Callable[[torch.Tensor], torch.Tensor]
 CALIBRATION = 256  # images of the first batch that thresholds are calibrated on
 
 
@@ -31,9 +35,9 @@ class Training(StageTraining[Network]):
     """A stage that trains a spiking network, from its labels, its teacher or both.
 
     readout: how the deployed network's class is read. teacher: None where no loss needs one. guide: who shows what
-    hidden layers do, often the same; None where the stage has no `features`. A batch is cut into parts on `threads`
-    cores; torch itself is set to one thread. `run` raises QuantizationError where the weights are no longer finite,
-    FormatError where a guide has no maps.
+    hidden layers do, often the same; None where the stage has no `features`. pairs: frames of the recordings, for a
+    stage with `cross`. A batch is cut into parts on `threads` cores; torch itself is set to one thread. `run` raises
+    QuantizationError where the weights are no longer finite, FormatError where a guide has no maps.
     """
 
     chosen_by = "validation.integer"
@@ -41,7 +45,8 @@ class Training(StageTraining[Network]):
     readout: Readout
     teacher: Teacher | None = None
     guide: Teacher | None = None
-    beside: FeatureTerm | None = field(init=False, default=None)
+    pairs: Pairs | None = None
+    beside: FeatureTerm | Crossing | None = field(init=False, default=None)
 
     def _optimizer(self) -> Optimizer:
         self._objective = Objective(self.stage, self.train.device)
@@ -50,6 +55,8 @@ class Training(StageTraining[Network]):
         self._pruning = Pruning(self.stage.prune, weights, unrounded) if self.stage.prune else None
         if self.stage.features is not None and self.guide is not None:
             self.beside = FeatureTerm(self.stage.features, self.network, self.guide, self.train, self.seed)
+        elif self.stage.cross is not None and self.pairs is not None:
+            self.beside = Crossing(self.stage.cross, self.pairs, self.train, self.seed)
         alignments = [] if self.beside is None else list(self.beside.parameters())
         delays = [delays.units for delays in self.network.delays]
         return Optimizer(self.stage.optimizer, weights, [*self._objective.parameters(), *delays, *alignments])
@@ -79,8 +86,10 @@ class Training(StageTraining[Network]):
         return math.ceil(images / self.stage.batch)
 
     def _gradients(self, indices: np.ndarray, variant: int) -> tuple[dict[str, torch.Tensor], torch.Tensor]:
-        events, labels = self.train.batch(indices, variant)
         rate = self._objective.rate_term if self._objective.rate else None
+        if isinstance(self.beside, Crossing):
+            return self._cross_gradients(self.beside, indices, variant, rate)
+        events, labels = self.train.batch(indices, variant)
         if self._features_alone:
             loss = self._objective.no_terms
         else:
@@ -89,18 +98,29 @@ class Training(StageTraining[Network]):
         sat, terms = backward(self.network, events, loss, self.threads, rate, self._maps(indices, variant))
         return terms, (sat.sum(dim=0).argmax(dim=0) == labels).sum()
 
+    def _cross_gradients(
+        self, cross: Crossing, indices: np.ndarray, variant: int, rate: RateTerm | None
+    ) -> tuple[dict[str, torch.Tensor], torch.Tensor]:
+        streams, labels = cross.streams(indices, variant, self.progress.epoch + 1, self.done)
+        teacher = self.teacher.sat(indices, variant) if self.teacher is not None else None
+        loss = partial(cross.terms, labels=labels, teacher=teacher, objective=self._objective, done=self.done)
+        maps = Maps("similarity", cross.membranes, cross.taken, cross.similarity) if cross.compares else None
+        sat, terms = backward(self.network, streams, loss, self.threads, rate, maps)
+        own = sat.chunk(2, dim=2)[1]
+        return terms, (own.sum(dim=0).argmax(dim=0) == labels).sum()
+
     @property
     def _features_alone(self) -> bool:
         """Whether this epoch trains hidden layers alone, before all else."""
-        return self.beside is not None and self.progress.epoch < self.stage.epochs_of_features
+        return isinstance(self.beside, FeatureTerm) and self.progress.epoch < self.stage.epochs_of_features
 
     def _maps(self, indices: np.ndarray, variant: int) -> Maps | None:
         """The term of the hidden layers of a batch, None where this epoch has none."""
         term = self.beside
-        if term is None or (self.stage.epochs_of_features and not self._features_alone):
+        if not isinstance(term, FeatureTerm) or (self.stage.epochs_of_features and not self._features_alone):
             return None
         taught = term.taught(indices, variant)
-        return Maps(term.membranes, term.taken, lambda maps: term(maps, taught))
+        return Maps("features", term.membranes, term.taken, lambda maps: term(maps, taught))
 
     def _measured(self, epoch: int, sums: dict[str, float]) -> dict[str, Any]:
         measured = self._evaluate(epoch)
