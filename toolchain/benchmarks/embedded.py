@@ -117,7 +117,7 @@ def _add_peers(table: Table, ann: systems.Ann, training: Split) -> None:
         table.add_program("emlearn", systems.emlearn(ann), ann.multiplied)
     model = systems.float_model(ann)
     table.add_model("ONNX Runtime, float32", model, ann.multiplied)
-    small = systems.int8_model(model, systems.pixels(training.images[: systems.CALIBRATION]))
+    small = systems.int8_model(model, systems.pixels(training.pixels[: systems.CALIBRATION]))
     table.add_model("ONNX Runtime, int8", small, ann.multiplied)
     table.add_model("ONNX Runtime, empty graph", systems.empty_model(ann.sizes[0]))
 

@@ -172,7 +172,7 @@ def train(net: IntNet, split: Split, seed: int) -> Ann:
     model = MLPClassifier(hidden, **settings)
     with warnings.catch_warnings(), threadpool_limits(1):  # sums of several threads would depend on their number
         warnings.simplefilter("ignore", ConvergenceWarning)  # the epochs are what is wanted
-        model.fit(pixels(split.images).astype(np.float32) / 255, split.labels)
+        model.fit(pixels(split.pixels).astype(np.float32) / 255, split.labels)
     return Ann(
         *(tuple(np.asarray(values, np.float32) for values in arrays) for arrays in (model.coefs_, model.intercepts_))
     )

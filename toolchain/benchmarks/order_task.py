@@ -185,7 +185,7 @@ _TEST = samples(1000, seed=0)
 
 
 def _spikes(net: IntNet) -> np.ndarray:
-    events = ENCODING.encode(_TEST.images, np.arange(len(_TEST)))
+    events = ENCODING.encode(_TEST.pixels, np.arange(len(_TEST)))
     blocks = evaluation.in_blocks(events, evaluation.BLOCK)
     return np.concatenate([evaluation.simulate(net, block).layers[-1].spikes for block in blocks])
 
