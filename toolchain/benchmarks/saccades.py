@@ -81,7 +81,7 @@ def main() -> None:
     every = [one for split, _ in recorded for one in split.images]
     arrays |= _columns(iter(every), np.concatenate([split.labels for split, _ in recorded]), "_test")
     with atomic(options.out) as temporary, temporary.open("wb") as file:
-        np.savez_compressed(file, **arrays)
+        np.savez_compressed(file, **arrays)  # pyright: ignore[reportArgumentType]
     print(f"{options.out}: {len(frames):,} made recordings to train on, {len(every):,} real ones to test on")
 
 
