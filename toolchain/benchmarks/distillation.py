@@ -36,6 +36,7 @@ from distillation_page import page
 from distillation_results import Row
 from snnkd.analysis import evaluation
 from snnkd.base import provenance
+from snnkd.data.encoding import encode
 from snnkd.formats import netx
 from snnkd.recipe import Recipe
 from snnkd.recipe.lineage import lineage
@@ -135,7 +136,7 @@ def work(job: Job, runs: Path, data_root: Path | None) -> Row:
     net, rule, accuracy = netx.load(result.net), result.early_exit, result.accuracy
     assert accuracy.float is not None and accuracy.integer is not None, "the student is no ANN and no file"
     test, encoder = read_data(job.plan, data_root).test, job.plan.encoder()
-    profile = evaluation.profile(net, encoder.encode(test.images, np.arange(len(test))))
+    profile = evaluation.profile(net, encode(encoder, test.images, np.arange(len(test))))
     layers = [layer for layer in profile.layers if layer.name != "input"]
     counted = ("spikes", "synops", "synops_effective")
     spikes, synops, effective = (sum(getattr(layer, key) for layer in layers) / len(test) for key in counted)

@@ -94,7 +94,7 @@ def _versions() -> dict[str, str]:
 def compare(context: Context, net: IntNet, folder: Path, turns: int, seconds: float) -> dict[str, Any]:
     """Rows of all systems, and what is to be said of them. Raises MismatchError where classes differ."""
     data = context.data
-    table = Table(systems.pixels(data.test.images[:IMAGES]), data.test.labels[:IMAGES], folder)
+    table = Table(systems.pixels(data.test.pixels[:IMAGES]), data.test.labels[:IMAGES], folder)
     programs = systems.ours(net)
     wanted = systems.expected(net, context.student.samples(len(table.images)).events())
     table.add_program("snnkd", programs["snnkd"], wanted.added, wanted.classes)
