@@ -133,7 +133,9 @@ class Encoding(Table):
     @model_serializer(mode="wrap")
     def _what_applies(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
         table = dump(self)
-        return table if self.kind == "events" else {key: table[key] for key in ("kind", "steps", "bits")}
+        return (
+            table if self.kind == "events" else {key: table[key] for key in ("kind", "steps", "bits") if key in table}
+        )
 
 
 class Neuron(Table):
