@@ -105,6 +105,9 @@ class Frames(Data):
         return Data(**self.model_dump(exclude={"pair", "seed"}))
 
 
+_OF_IMAGES = ("kind", "steps", "bits")  # of an encoding
+
+
 class Encoding(Table):
     """How an image or a recording becomes `steps` time steps of events.
 
@@ -126,16 +129,14 @@ class Encoding(Table):
     @model_validator(mode="after")
     def _of_one_kind(self) -> Encoding:
         if self.kind != "events":
-            for name in sorted(self.model_fields_set - {"kind", "steps", "bits"}):
+            for name in sorted(self.model_fields_set - set(_OF_IMAGES)):
                 raise ValueError(f"{name} is for kind 'events', which reads recordings; '{self.kind}' reads images")
         return self
 
     @model_serializer(mode="wrap")
     def _what_applies(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
         table = dump(self)
-        return (
-            table if self.kind == "events" else {key: table[key] for key in ("kind", "steps", "bits") if key in table}
-        )
+        return {key: value for key, value in table.items() if self.kind == "events" or key in _OF_IMAGES}
 
 
 class Neuron(Table):
