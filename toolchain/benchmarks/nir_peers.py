@@ -8,6 +8,9 @@ integer network; both columns are the share of all neurons and steps in which on
 and events are random and seeded. With --n-mnist, a FILE that reads (2, 34, 34) is also run on its 100 test recordings.
 """
 
+# The peers are a group of their own: uv run --group peers
+# pyright: reportMissingImports=false
+
 from __future__ import annotations
 
 import argparse
