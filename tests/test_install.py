@@ -36,7 +36,7 @@ def _uv() -> list[str] | None:
 
 
 UV = _uv()
-pytestmark = pytest.mark.skipif(UV is None, reason="uv is not installed")
+pytestmark = [pytest.mark.smoke, pytest.mark.skipif(UV is None, reason="uv is not installed")]
 
 
 def uv(*words: object, folder: Path) -> None:
