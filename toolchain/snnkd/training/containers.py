@@ -7,6 +7,7 @@ parameters, no normalization, no delays. Formulas and constants are those of lav
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import Any
 
 import numpy as np
@@ -103,7 +104,7 @@ class _Synapse(torch.nn.Conv3d):
         return self._conv_forward(input, self.pre_hook_fx(self.weight), None)
 
 
-class _Block(torch.nn.Module):
+class _Block(torch.nn.Module, ABC):
     """A synapse and the neurons behind it (`block/base.py`)."""
 
     neuron: Neuron
@@ -133,8 +134,9 @@ class _Block(torch.nn.Module):
         for key, value in self.neuron.device_params.items():
             handle.create_dataset(f"neuron/{key}", data=value)
 
+    @abstractmethod
     def _geometry(self) -> dict[str, Any]:
-        raise NotImplementedError
+        """The sizes of the synapse, by their names in a `.net` file."""
 
 
 class Dense(_Block):
