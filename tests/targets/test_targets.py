@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from snnkd import targets
-from snnkd.analysis import fit
+from snnkd.analysis import fit, placement
 from snnkd.base.errors import FormatError, SnnkdError
 from snnkd.ir.network import Conv, Dense, Input, IntNet, Neuron
 from snnkd.targets import Target, tables
@@ -81,7 +81,7 @@ def test_graded_events_need_a_payload(name, takes):
     ],
 )
 def test_weight_bits(weights, bits):
-    assert fit.weight_bits(np.array([weights], np.int32)) == bits
+    assert placement.weight_bits(np.array([weights], np.int32)) == bits
 
 
 def test_each_violation_names_layer_limit_value_and_fix():

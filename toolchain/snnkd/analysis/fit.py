@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from snnkd.analysis.placement import Placement, place, weight_bits
 from snnkd.engines import c99
 from snnkd.ir.network import Dense, Input, IntNet
 from snnkd.targets import Limits, Target
@@ -39,14 +40,15 @@ class Fit:
     """Whether a network fits a target. verdict: 'refused' (violations), 'optimistic' (fits only at the ceilings) or
     'likely' (also as packed in practice). None is a promise.
 
-    cores: the fewest that could hold the network, all layers packed together; cores_typical: with each layer on its
-    own cores, packed as in practice; None where the target's limits do not say.
+    cores: the fewest that could hold the network, all layers packed together; cores_typical: those of `placement`,
+    which packs as in practice; None where the target's limits do not say.
     """
 
     target: str
     verdict: str
     cores: int | None
     cores_typical: int | None
+    placement: Placement | None
     violations: list[Violation]
 
     def to_json(self) -> dict[str, Any]:
@@ -57,26 +59,11 @@ class Fit:
 def fit(net: IntNet, target: Target) -> Fit:
     """Tells whether `net` fits `target`, and what would have to change."""
     violations = check(net, target)
-    fewest, typical = cores(net, target.limits), _cores_typical(net, target.limits)
-    tight = typical is not None and "cores" in target.limits and typical > target.limits["cores"].high
+    fewest = cores(net, target.limits)
+    placed = place(net, target, fewest or 1)
+    tight = placed is not None and (placed.chips > 1 or any(core.utilization > 1 for core in placed.by_core))
     verdict = "refused" if violations else "optimistic" if tight else "likely"
-    return Fit(target.name, verdict, fewest, typical, violations)
-
-
-def weight_bits(weight: np.ndarray) -> int:
-    """Returns the bits of a synapse that holds these integer weights, of any shape.
-
-    A power of two that all weights share costs none, and a sign only where both occur (Lava's sign modes): even values
-    in [-256, 254] need 8.
-    """
-    values = np.unique(weight.astype(np.int64))
-    low, high = int(values.min(initial=0)), int(values.max(initial=0))
-    if low == high == 0:
-        return 1
-    common = int(np.bitwise_or.reduce(np.abs(values)))
-    step = common & -common
-    low, high = low // step, high // step
-    return max(high.bit_length(), (-low - 1).bit_length()) + 1 if low < 0 < high else max(-low, high).bit_length()
+    return Fit(target.name, verdict, fewest, None if placed is None else placed.cores, placed, violations)
 
 
 def cores(net: IntNet, limits: Limits) -> int | None:
@@ -88,18 +75,6 @@ def cores(net: IntNet, limits: Limits) -> int | None:
         bits = sum(np.count_nonzero(layer.weight) * weight_bits(layer.weight) for _, layer in _synaptic(net))
         needs.append(bits / 8 / limits["synapse_memory_per_core"].high)
     return max(1, *map(math.ceil, needs)) if needs else None
-
-
-def _cores_typical(net: IntNet, limits: Limits) -> int | None:
-    if not {"neurons_per_core", "synapse_memory_per_core", "stored_bits_per_weight"} <= limits.keys():
-        return None
-    per_core = limits["neurons_per_core"].typical
-    weights = limits["synapse_memory_per_core"].typical * 8 / limits["stored_bits_per_weight"].typical
-    sizes = [0 if isinstance(layer, Input) else layer.weight.size for layer in net.layers]
-    return sum(
-        max(math.ceil(prod(layer.shape) / per_core), math.ceil(size / weights))
-        for layer, size in zip(net.layers, sizes, strict=True)
-    )
 
 
 def _synaptic(net: IntNet) -> Iterator[tuple[str, Any]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import time
+from itertools import groupby
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -202,4 +203,21 @@ def _checked(data: dict[str, Any]) -> Any:
         columns = ["layer", "limit", "actual", "allowed", "fix"]
         rows = [[str(violation[column]) for column in columns] for violation in data["violations"]]
         lines.append(output.table("violations", columns, rows, left=5))
+    if data["placement"] is not None:
+        lines += _placed(data["placement"])
     return output.group(*lines)
+
+
+def _placed(data: dict[str, Any]) -> list[Any]:
+    """The cores of each layer, its fullest one in figures."""
+    rows = []
+    for name, cores in groupby(data["by_core"], key=lambda core: core["layer"]):
+        every = list(cores)
+        fullest = max(every, key=lambda core: core["utilization"])
+        axons = f"{fullest['input_axons']:,} / {fullest['output_axons']:,}"
+        used = f"{fullest['utilization']:.0%} {fullest['binds']}"
+        numbers = [f"{fullest[key]:,}" for key in ("neurons", "synapse_bytes")]
+        rows.append([name, f"{len(every):,}", *numbers, axons, used])
+    title = f"placement: {data['cores']:,} cores on {data['chips']} chip(s), at least {data['lower_bound']:,} in all"
+    columns = ["layer", "cores", "neurons", "synapse bytes", "axons in / out", "fullest core"]
+    return ["", output.table(title, columns, rows)]

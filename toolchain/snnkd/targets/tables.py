@@ -17,7 +17,7 @@ from snnkd.base.errors import FormatError
 from snnkd.base.schema import Place, Problem, Table
 from snnkd.targets.build import Build
 from snnkd.targets.quantities import ErrorFactor, Kind, Quantity
-from snnkd.targets.target import Target
+from snnkd.targets.target import Mesh, Packing, Target
 
 _BAND = ("low", "typical", "high")
 _MEMORIES = ("flash", "ram")  # the limits that a target with [build] has
@@ -95,6 +95,10 @@ class Neurons(EntryAboveZero):
     unit: Literal["neurons"] = Field(description="'neurons'")
 
 
+class Axons(EntryAboveZero):
+    unit: Literal["axons"] = Field(description="'axons'")
+
+
 class Bytes(EntryAboveZero):
     unit: Literal["byte"] = Field(description="'byte'")
 
@@ -115,6 +119,10 @@ class Picojoules(Entry):
     unit: Literal["pJ"] = Field(description="'pJ'")
 
 
+class Nanoseconds(Entry):
+    unit: Literal["ns"] = Field(description="'ns'")
+
+
 class Watts(Entry):
     unit: Literal["W"] = Field(description="'W'")
 
@@ -125,6 +133,10 @@ class Limits(Table):
     cores: Cores | None = None
     neurons_per_core: Neurons | None = None
     synapse_memory_per_core: Bytes | None = None
+    memory_per_core: Bytes | None = None
+    state_per_neuron: Bytes | None = None
+    input_axons_per_core: Axons | None = None
+    output_axons_per_core: Axons | None = None
     stored_bits_per_weight: Bits | None = None
     weight_bits: Bits | None = None
     delay: Steps | None = None
@@ -141,6 +153,11 @@ class Costs(Table):
     synop_conv: Picojoules | None = None
     neuron_update: Picojoules | None = None
     spike: Picojoules | None = None
+    message: Picojoules | None = None
+    hop: Picojoules | None = None
+    synop_time: Nanoseconds | None = None
+    update_time: Nanoseconds | None = None
+    step_time: Nanoseconds | None = None
     static_power: Watts | None = None
 
 
@@ -172,6 +189,32 @@ class Firmware(Table):
         return Build(tuple(self.flags), self.machine, self.flash_origin, self.ram_origin)
 
 
+class PackingTable(Table):
+    """The table [packing], as `Packing` has it."""
+
+    word_bits: int = Field(gt=0, description="the bits of a word of synaptic memory")
+    weights: int = Field(gt=0, description="the most weights of one source that share a header")
+    header_bits: int = Field(ge=0, description="the bits of a header")
+    source: Text = _SOURCE
+
+    def data(self) -> Packing:
+        """Returns the table as data."""
+        return Packing(**self.model_dump())
+
+
+class MeshTable(Table):
+    """The table [mesh], as `Mesh` has it."""
+
+    rows: int = Field(gt=0, description="rows of tiles")
+    columns: int = Field(gt=0, description="columns of tiles")
+    cores_per_tile: int = Field(gt=0, description="the cores of one tile")
+    source: Text = _SOURCE
+
+    def data(self) -> Mesh:
+        """Returns the table as data."""
+        return Mesh(**self.model_dump())
+
+
 class TargetFile(Table):
     """`target.toml` of a folder."""
 
@@ -179,6 +222,8 @@ class TargetFile(Table):
     description: Text = Field(description="what the target is, in words")
     engine: Text | None = None
     limits: Limits = Limits()
+    packing: PackingTable | None = None
+    mesh: MeshTable | None = None
     build: Firmware | None = None
 
 
@@ -286,4 +331,6 @@ def _target(table: TargetFile, data: dict[str, Any], costs_table: CostsFile, cos
         costs={name: getattr(costs_table.costs, name).data() for name in costs.get("costs", {})},
         error_factors=tuple(factor.data() for factor in costs_table.error_factors),
         build=None if table.build is None else table.build.data(),
+        packing=None if table.packing is None else table.packing.data(),
+        mesh=None if table.mesh is None else table.mesh.data(),
     )

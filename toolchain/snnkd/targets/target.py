@@ -12,6 +12,27 @@ Limits = Mapping[str, Quantity]
 
 
 @dataclass(frozen=True)
+class Packing:
+    """How weights lie in a core's synaptic memory: those of one source in blocks of up to `weights`, each with a header
+    of `header_bits` and in whole words of `word_bits`."""
+
+    word_bits: int
+    weights: int
+    header_bits: int
+    source: str
+
+
+@dataclass(frozen=True)
+class Mesh:
+    """The tiles of a chip, between whose neighbours a message takes one hop."""
+
+    rows: int
+    columns: int
+    cores_per_tile: int
+    source: str
+
+
+@dataclass(frozen=True)
 class Target:
     """A chip or a simulator of one. engine: name of the engine that runs networks on it, None where none here can.
 
@@ -26,6 +47,8 @@ class Target:
     costs: Mapping[str, Quantity] = field(default_factory=dict)
     error_factors: tuple[ErrorFactor, ...] = ()
     build: Build | None = None
+    packing: Packing | None = None
+    mesh: Mesh | None = None
 
     @property
     def takes(self) -> tuple[str, ...]:

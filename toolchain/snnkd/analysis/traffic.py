@@ -1,0 +1,153 @@
+"""What a network's events do to the cores of a placement: messages between cores, their hops, and the time of a step.
+
+`docs/energy_model.md` has the formulas and the origin of the constants.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from math import prod
+
+import numpy as np
+
+from snnkd.analysis.placement import Block, blocks, extent, reached
+from snnkd.ir.network import Conv, IntNet, Shape
+from snnkd.ir.trace import SpikeTrace
+from snnkd.targets import Target
+
+TIMES = ("synop_time", "update_time", "step_time")  # costs that a latency needs
+
+
+@dataclass(frozen=True, eq=False)
+class Activity:
+    """Events by step, summed over `samples` samples: of the input and of each layer, (T, *shape) int64."""
+
+    samples: int
+    events: tuple[np.ndarray, ...]
+
+    def __add__(self, more: Activity) -> Activity:
+        """Adds the events of more samples of the same network and steps."""
+        summed = tuple(own + other for own, other in zip(self.events, more.events, strict=True))
+        return Activity(self.samples + more.samples, summed)
+
+
+def activity(net: IntNet, trace: SpikeTrace) -> Activity:
+    """Counts the events of `trace`, a run of `net`; a graded one is one event."""
+    shapes = [net.input_shape, *(layer.shape for layer in net.layers)]
+    values = [trace.input, *(layer.spikes for layer in trace.layers)]
+    events = (np.count_nonzero(array, axis=0).reshape(-1, *shape) for array, shape in zip(values, shapes, strict=True))
+    return Activity(trace.samples, tuple(events))
+
+
+@dataclass(frozen=True, eq=False)
+class Traffic:
+    """Work by core, means of one inference.
+
+    messages: between the cores of consecutive layers; a spike is one message to each core that reads it. hops: of
+    these messages over the mesh; None where the target tells no mesh, or they leave the chip. synops: (T, cores) of
+    each step. neurons: (cores,).
+    """
+
+    messages: float
+    hops: float | None
+    synops: np.ndarray
+    neurons: np.ndarray
+
+    def latency_us(self, times: Mapping[str, float]) -> float:
+        """Computes how long an inference takes whose every step waits for its busiest core, in us.
+
+        times: TIMES in ns: of a synop and of an update on one core, and of a step in which nothing happens.
+        """
+        busiest = (self.synops * times["synop_time"] + self.neurons * times["update_time"]).max(axis=1)
+        return float((busiest + times["step_time"]).sum()) / 1000
+
+
+def traffic(net: IntNet, seen: Activity, target: Target) -> Traffic | None:
+    """Counts what the events of `seen` do on the cores of `target`; None where its limits give no placement."""
+    placed = blocks(net, target)
+    if placed is None:
+        return None
+    by_layer = [[block for block in placed if block.layer == number] for number in range(len(net.layers))]
+    synops = np.zeros((len(seen.events[0]), len(placed)))
+    messages, hops, first = 0, 0, 0
+    far = _distances(len(placed), target)
+    for number, (_, shape, layer) in enumerate(net.inputs()):
+        own = by_layer[number]
+        if layer.kind != "input":
+            connections = Connections(layer if layer.kind == "conv" else None, shape)
+            for core, block in enumerate(own, first):
+                synops[:, core] = connections.synops(seen.events[number], block)
+            if number:
+                sent = connections.messages(seen.events[number].sum(axis=0), by_layer[number - 1], own)
+                messages += int(sent.sum())
+                before = first - len(sent)
+                if far is not None:
+                    hops += int((sent * far[before:first, first : first + len(own)]).sum())
+        first += len(own)
+    neurons = np.array([block.neurons for block in placed])
+    mean = 1 / seen.samples
+    return Traffic(messages * mean, None if far is None else hops * mean, synops * mean, neurons)
+
+
+class Connections:
+    """The connections into a layer, of one that reads `shape`. conv: its convolution, None for a dense layer."""
+
+    def __init__(self, conv: Conv | None, shape: Shape):
+        self._conv, self._shape = conv, extent(shape)
+        self._sides = None if conv is None else reached(conv, shape)
+
+    def synops(self, events: np.ndarray, block: Block) -> np.ndarray:
+        """Counts the connections that events (T, *shape) read on a core: (T,) int64."""
+        if self._conv is None or self._sides is None:
+            return events.reshape(len(events), -1).sum(axis=1) * len(block.channels)
+        rows, columns = (
+            side[:, part.start : part.stop].sum(axis=1)
+            for side, part in zip(self._sides, (block.rows, block.columns), strict=True)
+        )
+        by_group = events.reshape(len(events), self._conv.groups, -1, *events.shape[2:]).sum(axis=2)
+        read = np.einsum("tghw,h,w->tg", by_group, rows, columns)
+        return read @ self._in_groups(block)
+
+    def messages(self, events: np.ndarray, senders: Sequence[Block], readers: Sequence[Block]) -> np.ndarray:
+        """Counts the messages that events (*shape) are, from each block that sends to each that reads:
+        (senders, readers) int64."""
+        events = events.reshape(self._shape)
+        counts = np.zeros((len(senders), len(readers)), np.int64)
+        for k, sender in enumerate(senders):
+            parts = (sender.channels, sender.rows, sender.columns)
+            own = events[tuple(slice(part.start, part.stop) for part in parts)]
+            for j, reader in enumerate(readers):
+                counts[k, j] = self._read(own, sender, reader)
+        return counts
+
+    def _read(self, events: np.ndarray, sender: Block, reader: Block) -> int:
+        """Events (C, H, W) of a block that some neuron of another reads."""
+        if self._conv is None or self._sides is None:
+            return int(events.sum())
+        rows, columns = (
+            side[own.start : own.stop, part.start : part.stop].any(axis=1)
+            for side, own, part in zip(
+                self._sides, (sender.rows, sender.columns), (reader.rows, reader.columns), strict=True
+            )
+        )
+        per_group = self._shape[0] // self._conv.groups
+        group = np.arange(sender.channels.start, sender.channels.stop) // per_group
+        channels = self._in_groups(reader)[group] > 0
+        return int(np.einsum("chw,c,h,w->", events, channels, rows, columns))
+
+    def _in_groups(self, block: Block) -> np.ndarray:
+        """How many channels of a block lie in each group: (groups,) int64."""
+        assert self._conv is not None
+        per_group = len(self._conv.weight) // self._conv.groups
+        group = np.arange(block.channels.start, block.channels.stop) // per_group
+        return np.bincount(group, minlength=self._conv.groups)
+
+
+def _distances(cores: int, target: Target) -> np.ndarray | None:
+    """Hops between the tiles of cores, (cores, cores), cores in the order of their tiles, row by row."""
+    mesh = target.mesh
+    if mesh is None or cores > prod((mesh.rows, mesh.columns, mesh.cores_per_tile)):
+        return None
+    row, column = np.divmod(np.arange(cores) // mesh.cores_per_tile, mesh.columns)
+    return abs(row[:, None] - row) + abs(column[:, None] - column)
