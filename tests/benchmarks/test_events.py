@@ -40,25 +40,9 @@ def test_differences_are_of_pairs_with_intervals(tmp_path: Path) -> None:
     assert "| +7.00 ± 0.00 | +7.00 ± 12.71 | 7 |" in lines[3]  # by seeds 7, 7, 7; by folds 6 and 8
 
 
-def test_events_are_made_where_an_edge_passes_and_nowhere_else() -> None:
-    setup = saccades.Setup(((0.0, 0.0), (2.0, 0.0), (2.0, 2.0)), rise=0.4, fall=0.4)
-    where = saccades.path(setup)
-    assert where.shape == (64, 2) and np.allclose(where[-1], 0) and np.allclose(where[20], [2, 0])
-    image = np.zeros((2, 1, 28, 28), np.uint8)
-    image[1, 0, 10:14, 10:14] = 255
-    dark, square = saccades.events(setup, image)
-    assert not len(dark) and len(square)
-    assert square.x.min() >= 13 and square.x.max() <= 18 and square.y.min() >= 13 and square.y.max() <= 18
-    first = square.take(square.t < 100_000)
-    assert set(first.y[first.p == 1]) == {17, 18} and set(first.y[first.p == 0]) == {13, 14}, "it moves down"
-    (inked,) = saccades.events(replace(setup, inked=True), image[1:])
-    first = inked.take(inked.t < 100_000)
-    assert set(first.y[first.p == 1]) == {13, 14} and set(first.y[first.p == 0]) == {17, 18}
-
-
 def test_thresholds_are_fitted_to_the_counts_of_both_polarities() -> None:
     images = np.random.default_rng(0).integers(0, 256, (3, 1, 28, 28)).astype(np.uint8)
-    true = saccades.Setup(((0.0, 0.0), (3.0, -1.0), (1.0, 2.0)), rise=0.5, fall=0.2)
-    real = list(saccades.events(true, images))
+    true = Setup(((0.0, 0.0), (3.0, -1.0), (1.0, 2.0)), rise=0.5, fall=0.2)
+    real = list(saccades.made_of(true, images))
     found = saccades._counted(replace(true, rise=0.3, fall=0.3), images, real)
     assert (found.rise, found.fall) == pytest.approx((0.5, 0.2), rel=0.1)

@@ -81,7 +81,7 @@ def _places(split: Split) -> list[tuple[int, int]]:
 def test_an_image_stands_still_in_the_middle_of_the_sensor() -> None:
     image = np.zeros((1, 1, 2, 2), np.uint8)
     image[0, 0] = [[255, 128], [64, 0]]
-    cells = frames.as_events(image, EventEncoding(8, (6, 8), window_us=1))
+    cells = frames.still(image, EventEncoding(8, (6, 8), window_us=1))
     assert cells.shape == (1, 8, 2, 6, 8) and cells.dtype == np.uint8
     assert (cells[:, :, 0] == cells[:, :, 1]).all()
     counts = cells[0, :, 0].sum(axis=0)
@@ -92,12 +92,12 @@ def test_an_image_stands_still_in_the_middle_of_the_sensor() -> None:
 def test_frames_become_cells_as_recordings_do() -> None:
     image = np.full((2, 3, 4, 4), 200, np.uint8)
     how = {"crop": (0, 0, 4, 2), "pool": 2, "window_us": 1}
-    counted = frames.as_events(image, EventEncoding(5, (4, 4), polarity="merged", cell="count", bits=3, **how))
+    counted = frames.still(image, EventEncoding(5, (4, 4), polarity="merged", cell="count", bits=3, **how))
     assert counted.shape == (2, 5, 1, 2, 1) and (counted == 200 >> 5).all()
-    binary = frames.as_events(image, EventEncoding(51, (4, 4), **how))
+    binary = frames.still(image, EventEncoding(51, (4, 4), **how))
     assert (binary.sum(axis=1) == 40).all()  # 200 of 255, of 51 steps
     with pytest.raises(DataError, match=r"frames of 4 x 4 are larger than the sensor, \[3, 9\]"):
-        frames.as_events(image, EventEncoding(5, (3, 9), window_us=1))
+        frames.still(image, EventEncoding(5, (3, 9), window_us=1))
 
 
 def test_a_split_keeps_its_origins_when_it_is_cut() -> None:

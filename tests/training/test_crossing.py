@@ -118,7 +118,7 @@ def test_of_the_streams_one_is_the_events_and_the_other_frames_that_give_way_to_
     assert streams.transpose(0, 1).movedim(2, -1).is_contiguous(), "as `Feed.batch` has it"
     assert torch.equal(streams[5:], events)
     pairs = by_class(feed.split, FRAMES, 2, 1)
-    still = frames.as_events(pairs.frames.pixels[pairs.of(indices, 1)], ENCODING)
+    still = frames.still(pairs.frames.pixels[pairs.of(indices, 1)], ENCODING)
     gone = cross.replaced(indices, 2, 0.7)
     assert 0 < gone.mean() < 1 and not np.array_equal(still, events.numpy())
     for sample, step_number in np.ndindex(gone.shape):

@@ -2,13 +2,11 @@
 
     python toolchain/benchmarks/saccades.py --data-root DIR --out FILE.npz [--images N]
 
-Orchard et al. (Frontiers in Neuroscience 2015) moved a camera over each image on a screen in three straight moves that
-make a triangle, about 100 ms each, and it sent the changes of brightness. Here an image of 28 x 28 stands on the sensor
-of 34 x 34 and moves so: a pixel sends an ON or OFF event whenever the logarithm of its brightness has risen or fallen
-by a threshold since its last one. The rest is fitted to 100 of the real recordings, each against the events made of its
-own image: corners of the triangle, beginning and end of each move, the brightness of the screen's black, and whether
-digits are dark on a bright ground by the correlation of the cells (steps of 20 ms), thresholds by the counts of both
-polarities. It then prints how alike they are on 100 other recordings.
+`snnkd.data.saccades` has the model; its numbers, `saccades.NMNIST`, are those that this prints. They are fitted to 100
+of the real recordings, each against the events made of its own image: corners of the triangle, beginning and end of
+each move, the brightness of the screen's black, and whether digits are dark on a bright ground by the correlation of
+the cells (steps of 20 ms), thresholds by the counts of both polarities. It then prints how alike they are on 100 other
+recordings.
 
 FILE.npz has N training recordings, made of MNIST training images that none of the real recordings shows, and all
 real recordings as test set, in the layout of docs/data.md. A student of made events, tested on real ones:
@@ -21,38 +19,22 @@ from __future__ import annotations
 import argparse
 import itertools
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from snnkd.base.files import atomic
-from snnkd.data import datasets
+from snnkd.data import datasets, saccades
 from snnkd.data.recordings.cells import encode
 from snnkd.data.recordings.collection import Recordings
 from snnkd.data.recordings.recording import Recording
+from snnkd.data.saccades import FARTHEST, Setup
 from snnkd.ir.event_encoding import EventEncoding
 
-SIDE, TICKS, TICK_US = 34, 64, 5_000  # 320 ms
-FARTHEST = 5.0  # pixels of a displacement
+SIDE = 34
 CELLS = EventEncoding(16, (SIDE, SIDE), window_us=20_000, cell="count", bits=4)
-BLOCK = 250
-
-
-@dataclass(frozen=True)
-class Setup:
-    """corners: of the triangle, (down, right) in pixels of the image's displacement at the start of each move; the last
-    one ends where the first began. times: in ms, beginning and end of each move. dark: brightness of a black pixel, of
-    1. inked: whether digits are dark on a bright ground. rise, fall: of the logarithm of brightness, for an ON and for
-    an OFF event."""
-
-    corners: tuple[tuple[float, float], ...]
-    times: tuple[tuple[float, float], ...] = ((5, 85), (110, 190), (215, 295))
-    dark: float = 0.15
-    inked: bool = False
-    rise: float = 0.3
-    fall: float = 0.3
 
 
 def main() -> None:
@@ -77,7 +59,7 @@ def main() -> None:
     shown = np.concatenate([split.origins for split in (real.train, real.test) if split.origins is not None])
     free = np.setdiff1d(np.arange(len(mnist.train)), shown)[: options.images]
     frames = mnist.at(free)
-    arrays = _columns(events(setup, frames.pixels), frames.labels, "")
+    arrays = _columns(made_of(setup, frames.pixels), frames.labels, "")
     every = [one for split, _ in recorded for one in split.images]
     arrays |= _columns(iter(every), np.concatenate([split.labels for split, _ in recorded]), "_test")
     with atomic(options.out) as temporary, temporary.open("wb") as file:
@@ -85,53 +67,10 @@ def main() -> None:
     print(f"{options.out}: {len(frames):,} made recordings to train on, {len(every):,} real ones to test on")
 
 
-def path(setup: Setup) -> np.ndarray:
-    """Displacements (ticks, 2) of the image, each move as slow at both ends as a cosine."""
-    now = (np.arange(TICKS) + 1) * TICK_US / 1000
-    where = np.tile(np.array(setup.corners[0]), (TICKS, 1))
-    goals = [*setup.corners[1:], setup.corners[0]]
-    for (begin, end), start, goal in zip(setup.times, setup.corners, goals, strict=True):
-        done = np.clip((now - begin) / (end - begin), 0, 1)
-        where += (1 - np.cos(np.pi * done[:, None])) / 2 * (np.array(goal) - np.array(start))
-    return where
-
-
-def events(setup: Setup, images: np.ndarray) -> Iterator[Recording]:
-    """Makes a recording of each image (N, 1, 28, 28) uint8."""
-    for first in range(0, len(images), BLOCK):
-        yield from _block(setup, images[first : first + BLOCK, 0])
-
-
-def _block(setup: Setup, images: np.ndarray) -> Iterator[Recording]:
-    last, found = _brightness(images, setup.corners[0], setup), []
-    for tick, displacement in enumerate(path(setup)):
-        change = _brightness(images, tuple(displacement), setup) - last
-        counts = np.stack([np.floor(-change / setup.fall), np.floor(change / setup.rise)]).clip(0).astype(np.int64)
-        last = last + counts[1] * setup.rise - counts[0] * setup.fall
-        p, n, y, x = np.nonzero(counts)
-        times = counts[p, n, y, x]
-        t = np.full(times.sum(), tick * TICK_US)
-        found.append([np.repeat(values, times) for values in (n, x, y, p)] + [t])
-    n, x, y, p, t = (np.concatenate(values) for values in zip(*found, strict=True))
-    for number in range(len(images)):
-        own = n == number
-        kinds = (np.uint32, np.uint16, np.uint16, np.uint8)
-        yield Recording(*(v[own].astype(kind) for v, kind in zip((t, x, y, p), kinds, strict=True)))
-
-
-def _brightness(images: np.ndarray, displacement: tuple[float, ...], setup: Setup) -> np.ndarray:
-    """The logarithm of brightness on the sensor, (N, 34, 34), with the images displaced by (down, right), bilinear."""
-    outside = int(FARTHEST) + 1
-    around = (SIDE - images.shape[1]) // 2 + outside
-    padded = np.pad(images / np.float32(255), [(0, 0), (around, around), (around, around)])
-    whole = np.floor(displacement).astype(int)
-    down, right = displacement - whole
-    total = np.zeros((len(images), SIDE, SIDE), np.float32)
-    for row, column in itertools.product((0, 1), (0, 1)):
-        weight = (down if row else 1 - down) * (right if column else 1 - right)
-        top, left = (outside - step - part for step, part in zip(whole, (row, column), strict=True))
-        total += np.float32(weight) * padded[:, top : top + SIDE, left : left + SIDE]
-    return np.log(setup.dark + (1 - setup.dark) * (1 - total if setup.inked else total))
+def made_of(setup: Setup, images: np.ndarray) -> Iterator[Recording]:
+    """Makes a recording of each image (N, 1, 28, 28) uint8, which stands in the middle of the sensor."""
+    border = (SIDE - images.shape[2]) // 2
+    return saccades.events(setup, np.pad(images[:, 0], [(0, 0), (border, border), (border, border)]))
 
 
 def calibrated(images: np.ndarray, real: list[Recording]) -> Setup:
@@ -139,7 +78,7 @@ def calibrated(images: np.ndarray, real: list[Recording]) -> Setup:
     wanted = encode(CELLS, real)
 
     def quality(setup: Setup) -> float:
-        return _alike(encode(CELLS, events(setup, images)), wanted)
+        return _alike(encode(CELLS, made_of(setup, images)), wanted)
 
     started = (Setup(corners, inked=inked) for corners in _triangles() for inked in (False, True))
     best = max((_counted(setup, images, real) for setup in started), key=quality)
@@ -178,7 +117,7 @@ def _counted(setup: Setup, images: np.ndarray, real: list[Recording]) -> Setup:
     """With thresholds that make as many events of each polarity as there are."""
     wanted = [sum(int((one.p == polarity).sum()) for one in real) for polarity in (0, 1)]
     for _ in range(3):
-        made = list(events(setup, images))
+        made = list(made_of(setup, images))
         off, on = (sum(int((one.p == polarity).sum()) for one in made) / wanted[polarity] for polarity in (0, 1))
         setup = replace(setup, rise=setup.rise * max(on, 0.1) ** 0.7, fall=setup.fall * max(off, 0.1) ** 0.7)
     return setup
@@ -201,7 +140,7 @@ def _alike(made: np.ndarray, wanted: np.ndarray) -> float:
 
 def likeness(setup: Setup, images: np.ndarray, real: list[Recording]) -> str:
     """Says how alike made and real recordings of the same images are."""
-    made = list(events(setup, images))
+    made = list(made_of(setup, images))
     cells, wanted = encode(CELLS, made), encode(CELLS, real)
     course = np.corrcoef(cells.sum(axis=(0, 2, 3, 4)), wanted.sum(axis=(0, 2, 3, 4)))[0, 1]
     counts = np.corrcoef([len(one) for one in made], [len(one) for one in real])[0, 1]

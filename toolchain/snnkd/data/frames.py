@@ -1,17 +1,21 @@
-"""A frame as events: what a network that reads recordings gets in the place of one, as if the image stood still."""
+"""A frame as events: what a network that reads recordings gets in the place of one."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import numpy as np
 
 from snnkd.base.errors import DataError
+from snnkd.data import saccades
 from snnkd.data.encoding import Encoding
+from snnkd.data.recordings import cells
 from snnkd.ir.event_encoding import EventEncoding, Sensor
 
 _LUMINANCE = np.array([77, 150, 29], np.uint32)  # Rec. 601 of red, green and blue, in 256ths
 
 
-def as_events(images: np.ndarray, encoding: EventEncoding) -> np.ndarray:
+def still(images: np.ndarray, encoding: EventEncoding) -> np.ndarray:
     """Makes of uint8 images (N, C, H, W) the cells that `encoding` makes of recordings: (N, T, C, H, W).
 
     The grey image stands in the middle of the sensor, each pixel as a square of as many as fit; it is cropped, and
@@ -30,6 +34,15 @@ def as_events(images: np.ndarray, encoding: EventEncoding) -> np.ndarray:
         encoder = Encoding("direct", encoding.steps, encoding.bits)
     events = encoder.encode(levels, np.arange(len(levels)))
     return np.broadcast_to(events, (len(images), encoding.steps, channels, rows, columns))
+
+
+def moved(images: np.ndarray, encoding: EventEncoding) -> np.ndarray:
+    """Makes of uint8 images (N, C, H, W) the cells (N, T, C, H, W) of the events that a camera sends which moves over
+    them as over N-MNIST's. They lie on the sensor as in `still`, and raise what that raises."""
+    return cells.encode(encoding, saccades.events(saccades.NMNIST, _on_sensor(_grey(images), encoding.sensor)))
+
+
+SHOWN: dict[str, Callable[[np.ndarray, EventEncoding], np.ndarray]] = {"still": still, "moved": moved}
 
 
 def _grey(images: np.ndarray) -> np.ndarray:

@@ -301,6 +301,7 @@ class Cross(Table):
     """
 
     teacher: str | None = None
+    frames: Literal["still", "moved"] = "still"
     mix: Literal["sample", "step"] = "sample"
     power: float = Field(default=3.0, gt=0)
     label: Weight = 1.0

@@ -57,8 +57,10 @@ class Crossing(torch.nn.Module):
         """
         events, labels = self._feed.batch(indices, variant)
         own = events.transpose(0, 1).movedim(2, -1)  # as it lies in memory: (T, B, H, W, C)
-        still = frames.as_events(self._pairs.frames.pixels[self._pairs.of(indices, variant)], self._encoding)
-        shown = torch.from_numpy(np.ascontiguousarray(still.transpose(1, 0, 3, 4, 2), np.float32)).to(own.device)
+        made = frames.SHOWN[self._table.frames](
+            self._pairs.frames.pixels[self._pairs.of(indices, variant)], self._encoding
+        )
+        shown = torch.from_numpy(np.ascontiguousarray(made.transpose(1, 0, 3, 4, 2), np.float32)).to(own.device)
         given_way = torch.from_numpy(self.replaced(indices, epoch, done).T).to(own.device)
         mixed = torch.where(given_way[:, :, None, None, None], own, shown)
         return torch.cat([mixed, own], dim=1).movedim(-1, 2).transpose(0, 1), labels
