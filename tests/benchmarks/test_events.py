@@ -42,7 +42,7 @@ def test_differences_are_of_pairs_with_intervals(tmp_path: Path) -> None:
 
 def test_thresholds_are_fitted_to_the_counts_of_both_polarities() -> None:
     images = np.random.default_rng(0).integers(0, 256, (3, 1, 28, 28)).astype(np.uint8)
-    true = Setup(((0.0, 0.0), (3.0, -1.0), (1.0, 2.0)), rise=0.5, fall=0.2)
+    true = saccades.Setup(((0.0, 0.0), (3.0, -1.0), (1.0, 2.0)), rise=0.5, fall=0.2)
     real = list(saccades.made_of(true, images))
     found = saccades._counted(replace(true, rise=0.3, fall=0.3), images, real)
     assert (found.rise, found.fall) == pytest.approx((0.5, 0.2), rel=0.1)
