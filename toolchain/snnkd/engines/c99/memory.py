@@ -24,6 +24,7 @@ NONE = (1 << 32) - 1  # SNNKD_NONE
 LAYER_BYTES = 96  # of the struct snnkd_layer
 NEURON_BYTES = 12  # of the struct snnkd_neuron
 _WORD = 4  # bytes
+_READ_WORDS = {"last": 0, "max": 1, "sum": 2}  # of an output, for what a readout over all steps has read of its v
 _SIZES = 1 << 16  # of a convolution: the fields of snnkd_layer that hold them have 16 bits
 
 
@@ -68,7 +69,7 @@ class Part:
 
 @dataclass(frozen=True, eq=False)
 class Plan:
-    """values, sums, spike_words, outputs: elements of the arrays of snnkd_state. wide_input: whether input elements
+    """values, sums, spike_words, outputs, read_words: elements of the arrays of snnkd_state. wide_input: whether input elements
     are int32_t, else uint8_t. keeps_input: whether the sums of the input outlast a step, so that it may be repeated.
     encoder: kind of the encoder that the runtime has for this network, None for none. recorded: its parameters where it
     reads recordings.
@@ -79,6 +80,7 @@ class Plan:
     sums: int
     spike_words: int
     outputs: int
+    read_words: int
     wide_input: bool
     keeps_input: bool
     encoder: str | None
@@ -87,7 +89,7 @@ class Plan:
     @property
     def ram(self) -> int:
         """Counts the bytes of the struct snnkd_state; the stack and the input come on top."""
-        return _WORD * (1 + self.values + self.sums + self.spike_words + self.outputs)
+        return _WORD * (1 + self.values + self.sums + self.spike_words + self.outputs + self.read_words)
 
     @property
     def flash(self) -> int:
@@ -144,6 +146,7 @@ def _plan(net: IntNet) -> Plan:
         sums,
         spikes,
         _size(drafts[-1]),
+        _READ_WORDS[net.readout.over] * _size(drafts[-1]),
         _wide_input(net),
         keeps_input,
         encoder,
