@@ -61,9 +61,7 @@ def test_ties_are_of_a_count_only(tmp_path: Path) -> None:
     assert "readout.kind: expected 'count' or 'membrane', found 'voltage'" in refusal(path, "readout.kind=voltage")
     over = recipe.load(path, ["readout.kind=membrane", "readout.over=max"]).readout.rule()
     assert over == Readout("membrane", over="max")
-    assert "expected kind 'membrane' with over 'sum', found 'count', which is over all" in refusal(
-        path, "readout.over=sum"
-    )
+    assert "expected kind 'membrane' with over 'sum', found 'count', over all" in refusal(path, "readout.over=sum")
 
 
 def test_a_stage_that_teaches_itself_has_no_teacher_and_may_be_the_first(tmp_path: Path) -> None:

@@ -57,7 +57,10 @@ def test_samples_of_a_file(file):
     [
         (lambda file: subject.opened("nothing", file), "nothing: no run folder"),
         (lambda file: subject.opened(None, file), "no finished run"),
-        (lambda file: subject.opened(file / "x.net", readout="spikes"), "--readout spikes: not a readout; known: count, membrane, membrane-max"),
+        (
+            lambda file: subject.opened(file / "x.net", readout="spikes"),
+            "--readout spikes: not a readout; known: count, membrane, membrane-max",
+        ),
         (
             lambda file: subject.opened(file / "x.net").samples(3, None, file / "labels.npy"),
             "--input, which is missing",

@@ -55,9 +55,7 @@ def course(readout: Readout, spikes: np.ndarray, v: np.ndarray | None) -> Course
     return Course(classes, best[:, :, -1] - best[:, :, 0])
 
 
-def _by_step(
-    readout: Readout, rule: Callable[..., np.ndarray], spikes: np.ndarray, v: np.ndarray | None
-) -> np.ndarray:
+def _by_step(readout: Readout, rule: Callable[..., np.ndarray], spikes: np.ndarray, v: np.ndarray | None) -> np.ndarray:
     """What `rule` makes of the spike counts and v read after each step; each step of each sample is taken for a run."""
     rows, outputs = prod(spikes.shape[:2]), prod(spikes.shape[2:])
     counts = spikes.cumsum(axis=1, dtype=np.int64).reshape(rows, outputs)

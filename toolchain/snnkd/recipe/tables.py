@@ -188,7 +188,7 @@ class ReadoutRule(Table):
     @model_validator(mode="after")
     def _counts_are_over_all_steps(self) -> ReadoutRule:
         if self.kind == "count" and self.over != "last":
-            raise ValueError(f"expected kind 'membrane' with over '{self.over}', found 'count', which is over all steps")
+            raise ValueError(f"expected kind 'membrane' with over '{self.over}', found 'count', over all steps")
         return self
 
     def rule(self) -> Readout:

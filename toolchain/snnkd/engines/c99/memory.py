@@ -69,10 +69,10 @@ class Part:
 
 @dataclass(frozen=True, eq=False)
 class Plan:
-    """values, sums, spike_words, outputs, read_words: elements of the arrays of snnkd_state. wide_input: whether input elements
-    are int32_t, else uint8_t. keeps_input: whether the sums of the input outlast a step, so that it may be repeated.
-    encoder: kind of the encoder that the runtime has for this network, None for none. recorded: its parameters where it
-    reads recordings.
+    """values, sums, spike_words, outputs, read_words: elements of the arrays of snnkd_state. wide_input: whether
+    input elements are int32_t, else uint8_t. keeps_input: whether the sums of the input outlast a step, so that it may
+    be repeated. encoder: kind of the encoder that the runtime has for this network, None for none. recorded: its
+    parameters where it reads recordings.
     """
 
     parts: tuple[Part, ...]

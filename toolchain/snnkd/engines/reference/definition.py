@@ -108,9 +108,10 @@ UNLIMITED = Rules(no_limit(1 << 44), no_limit(1 << 44), no_limit(1 << 50), no_li
 def simulate(net: IntNet, spikes: np.ndarray, states: bool = False) -> SpikeTrace:
     """Runs `net` on integers (N, T, *input shape) as `check_input` takes them; all samples start from u = v = 0.
 
-    Records u and v of every step with `states`, of the last layer also where the readout reads every v. A layer's `overflows` counts, per neuron and step, each of these that
-    changed a value: the 24 bit wrap of a convolution's sum, the 32 bit wrap of a << 6, that of the current, and the
-    current's correction by 2^24; `saturations` counts the clips of v. Raises FormatError for unusable input.
+    Records u and v of every step with `states`, of the last layer also where the readout reads every v. A layer's
+    `overflows` counts, per neuron and step, each of these that changed a value: the 24 bit wrap of a convolution's sum,
+    the 32 bit wrap of a << 6, that of the current, and the current's correction by 2^24; `saturations` counts the clips
+    of v. Raises FormatError for unusable input.
     """
     return run(net, check_input(net, spikes), [DEFINITION] * len(net.layers), states)
 

@@ -28,8 +28,8 @@ _INPUT = {
 _STEP = (
     "One time step of a spiking network of CUBA-LIF neurons, in integers. input {shape}: {events}. The states "
     "layerK_u, layerK_v, layerK_pending (what arrives over delays in the steps to come) and counts (spikes of the "
-    "outputs) are int32; of a readout over all steps v_max (each output's largest v so far, plus 2^23) or v_sum (the sum "
-    "of its v) is int64. All are 0 before the first step; each output *_next is the state to give to the next step. "
+    "outputs) are int32; of a readout over all steps v_max (each output's largest v so far, plus 2^23) or v_sum (the "
+    "sum of its v) is int64. All are 0 before the first step; each output *_next is the state to give to the next one. "
     "layerK: spikes of that layer, 0 or 1, uint8. classes: what the readout says after this step."
 )
 _INFERENCE = (
@@ -57,8 +57,9 @@ def step_model(net: IntNet) -> ModelProto:
 
     Inputs: `input` (N, *input_shape), uint8 of a network of binary events, else int32; and the states, int32, zeros
     before the first step: `layerK_u` and `layerK_v` (N, *shape), `layerK_pending` (N, longest delay, O) of layers with
-    delays, `counts` (N, outputs), and of a readout over all steps `v_max` or `v_sum` (N, outputs) int64. Outputs: `layerK` (N, *shape) uint8, each state as `*_next`, and `classes` (N,)
-    int64, the readout's after this step. Raises LimitError where a sum could leave 64 bits.
+    delays, `counts` (N, outputs), and of a readout over all steps `v_max` or `v_sum` (N, outputs) int64. Outputs:
+    `layerK` (N, *shape) uint8, each state as `*_next`, and `classes` (N,) int64, the readout's after this step. Raises
+    LimitError where a sum could leave 64 bits.
     """
     nodes = _step(net, "")
     neurons.classes(nodes, net.readout, "counts_next", _read(net, "_next"))

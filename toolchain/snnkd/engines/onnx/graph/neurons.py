@@ -52,8 +52,8 @@ def image_bias(nodes: Nodes, image: str) -> str:
 
 
 def classes(nodes: Nodes, readout: Readout, counts: str, v: str) -> None:
-    """Adds the output `classes` (N,) int64 from the outputs' spike counts (N, O) int32 and what is read of v, (N, *shape)
-    int32 or (N, O) int64."""
+    """Adds the output `classes` (N,) int64 from the outputs' spike counts (N, O) int32 and what is read of v,
+    (N, *shape) int32 or (N, O) int64."""
     most = _highest(nodes, _by_class(nodes, readout, counts if readout.kind == "count" else v))
     if readout.ties == "membrane":
         lowest = nodes.number(np.iinfo(np.int64).min)
