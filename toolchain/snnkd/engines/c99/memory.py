@@ -13,9 +13,9 @@ from weakref import WeakKeyDictionary
 import numpy as np
 from typing_extensions import assert_never
 
-from snnkd.base.errors import FormatError, LimitError
+from snnkd.base.errors import LimitError
 from snnkd.engines.c99.weights import Stored, by_input, stored
-from snnkd.ir import image_encoding
+from snnkd.ir import event_encoding, image_encoding
 from snnkd.ir.arithmetic import DECAY_BITS, STATE_SHIFT
 from snnkd.ir.event_encoding import EventEncoding
 from snnkd.ir.network import Cuba, IntNet, Layer, Shape, per_neuron
@@ -150,7 +150,7 @@ def _plan(net: IntNet) -> Plan:
         _wide_input(net),
         keeps_input,
         encoder,
-        event_encoding(net),
+        event_encoding.of_network(net),
     )
 
 
@@ -172,19 +172,8 @@ def _own_sums(part: Part, keeps_input: bool) -> int:
 
 def _encoder(net: IntNet) -> str | None:
     """The kind of its encoder; None where the runtime has none for it, or its file says what cannot be."""
-    known = event_encoding(net) is not None or image_encoding.parameters(net.encoding) is not None
+    known = event_encoding.of_network(net) is not None or image_encoding.parameters(net.encoding) is not None
     return (net.encoding or {}).get("kind") if known and not net.reads_image else None
-
-
-def event_encoding(net: IntNet) -> EventEncoding | None:
-    """Returns how recordings become the events of `net`, None where its file does not say so or says what cannot be."""
-    if (net.encoding or {}).get("kind") != "events":
-        return None
-    try:
-        encoding = EventEncoding.from_json(net.encoding or {})
-    except FormatError:
-        return None
-    return encoding if encoding.shape == net.input_shape and encoding.message_bits <= net.message_bits else None
 
 
 def _keeps_input(net: IntNet) -> bool:
@@ -196,7 +185,7 @@ def _keeps_input(net: IntNet) -> bool:
 def _wide_input(net: IntNet) -> bool:
     """snnkd's encoders send 0 to 255, but for signed cells; of other graded events nothing but their bits is known,
     signs included."""
-    recorded = event_encoding(net)
+    recorded = event_encoding.of_network(net)
     if net.reads_image or (recorded is not None and recorded.signed):
         return True
     return net.message_bits > 8 or (net.message_bits > 0 and _encoder(net) is None)
