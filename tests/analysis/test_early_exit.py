@@ -20,11 +20,13 @@ from snnkd.ir.network import Dense, IntNet, Neuron
 from snnkd.ir.readout import EarlyExit, Readout
 
 READOUTS = (("count", "first"), ("count", "membrane"), ("membrane", "first"))
+OVER = {"last": lambda v: v[:, -1], "max": lambda v: v.max(axis=1), "sum": lambda v: v.sum(axis=1, dtype=np.int64)}
 
 
 def leads(readout, spikes, v):
-    """By how much the best class of each sample leads, summed neuron by neuron from counts and v (N, outputs)."""
-    values = v if readout.kind == "membrane" else spikes
+    """By how much the best class of each sample leads, summed neuron by neuron from counts (N, outputs) and v (N, T,
+    *shape)."""
+    values = OVER[readout.over](v) if readout.kind == "membrane" else spikes
     found = []
     for row in values.reshape(len(values), -1).tolist():
         sums = sorted(sum(row[c : c + readout.population]) for c in range(0, len(row), readout.population))
@@ -33,24 +35,31 @@ def leads(readout, spikes, v):
 
 
 @settings(max_examples=40, deadline=None)
-@given(seed=st.integers(0, 1 << 32), rule=st.sampled_from(READOUTS), populations=st.booleans(), wild=st.booleans())
-def test_the_course_is_that_of_shorter_runs(seed, rule, populations, wild):
+@given(
+    seed=st.integers(0, 1 << 32),
+    rule=st.sampled_from(READOUTS),
+    over=st.sampled_from(list(OVER)),
+    populations=st.booleans(),
+    wild=st.booleans(),
+)
+def test_the_course_is_that_of_shorter_runs(seed, rule, over, populations, wild):
     """Of networks of any kind, with delays and wraps too: classes, and leads, with v from the trace and without."""
     random = np.random.default_rng(seed)
     net = conformance.random_net(seed) if wild else conformance.small_net(seed)
     outputs = prod(net.layers[-1].shape)
     population = next(k for k in (3, 2, 1) if outputs % k == 0) if populations else 1
     kind, ties = rule
-    net = replace(net, readout=Readout(kind, ties, population))
+    net = replace(net, readout=Readout(kind, ties, population, over if kind == "membrane" else "last"))
     events = conformance.random_events(random, net, 4, 6, 0.3)
     course = evaluation.course(net, evaluation.simulate(net, events))
     with_states = evaluation.course(net, evaluation.simulate(net, events, "reference", states=True))
     assert np.array_equal(course.classes, with_states.classes) and np.array_equal(course.lead, with_states.lead)
     for steps in range(1, 7):
-        shorter = evaluation.simulate(net, events[:, :steps], "reference")
+        shorter = evaluation.simulate(net, events[:, :steps], "reference", states=steps % 2 == 0)
         assert course.classes[:, steps - 1].tolist() == shorter.classes(net).tolist()
         last = shorter.layers[-1]
-        assert course.lead[:, steps - 1].tolist() == leads(net.readout, shorter.counts, last.v_last)
+        v = last.v_last[:, None] if last.v is None else last.v
+        assert course.lead[:, steps - 1].tolist() == leads(net.readout, shorter.counts, v)
 
 
 def test_ties_are_decided_at_each_step():

@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 
 from snnkd import targets
-from snnkd.analysis import energy
+from snnkd.analysis import energy, evaluation
 from snnkd.analysis.energy import Range
 from snnkd.base.errors import FormatError
+from snnkd.ir.event_encoding import EventEncoding
 from snnkd.ir.network import Conv, Dense, IntNet, Neuron
 from snnkd.ir.trace import LayerCount, LayerTrace, SpikeTrace, count
 from snnkd.targets import Target
@@ -189,6 +190,33 @@ def test_profile_is_json_with_the_documented_keys():
     assert shown["energy"]["loihi1"]["dynamic_uJ"].keys() == {"low", "typical", "high"}
     assert shown["energy"]["loihi2-sim"]["dynamic_uJ"] is None
     assert [row["name"] for row in shown["energy"]["loihi1"]["layers_uJ"]] == ["layer0", "layer1"]
+
+
+def test_energy_at_the_real_time_of_recordings():
+    """Steps of a known length: static power times time; nothing of it where steps are events, or of images."""
+    net, trace = small()
+    encoding = EventEncoding(3, (5, 5), window_us=20_000)
+    chips = [targets.load("loihi1"), targets.load("loihi2-sim")]
+
+    def found(net):
+        return evaluation.profile(net, trace.input, [chip.name for chip in chips]).to_json()["energy"]
+
+    timed = found(replace(net, encoding=encoding.to_json()))
+    told, power = timed["loihi1"]["real_time"], chips[0].costs["static_power"]
+    assert told["seconds"] == pytest.approx(0.06)
+    per_inference, per_second = told["per_inference_uJ"], told["per_second_uJ"]
+    assert per_inference["dynamic"] == timed["loihi1"]["dynamic_uJ"]
+    for key in ("low", "typical", "high"):
+        assert per_second["static"][key] == pytest.approx(getattr(power, key) * 1e6)
+        assert per_inference["static"][key] == pytest.approx(getattr(power, key) * 60_000)
+        for shown in (per_inference, per_second):
+            assert shown["total"][key] == pytest.approx(shown["dynamic"][key] + shown["static"][key])
+        assert per_second["dynamic"][key] == pytest.approx(per_inference["dynamic"][key] / 0.06)
+    unknown = timed["loihi2-sim"]["real_time"]["per_second_uJ"]
+    assert unknown == {"dynamic": None, "static": None, "total": None}
+    by_events = replace(encoding, window_us=None, count=9).to_json()
+    for other in (net, replace(net, encoding=by_events), replace(net, encoding={"kind": "rate", "steps": 3})):
+        assert all("real_time" not in energy for energy in found(other).values())
 
 
 def test_profile_refuses_counts_that_are_not_the_networks():

@@ -17,7 +17,7 @@ from snnkd.engines import conformance
 from snnkd.engines.reference import definition
 from snnkd.formats import netx
 from snnkd.ir.network import Dense, IntNet, Neuron
-from snnkd.ir.readout import Readout
+from snnkd.ir.readout import OVER, Readout
 
 onnx = pytest.importorskip("onnx", reason="onnx is not installed")
 onnxruntime = pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
@@ -60,7 +60,10 @@ def called(session, feeds):
 def stepped(net, session, events):
     """What a session of the step model gives at each step, its states carried on."""
     states = {
-        value.name: np.zeros([len(events), *(one.dim_value for one in value.type.tensor_type.shape.dim[1:])], np.int32)
+        value.name: np.zeros(
+            [len(events), *(one.dim_value for one in value.type.tensor_type.shape.dim[1:])],
+            onnx.helper.tensor_dtype_to_np_dtype(value.type.tensor_type.elem_type),
+        )
         for value in graph.step_model(net).graph.input[1:]
     }
     for t in range(events.shape[1]):
@@ -80,9 +83,8 @@ def check_steps(net, session, events):
         last = trace.layers[-1]
         counts = last.spikes[:, : t + 1].sum(axis=1, dtype=int).reshape(len(events), -1)
         np.testing.assert_array_equal(found["counts_next"], counts)
-        np.testing.assert_array_equal(
-            found["classes"], net.readout.classify(counts, last.v[:, t].reshape(counts.shape))
-        )
+        read = net.readout.read(last.v.reshape(*last.v.shape[:2], -1))[:, t]
+        np.testing.assert_array_equal(found["classes"], net.readout.classify(counts, read))
 
 
 def check_inference(net, session, events):
@@ -134,13 +136,17 @@ def few_spikes(readout, outputs=6, samples=40):
 
 
 @pytest.mark.parametrize("population", [1, 2, 3])
-@pytest.mark.parametrize(("kind", "ties"), [("count", "first"), ("count", "membrane"), ("membrane", "first")])
-def test_readouts(kind, ties, population):
-    net, events = few_spikes(Readout(kind, ties, population))
+@pytest.mark.parametrize(
+    ("kind", "ties", "over"),
+    [("count", "first", "last"), ("count", "membrane", "last"), *(("membrane", "first", o) for o in OVER)],
+)
+def test_readouts(kind, ties, over, population):
+    net, events = few_spikes(Readout(kind, ties, population, over))
     check_inference(net, session_of(graph.inference_model(net, events.shape[1])), events)
     check_steps(net, session_of(graph.step_model(net)), events)
-    trace = definition.simulate(net, events)
-    scores = net.readout.scores(trace.counts, trace.layers[0].v_last)
+    trace = definition.simulate(net, events, states=True)
+    np.testing.assert_array_equal(engine.run(net, events).classes(net), trace.classes(net))
+    scores = net.readout.scores(trace.counts, net.readout.read(trace.layers[0].v)[:, -1])
     tied = (scores == scores.max(axis=1, keepdims=True)).sum(axis=1) > 1
     assert (tied.any() or kind == "membrane") and len(set(trace.classes(net))) > 1
 
@@ -255,7 +261,7 @@ def test_files_say_what_they_are():
     net = replace(net, steps=9, encoding={"kind": "rate", "steps": 9}, readout=Readout("count", "membrane"))
     step, inference, _ = models(net)
     told = {one.key: json.loads(one.value) for one in inference.metadata_props}
-    assert told["readout"] == {"kind": "count", "ties": "membrane", "population": 1}
+    assert told["readout"] == {"kind": "count", "ties": "membrane", "population": 1, "over": "last"}
     assert (told["steps"], told["encoding"], told["input_shape"]) == (5, {"kind": "rate", "steps": 9}, [2, 9, 7])
     assert json.loads({one.key: one.value for one in step.metadata_props}["steps"]) == 9
     assert "input (N, 2, 9, 7): events 0 or 1, uint8" in step.graph.doc_string

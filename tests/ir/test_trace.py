@@ -174,12 +174,43 @@ def test_classes_of_the_highest_membrane():
     assert trace.classes(net).tolist() == [1, 0, 3, 0]
     paired = IntNet((1,), net.layers, readout=Readout("membrane", population=2))
     assert trace.classes(paired).tolist() == [0, 1, 1, 1]
-    assert describe.facts(net)["readout"] == {"kind": "membrane", "ties": "first", "population": 1}
+    assert describe.facts(net)["readout"] == {
+        "kind": "membrane",
+        "ties": "first",
+        "population": 1,
+        "over": "last",
+    }
     with pytest.raises(FormatError, match="readout kind = 'membrane' needs the output neurons' v"):
         SpikeTrace("made", trace.input, (LayerTrace("layer0", spikes),)).classes(net)
     for wrong in (("membrane", "membrane"), ("volts", "first"), ("count", "last"), (["count"], "first")):
         with pytest.raises(FormatError, match="expected kind 'count' and ties"):
             Readout(*wrong)
+    for kind, over in (("count", "max"), ("membrane", "mean"), ("membrane", ["max"])):
+        with pytest.raises(FormatError, match="expected over 'last', 'max' or 'sum' with kind 'membrane'"):
+            Readout(kind, over=over)
+
+
+@pytest.mark.parametrize(("over", "of_steps"), [("last", lambda v: v[-1]), ("max", max), ("sum", sum)])
+def test_what_is_read_of_v_over_the_steps(over, of_steps):
+    """Of each neuron, before those of a class are added; sums leave 32 bits, and all may be negative."""
+    random = np.random.default_rng(8)
+    v = random.integers(1 - (1 << 23), 1 << 23, (30, 400, 4)).astype(np.int32)
+    v[::2] = -abs(v[::2]) - 1
+    trace = SpikeTrace("made", np.ones((30, 400, 1), np.uint8), (LayerTrace("layer0", v < 0, v[:, -1], None, v),))
+    net = IntNet((1,), (Dense(np.ones((4, 1), np.int32), NEURON),))
+    for population in (1, 2):
+        expected = []
+        for sample in v.astype(int):
+            read = [of_steps(column.tolist()) for column in sample.T]
+            scores = [sum(read[first : first + population]) for first in range(0, 4, population)]
+            expected.append(scores.index(max(scores)))
+        read_so = replace(net, readout=Readout("membrane", population=population, over=over))
+        assert trace.classes(read_so).tolist() == expected
+        assert read_so.readout.name == {"last": "membrane"}.get(over, f"membrane-{over}")
+    without = SpikeTrace("made", trace.input, (LayerTrace("layer0", v < 0, v[:, -1]),))
+    if over != "last":
+        with pytest.raises(FormatError, match="v after every step; run it with states"):
+            without.classes(read_so)
 
 
 def test_classes_of_populations():
@@ -203,7 +234,7 @@ def test_classes_of_populations():
         for ties, classes in expected.items():
             net = IntNet((1, 2, 2), (layer,), readout=Readout(ties=ties, population=population))
             assert trace.classes(net).tolist() == classes, (population, ties)
-            assert describe.facts(net)["readout"] == {"kind": "count", "ties": ties, "population": population}
+            assert describe.facts(net)["readout"]["population"] == population
 
 
 def test_populations_are_those_of_slayers_average():

@@ -59,6 +59,9 @@ def test_ties_are_of_a_count_only(tmp_path: Path) -> None:
     rules = {kind: recipe.load(path, [f"readout.kind={kind}"]).readout.rule() for kind in ("count", "membrane")}
     assert rules == {"count": Readout("count", "membrane"), "membrane": Readout("membrane", "first")}
     assert "readout.kind: expected 'count' or 'membrane', found 'voltage'" in refusal(path, "readout.kind=voltage")
+    over = recipe.load(path, ["readout.kind=membrane", "readout.over=max"]).readout.rule()
+    assert over == Readout("membrane", over="max")
+    assert "expected kind 'membrane' with over 'sum', found 'count', over all" in refusal(path, "readout.over=sum")
 
 
 def test_a_stage_that_teaches_itself_has_no_teacher_and_may_be_the_first(tmp_path: Path) -> None:
@@ -293,12 +296,18 @@ def test_applying_overrides_leaves_the_data_alone() -> None:
     ("change", "expected"),
     [
         ("data.variants=3", "has no effect without data.shift, data.flip or data.noise"),
-        ("data.flip=true", "no effect with data.variants = 1"),
+        ("data.flip=true", "data.shift, data.flip and data.noise have no effect with data.variants = 1"),
         ("chain.student.distil.losses={kl = 0}", "'student' learns from the labels alone"),
     ],
 )
 def test_warnings(change: str, expected: str) -> None:
     assert any(expected in warning for warning in recipe.warnings(recipe.load("digits", [change])))
+
+
+def test_what_augments_recordings_is_no_noise_of_images() -> None:
+    assert not recipe.warnings(recipe.load("best/shd"))
+    still = recipe.load("best/shd", ["data.drop=0", "data.jitter_us=0"])
+    assert "without data.shift, data.flip, data.drop or data.jitter_us" in recipe.warnings(still)[0]
 
 
 def test_a_current_that_piles_up_is_warned_about() -> None:

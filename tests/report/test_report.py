@@ -8,7 +8,7 @@ import pytest
 from rich.console import Console
 
 from snnkd import targets
-from snnkd.analysis import energy
+from snnkd.analysis import energy, real_time
 from snnkd.ir.network import Dense, IntNet, Neuron
 from snnkd.ir.trace import LayerCount
 from snnkd.report import terminal
@@ -62,6 +62,25 @@ def test_energy_of_each_target_with_its_constants():
     assert flat.count("estimate, not a measurement") == 1
     assert "loihi1: measured / estimate was 4.3 to 41" in flat
     assert "Davies 2018, Table 2" in flat
+
+
+def test_energy_at_real_time_is_per_inference_and_per_second():
+    shown = profile("loihi1", "loihi2")
+    assert "real time" not in render(shown)
+    chips = {name: targets.load(name) for name in shown["energy"]}
+    for name, found in shown["energy"].items():
+        found["real_time"] = real_time.at(0.32, energy.Range(1.0, 2.0, 3.0), chips[name]).to_json()
+    text = render(shown)
+    assert "Energy at the recording's real time, 0.320 s an inference (estimate)" in text
+    assert cells(text.split("real time")[1], ["loihi1", "dynamic"])[2:] == [
+        "1.00",
+        "2.00",
+        "3.00",
+        "3.12",
+        "6.25",
+        "9.38",
+    ]
+    assert text.count("real time: static power of one chip") == 1
 
 
 def test_sources_are_shown_on_demand():

@@ -31,7 +31,8 @@ def test_a_file_is_its_own_network_and_input(file, same_net):
     same_net(opened.net, netx.load(file / "x.net"))
     assert (opened.name, opened.short_name, opened.run) == (str(file / "x.net"), "x", None)
     assert opened.inputs == [file / "x.net"]
-    assert subject.opened(file / "x.net", readout="membrane").net.readout.kind == "membrane"
+    assert subject.opened(file / "x.net", readout="membrane").net.readout.name == "membrane"
+    assert subject.opened(file / "x.net", readout="membrane-sum").net.readout.over == "sum"
 
 
 def test_another_readout_drops_the_rule_for_early_exit_with_a_word(file, build):
@@ -56,7 +57,10 @@ def test_samples_of_a_file(file):
     [
         (lambda file: subject.opened("nothing", file), "nothing: no run folder"),
         (lambda file: subject.opened(None, file), "no finished run"),
-        (lambda file: subject.opened(file / "x.net", readout="spikes"), "expected count or membrane"),
+        (
+            lambda file: subject.opened(file / "x.net", readout="spikes"),
+            "--readout spikes: not a readout; known: count, membrane, membrane-max",
+        ),
         (
             lambda file: subject.opened(file / "x.net").samples(3, None, file / "labels.npy"),
             "--input, which is missing",
@@ -135,7 +139,9 @@ def test_verify_runs_in_blocks_of_bounded_memory(build):
     assert evaluation.verify(net, events, "fast", most=1).to_json() == whole.to_json()
 
 
-@pytest.mark.parametrize("readout", [Readout(), Readout("count", "membrane"), Readout("membrane")])
+@pytest.mark.parametrize(
+    "readout", [Readout(), Readout("count", "membrane"), Readout("membrane"), Readout("membrane", over="max")]
+)
 def test_a_survey_says_what_separate_runs_say(build, readout):
     net = replace(build.net(5), readout=readout, early_exit=EarlyExit(1, 2))
     events = build.events(np.random.default_rng(3), net, 9, 6)

@@ -48,18 +48,18 @@ def feed(kind: str = "direct", bits: int = 4, steps: int = 5) -> Feed:
     return Feed(split, Encoding(kind, steps, bits), torch.device("cpu"))
 
 
-def network(on: Feed, layers: str = "dense", **neuron) -> Network:
+def network(on: Feed, layers: str = "dense", readout: Readout = MEMBRANE, **neuron) -> Network:
     torch.manual_seed(4)
     settings = tables.Neuron(**{"voltage_decay": 0.1, "current_decay": 0.6, **neuron})
     plan = Architecture(name="tiny", input=(1, 6, 6), layers=LAYERS[layers])
-    made = Network(plan, settings, event_max=(1 << on.encoding.bits) - 1, readout=MEMBRANE)
+    made = Network(plan, settings, event_max=(1 << on.encoding.bits) - 1, readout=readout)
     made.calibrate(on.batch(np.arange(20))[0])
     return made
 
 
-def integer(made: Network, on: Feed) -> IntNet:
+def integer(made: Network, on: Feed, readout: Readout = MEMBRANE) -> IntNet:
     bits = on.encoding.message_bits
-    return to_intnet(made.blocks, made.input_shape, message_bits=bits, readout=MEMBRANE)
+    return to_intnet(made.blocks, made.input_shape, message_bits=bits, readout=readout)
 
 
 @pytest.mark.parametrize("reuse", [False, True])
@@ -119,6 +119,24 @@ def test_the_integer_network_does_what_the_training_network_does(layers, kind, b
     assert not output.layers[-1].any()
     assert measure(net, on).accuracy == measure_training(made, on, MEMBRANE).accuracy
     assert net.layers[-1].neuron.threshold == THRESHOLD_LIMIT
+
+
+@pytest.mark.parametrize("over", ["max", "sum"])
+def test_what_is_trained_over_the_steps_is_what_is_deployed(over):
+    """Losses see, of the first t steps together, what the deployed network reads after them; accuracies agree."""
+    on, readout = feed("poisson", steps=9), Readout("membrane", over=over)
+    made = network(on, readout=readout)
+    net = integer(made, on, readout)
+    output = made(on.batch(np.arange(IMAGES))[0])
+    v = definition.simulate(net, on.events(np.arange(IMAGES)), states=True).layers[-1].v
+    np.testing.assert_array_equal(output.v_read.numpy() * S_SCALE, readout.read(v)[:, -1])
+    so_far = output.sat.detach().double().cumsum(dim=0).permute(2, 0, 1).numpy()
+    unit = float(made.readout_unit) * S_SCALE * (9 if over == "sum" else 1)
+    np.testing.assert_allclose(so_far, readout.read(v) / unit, rtol=1e-5, atol=1e-6)
+    assert measure(net, on) == measure_training(made, on, readout)
+    assert torch.equal(Teacher(net, on, float(made.readout_unit)).sat(np.arange(9), 0), output.sat.detach()[..., :9])
+    output.sat.sum(dim=0).square().sum().backward()
+    assert all(block.synapse.weight.grad.any() for block in made.layers)
 
 
 def test_outputs_whose_v_saturates_are_reset_alike_in_both_networks():

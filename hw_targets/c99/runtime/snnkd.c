@@ -582,6 +582,32 @@ static void update(uint32_t index, snnkd_state *state, const snnkd_input *input,
     }
 }
 
+#if SNNKD_READS_MAXIMUM || SNNKD_READS_SUM
+/* What the readout reads of each output's voltage after this step. Highest voltages lie 2^23 higher than they are, so
+ * that any is above the 0 of a reset. */
+static void read_outputs(snnkd_state *state)
+{
+    uint32_t n;
+
+    for (n = 0U; n < SNNKD_OUTPUTS; n++) {
+        const int32_t voltage = snnkd_voltage(state, SNNKD_LAYERS - 1U, n);
+#if SNNKD_READS_MAXIMUM
+        const uint32_t raised = (uint32_t)(voltage + STATE_LIMIT);
+
+        if (raised > state->read[n]) {
+            state->read[n] = raised;
+        }
+#else
+        uint32_t *sum = &state->read[2U * n];
+        const uint32_t low = (uint32_t)voltage;
+
+        sum[0] += low;
+        sum[1] += ((voltage < 0) ? UINT32_MAX : 0U) + ((sum[0] < low) ? 1U : 0U);
+#endif
+    }
+}
+#endif
+
 /* ---- The network ---- */
 
 static void run_layer(uint32_t index, snnkd_state *state, const snnkd_input *input)
@@ -636,6 +662,9 @@ void snnkd_step(snnkd_state *state, const snnkd_input *input)
     for (index = 0U; index < SNNKD_LAYERS; index++) {
         run_layer(index, state, input);
     }
+#if SNNKD_READS_MAXIMUM || SNNKD_READS_SUM
+    read_outputs(state);
+#endif
     state->step++;
 }
 
@@ -671,13 +700,26 @@ static int64_t count_of(const snnkd_state *state, uint32_t class)
 #endif
 
 #if SNNKD_READS_MEMBRANE || SNNKD_TIES_BY_MEMBRANE
+/* What is read of the voltage of an output. */
+static int64_t read_of(const snnkd_state *state, uint32_t neuron)
+{
+#if SNNKD_READS_MAXIMUM
+    return (int64_t)state->read[neuron];
+#elif SNNKD_READS_SUM
+    return ((int64_t)to_signed(state->read[(2U * neuron) + 1U]) * INT64_C(4294967296)) +
+           (int64_t)state->read[2U * neuron];
+#else
+    return (int64_t)snnkd_voltage(state, SNNKD_LAYERS - 1U, neuron);
+#endif
+}
+
 static int64_t membrane_of(const snnkd_state *state, uint32_t class)
 {
     int64_t sum = 0;
     uint32_t member;
 
     for (member = 0U; member < SNNKD_POPULATION; member++) {
-        sum += snnkd_voltage(state, SNNKD_LAYERS - 1U, neuron_of((class * SNNKD_POPULATION) + member));
+        sum += read_of(state, neuron_of((class * SNNKD_POPULATION) + member));
     }
     return sum;
 }

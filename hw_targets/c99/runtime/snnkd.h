@@ -23,6 +23,10 @@ typedef struct {
     uint32_t sums[SNNKD_SUMS];         /* of the layer in work, of the input, and of delayed events */
     uint32_t spikes[SNNKD_SPIKE_WORDS]; /* bit sets, the spikes of each layer at its last step */
     uint32_t counts[SNNKD_OUTPUTS];    /* spikes of each output, channels last */
+#if SNNKD_READS_MAXIMUM || SNNKD_READS_SUM
+    uint32_t read[SNNKD_READ_WORDS];   /* of each output's voltage, channels last: the highest + 2^23; or the sum, in
+                                        * two's complement of 64 bits, lower word first */
+#endif
 } snnkd_state;
 
 /* Makes any memory a state, as after a reset. Call it once for each state. */

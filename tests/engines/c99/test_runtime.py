@@ -116,15 +116,24 @@ def test_constant_input_is_summed_once(gcc, classifier, equals_definition):
     equals_definition(classifier, images, gcc)
 
 
-@pytest.mark.parametrize("kind", [("count", "first"), ("count", "membrane"), ("membrane", "first")])
+@pytest.mark.parametrize(
+    "readout",
+    [
+        Readout(population=3),
+        Readout(ties="membrane", population=3),
+        Readout("membrane", population=3),
+        Readout("membrane", population=3, over="max"),
+        Readout("membrane", population=3, over="sum"),
+    ],
+    ids=lambda readout: f"{readout.name} {readout.ties}",
+)
 @pytest.mark.parametrize("last", ["dense", "conv"])
-def test_readout_and_early_exit(kind, last, gcc, build, equals_definition):
+def test_readout_and_early_exit(readout, last, gcc, build, equals_definition):
     """After each step: the class, and whether the rule ends the run; populations too, in the order (C, H, W)."""
     random = np.random.default_rng(9)
     conv = build.conv(random, (2, 5, 4), 6, (4, 3), thresholds=(10, 60))
     layers = (conv,) if last == "conv" else (conv, build.dense(random, conv.shape, 12, thresholds=(10, 60)))
-    readout = Readout(*kind, population=3)
-    margin = 3 if kind[0] == "count" else 2000
+    margin = 3 if readout.kind == "count" else 20000 if readout.over == "sum" else 2000
     net = IntNet((2, 5, 4), layers, readout=readout, early_exit=EarlyExit(margin, 4))
     events = events_of(net, 4, samples=12, steps=16)
     recorded = equals_definition(net, events, gcc)

@@ -49,7 +49,8 @@ def test_round_trip(build, same_net, tmp_path_factory, seed, data):
     extras = {"steps": int(random.integers(1, 99)), "encoding": data, "provenance": {"of": data}}
     net = build.net(seed)
     population = int(random.choice([k for k in range(1, 5) if net.layers[-1].shape[0] % k == 0]))
-    readout = [Readout(ties="membrane", population=population), Readout("membrane", population=population)][seed % 2]
+    kinds = (Readout(ties="membrane"), Readout("membrane"), Readout("membrane", over="max"))
+    readout = replace(kinds[seed % 3], population=population)
     rule = [None, EarlyExit(int(random.integers(0, 1 << 25)), int(random.integers(1, 99)))][seed // 2 % 2]
     net = replace(net, readout=readout, early_exit=rule, **extras)
     path = tmp_path_factory.mktemp("net") / "x.net"
@@ -143,7 +144,9 @@ def test_readouts_of_files(path, edited, refused):
     assert netx.load(readout('{"kind": "count", "ties": "membrane"}')).readout == Readout(ties="membrane")
     assert netx.load(readout('{"kind": "membrane"}')).readout == Readout("membrane")
     assert netx.load(readout('{"population": 3}')).readout.population == 3
+    assert netx.load(readout('{"kind": "membrane", "over": "sum"}')).readout == Readout("membrane", over="sum")
     refused(readout('{"kind": "membrane", "ties": "membrane"}'), "kind 'membrane' and ties 'first'")
+    refused(readout('{"kind": "count", "over": "max"}'), "over all steps already")
     refused(readout('{"population": 2}'), "readout: 3 outputs", "classes of 2")
     for wrong in ("0", "1.0", "true", '"2"', "[1]"):
         refused(readout(f'{{"population": {wrong}}}'), "readout population", "at least 1")

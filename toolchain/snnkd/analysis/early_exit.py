@@ -40,7 +40,7 @@ def scores(readout: Readout, spikes: np.ndarray, v: np.ndarray | None) -> np.nda
     spikes, v: of the last layer (N, T, *shape), v after each step; v is needed for the readout kind 'membrane' only.
     Raises FormatError where v is needed and missing.
     """
-    flat = _by_step(readout.scores, spikes, v)
+    flat = _by_step(readout, readout.scores, spikes, v)
     return flat.reshape(*spikes.shape[:2], flat.shape[1])
 
 
@@ -50,16 +50,18 @@ def course(readout: Readout, spikes: np.ndarray, v: np.ndarray | None) -> Course
     spikes, v: as `scores` takes them; v is also needed where ties are decided by it. Raises FormatError where v is
     needed and missing.
     """
-    classes = _by_step(readout.classify, spikes, v).reshape(spikes.shape[:2])
+    classes = _by_step(readout, readout.classify, spikes, v).reshape(spikes.shape[:2])
     best = np.sort(scores(readout, spikes, v), axis=2)[:, :, -2:]
     return Course(classes, best[:, :, -1] - best[:, :, 0])
 
 
-def _by_step(rule: Callable[..., np.ndarray], spikes: np.ndarray, v: np.ndarray | None) -> np.ndarray:
-    """What `rule` makes of the spike counts and v after each step; each step of each sample is taken for a run."""
+def _by_step(readout: Readout, rule: Callable[..., np.ndarray], spikes: np.ndarray, v: np.ndarray | None) -> np.ndarray:
+    """What `rule` makes of the spike counts and v read after each step; each step of each sample is taken for a run."""
     rows, outputs = prod(spikes.shape[:2]), prod(spikes.shape[2:])
     counts = spikes.cumsum(axis=1, dtype=np.int64).reshape(rows, outputs)
-    return rule(counts, None if v is None else v.reshape(rows, outputs))
+    if v is None:
+        return rule(counts, None)
+    return rule(counts, readout.read(v.reshape(*v.shape[:2], outputs)).reshape(rows, outputs))
 
 
 def stops(course: Course, rule: EarlyExit) -> tuple[np.ndarray, np.ndarray]:

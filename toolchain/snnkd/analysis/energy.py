@@ -7,13 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from snnkd.analysis.fit import fit
 from snnkd.base.errors import FormatError
 from snnkd.ir.network import IntNet
 from snnkd.ir.trace import LayerCount, fan_out
 from snnkd.targets import Target
+
+if TYPE_CHECKING:
+    from snnkd.analysis.real_time import RealTime
 
 NOTE = "estimate, not a measurement: counts of the integer network times constants, without the host"
 PARTS = ("synops", "updates", "spikes")
@@ -102,14 +105,17 @@ class Energy:
 
 @dataclass(frozen=True)
 class TargetEnergy:
-    """An estimate on a target, and the verdict of whether the network fits it (`fit.Fit`)."""
+    """An estimate on a target, the verdict of whether the network fits it (`fit.Fit`), and the same at the recording's
+    real time, None where that is not known."""
 
     estimate: Energy
     verdict: str
+    real_time: RealTime | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """Returns plain JSON data; keys in `docs/energy_model.md`."""
-        return {**self.estimate.to_json(), "verdict": self.verdict}
+        """Returns plain JSON data; keys in `docs/energy_model.md`, without `real_time` where that is not known."""
+        timed = {} if self.real_time is None else {"real_time": self.real_time.to_json()}
+        return {**self.estimate.to_json(), "verdict": self.verdict, **timed}
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from snnkd import engines, targets
-from snnkd.analysis import cautions, early_exit, energy, verification
+from snnkd.analysis import cautions, early_exit, energy, real_time, verification
 from snnkd.analysis.early_exit import Course
 from snnkd.analysis.energy import EarlyExitWork, Profile
 from snnkd.analysis.verification import Verification
@@ -234,6 +234,7 @@ def profile_of(
     if names is not None and not chosen:
         chosen = [target for target in targets.available() if target.costs]
     profile = energy.profile(net, seen.counts, samples=seen.samples, steps=seen.steps, data=data, targets=chosen)
+    profile = real_time.timed(net, profile)
     events, samples = [row.spikes for row in seen.counts], f"these {seen.samples:,} samples"
     exits = None
     if net.early_exit is not None and seen.course is not None:

@@ -251,15 +251,22 @@ def _float_run(quantized: Quantized, events: np.ndarray) -> SpikeTrace:
     synapses = iter(zip(quantized.weights, quantized.biases, strict=True))
     for name, layer, neuron in zip(quantized.net.names, quantized.net.layers, quantized.neurons, strict=True):
         weight, bias = (None, None) if isinstance(layer, Input) else next(synapses)
-        traces.append(_float_layer(name, layer, neuron, weight, bias, source))
+        traces.append(_float_layer(name, layer, neuron, weight, bias, source, quantized.net.readout.reads_every_v))
         source = traces[-1].spikes
     return SpikeTrace("float64", events, tuple(traces))
 
 
 def _float_layer(
-    name: str, layer: Layer, neuron: Neuron, weight: np.ndarray | None, bias: np.ndarray | None, events: np.ndarray
+    name: str,
+    layer: Layer,
+    neuron: Neuron,
+    weight: np.ndarray | None,
+    bias: np.ndarray | None,
+    events: np.ndarray,
+    every_v: bool,
 ) -> LayerTrace:
-    """CUBA-LIF neurons with real weights and states on the events (N, T, *shape) that the layer reads."""
+    """CUBA-LIF neurons with real weights and states on the events (N, T, *shape) that the layer reads; every_v: whether
+    v of each step is kept."""
     samples, steps = events.shape[:2]
     current, voltage = (
         1 - per_neuron(d, layer.shape) / 2**DECAY_BITS for d in (neuron.current_decay, neuron.voltage_decay)
@@ -269,12 +276,15 @@ def _float_layer(
     arriving = _float_sums(layer, weight, events)
     u, v = np.zeros((2, samples, *layer.shape))
     spikes = np.zeros((samples, steps, *layer.shape), np.uint8)
+    recorded = np.zeros(spikes.shape, np.int64) if every_v else None
     for t in range(steps):
         u = u * current + arriving[t]
         v = v * voltage + u + added
         spikes[:, t] = v > threshold
         v = np.where(spikes[:, t], 0, v)
-    return LayerTrace(name, spikes, np.rint(v * 2**STATE_SHIFT).astype(np.int64))
+        if recorded is not None:
+            recorded[:, t] = np.rint(v * 2**STATE_SHIFT)
+    return LayerTrace(name, spikes, np.rint(v * 2**STATE_SHIFT).astype(np.int64), v=recorded)
 
 
 def _by_neuron(bias: np.ndarray | None, shape: Shape) -> np.ndarray | float:

@@ -58,6 +58,12 @@ _EVENTS = """\
     }
     int class_number = snnkd_classify(&state);       /* snnkd_reset(&state) before the next input */"""
 
+_OVER = {
+    "last": "membrane voltage after the last step",
+    "max": "membrane voltage after any step",
+    "sum": "sum of membrane voltages over all steps",
+}
+
 _SCRIPT = """\
     import numpy, onnxruntime
 
@@ -172,7 +178,7 @@ def _recorded(encoding: EventEncoding) -> str:
 def _readout(about: Manifest) -> str:
     rule = about.readout
     if rule["kind"] == "membrane":
-        words = "the class whose output neurons have the highest membrane voltage after the last step"
+        words = f"the class whose output neurons have the highest {_OVER[rule.get('over', 'last')]}"
     else:
         ties = "the higher membrane voltage" if rule["ties"] == "membrane" else "the lower number"
         words = f"the class whose output neurons spiked most; of equals, {ties}"

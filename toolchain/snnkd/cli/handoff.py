@@ -74,8 +74,10 @@ def _verify(path: Path, as_json: bool) -> None:
 
 
 _READOUTS = {
-    "count": "count, the class whose outputs spike most",
-    "membrane": "membrane, the class whose outputs have the highest v after the last step",
+    ("count", "last"): "count, the class whose outputs spike most",
+    ("membrane", "last"): "membrane, the class whose outputs have the highest v after the last step",
+    ("membrane", "max"): "membrane-max, the class whose outputs have the highest v after any step",
+    ("membrane", "sum"): "membrane-sum, the class whose outputs have the highest sum of v over all steps",
 }
 
 
@@ -90,7 +92,7 @@ def _made(data: dict[str, Any]) -> Any:
         accuracy = data["accuracy"]
         lines.append(f"accuracy: {accuracy['integer']:.2%} of {accuracy['samples']:,} samples, {accuracy['data']}")
     lines += [
-        f"readout: {_READOUTS[data['readout']['kind']]}",
+        f"readout: {_READOUTS[data['readout']['kind'], data['readout']['over']]}",
         f"golden: the first {data['samples']} samples of: {data['data']}",
         f"bundle: {data['file']}",
         f"sha256: {data['sha256']}",

@@ -44,7 +44,7 @@ ReadoutKind = Annotated[
     str | None,
     typer.Option(
         "--readout",
-        metavar="count|membrane",
+        metavar="count|membrane|membrane-max|membrane-sum",
         help="How a class is read from the outputs, instead of what the file says.",
         show_default=False,
     ),

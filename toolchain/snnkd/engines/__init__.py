@@ -38,8 +38,9 @@ class Engine(Protocol):
     def run(self, net: IntNet, spikes: np.ndarray, states: bool = False) -> SpikeTrace:
         """Runs `net` on integers (N, T, *input shape), as `ir.events.check_input` takes them.
 
-        Equals `definition.simulate` in spikes and v_last, and in u and v with `states`; `overflows` and `saturations`
-        too, or -1 where the engine cannot tell. Raises LimitError, with the text of `available` or `refuses`, where
+        Equals `definition.simulate` in spikes and v_last, and in u and v with `states`; in v of the last layer also
+        where the readout reads it at every step; `overflows` and `saturations` too, or -1 where the engine cannot
+        tell. Raises LimitError, with the text of `available` or `refuses`, where
         the engine cannot run here or does not take this network, FormatError for unusable input.
         """
         ...

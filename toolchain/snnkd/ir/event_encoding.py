@@ -10,6 +10,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from snnkd.base.errors import FormatError, RecipeError
+from snnkd.ir.network import IntNet
 
 Sensor = tuple[int, int]  # (H, W): rows and columns
 TIME_LIMIT = 1 << 32  # microseconds: 71.6 minutes
@@ -121,6 +122,17 @@ class EventEncoding:
             return cls(**given)
         except RecipeError as error:
             raise FormatError(str(error)) from error
+
+
+def of_network(net: IntNet) -> EventEncoding | None:
+    """Returns how recordings become the events of `net`, None where its file does not say so or says what cannot be."""
+    if (net.encoding or {}).get("kind") != "events":
+        return None
+    try:
+        encoding = EventEncoding.from_json(net.encoding or {})
+    except FormatError:
+        return None
+    return encoding if encoding.shape == net.input_shape and encoding.message_bits <= net.message_bits else None
 
 
 def _is_integer(value: Any, low: int, high: int) -> bool:

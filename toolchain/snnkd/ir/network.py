@@ -20,7 +20,7 @@ from typing_extensions import assert_never
 
 from snnkd.base.errors import FormatError
 from snnkd.ir.arithmetic import DELAY_MAX, THRESHOLD_LIMIT
-from snnkd.ir.readout import EarlyExit, Readout
+from snnkd.ir.readout import READOUTS, EarlyExit, Readout
 
 Shape = tuple[int, ...]
 
@@ -173,15 +173,16 @@ class IntNet:
         """Counts the neurons of all layers."""
         return sum(prod(layer.shape) for layer in self.layers)
 
-    def read_by(self, kind: str) -> IntNet:
-        """Returns the same network with its class read by `kind`, 'count' or 'membrane'.
+    def read_by(self, name: str) -> IntNet:
+        """Returns the same network with its class read as `READOUTS` names it: 'count', 'membrane', ...
 
-        A rule for early exit is dropped: its margin is in the units of the readout that it had. Raises FormatError for
-        any other `kind`.
+        A rule for early exit is dropped: its margin is in the units of the readout that it had. Raises KeyError for
+        any other `name`.
         """
-        if kind == self.readout.kind:
+        if name == self.readout.name:
             return self
-        return replace(self, readout=Readout(kind, "first", self.readout.population), early_exit=None)
+        kind, over = READOUTS[name]
+        return replace(self, readout=Readout(kind, "first", self.readout.population, over), early_exit=None)
 
     def inputs(self) -> Iterator[tuple[str, Shape, Layer]]:
         """Yields (name, shape of what the layer reads, layer) for each layer in order."""

@@ -18,9 +18,9 @@ class LayerTrace:
     """One layer over N samples and T steps.
 
     spikes: (N, T, *shape) uint8. v_last: (N, *shape) int32, v after the last step's reset. u, v: (N, T, *shape)
-    int32, at the end of each step, v after the reset, where states were asked for. overflows: wraps of the current
-    and of its sums; saturations: clips of v; both totals over neurons, steps and samples, -1 where an engine cannot
-    tell.
+    int32, at the end of each step, v after the reset, where states were asked for; v of the last layer also where the
+    network's readout needs it. overflows: wraps of the current and of its sums; saturations: clips of v; both totals
+    over neurons, steps and samples, -1 where an engine cannot tell.
     """
 
     name: str
@@ -57,21 +57,23 @@ class SpikeTrace:
 
     def classes(self, net: IntNet) -> np.ndarray:
         """Returns the classes that the network's readout gives: (N,) int64."""
-        return net.readout.classify(self.counts, self._v_last)
+        return net.readout.classify(self.counts, self._v_read(net))
 
     def undecided(self, net: IntNet) -> np.ndarray:
         """Tells where the best classes are equal in all that is compared, and the lower one wins: (N,) bool."""
-        return net.readout.undecided(self.counts, self._v_last)
+        return net.readout.undecided(self.counts, self._v_read(net))
 
     @property
     def events(self) -> list[int]:
         """Counts the events of the input, then the spikes of each layer, over all samples and steps."""
         return [int(np.count_nonzero(values)) for values in (self.input, *(layer.spikes for layer in self.layers))]
 
-    @property
-    def _v_last(self) -> np.ndarray | None:
-        v = self.layers[-1].v_last
-        return None if v is None else v.reshape(self.samples, -1)
+    def _v_read(self, net: IntNet) -> np.ndarray | None:
+        """What the readout reads of the last layer's v, (N, outputs); None where the trace lacks it."""
+        last = self.layers[-1]
+        if not net.readout.reads_every_v:
+            return None if last.v_last is None else last.v_last.reshape(self.samples, -1)
+        return None if last.v is None else net.readout.read(last.v.reshape(self.samples, self.steps, -1))[:, -1]
 
 
 @dataclass(frozen=True)

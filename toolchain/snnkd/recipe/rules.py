@@ -65,12 +65,15 @@ def warnings(recipe: Recipe) -> list[str]:
     """Returns what a valid recipe probably does not mean, as sentences for the user."""
     texts = []
     data = recipe.data
-    if data.variants > 1 and not (data.shift or data.flip or data.noise):
-        texts.append(f"data.variants = {data.variants} has no effect without data.shift, data.flip or data.noise")
-    if data.variants == 1 and (data.shift or data.flip or data.noise):
-        texts.append(
-            "data.shift, data.flip and data.noise have no effect with data.variants = 1, the original images alone"
-        )
+    augments = (
+        ("shift", "flip", "drop", "jitter_us") if recipe.encoding.kind == "events" else ("shift", "flip", "noise")
+    )
+    changed = any(getattr(data, name) for name in augments)
+    *others, last = (f"data.{name}" for name in augments)
+    if data.variants > 1 and not changed:
+        texts.append(f"data.variants = {data.variants} has no effect without {', '.join(others)} or {last}")
+    if data.variants == 1 and changed:
+        texts.append(f"{', '.join(others)} and {last} have no effect with data.variants = 1, the originals alone")
     for name in recipe.chain:
         texts += _stage_warnings(recipe, name)
     return texts

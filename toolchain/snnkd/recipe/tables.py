@@ -178,14 +178,22 @@ class Quantization(Table):
 
 
 class ReadoutRule(Table):
-    """How a class comes out of the last layer, as `ir.readout.Readout` has it; `ties` is for kind 'count' only."""
+    """How a class comes out of the last layer, as `ir.readout.Readout` has it; `ties` is for kind 'count' only, an
+    `over` of more than the last step for 'membrane'."""
 
     kind: Literal["count", "membrane"] = "count"
     ties: Literal["membrane", "first"] = "membrane"
+    over: Literal["last", "max", "sum"] = "last"
+
+    @model_validator(mode="after")
+    def _counts_are_over_all_steps(self) -> ReadoutRule:
+        if self.kind == "count" and self.over != "last":
+            raise ValueError(f"expected kind 'membrane' with over '{self.over}', found 'count', over all steps")
+        return self
 
     def rule(self) -> Readout:
         """Returns the readout of the recipe's networks."""
-        return Readout(self.kind, self.ties if self.kind == "count" else "first")
+        return Readout(self.kind, self.ties if self.kind == "count" else "first", over=self.over)
 
 
 class EarlyExitRule(Table):

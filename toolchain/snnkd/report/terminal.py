@@ -25,7 +25,7 @@ def profile_table(profile: Mapping[str, Any], title: str = "", sources: bool = F
     if "early_exit" in profile:
         parts.append(with_early_exit(profile["early_exit"]))
     if profile["energy"]:
-        parts += [energy_table(profile), *_energy_notes(profile, sources)]
+        parts += [energy_table(profile), *real_time_table(profile), *_energy_notes(profile, sources)]
         if sources:
             parts += [Text("\nConstants, low / typical / high"), constants_table(profile)]
         else:
@@ -88,6 +88,26 @@ def energy_table(profile: Mapping[str, Any]) -> Table:
     return table
 
 
+def real_time_table(profile: Mapping[str, Any]) -> list[Table]:
+    """Tabulates the energy at the recording's real time, per inference and per second; nothing where that is not
+    known."""
+    timed = {name: energy["real_time"] for name, energy in profile["energy"].items() if "real_time" in energy}
+    if not timed:
+        return []
+    seconds = number(next(iter(timed.values()))["seconds"])
+    table = _table(f"Energy at the recording's real time, {seconds} s an inference (estimate)")
+    table.add_column("target")
+    table.add_column("energy")
+    for unit in ("uJ per inference\nlow", "uJ per second\nlow"):
+        for column in (unit, "typical", "high"):
+            table.add_column(column, justify="right")
+    for name, energy in timed.items():
+        for part, cost in energy["per_inference_uJ"].items():
+            cells = (*_band(cost), *_band(energy["per_second_uJ"][part]))
+            table.add_row(escape(name) if part == "dynamic" else "", part, *cells, end_section=part == "total")
+    return [table]
+
+
 def constants_table(profile: Mapping[str, Any]) -> Table:
     """Tabulates every constant that the targets have, low / typical / high, with unit, kind and source."""
     grid = Table.grid(padding=(0, 1, 0, 0))
@@ -128,7 +148,8 @@ def _energy_notes(profile: Mapping[str, Any], sources: bool) -> list[Text]:
         if energy["verdict"] == "refused":
             unfit = f"this network does not fit (see snnkd check --target {name}); the figures are as if it did"
             lines.setdefault(unfit, []).append(name)
-        for line in (energy["note"], *unknown, *known):
+        timed = [f"real time: {energy['real_time']['note']}"] if "real_time" in energy else []
+        for line in (energy["note"], *timed, *unknown, *known):
             lines.setdefault(line, []).append(name)
     every = len(profile["energy"])
     return [

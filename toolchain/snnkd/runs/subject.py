@@ -14,11 +14,13 @@ from typing import TYPE_CHECKING
 
 from snnkd import formats
 from snnkd.base.errors import FormatError, LimitError, MismatchError, SnnkdWarning
+from snnkd.base.schema import closest
 from snnkd.data.encoding import Encoder, from_json
 from snnkd.data.samples import Samples, read_array
 from snnkd.ir.event_encoding import EventEncoding
 from snnkd.ir.events import check_input
 from snnkd.ir.network import IntNet, Shape
+from snnkd.ir.readout import READOUTS
 
 if TYPE_CHECKING:
     from snnkd.data.datasets import DataSet
@@ -91,8 +93,8 @@ def opened(
     input_shape: of a file that does not tell it. readout: how classes are read, instead of what the file says. Raises
     SnnkdError where there is no such run, FormatError for a file that cannot be read, LimitError for another readout.
     """
-    if readout not in (None, "count", "membrane"):
-        raise LimitError(f"--readout {readout}: expected count or membrane")
+    if readout is not None and readout not in READOUTS:
+        raise LimitError(f"--readout {readout}: not a readout{closest(readout, READOUTS)}")
     if is_file(name):
         path, run = Path(str(name)), None
     else:
@@ -101,10 +103,10 @@ def opened(
         run = find(name, runs)
         path = run.student
     net = formats.load(path, input_shape)
-    if readout not in (None, net.readout.kind):
+    if readout not in (None, net.readout.name):
         if net.early_exit is not None:
             warnings.warn(
-                f"{path}: its rule for early exit is left out: it counts what readout '{net.readout.kind}' reads",
+                f"{path}: its rule for early exit is left out: it counts what readout '{net.readout.name}' reads",
                 SnnkdWarning,
                 stacklevel=2,
             )

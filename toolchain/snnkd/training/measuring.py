@@ -86,7 +86,7 @@ def measure_training(network: Network, feed: Feed, readout: Readout) -> Measured
         events, labels = feed.batch(indices)
         output = network(events)
         counts = output.layers[-1].sum(dim=0).long().cpu().numpy()
-        v = (output.v_last * S_SCALE).long().cpu().numpy()
+        v = (output.v_read * S_SCALE).long().cpu().numpy()
         totals = totals or _Totals([spikes[0, 0].numel() for spikes in output.layers])
         totals.add_answers(readout.classify(counts, v), readout.undecided(counts, v), labels.cpu().numpy())
         for number, (spikes, block) in enumerate(zip(output.layers, network.layers, strict=True)):

@@ -22,7 +22,7 @@ from snnkd.ir.trace import LayerTrace, SpikeTrace
 from snnkd.recipe import architecture
 from snnkd.recipe.tables import Neuron as NeuronSettings
 from snnkd.recipe.tables import Quantization
-from snnkd.training import slayer
+from snnkd.training import reading, slayer
 from snnkd.training.delays import Delays, delays_of
 from snnkd.training.dynamics import S_SCALE, W_SCALE
 from snnkd.training.neuron import Neuron
@@ -40,15 +40,17 @@ class Output:
 
     layers: spikes of each layer, (T, N, *shape) float32 of 0 and 1.
     v_last: v of the output layer after the last step, (N, classes), in SLAYER's units.
+    v_read: what the readout reads of the output layer's v after all steps, (N, classes), likewise, without gradients.
     sat: the activation tensor of the output layer, (T, classes, N), whose sum over the first t steps is what a class is
-        read from after these: its spikes, or with a membrane readout what each step adds to v, in units of
-        `Network.readout_unit`.
+        read from after these: its spikes, or with a membrane readout what each step adds to what is read of v, see
+        `reading.activation`, in units of `Network.readout_unit`.
     membranes: v of those hidden layers that were asked for, by number: (T, N, *shape), after the reset, in units of the
         layer's threshold.
     """
 
     layers: list[torch.Tensor]
     v_last: torch.Tensor
+    v_read: torch.Tensor
     sat: torch.Tensor
     membranes: dict[int, torch.Tensor] = field(default_factory=dict)
 
@@ -80,6 +82,7 @@ class Network(torch.nn.Module):
         self.threshold_gain = None if settings.threshold is not None else settings.threshold_gain
         self.started = False
         self.membrane = readout is not None and readout.kind == "membrane"
+        self._over = readout.over if readout is not None else "last"
         self._products: list[int] = []
         self.blocks = torch.nn.ModuleList()
         for index, (layer, shape) in enumerate(plan.inputs()):
@@ -140,9 +143,9 @@ class Network(torch.nn.Module):
             if number in membranes:
                 kept[number] = v / block.neuron.threshold
         if not self.membrane:
-            return Output(layers, v, x.transpose(1, 2), kept)
-        increments = torch.diff(v, dim=0, prepend=torch.zeros_like(v[:1]))
-        return Output(layers, v[-1], increments.transpose(1, 2) / self.readout_unit, kept)
+            return Output(layers, v, v.detach(), x.transpose(1, 2), kept)
+        sat = reading.activation(v, self._over, self.readout_unit).transpose(1, 2)
+        return Output(layers, v[-1], reading.read(v, self._over), sat, kept)
 
     def _holding(self, synapses: list[torch.Tensor]) -> Iterator[tuple[Any, ...]]:
         """Yields (block, weights) or (block, weights, delays) of each layer."""

@@ -116,7 +116,8 @@ def _run(net: IntNet, events: np.ndarray, program: Path, states: bool) -> Record
     layers = []
     for name, layer in zip(net.names, net.layers, strict=True):
         spikes, u, v = (_channels_first(raw["steps"][f"{name}_{field}"], layer.shape) for field in "suv")
-        layers.append(LayerTrace(name, spikes, v[:, -1].copy(), u if states else None, v if states else None))
+        kept = states or (layer is net.layers[-1] and net.readout.reads_every_v)
+        layers.append(LayerTrace(name, spikes, v[:, -1].copy(), u if kept else None, v if kept else None))
     classes, decided = (raw["steps"][field][..., 0] for field in ("class", "decided"))
     trace = SpikeTrace("c99", events, tuple(layers))
     return Recording(trace, classes.astype(np.int64), decided != 0, raw["counts"].astype(np.int64))

@@ -13,9 +13,9 @@ from weakref import WeakKeyDictionary
 import numpy as np
 from typing_extensions import assert_never
 
-from snnkd.base.errors import FormatError, LimitError
+from snnkd.base.errors import LimitError
 from snnkd.engines.c99.weights import Stored, by_input, stored
-from snnkd.ir import image_encoding
+from snnkd.ir import event_encoding, image_encoding
 from snnkd.ir.arithmetic import DECAY_BITS, STATE_SHIFT
 from snnkd.ir.event_encoding import EventEncoding
 from snnkd.ir.network import Cuba, IntNet, Layer, Shape, per_neuron
@@ -24,6 +24,7 @@ NONE = (1 << 32) - 1  # SNNKD_NONE
 LAYER_BYTES = 96  # of the struct snnkd_layer
 NEURON_BYTES = 12  # of the struct snnkd_neuron
 _WORD = 4  # bytes
+_READ_WORDS = {"last": 0, "max": 1, "sum": 2}  # of an output, for what a readout over all steps has read of its v
 _SIZES = 1 << 16  # of a convolution: the fields of snnkd_layer that hold them have 16 bits
 
 
@@ -68,10 +69,10 @@ class Part:
 
 @dataclass(frozen=True, eq=False)
 class Plan:
-    """values, sums, spike_words, outputs: elements of the arrays of snnkd_state. wide_input: whether input elements
-    are int32_t, else uint8_t. keeps_input: whether the sums of the input outlast a step, so that it may be repeated.
-    encoder: kind of the encoder that the runtime has for this network, None for none. recorded: its parameters where it
-    reads recordings.
+    """values, sums, spike_words, outputs, read_words: elements of the arrays of snnkd_state. wide_input: whether
+    input elements are int32_t, else uint8_t. keeps_input: whether the sums of the input outlast a step, so that it may
+    be repeated. encoder: kind of the encoder that the runtime has for this network, None for none. recorded: its
+    parameters where it reads recordings.
     """
 
     parts: tuple[Part, ...]
@@ -79,6 +80,7 @@ class Plan:
     sums: int
     spike_words: int
     outputs: int
+    read_words: int
     wide_input: bool
     keeps_input: bool
     encoder: str | None
@@ -87,7 +89,7 @@ class Plan:
     @property
     def ram(self) -> int:
         """Counts the bytes of the struct snnkd_state; the stack and the input come on top."""
-        return _WORD * (1 + self.values + self.sums + self.spike_words + self.outputs)
+        return _WORD * (1 + self.values + self.sums + self.spike_words + self.outputs + self.read_words)
 
     @property
     def flash(self) -> int:
@@ -144,10 +146,11 @@ def _plan(net: IntNet) -> Plan:
         sums,
         spikes,
         _size(drafts[-1]),
+        _READ_WORDS[net.readout.over] * _size(drafts[-1]),
         _wide_input(net),
         keeps_input,
         encoder,
-        event_encoding(net),
+        event_encoding.of_network(net),
     )
 
 
@@ -169,19 +172,8 @@ def _own_sums(part: Part, keeps_input: bool) -> int:
 
 def _encoder(net: IntNet) -> str | None:
     """The kind of its encoder; None where the runtime has none for it, or its file says what cannot be."""
-    known = event_encoding(net) is not None or image_encoding.parameters(net.encoding) is not None
+    known = event_encoding.of_network(net) is not None or image_encoding.parameters(net.encoding) is not None
     return (net.encoding or {}).get("kind") if known and not net.reads_image else None
-
-
-def event_encoding(net: IntNet) -> EventEncoding | None:
-    """Returns how recordings become the events of `net`, None where its file does not say so or says what cannot be."""
-    if (net.encoding or {}).get("kind") != "events":
-        return None
-    try:
-        encoding = EventEncoding.from_json(net.encoding or {})
-    except FormatError:
-        return None
-    return encoding if encoding.shape == net.input_shape and encoding.message_bits <= net.message_bits else None
 
 
 def _keeps_input(net: IntNet) -> bool:
@@ -193,7 +185,7 @@ def _keeps_input(net: IntNet) -> bool:
 def _wide_input(net: IntNet) -> bool:
     """snnkd's encoders send 0 to 255, but for signed cells; of other graded events nothing but their bits is known,
     signs included."""
-    recorded = event_encoding(net)
+    recorded = event_encoding.of_network(net)
     if net.reads_image or (recorded is not None and recorded.signed):
         return True
     return net.message_bits > 8 or (net.message_bits > 0 and _encoder(net) is None)

@@ -121,6 +121,7 @@ def _sizes(net: IntNet, memory: Plan) -> dict[str, int]:
         "SNNKD_VALUES": memory.values,
         "SNNKD_SUMS": memory.sums,
         "SNNKD_SPIKE_WORDS": memory.spike_words,
+        "SNNKD_READ_WORDS": memory.read_words,
     }
 
 
@@ -138,6 +139,8 @@ def _features(net: IntNet, memory: Plan) -> dict[str, bool]:
         "SNNKD_USES_INPUT_NEURONS": net.reads_image,
         "SNNKD_KEEPS_INPUT": memory.keeps_input,
         "SNNKD_READS_MEMBRANE": net.readout.kind == "membrane",
+        "SNNKD_READS_MAXIMUM": net.readout.over == "max",
+        "SNNKD_READS_SUM": net.readout.over == "sum",
         "SNNKD_TIES_BY_MEMBRANE": net.readout.ties == "membrane",
         "SNNKD_EXITS_EARLY": net.early_exit is not None,
         "SNNKD_HAS_ENCODER": memory.encoder is not None and memory.recorded is None,

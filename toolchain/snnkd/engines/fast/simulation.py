@@ -33,7 +33,8 @@ def simulate(net: IntNet, spikes: np.ndarray, states: bool = False) -> SpikeTrac
     source = _Source.of_input(net, events)
     traces = []
     for name, layer in zip(net.names, net.layers, strict=True):
-        record = _Record.empty(layer, events.shape[0], events.shape[1], states)
+        kept = states or (layer is net.layers[-1] and net.readout.reads_every_v)
+        record = _Record.empty(layer, events.shape[0], events.shape[1], kept)
         overflows, saturations = _run_layer(layer, source, record)
         traces.append(record.trace(name, layer, overflows, saturations))
         source = _Source(record.spikes, traces[-1].spikes, layouts.order(layer), 1)

@@ -82,6 +82,7 @@ def job(net: IntNet, states: bool) -> dict[str, Any]:
         "together": not any(feature.own_run for feature in features),
         "reset": any(feature.reset for feature in features),
         "states": states,
+        "every_v": net.readout.reads_every_v,
     }
 
 
@@ -141,8 +142,9 @@ def _read_layer(folder: Path, net: IntNet, k: int, states: bool) -> LayerTrace:
     def read(what: str, leading: int) -> np.ndarray:
         return _reversed(np.load(folder / f"layer{k}_{what}.npy"), leading)
 
-    u, v = (read("u", 2), read("v", 2)) if states else (None, None)
     is_last = k == len(net.layers) - 1
+    u = read("u", 2) if states else None
+    v = read("v", 2) if states or (is_last and net.readout.reads_every_v) else None
     v_last = read("v_last", 1) if is_last else v[:, -1] if v is not None else None
     return LayerTrace(net.names[k], read("s", 2), v_last, u, v)
 

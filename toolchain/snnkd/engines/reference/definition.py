@@ -108,9 +108,10 @@ UNLIMITED = Rules(no_limit(1 << 44), no_limit(1 << 44), no_limit(1 << 50), no_li
 def simulate(net: IntNet, spikes: np.ndarray, states: bool = False) -> SpikeTrace:
     """Runs `net` on integers (N, T, *input shape) as `check_input` takes them; all samples start from u = v = 0.
 
-    Records u and v of every step with `states`. A layer's `overflows` counts, per neuron and step, each of these that
-    changed a value: the 24 bit wrap of a convolution's sum, the 32 bit wrap of a << 6, that of the current, and the
-    current's correction by 2^24; `saturations` counts the clips of v. Raises FormatError for unusable input.
+    Records u and v of every step with `states`, of the last layer also where the readout reads every v. A layer's
+    `overflows` counts, per neuron and step, each of these that changed a value: the 24 bit wrap of a convolution's sum,
+    the 32 bit wrap of a << 6, that of the current, and the current's correction by 2^24; `saturations` counts the clips
+    of v. Raises FormatError for unusable input.
     """
     return run(net, check_input(net, spikes), [DEFINITION] * len(net.layers), states)
 
@@ -119,7 +120,8 @@ def run(net: IntNet, events: np.ndarray, rules: Sequence[Rules], states: bool = 
     """Runs `net` as `simulate` does, by the rules of each layer, on events as `check_input` gives them."""
     source, traces = events, []
     for name, layer, own in zip(net.names, net.layers, rules, strict=True):
-        traces.append(_run_layer(name, layer, source, own, states))
+        kept = states or (layer is net.layers[-1] and net.readout.reads_every_v)
+        traces.append(_run_layer(name, layer, source, own, kept))
         source = traces[-1].spikes
     return SpikeTrace("reference", events, tuple(traces))
 

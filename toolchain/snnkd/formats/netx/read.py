@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
+from dataclasses import fields
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -365,9 +366,10 @@ def _readout(root: Group, last: Group, layers: tuple[Layer, ...]) -> Readout:
         averaged = last.text("type") == "average"
         kind = "count" if layers and layers[-1].neuron.can_fire else "membrane"
         return Readout(kind, population=prod(layers[-1].shape) // prod(_shape(last)) if averaged else 1)
-    if not data.keys() <= {"kind", "ties", "population"}:
+    known = {field.name for field in fields(Readout)}
+    if not data.keys() <= known:
         keys = ", ".join(map(str, data))[:80]
-        raise root.error("attribute snnkd_readout", f"expected kind, ties and population, found {keys}")
+        raise root.error("attribute snnkd_readout", f"expected {', '.join(sorted(known))}, found {keys}")
     return Readout(**data)
 
 

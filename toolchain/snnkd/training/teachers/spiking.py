@@ -11,6 +11,7 @@ from snnkd.analysis import evaluation
 from snnkd.ir.arithmetic import STATE_SHIFT
 from snnkd.ir.network import IntNet
 from snnkd.recipe.tables import MapKind
+from snnkd.training import reading
 from snnkd.training.dynamics import S_SCALE
 from snnkd.training.feed import Feed
 from snnkd.training.store import SpikeStore, ValueStore
@@ -20,7 +21,7 @@ _UNIT_IMAGES = 256  # images that the unit of a file's membrane readout is measu
 
 class Teacher:
     """A trained network that others imitate on `feed`: its output spikes, or with a membrane readout what each step
-    adds to v.
+    adds to what is read of v.
 
     What it does on an image depends on the image, its variant and (Poisson) its index only. So each activation tensor
     is computed the first time that it is needed, and kept: T x classes bits, or as many float32.
@@ -73,8 +74,8 @@ class Teacher:
         if self._unit is None:
             first = self._states("u", np.arange(min(_UNIT_IMAGES, len(self._feed))), 0)
             self._unit = float(first.std()) / S_SCALE or 1.0
-        v = self._states("v", indices, variant)
-        return np.diff(v / np.float32(S_SCALE), axis=1, prepend=np.float32(0)) / np.float32(self._unit)
+        v = torch.from_numpy(self._states("v", indices, variant) / np.float32(S_SCALE)).transpose(0, 1)
+        return reading.activation(v, self._net.readout.over, self._unit).transpose(0, 1).numpy()
 
     def _states(self, name: str, indices: np.ndarray, variant: int) -> np.ndarray:
         """u or v of the output neurons, (N, T, classes) float32 of integers."""

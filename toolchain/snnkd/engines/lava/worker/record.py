@@ -10,9 +10,11 @@ FOLDER holds network.net, input.npy (N, T, ...) in the order of Lava (W, H, C) a
     bias_input      whether the network begins with neurons that take the input as their bias
     together        whether all samples run in one go, with the neurons reset in between
     states          whether u and v of every step are recorded
+    every_v         whether v of every step is, of the last layer
 
 For each layer K with neurons it writes layerK_s.npy (N, T, *shape) uint8, layerK_v_last.npy (N, *shape) int32 for the
-last layer, and layerK_u.npy and layerK_v.npy like the spikes, int32, with states; shapes in the order of Lava.
+last layer, and layerK_u.npy and layerK_v.npy like the spikes, int32, with states, layerK_v.npy of the last layer with
+every_v; shapes in the order of Lava.
 
 Time. Lava counts steps from 1 and its synapses send one step late: layer K (from 0) sees input step t of sample n at
 step n * T + t + K + 2, one earlier behind an input layer that owns neurons. Lava's LIFReset clears u and v right
@@ -104,13 +106,16 @@ class PyStateRecorder(_Recording):
         self.write(step // max(self.proc_params["last_of"], 1), self.state.read())
 
 
-def _create_files(folder: Path, network: Network, samples: int, steps: int, states: bool) -> None:
+def _states(job: dict, k: int, last: int) -> str:
+    """The states of the layer k that are recorded at every step."""
+    return "uv" if job["states"] else "v" if job["every_v"] and k == last else ""
+
+
+def _create_files(folder: Path, network: Network, samples: int, steps: int, job: dict) -> None:
     last = len(network.layers) - 1
     for k, layer in enumerate(network.layers):
         every = (samples, steps, *layer.shape)
-        wanted = {"s": every}
-        if states:
-            wanted |= {"u": every, "v": every}
+        wanted = {"s": every} | dict.fromkeys(_states(job, k, last), every)
         if k == last:
             wanted["v_last"] = (samples, *layer.shape)
         for name, shape in wanted.items():
@@ -118,13 +123,13 @@ def _create_files(folder: Path, network: Network, samples: int, steps: int, stat
             np.lib.format.open_memmap(folder / f"layer{k}_{name}.npy", "w+", dtype, tuple(map(int, shape)))
 
 
-def _record(folder: Path, network: Network, sample: int, steps: int, first_lag: int, states: bool) -> None:
+def _record(folder: Path, network: Network, sample: int, steps: int, first_lag: int, job: dict) -> None:
     """Connects recorders to all layers; `sample` is the first one that this run computes."""
     last = len(network.layers) - 1
     for k, layer in enumerate(network.layers):
         where = {"shape": tuple(layer.shape), "lag": first_lag + k}
         layer.out.connect(SpikeRecorder(file=f"{folder}/layer{k}_s.npy", first=sample * steps, **where).a_in)
-        for name in "uv" if states else "":
+        for name in _states(job, k, last):
             probe = StateRecorder(file=f"{folder}/layer{k}_{name}.npy", first=sample * steps, **where)
             probe.state.connect_var(getattr(layer.neuron, name))
         if k == last:
@@ -170,14 +175,14 @@ def _run(folder: Path, job: dict, events: np.ndarray, sample: int, total: int) -
         **reset,
     )
     if sample == 0:
-        _create_files(folder, network, total, steps, job["states"])
+        _create_files(folder, network, total, steps, job)
     if job["bias_input"]:
         network.in_layer.neuron.bias_mant.init = events[0, 0].astype(np.int32)
     else:
         timeline = np.moveaxis(events.reshape(samples * steps, *events.shape[2:]), 0, -1)
         source = RingBuffer(data=np.ascontiguousarray(timeline, dtype=np.int32))
         source.s_out.connect(network.inp)
-    _record(folder, network, sample, steps, first_lag, job["states"])
+    _record(folder, network, sample, steps, first_lag, job)
     count = samples * steps + len(network.layers) - 1 + first_lag
     with _watched(network):
         network.run(condition=RunSteps(num_steps=count), run_cfg=Loihi2SimCfg(select_tag="fixed_pt"))

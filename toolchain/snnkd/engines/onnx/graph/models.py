@@ -28,7 +28,8 @@ _INPUT = {
 _STEP = (
     "One time step of a spiking network of CUBA-LIF neurons, in integers. input {shape}: {events}. The states "
     "layerK_u, layerK_v, layerK_pending (what arrives over delays in the steps to come) and counts (spikes of the "
-    "outputs) are int32 and 0 before the first step; each output *_next is the state to give to the next step. "
+    "outputs) are int32; of a readout over all steps v_max (each output's largest v so far, plus 2^23) or v_sum (the "
+    "sum of its v) is int64. All are 0 before the first step; each output *_next is the state to give to the next one. "
     "layerK: spikes of that layer, 0 or 1, uint8. classes: what the readout says after this step."
 )
 _INFERENCE = (
@@ -56,11 +57,12 @@ def step_model(net: IntNet) -> ModelProto:
 
     Inputs: `input` (N, *input_shape), uint8 of a network of binary events, else int32; and the states, int32, zeros
     before the first step: `layerK_u` and `layerK_v` (N, *shape), `layerK_pending` (N, longest delay, O) of layers with
-    delays, `counts` (N, outputs). Outputs: `layerK` (N, *shape) uint8, each state as `*_next`, and `classes` (N,)
-    int64, the readout's after this step. Raises LimitError where a sum could leave 64 bits.
+    delays, `counts` (N, outputs), and of a readout over all steps `v_max` or `v_sum` (N, outputs) int64. Outputs:
+    `layerK` (N, *shape) uint8, each state as `*_next`, and `classes` (N,) int64, the readout's after this step. Raises
+    LimitError where a sum could leave 64 bits.
     """
     nodes = _step(net, "")
-    neurons.classes(nodes, net.readout, "counts_next", f"{net.names[-1]}_v_next")
+    neurons.classes(nodes, net.readout, "counts_next", _read(net, "_next"))
     inputs = [tensor.info(_SAMPLES) for tensor in (_input(net), *_states(net))]
     after = [state.info(_SAMPLES, name=f"{state.name}_next") for state in _states(net)]
     outputs = [*(tensor.info(_SAMPLES) for tensor in _spikes(net)), *after, _classes()]
@@ -75,14 +77,15 @@ def inference_model(net: IntNet, steps: int, states: bool = False) -> ModelProto
 
     Input: `input` (N, T, *input_shape), as of `step_model`. Outputs: `layerK` (N, T, *shape) uint8 and `layerK_v`
     (N, *shape) int32, v after the last step, of each layer; `counts` (N, outputs) int32; `classes` (N,) int64. With
-    `states` also `layerK_u_steps` and `layerK_v_steps` (N, T, *shape) int32. Raises LimitError as `step_model`.
+    `states` also `layerK_u_steps` and `layerK_v_steps` (N, T, *shape) int32, the last layer's `layerK_v_steps` also
+    where the readout is over all steps. Raises LimitError as `step_model`.
     """
     inner = _step(net, "step_")
     kept, recorded = _states(net), _spikes(net)
-    if states:
-        for state in (state for state in kept if state.name.endswith(("_u", "_v"))):
-            inner.add("Identity", f"step_{state.name}_next", name=f"{state.name}_steps")
-            recorded.append(_Tensor(f"{state.name}_steps", state.kind, state.shape))
+    every = ("_u", "_v") if states else (f"{net.names[-1]}_v",) if net.readout.reads_every_v else ()
+    for state in (state for state in kept if state.name.endswith(every)):
+        inner.add("Identity", f"step_{state.name}_next", name=f"{state.name}_steps")
+        recorded.append(_Tensor(f"{state.name}_steps", state.kind, state.shape))
     outer = Nodes(constants=inner.constants)
     start = [_zeros(outer, state) for state in kept]
     by_step = outer.add("Transpose", "input", perm=_time_and_samples(_input(net)))
@@ -91,7 +94,7 @@ def inference_model(net: IntNet, steps: int, states: bool = False) -> ModelProto
     outer.steps.append(helper.make_node("Scan", [*start, by_step], outputs, body=body, num_scan_inputs=1))
     for tensor in recorded:
         outer.add("Transpose", f"{tensor.name}_by_step", name=tensor.name, perm=_time_and_samples(tensor))
-    neurons.classes(outer, net.readout, "counts", f"{net.names[-1]}_v")
+    neurons.classes(outer, net.readout, "counts", _read(net))
     final = [state.info(_SAMPLES) for state in kept if state.name.endswith(("_v", "counts"))]
     graph = helper.make_graph(
         [*inner.prepared, *outer.steps],
@@ -143,6 +146,8 @@ def _step(net: IntNet, prefix: str) -> Nodes:
         events = Value(neurons.step(nodes, name, layer, activation, bias), 1)
     fired = nodes.cast(nodes.add("Flatten", events.name, axis=1), TensorProto.INT32)
     nodes.add("Add", f"{prefix}counts", fired, name="counts_next")
+    if net.readout.reads_every_v:
+        neurons.read_so_far(nodes, net.readout, f"{prefix}{net.names[-1]}_v_next", _read(net))
     return nodes
 
 
@@ -156,13 +161,23 @@ def _spikes(net: IntNet) -> list[_Tensor]:
 
 
 def _states(net: IntNet) -> list[_Tensor]:
-    """What one step leaves to the next one, all int32."""
+    """What one step leaves to the next one."""
     states = list[_Tensor]()
     for name, _, layer in net.inputs():
         states += [_Tensor(f"{name}_{state}", TensorProto.INT32, layer.shape) for state in "uv"]
         if layer.kind == "dense" and layer.longest_delay:
             states.append(_Tensor(f"{name}_pending", TensorProto.INT32, (layer.longest_delay, *layer.shape)))
-    return [*states, _Tensor("counts", TensorProto.INT32, (prod(net.layers[-1].shape),))]
+    outputs = (prod(net.layers[-1].shape),)
+    states.append(_Tensor("counts", TensorProto.INT32, outputs))
+    if net.readout.reads_every_v:
+        states.append(_Tensor(_read(net), TensorProto.INT64, outputs))
+    return states
+
+
+def _read(net: IntNet, after: str = "") -> str:
+    """The state that the readout reads of v; after: '_next' for what a step leaves of it."""
+    every = net.readout.reads_every_v
+    return f"v_{net.readout.over}{after}" if every else f"{net.names[-1]}_v{after}"
 
 
 def _classes() -> ValueInfoProto:

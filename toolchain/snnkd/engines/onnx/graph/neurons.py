@@ -52,13 +52,23 @@ def image_bias(nodes: Nodes, image: str) -> str:
 
 
 def classes(nodes: Nodes, readout: Readout, counts: str, v: str) -> None:
-    """Adds the output `classes` (N,) int64 from the outputs' spike counts (N, O) and v (N, *shape), both int32."""
+    """Adds the output `classes` (N,) int64 from the outputs' spike counts (N, O) int32 and what is read of v,
+    (N, *shape) int32 or (N, O) int64."""
     most = _highest(nodes, _by_class(nodes, readout, counts if readout.kind == "count" else v))
     if readout.ties == "membrane":
         lowest = nodes.number(np.iinfo(np.int64).min)
         most = _highest(nodes, nodes.add("Where", most, _by_class(nodes, readout, v), lowest))
     # ArgMax takes the first of equals; of int64 older runtimes have none.
     nodes.add("ArgMax", nodes.cast(most, TensorProto.INT32), name="classes", axis=1, keepdims=0)
+
+
+def read_so_far(nodes: Nodes, readout: Readout, v: str, name: str) -> None:
+    """Adds what a readout over all steps has read of v, (N, O) int64, to the state `name`, which is 0 before them: the
+    largest v lies there 2^23 higher than it is, so that any v is above 0."""
+    now = nodes.cast(nodes.add("Flatten", v, axis=1), TensorProto.INT64)
+    if readout.over == "max":
+        now = nodes.add("Add", now, nodes.number(STATE_LIMIT))
+    nodes.add("Max" if readout.over == "max" else "Add", f"{nodes.prefix}{name}", now, name=f"{name}_next")
 
 
 def _highest(nodes: Nodes, scores: str) -> str:
