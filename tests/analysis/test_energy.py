@@ -11,6 +11,7 @@ import pytest
 from snnkd import targets
 from snnkd.analysis import energy, evaluation
 from snnkd.analysis.energy import Range
+from snnkd.analysis.traffic import Traffic
 from snnkd.base.errors import FormatError
 from snnkd.ir.event_encoding import EventEncoding
 from snnkd.ir.network import Conv, Dense, IntNet, Neuron
@@ -109,13 +110,33 @@ def test_nothing_costs_nothing_even_where_its_cost_is_not_known():
     assert estimated.dynamic is not None
 
 
-def test_static_and_total_energy_are_not_known():
+def test_without_a_placement_neither_time_nor_static_energy_is_known():
     for target in targets.available():
         shown = energy.estimate(COUNTS, 10, target).to_json()
-        assert shown["static_uJ"] is shown["total_uJ"] is None
+        assert shown["static_uJ"] is shown["total_uJ"] is shown["latency_us"] is None
         assert any("latency" in line for line in shown["not_known"])
         assert shown["note"].startswith("estimate, not a measurement")
         assert len(shown["costs"]) == len(target.costs)
+
+
+def test_a_placement_adds_routing_and_the_time_of_the_busiest_cores():
+    work = Traffic(
+        messages=30, copies=20, hops=50, chips=2, synops=np.array([[100.0, 7], [0, 10]]), neurons=np.array([3, 4])
+    )
+    costs = {"message": 2.0, "hop": 3.0, "synop_time": 5.0, "update_time": 7.0, "step_time": 11.0, "static_power": 0.5}
+    known = {name: Quantity(value, value, 2 * value, "", "assumed", name) for name, value in costs.items()}
+    chip = replace(CHIP, costs={**CHIP.costs, **known})
+    found, bare = energy.estimate(COUNTS, 10, chip, work), energy.estimate(COUNTS, 10, chip)
+    close(found.routing["messages"], 40e-6, 40e-6, 80e-6)
+    close(found.routing["hops"], 150e-6, 150e-6, 300e-6)
+    assert found.dynamic.typical == pytest.approx(bare.dynamic.typical + 190e-6)
+    latency = (500 + 21 + 11 + 50 + 28 + 11) / 1000  # us: core 0 is the busiest in the first step, core 1 in the second
+    close(found.latency, latency, latency, 2 * latency)
+    close(found.static, latency, latency, 4 * latency)  # 0.5 W of 2 chips
+    assert found.total == found.dynamic + found.static
+    lacking = energy.estimate(COUNTS, 10, replace(CHIP, costs={**CHIP.costs, "message": known["message"]}), work)
+    assert (lacking.latency, lacking.static, list(lacking.routing)) == (None, None, ["messages"])
+    assert any("synop_time, update_time, step_time, static_power" in line for line in lacking.to_json()["not_known"])
 
 
 def pilotnet(synops, updates, spikes):

@@ -108,6 +108,16 @@ def test_axons_messages_and_synops_are_those_of_single_connections():
                 messages += arriving
                 hops += arriving * sum(abs(a - b) for a, b in zip(tile[core], tile[other], strict=True))
     assert counted.messages == messages / 2
+    reading = [
+        sum(
+            way[:, sorted(neurons_of(block, layer.shape))].any(axis=1).astype(int)
+            for block in placed
+            if block.layer == k
+        )
+        for k, (layer, way) in enumerate(zip(own.layers, ways, strict=True))
+    ]
+    sent = [values.reshape(6, -1).sum(axis=0) for values in events]
+    assert counted.copies == sum((sent[k] * (reading[k] - 1).clip(0)).sum() for k in (1, 2, 3)) / 2
     assert counted.hops == hops / 2
     leaving = 0  # of the first block of layer0, whose pixels layer1 reads
     numbers = sorted(neurons_of(placed[0], shapes[1]))
@@ -131,7 +141,7 @@ def test_synops_of_all_cores_are_those_of_the_profile(name):
 
 
 def test_the_slowest_core_sets_the_time_of_a_step():
-    work = traffic.Traffic(0, 0, np.array([[10.0, 0.0], [0.0, 50.0]]), np.array([4, 2]))
+    work = traffic.Traffic(0, 0, 0, 1, np.array([[10.0, 0.0], [0.0, 50.0]]), np.array([4, 2]))
     times = {"synop_time": 2.0, "update_time": 3.0, "step_time": 100.0}
     assert work.latency_us(times) == pytest.approx((max(32, 6) + 100 + max(12, 106) + 100) / 1000)
 

@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from snnkd.analysis.fit import fit
+from snnkd.analysis.traffic import TIMES, Activity, Traffic, traffic
 from snnkd.base.errors import FormatError
 from snnkd.ir.network import IntNet
 from snnkd.ir.trace import LayerCount, fan_out
@@ -17,17 +18,20 @@ from snnkd.targets import Target
 
 if TYPE_CHECKING:
     from snnkd.analysis.real_time import RealTime
+    from snnkd.analysis.rival import Rival
 
 NOTE = "estimate, not a measurement: counts of the integer network times constants, without the host"
 PARTS = ("synops", "updates", "spikes")
-_NO_LATENCY = "static and total energy: static power times latency, and there is no latency model"
+_NO_PLACEMENT = "messages to further cores, hops, latency, static and total energy: no placement of this network"
+_NO_TIMES = "latency, static and total energy: {target} has no cost of {costs}"
+_ONLY_CORES = "input and output: latency is that of the busiest cores, with nothing to wait for outside"
 _NO_HOST = "host, sensor and input events: nothing is published that would apply to every network"
-_UJ_PER_PJ = 1e-6
+UJ_PER_PJ = 1e-6
 
 
 @dataclass(frozen=True)
 class Range:
-    """An estimate with its bounds, in uJ per inference."""
+    """An estimate with its bounds, in uJ or us per inference."""
 
     low: float
     typical: float
@@ -35,6 +39,10 @@ class Range:
 
     def __add__(self, other: Range) -> Range:
         return Range(self.low + other.low, self.typical + other.typical, self.high + other.high)
+
+    def __mul__(self, other: Range | float) -> Range:
+        by = other if isinstance(other, Range) else Range(other, other, other)
+        return Range(self.low * by.low, self.typical * by.typical, self.high * by.high)
 
 
 @dataclass(frozen=True)
@@ -52,21 +60,42 @@ class LayerEnergy:
 
 @dataclass(frozen=True)
 class Energy:
-    """Dynamic energy per inference on `target`, by layer and part. missing: names of the costs that are not known."""
+    """Energy per inference on `target`: dynamic by layer and part, and static.
+
+    missing: names of the costs that are not known. routing: parts of no single layer, 'messages' to cores beyond the
+    first that reads a spike, and 'hops'; those only whose cost is known. latency: in us, of the busiest cores. chips:
+    that the placement takes. Without a placement: no routing, None and 0.
+    """
 
     target: Target
     layers: tuple[LayerEnergy, ...]
     missing: tuple[str, ...]
+    routing: Mapping[str, Range] = field(default_factory=dict)
+    latency: Range | None = None
+    chips: int = 0
 
     @property
     def parts(self) -> dict[str, Range | None]:
         """By part, over all layers."""
-        return {part: total(layer.parts[part] for layer in self.layers) for part in PARTS}
+        return {part: total(layer.parts[part] for layer in self.layers) for part in PARTS} | dict(self.routing)
 
     @property
     def dynamic(self) -> Range | None:
         """Over all layers and parts, None where a part is not known."""
-        return total(layer.dynamic for layer in self.layers)
+        return total([*(layer.dynamic for layer in self.layers), *self.routing.values()])
+
+    @property
+    def static(self) -> Range | None:
+        """Static power of the chips for as long as an inference takes, None where that is not known."""
+        power = self.target.costs.get("static_power")
+        if power is None or self.latency is None:
+            return None
+        return self.latency * Range(power.low, power.typical, power.high) * self.chips
+
+    @property
+    def total(self) -> Range | None:
+        """Dynamic and static, None where one of them is not known."""
+        return total([self.dynamic, self.static])
 
     @property
     def dominates(self) -> dict[str, Any] | None:
@@ -80,6 +109,12 @@ class Energy:
         layer, part = max(typical, key=lambda key: typical[key])
         return {"layer": layer, "part": part, "share": typical[layer, part] / dynamic.typical}
 
+    def _no_time(self) -> list[str]:
+        if not self.chips:
+            return [_NO_PLACEMENT]
+        lacking = [name for name in (*TIMES, "static_power") if name not in self.target.costs]
+        return [_NO_TIMES.format(target=self.target.name, costs=", ".join(lacking)) if lacking else _ONLY_CORES]
+
     def to_json(self) -> dict[str, Any]:
         """Returns plain JSON data; keys in `docs/energy_model.md`. Energies in uJ per inference, null if unknown."""
         unknown = (
@@ -87,8 +122,9 @@ class Energy:
         )
         return {
             "dynamic_uJ": _json(self.dynamic),
-            "static_uJ": None,
-            "total_uJ": None,
+            "static_uJ": _json(self.static),
+            "total_uJ": _json(self.total),
+            "latency_us": _json(self.latency),
             "parts_uJ": {part: _json(cost) for part, cost in self.parts.items()},
             "layers_uJ": [
                 {"name": layer.name, "dynamic": _json(layer.dynamic)}
@@ -96,7 +132,7 @@ class Energy:
                 for layer in self.layers
             ],
             "dominates": self.dominates,
-            "not_known": [*unknown, _NO_LATENCY, _NO_HOST],
+            "not_known": [*unknown, *self._no_time(), _NO_HOST],
             "note": NOTE,
             "error_factors": [asdict(factor) for factor in self.target.error_factors],
             "costs": [{"name": name, **asdict(cost)} for name, cost in self.target.costs.items()],
@@ -105,17 +141,19 @@ class Energy:
 
 @dataclass(frozen=True)
 class TargetEnergy:
-    """An estimate on a target, the verdict of whether the network fits it (`fit.Fit`), and the same at the recording's
-    real time, None where that is not known."""
+    """An estimate on a target, the verdict of whether the network fits it (`fit.Fit`), the same at the recording's real
+    time, None where that is not known, and an ANN of the same shape, None where nobody asked."""
 
     estimate: Energy
     verdict: str
     real_time: RealTime | None = None
+    ann: Rival | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """Returns plain JSON data; keys in `docs/energy_model.md`, without `real_time` where that is not known."""
+        """Returns plain JSON data; keys in `docs/energy_model.md`."""
         timed = {} if self.real_time is None else {"real_time": self.real_time.to_json()}
-        return {**self.estimate.to_json(), "verdict": self.verdict, **timed}
+        ann = {} if self.ann is None else {"ann": self.ann.to_json()}
+        return {**self.estimate.to_json(), "verdict": self.verdict, **timed, **ann}
 
 
 @dataclass(frozen=True)
@@ -139,7 +177,8 @@ class Profile:
     """What a network did on `samples` samples of `steps` steps, and what that costs.
 
     fidelity: what was counted, 'integer', 'lava' or 'device'. data: what the samples are. layers: 'input' first, totals
-    over all samples. energy: by target, in uJ per inference. warnings: what the counts do not show.
+    over all samples. energy: by target, in uJ per inference. warnings: what the counts do not show. in_memory: an ANN
+    beside it in 45 nm (`rival.in_memory`).
     """
 
     fidelity: str
@@ -150,11 +189,13 @@ class Profile:
     energy: dict[str, TargetEnergy]
     early_exit: EarlyExitWork | None = None
     warnings: list[str] = field(default_factory=list)
+    in_memory: Rival | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Returns plain JSON data; keys in `docs/energy_model.md`, without `early_exit` where there is none."""
         energy = {name: target.to_json() for name, target in self.energy.items()}
         exits = {} if self.early_exit is None else {"early_exit": asdict(self.early_exit)}
+        memory = {} if self.in_memory is None else {"in_memory": self.in_memory.to_json()}
         shared = {key: getattr(self, key) for key in ("fidelity", "samples", "steps", "data")}
         return {
             **shared,
@@ -162,11 +203,15 @@ class Profile:
             "energy": energy,
             "warnings": self.warnings,
             **exits,
+            **memory,
         }
 
 
-def estimate(counts: Sequence[LayerCount], samples: int, target: Target) -> Energy:
-    """Estimates the dynamic energy per inference of `counts`, totals over `samples` inferences.
+def estimate(counts: Sequence[LayerCount], samples: int, target: Target, work: Traffic | None = None) -> Energy:
+    """Estimates the energy per inference of `counts`, totals over `samples` inferences.
+
+    work: what the same events do on the target's cores, None where there is no placement: then neither routing nor
+    latency is known.
 
     Each layer's synops are those into it; a layer's synop cost is the target's for its kind ('synop_dense',
     'synop_conv') where there is one, else 'synop'. Events of the row 'input' cost no spike: no neuron on the chip
@@ -178,14 +223,10 @@ def estimate(counts: Sequence[LayerCount], samples: int, target: Target) -> Ener
     missing: dict[str, None] = {}  # an ordered set
 
     def part(count: int, *names: str) -> Range | None:
-        if count == 0:
-            return Range(0.0, 0.0, 0.0)
-        cost = next((target.costs[name] for name in names if name in target.costs), None)
+        cost = charged(target, count / samples, *names)
         if cost is None:
             missing[names[-1]] = None
-            return None
-        scale = count / samples * _UJ_PER_PJ
-        return Range(cost.low * scale, cost.typical * scale, cost.high * scale)
+        return cost
 
     layers = tuple(
         LayerEnergy(
@@ -199,7 +240,43 @@ def estimate(counts: Sequence[LayerCount], samples: int, target: Target) -> Ener
         for row in counts
         if row.name != "input"
     )
-    return Energy(target, layers, tuple(missing))
+    if work is None:
+        return Energy(target, layers, tuple(missing))
+    return Energy(target, layers, tuple(missing), _routing(work, target), _latency(work, target), work.chips)
+
+
+def charged(target: Target, count: float, *names: str) -> Range | None:
+    """Computes what `count` operations cost, in uJ, by the first of these costs that the target has; None where it has
+    none of them and there is anything to charge."""
+    if not count:
+        return Range(0.0, 0.0, 0.0)
+    cost = next((name for name in names if name in target.costs), None)
+    return None if cost is None else _band(target, cost) * (count * UJ_PER_PJ)
+
+
+def _routing(work: Traffic, target: Target) -> dict[str, Range]:
+    counts = {"messages": ("message", work.copies), "hops": ("hop", work.hops)}
+    return {
+        part: _band(target, cost) * (count * UJ_PER_PJ)
+        for part, (cost, count) in counts.items()
+        if cost in target.costs and count is not None
+    }
+
+
+def _latency(work: Traffic, target: Target) -> Range | None:
+    if not set(TIMES) <= target.costs.keys():
+        return None
+    bands = {name: _band(target, name) for name in TIMES}
+    low, typical, high = (
+        work.latency_us({name: getattr(band, edge) for name, band in bands.items()})
+        for edge in ("low", "typical", "high")
+    )
+    return Range(low, typical, high)
+
+
+def _band(target: Target, cost: str) -> Range:
+    known = target.costs[cost]
+    return Range(known.low, known.typical, known.high)
 
 
 def dense_macs(net: IntNet) -> list[tuple[str, int]]:
@@ -219,8 +296,11 @@ def profile(
     data: str,
     targets: Iterable[Target] = (),
     fidelity: str = "integer",
+    seen: Activity | None = None,
 ) -> Profile:
     """Puts counts and the energy on each target together.
+
+    seen: the same events by neuron and step, None where only totals are known.
 
     counts: totals over `samples` x `steps`, as `trace.count` gives them (summed with + where samples came in blocks).
     data: what the events are, in words. fidelity: what was counted, 'integer', 'lava' or 'device'. Raises FormatError
@@ -233,7 +313,11 @@ def profile(
         raise FormatError(f"profile: two targets have the same name: {', '.join(names)}; rename one of them")
     macs = {"input": 0, **dict(dense_macs(net))}
     energy = {
-        target.name: TargetEnergy(estimate(counts, samples, target), fit(net, target).verdict) for target in targets
+        target.name: TargetEnergy(
+            estimate(counts, samples, target, None if seen is None else traffic(net, seen, target)),
+            fit(net, target).verdict,
+        )
+        for target in targets
     }
     layers = [LayerProfile(**vars(row), macs_ann=macs[row.name]) for row in counts]
     return Profile(fidelity, samples, steps, data, layers, energy)

@@ -11,9 +11,10 @@ from pathlib import Path
 import numpy as np
 
 from snnkd import engines, targets
-from snnkd.analysis import cautions, early_exit, energy, real_time, verification
+from snnkd.analysis import cautions, early_exit, energy, real_time, rival, traffic, verification
 from snnkd.analysis.early_exit import Course
 from snnkd.analysis.energy import EarlyExitWork, Profile
+from snnkd.analysis.traffic import Activity
 from snnkd.analysis.verification import Verification
 from snnkd.ir import trace
 from snnkd.ir.network import IntNet
@@ -150,13 +151,15 @@ def random_input(net: IntNet, samples: int, steps: int | None = None) -> tuple[n
 class Survey:
     """What a network did on samples that ran once, block by block.
 
-    samples, steps: how many. counts: totals by layer, 'input' first. course: what its readout says of each sample after
-    each step; undecided: (N,) bool, where only the lower number of a class decides; both None where nobody asked.
+    samples, steps: how many. counts: totals by layer, 'input' first. activity: the same by neuron and step. course:
+    what its readout says of each sample after each step; undecided: (N,) bool, where only the lower number of a class
+    decides; both None where nobody asked.
     """
 
     samples: int
     steps: int
     counts: list[LayerCount]
+    activity: Activity
     course: Course | None = None
     undecided: np.ndarray | None = None
     shorter: list[LayerCount] = field(default_factory=list)  # until the rule for early exit ends a sample
@@ -169,6 +172,7 @@ def survey(net: IntNet, blocks: Iterable[np.ndarray], answers: bool) -> Survey:
     """
     samples = steps = 0
     counts: list[LayerCount] = []
+    seen: Activity | None = None
     shorter: list[LayerCount] = []
     courses: list[Course] = []
     undecided: list[np.ndarray] = []
@@ -176,15 +180,17 @@ def survey(net: IntNet, blocks: Iterable[np.ndarray], answers: bool) -> Survey:
         run = _soonest(net, block)
         samples, steps = samples + run.samples, run.steps
         counts = _added(counts, trace.count(net, run))
+        seen = traffic.activity(net, run) if seen is None else seen + traffic.activity(net, run)
         if answers:
             courses.append(course(net, run))
             undecided.append(run.undecided(net))
         if answers and net.early_exit is not None:
             _, ends = early_exit.stops(courses[-1], net.early_exit)
             shorter = _added(shorter, trace.count(net, early_exit.cut(run, ends)))
+    assert seen is not None
     if not answers:
-        return Survey(samples, steps, counts)
-    return Survey(samples, steps, counts, joined(courses), np.concatenate(undecided), shorter)
+        return Survey(samples, steps, counts, seen)
+    return Survey(samples, steps, counts, seen, joined(courses), np.concatenate(undecided), shorter)
 
 
 def course(net: IntNet, run: SpikeTrace) -> Course:
@@ -233,8 +239,10 @@ def profile_of(
     chosen = [targets.load(name) for name in names or ()]
     if names is not None and not chosen:
         chosen = [target for target in targets.available() if target.costs]
-    profile = energy.profile(net, seen.counts, samples=seen.samples, steps=seen.steps, data=data, targets=chosen)
-    profile = real_time.timed(net, profile)
+    profile = energy.profile(
+        net, seen.counts, samples=seen.samples, steps=seen.steps, data=data, targets=chosen, seen=seen.activity
+    )
+    profile = rival.beside(net, real_time.timed(net, profile)) if chosen else profile
     events, samples = [row.spikes for row in seen.counts], f"these {seen.samples:,} samples"
     exits = None
     if net.early_exit is not None and seen.course is not None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from math import prod
+from math import ceil, prod
 
 import numpy as np
 
@@ -44,13 +44,15 @@ def activity(net: IntNet, trace: SpikeTrace) -> Activity:
 class Traffic:
     """Work by core, means of one inference.
 
-    messages: between the cores of consecutive layers; a spike is one message to each core that reads it. hops: of
-    these messages over the mesh; None where the target tells no mesh, or they leave the chip. synops: (T, cores) of
-    each step. neurons: (cores,).
+    messages: between the cores of consecutive layers; a spike is one message to each core that reads it. copies: those
+    beyond the first of each spike. hops: of all messages over the mesh; None where the target tells no mesh, or they
+    leave the chip. chips: as many as the cores need. synops: (T, cores) of each step. neurons: (cores,).
     """
 
     messages: float
+    copies: float
     hops: float | None
+    chips: int
     synops: np.ndarray
     neurons: np.ndarray
 
@@ -70,7 +72,7 @@ def traffic(net: IntNet, seen: Activity, target: Target) -> Traffic | None:
         return None
     by_layer = [[block for block in placed if block.layer == number] for number in range(len(net.layers))]
     synops = np.zeros((len(seen.events[0]), len(placed)))
-    messages, hops, first = 0, 0, 0
+    messages, copies, hops, first = 0, 0, 0, 0
     far = _distances(len(placed), target)
     for number, (_, shape, layer) in enumerate(net.inputs()):
         own = by_layer[number]
@@ -79,22 +81,26 @@ def traffic(net: IntNet, seen: Activity, target: Target) -> Traffic | None:
             for core, block in enumerate(own, first):
                 synops[:, core] = connections.synops(seen.events[number], block)
             if number:
-                sent = connections.messages(seen.events[number].sum(axis=0), by_layer[number - 1], own)
-                messages += int(sent.sum())
-                before = first - len(sent)
+                events, senders = seen.events[number].sum(axis=0), by_layer[number - 1]
+                readers = connections.readers(own)
+                messages += int((events * readers).sum())
+                copies += int((events * (readers - 1).clip(0)).sum())
                 if far is not None:
-                    hops += int((sent * far[before:first, first : first + len(own)]).sum())
+                    between = connections.messages(events, senders, own)
+                    hops += int((between * far[first - len(senders) : first, first : first + len(own)]).sum())
         first += len(own)
     neurons = np.array([block.neurons for block in placed])
     mean = 1 / seen.samples
-    return Traffic(messages * mean, None if far is None else hops * mean, synops * mean, neurons)
+    chips = ceil(len(placed) / target.limits["cores"].high)
+    hopped = None if far is None else hops * mean
+    return Traffic(messages * mean, copies * mean, hopped, chips, synops * mean, neurons)
 
 
 class Connections:
     """The connections into a layer, of one that reads `shape`. conv: its convolution, None for a dense layer."""
 
     def __init__(self, conv: Conv | None, shape: Shape):
-        self._conv, self._shape = conv, extent(shape)
+        self._conv, self._read_shape, self._shape = conv, shape, extent(shape)
         self._sides = None if conv is None else reached(conv, shape)
 
     def synops(self, events: np.ndarray, block: Block) -> np.ndarray:
@@ -108,6 +114,16 @@ class Connections:
         by_group = events.reshape(len(events), self._conv.groups, -1, *events.shape[2:]).sum(axis=2)
         read = np.einsum("tghw,h,w->tg", by_group, rows, columns)
         return read @ self._in_groups(block)
+
+    def readers(self, cores: Sequence[Block]) -> np.ndarray:
+        """Counts the cores that read each neuron: int64, of the shape that the layer reads."""
+        if self._conv is None or self._sides is None:
+            return np.full(self._read_shape, len(cores), np.int64)
+        total = np.zeros(self._shape, np.int64)
+        for core in cores:
+            rows, columns = self._along(core, range(self._shape[1]), range(self._shape[2]))
+            total += np.einsum("c,h,w->chw", self._channels(core), rows, columns)
+        return total
 
     def messages(self, events: np.ndarray, senders: Sequence[Block], readers: Sequence[Block]) -> np.ndarray:
         """Counts the messages that events (*shape) are, from each block that sends to each that reads:
@@ -123,18 +139,24 @@ class Connections:
 
     def _read(self, events: np.ndarray, sender: Block, reader: Block) -> int:
         """Events (C, H, W) of a block that some neuron of another reads."""
-        if self._conv is None or self._sides is None:
+        if self._conv is None:
             return int(events.sum())
-        rows, columns = (
-            side[own.start : own.stop, part.start : part.stop].any(axis=1)
-            for side, own, part in zip(
-                self._sides, (sender.rows, sender.columns), (reader.rows, reader.columns), strict=True
-            )
-        )
-        per_group = self._shape[0] // self._conv.groups
-        group = np.arange(sender.channels.start, sender.channels.stop) // per_group
-        channels = self._in_groups(reader)[group] > 0
+        rows, columns = self._along(reader, sender.rows, sender.columns)
+        channels = self._channels(reader)[sender.channels.start : sender.channels.stop]
         return int(np.einsum("chw,c,h,w->", events, channels, rows, columns))
+
+    def _along(self, reader: Block, rows: range, columns: range) -> tuple[np.ndarray, np.ndarray]:
+        """Whether a block reads these rows and columns of the input, each int64."""
+        assert self._sides is not None
+        sides = zip(self._sides, (rows, columns), (reader.rows, reader.columns), strict=True)
+        found = [side[of.start : of.stop, by.start : by.stop].any(axis=1).astype(np.int64) for side, of, by in sides]
+        return found[0], found[1]
+
+    def _channels(self, reader: Block) -> np.ndarray:
+        """Whether a block reads each channel of the input, (C,) int64."""
+        assert self._conv is not None
+        groups = (self._in_groups(reader) > 0).astype(np.int64)
+        return groups.repeat(self._shape[0] // self._conv.groups)
 
     def _in_groups(self, block: Block) -> np.ndarray:
         """How many channels of a block lie in each group: (groups,) int64."""

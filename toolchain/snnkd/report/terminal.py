@@ -84,7 +84,8 @@ def energy_table(profile: Mapping[str, Any]) -> Table:
             what = f"  most: {largest['part']} of {largest['layer']}"
             table.add_row("", what, "", "", "", f"{largest['share']:.0%}", style="italic")
         table.add_row("", "static", *_band(energy["static_uJ"]), "")
-        table.add_row("", "total", *_band(energy["total_uJ"]), "", end_section=True)
+        table.add_row("", "total", *_band(energy["total_uJ"]), "")
+        table.add_row("", "latency, us", *_band(energy["latency_us"]), "", end_section=True)
     return table
 
 
@@ -148,13 +149,26 @@ def _energy_notes(profile: Mapping[str, Any], sources: bool) -> list[Text]:
         if energy["verdict"] == "refused":
             unfit = f"this network does not fit (see snnkd check --target {name}); the figures are as if it did"
             lines.setdefault(unfit, []).append(name)
+        if "ann" in energy:
+            lines.setdefault(_beside(energy["ann"], f"on {name}, as if it ran there"), []).append(name)
         timed = [f"real time: {energy['real_time']['note']}"] if "real_time" in energy else []
         for line in (energy["note"], *timed, *unknown, *known):
             lines.setdefault(line, []).append(name)
     every = len(profile["energy"])
+    if "in_memory" in profile:
+        line = _beside(profile["in_memory"], "in 45 nm, every access to memory counted")
+        lines[line] = list(profile["energy"])
     return [
         Text(f"- {line}" if len(names) == every else f"- {', '.join(names)}: {line}") for line, names in lines.items()
     ]
+
+
+def _beside(rival: Mapping[str, Any], where: str) -> str:
+    """What an ANN of the same shape would need, and at which activity both would need the same."""
+    snn, ann, even = rival["snn_energy_uJ"], rival["energy_uJ"], rival["break_even_activity"]
+    both = f"{number(ann['typical'])} uJ, this network {number(snn['typical'])}" if snn and ann else NOT_KNOWN
+    equal = "" if even is None else f"; equal at {number(even)} events per synapse, here {number(rival['activity'])}"
+    return f"an ANN of this shape in 8 bits, {where}: {both}{equal}"
 
 
 def _band(energy: Mapping[str, float] | None) -> list[str]:
