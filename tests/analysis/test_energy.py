@@ -174,7 +174,8 @@ def test_published_error_factors_follow_from_counts_and_measurements():
 
 def test_documented_constants_are_those_in_use():
     page = (Path(__file__).parents[2] / "docs" / "energy_model.md").read_text(encoding="utf-8")
-    for name in ("synop", "synop_dense", "synop_conv", "neuron_update", "spike"):
+    priced = ("synop", "synop_dense", "synop_conv", "neuron_update", "spike", "message", "hop")
+    for name in (*priced, "synop_time", "update_time", "step_time"):
         row = re.search(rf"^\| {name} \| (.*) \| (.*) \|$", page, re.M)
         assert row, name
         for chip, shown in zip(("loihi1", "loihi2"), row.groups(), strict=True):
