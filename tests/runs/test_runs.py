@@ -15,6 +15,7 @@ from snnkd.base import lock
 from snnkd.base.errors import FormatError, LimitError, Note, SnnkdError, SnnkdWarning
 from snnkd.base.files import read_json, read_toml
 from snnkd.formats import netx
+from snnkd.runs import pipeline
 
 
 @pytest.fixture
@@ -175,3 +176,14 @@ def test_the_student_of_a_run_is_checked(digits, tmp_path, build):
     run.student.write_bytes(netx.to_bytes(build.net(4)))
     with pytest.raises(SnnkdError, match=r"student\.net: damaged"):
         netx.load(run.student)
+
+
+@pytest.mark.training
+def test_a_student_that_does_not_fit_its_target_is_told_before_it_is_trained(tmp_path):
+    chip = tmp_path / "small.toml"
+    entry = '[limits.{}]\nvalue = {}\nunit = "{}"\nkind = "vendor"\nsource = "test"\n'
+    limits = entry.format("cores", 2, "cores") + entry.format("neurons_per_core", 10, "neurons")
+    chip.write_text(f'name = "small"\ndescription = "a small chip"\n{limits}')
+    wanted = recipe.load("digits", [f'target.name="{chip}"'])
+    with pytest.warns(SnnkdWarning, match="the student does not fit small: network, cores: at least"):
+        pipeline.start(wanted, pipeline.TrainingOptions(folder=tmp_path / "runs"))

@@ -6,7 +6,7 @@ import re
 import time
 from itertools import groupby
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -24,6 +24,13 @@ from snnkd.cli.options import (
     shape_of,
 )
 
+if TYPE_CHECKING:
+    from snnkd.ir.network import IntNet
+
+Checked = Annotated[
+    str | None,
+    typer.Argument(metavar="RUN|FILE|RECIPE|NETWORK", help="A run, a .net or .nir, or what has not been trained yet."),
+]
 NetFile = Annotated[Path, typer.Argument(metavar="FILE.net", help="A network file, .net or .nir.")]
 
 
@@ -129,23 +136,34 @@ def inspect(
 
 
 def check(
-    name: RunOrNet = None,
+    name: Checked = None,
     target: Annotated[str, typer.Option(help="A target's name or the path of your own .toml.")] = "loihi2",
     runs: Runs = DEFAULT_RUNS,
     as_json: Json = False,
 ) -> None:
     """Does a network fit a target, and what would have to change? Exit status 1 if it surely does not.
 
+    A recipe, or a network of models/networks, is checked before it is trained, as if every weight were there.
+
     Example: snnkd check student.net --target loihi2
     """
     from snnkd import targets
     from snnkd.analysis import fit
+    from snnkd.formats import is_network
     from snnkd.runs.subject import opened
 
-    fitted = fit.fit(opened(name, runs).net, targets.load(target))
+    described = None if name is None or is_network(name) else _described(name)
+    fitted = fit.fit(opened(name, runs).net if described is None else described, targets.load(target))
     output.result(fitted.to_json(), as_json, _checked)
     if fitted.violations:
         raise typer.Exit(1)
+
+
+def _described(name: str) -> IntNet | None:
+    """The outline of what a description or a recipe says, None for a run."""
+    from snnkd.recipe import outline
+
+    return outline.named(name)
 
 
 def _simulated(data: dict[str, Any]) -> Any:

@@ -15,15 +15,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from snnkd import runs, targets
-from snnkd.analysis import evaluation
+from snnkd.analysis import evaluation, fit
 from snnkd.base import files, lock, provenance
-from snnkd.base.errors import FormatError, LimitError, MismatchError, Note, RecipeError
+from snnkd.base.errors import FormatError, LimitError, MismatchError, Note, RecipeError, SnnkdWarning
 from snnkd.base.files import to_json
 from snnkd.data import datasets
 from snnkd.data.datasets import DataSet
 from snnkd.formats import netx
 from snnkd.ir.network import IntNet
-from snnkd.recipe import Recipe, stage_files, stages
+from snnkd.recipe import Recipe, outline, stage_files, stages
 from snnkd.runs.folder import RUNS, Run
 from snnkd.runs.results import Accuracy, Deployed, EarlyExitResult, Exported, NetworkResult, Profiled, Summary, Trained
 from snnkd.runs.subject import Subject, read_data, read_frames, trained_on
@@ -149,6 +149,13 @@ def start(recipe: Recipe, options: TrainingOptions) -> Context:
         raise RecipeError(
             f"encoding.kind '{recipe.encoding.kind}' sends {events} events, which target '{target.name}' does not "
             "take; use rate, poisson or latency"
+        )
+    for violation in fit.check(outline.student(recipe), target):
+        warnings.warn(
+            f"the student does not fit {target.name}: {violation.layer}, {violation.limit}: {violation.actual}, "
+            f"allowed {violation.allowed}; {violation.fix}",
+            SnnkdWarning,
+            stacklevel=2,
         )
     for name, stage in recipe.chain.items():
         stage_files.check(name, stage)

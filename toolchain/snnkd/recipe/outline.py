@@ -1,0 +1,58 @@
+"""A network before it is trained: of its description's shape, every weight present and of full width. What fits, or
+does not, is known from that."""
+
+from __future__ import annotations
+
+from math import prod
+from pathlib import Path
+
+import numpy as np
+
+from snnkd.base import files
+from snnkd.ir.network import Conv, Cuba, Dense, IntNet, Layer, Shape
+from snnkd.recipe import architecture, reading
+from snnkd.recipe.architecture import Architecture
+from snnkd.recipe.tables import Recipe
+
+
+def outline(described: Architecture, bits: int = 8, message_bits: int = 0) -> IntNet:
+    """Makes an integer network of a description, with weights of `bits`, both signs among them, and delays of
+    `max_delay`; it is to be counted, not run.
+
+    message_bits: as of `IntNet`.
+    """
+    layers = tuple(_layer(layer, read, bits) for layer, read in described.inputs())
+    return IntNet(described.input, layers, message_bits=message_bits)
+
+
+def student(recipe: Recipe) -> IntNet:
+    """Makes the outline of a recipe's student, with the recipe's bits."""
+    described = recipe.architecture(recipe.student)
+    return outline(described, recipe.quantization.weight_bits, recipe.encoder().message_bits)
+
+
+def named(name: str) -> IntNet | None:
+    """Makes the outline of the network, or of the student of the recipe, that is shipped under this name or described
+    in this .toml; None where there is none of that name.
+
+    Raises RecipeError for a file that says something wrong.
+    """
+    if name.endswith(".toml"):
+        data = files.read_toml(Path(name))
+        return outline(architecture.load(name)) if "layers" in data else student(reading.load(name))
+    if name in architecture.names():
+        return outline(architecture.load(name))
+    return student(reading.load(name)) if name in reading.names() else None
+
+
+def _layer(layer: architecture.Layer, read: Shape, bits: int) -> Layer:
+    neuron = Cuba(*(np.array(value, np.int32) for value in (4096, 0, 1)))
+    fan_in = layer.fan_in(read)
+    low, high = -(1 << (bits - 1)), (1 << (bits - 1)) - 1
+    weight = np.where(np.arange(layer.weights(read)) % 2, low, high).astype(np.int32)
+    if isinstance(layer, architecture.Conv):
+        kernel = weight.reshape(layer.channels, read[0] // layer.groups, *layer.kernel)
+        how = (layer.stride, layer.padding, layer.dilation, layer.groups)
+        return Conv(kernel, neuron, layer.output(read), *how)
+    delay = None if layer.max_delay is None else np.full((layer.neurons, fan_in), layer.max_delay, np.int32)
+    return Dense(weight.reshape(layer.neurons, prod(read)), neuron, delay=delay)
