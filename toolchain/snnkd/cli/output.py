@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterator
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
+from snnkd.base import progress
+
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
@@ -28,6 +30,7 @@ def console(stderr: bool = False) -> Console:
 
 def result(data: dict[str, Any], as_json: bool, render: Callable[[dict[str, Any]], RenderableType]) -> None:
     """Prints one JSON object with --json, else what `render` makes of the same data, and its warnings on stderr."""
+    progress.say("")
     if as_json:
         print(json.dumps(data))
         return

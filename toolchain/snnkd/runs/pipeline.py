@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from snnkd import runs, targets
 from snnkd.analysis import evaluation
-from snnkd.base import files, lock, provenance
+from snnkd.base import files, lock, progress, provenance
 from snnkd.base.errors import FormatError, LimitError, MismatchError, Note, RecipeError
 from snnkd.base.files import to_json
 from snnkd.data import datasets
@@ -100,7 +100,8 @@ class Context:
 
     @cached_property
     def chain(self) -> Chain:
-        from snnkd.training.chain import Chain
+        with progress.doing("loading torch and what trains"):
+            from snnkd.training.chain import Chain
 
         return Chain(self.run.recipe, self.data, self.run.checkpoints, self.training.device, self.frames)
 
@@ -198,6 +199,7 @@ def train(context: Context) -> Trained:
     options = context.training
     if options.reuse:
         runs.note_reused(context.run, context.chain.take_over(context.trained, context.run.folder.parent))
+    progress.say("")  # its bars say all
     with Journal(context.run.folder) as journal:
 
         def on_epoch(row: dict[str, Any]) -> None:
@@ -216,6 +218,7 @@ def quantize(context: Context) -> Deployed:
     from snnkd.training import measuring
 
     student, tolerance = context.run.recipe.student, context.run.recipe.early_exit.tolerance
+    progress.say(f"{student}: choosing its rule for early exit on the validation data")
     net = _deployed(context, student, context.chain.load(student))
     rule = measuring.chosen_exit(net, context.chain.feed(context.data.validation), tolerance)
     context.run.write("student.net", netx.to_bytes(replace(net, early_exit=rule)))
@@ -233,6 +236,7 @@ def evaluate(context: Context) -> Summary:
     test, rows, told = context.chain.feed(context.data.test), {}, []
     course: Course | None = None
     for name in context.trained:
+        progress.say(f"{name}: measuring its accuracy on {len(test):,} test images")
         rows[name], doubts, seen = _evaluated(context, name, test)
         told += [f"{name}: {text}" for text in doubts]
         course = seen or course
@@ -304,9 +308,11 @@ def export(context: Context) -> Exported:
     }
     comparisons = {name: evaluation.Comparison(net) for name in runners}
     for events in samples.blocks(evaluation.block_of(net, samples.steps, states=False)):
-        expected = evaluation.simulate(net, events, evaluation.DEFINITION)
+        with progress.doing(f"the definition runs {len(events):,} test images"):
+            expected = evaluation.simulate(net, events, evaluation.DEFINITION)
         for name, run in runners.items():
-            comparisons[name].add(expected, run(events))
+            with progress.doing(f"{name} runs {len(events):,} test images"):
+                comparisons[name].add(expected, run(events))
     against = {name: comparison.result() for name, comparison in comparisons.items()}
     exported = Exported(
         file=str(out),
