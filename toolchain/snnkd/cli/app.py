@@ -12,6 +12,7 @@ from typer.core import TyperGroup
 from snnkd import __version__, formats
 from snnkd.base.errors import Note, SnnkdError, SnnkdWarning
 from snnkd.cli import catalogue, deployment, inspection, status, training
+from snnkd.cli.comparison import compare, runs
 from snnkd.cli.conversion import convert
 from snnkd.cli.doctor import doctor
 from snnkd.cli.encoding import encode
@@ -57,6 +58,7 @@ _PANELS = {
         convert,
         encode,
     ),
+    "Runs": (runs, compare),
     "What there is": (catalogue.models, catalogue.recipes, catalogue.datasets, catalogue.targets, doctor),
 }
 for commands in _PANELS.values():

@@ -24,15 +24,16 @@ from snnkd.data.datasets import DataSet
 from snnkd.formats import netx
 from snnkd.ir.network import IntNet
 from snnkd.recipe import Recipe, stage_files, stages
+from snnkd.runs.answers import NAME, Answers
 from snnkd.runs.folder import RUNS, Run
 from snnkd.runs.results import Accuracy, Deployed, EarlyExitResult, Exported, NetworkResult, Profiled, Summary, Trained
 from snnkd.runs.subject import Subject, read_data, read_frames, trained_on
 
 if TYPE_CHECKING:
-    from snnkd.analysis.early_exit import Course
     from snnkd.training.chain import Chain
     from snnkd.training.feed import Feed
     from snnkd.training.loop.stage import OnBatch, OnEpoch
+    from snnkd.training.measuring import Measured
     from snnkd.training.network import Network
 
 EXPORT_SAMPLES, PROFILE_SAMPLES = 16, 1000  # test images of the defaults
@@ -227,19 +228,23 @@ def quantize(context: Context) -> Deployed:
 
 def evaluate(context: Context) -> Summary:
     """Measures each network on the whole test set, `float` (training network) and `integer` (deployed network); the
-    student also after each step, and with early exit. Writes summary.json.
+    student also after each step, with early exit, and by class. Writes answers.csv and summary.json.
 
     An ANN and a teacher from outside have no integer network, the network of a file has no other.
     """
     from snnkd.training import measuring
 
     test, rows, told = context.chain.feed(context.data.test), {}, []
-    course: Course | None = None
+    measured: Measured | None = None
     for name in context.trained:
         progress.say(f"{name}: measuring its accuracy on {len(test):,} test images")
         rows[name], doubts, seen = _evaluated(context, name, test)
         told += [f"{name}: {text}" for text in doubts]
-        course = seen or course
+        measured = seen or measured
+    assert measured is not None, "the student is one of them"
+    course, classes = measured.course, context.data.classes
+    answers = Answers(test.split.labels, test.split.labels[:0] if course is None else course.classes[:, -1])
+    context.run.write(NAME, answers.to_csv())
     student, rule = context.run.recipe.student, netx.load(context.run.student).early_exit
     steps = measuring.by_step(course, test.split.labels, rule)
     summary = Summary(
@@ -252,6 +257,9 @@ def evaluate(context: Context) -> Summary:
         data_set=context.data.name,
         test_images=len(test),
         steps=context.run.recipe.encoding.steps,
+        spikes=measured.spikes,
+        classes=answers.by_class(classes),
+        confusion=answers.confusion(len(classes)).tolist(),
         networks=rows,
         warnings=told,
     )
@@ -259,8 +267,8 @@ def evaluate(context: Context) -> Summary:
     return summary
 
 
-def _evaluated(context: Context, name: str, test: Feed) -> tuple[NetworkResult, list[str], Course | None]:
-    """A stage's row of the summary, what is wrong with its network, and the course of the student."""
+def _evaluated(context: Context, name: str, test: Feed) -> tuple[NetworkResult, list[str], Measured | None]:
+    """A stage's row of the summary, what is wrong with its network, and of the student all that was measured."""
     from snnkd.training import measuring
 
     stage, images = context.run.recipe.chain.get(name), "the test images"
@@ -280,11 +288,12 @@ def _evaluated(context: Context, name: str, test: Feed) -> tuple[NetworkResult, 
         return row, measuring.doubts(measured, test, images), None
     network = context.chain.load(name)
     net = _deployed(context, name, network)
-    integer = measuring.measure(net, test, course=name == context.run.recipe.student)
+    is_student = name == context.run.recipe.student
+    integer = measuring.measure(net, test, course=is_student)
     trained = measuring.measure_training(network, test, net.readout)
     accuracy = Accuracy(trained.accuracy, integer.accuracy)
     row = NetworkResult(context.chain.plan(name).name, "snn", net.parameters, net.neurons, accuracy)
-    return row, measuring.doubts(integer, test, images), integer.course
+    return row, measuring.doubts(integer, test, images), integer if is_student else None
 
 
 def export(context: Context) -> Exported:
