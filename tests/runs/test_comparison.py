@@ -84,7 +84,7 @@ def test_the_run_of_an_older_snnkd_has_no_spikes(folder):
 def test_two_runs_image_by_image(folder, compared):
     names = made(folder, 1, 80), made(folder, 1, 90, ["chain.student.epochs=7"])
     data = compared(*names)
-    assert data["recipe"] == [{"field": "chain.student.epochs", "values": [80, 7]}]
+    assert data["recipe"] == [{"field": "chain.student.epochs", "values": [40, 7]}]
     (pair,) = data["pairs"]
     assert (pair["images"], pair["first_right"], pair["second_right"]) == (100, 0, 10)
     assert pair["difference"] == pytest.approx(0.1) and pair["p"] == pytest.approx(2 / 2**10)

@@ -126,14 +126,10 @@ def _energy(by_target: dict[str, list[dict[str, float] | None]], names: list[str
 
     rows = []
     for target, bands in by_target.items():
+        first = bands[0] and bands[0]["typical"]
         for name, band in zip(names, bands, strict=True):
             told = [NOT_KNOWN] * 3 if band is None else [number(band[key]) for key in ("low", "typical", "high")]
-            first = bands[0]
-            ratio = (
-                ""
-                if band is None or first is None or not first["typical"]
-                else f"{band['typical'] / first['typical']:.2f}"
-            )
+            ratio = f"{band['typical'] / first:.2f}" if band is not None and first else ""
             rows.append([target if name == names[0] else "", name, *told, ratio])
     columns = ["target", "run", "low", "typical", "high", f"x {names[0]}"]
     return output.table("dynamic energy, uJ per inference (estimate)", columns, rows, left=2, keys=2)
