@@ -138,7 +138,7 @@ def same_net():
     """Asserts that two networks are the same: structure, weights, parameters of each neuron and what is attached."""
 
     def check(left, right):
-        attached = ("encoding", "readout", "early_exit", "provenance")
+        attached = ("encoding", "readout", "early_exit", "class_names", "provenance")
         for name in ("input_shape", "steps", "message_bits", *attached, "names"):
             assert getattr(left, name) == getattr(right, name), name
         for one, other in zip(left.layers, right.layers, strict=True):

@@ -30,6 +30,7 @@ def digits_net():
         readout=Readout("membrane"),
         early_exit=EarlyExit(2000, 2),
         provenance={"seed": 5},
+        class_names=tuple(f'{k} "caf\u00e9" | ??/' for k in range(10)),
     )
     assert isinstance(hidden, Dense)
     return net, encoding

@@ -64,6 +64,8 @@ def test_the_manifest_says_what_was_measured(digits_net, evidence, bundle):
     assert about.work.synops_most == 5 * (64 * 12 + 12 * 10)
     assert about.memory.flash == c99.plan(net).flash
     assert (about.encoder, about.readout["kind"], about.provenance) == (net.encoding, "membrane", {"seed": 5})
+    assert about.class_names == list(net.class_names)
+    assert r'| classes | 0 0 "café" \| ??/, 1 1 "café"' in contents(bundle)["README.md"].decode()
 
 
 def test_golden_samples_are_those_of_the_network(digits_net, evidence, bundle, tmp_path):
@@ -87,6 +89,12 @@ def test_an_engineer_with_unzip_and_make_proves_it(bundle, tmp_path):
     done = subprocess.run(["make", "-C", "c", "test"], cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "ok 16 samples" in done.stdout
+    printed = "const char *const names[] = {SNNKD_CLASS_NAMES}; puts(names[9]); return sizeof names / sizeof *names;"
+    (tmp_path / "names.c").write_text(f'#include <stdio.h>\n#include "model.h"\nint main(void) {{ {printed} }}\n')
+    strict = ["cc", "-std=c99", "-Wall", "-Wextra", "-pedantic", "-Werror", "-Ic", "names.c", "-o", "names"]
+    subprocess.run(strict, cwd=tmp_path, check=True)
+    done = subprocess.run(["./names"], cwd=tmp_path, capture_output=True, text=True)
+    assert (done.stdout, done.returncode) == ('9 "café" | ??/\n', 10)
 
 
 def test_the_readmes_script_finds_the_same_spikes_in_onnx(bundle, tmp_path):

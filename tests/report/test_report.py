@@ -1,7 +1,9 @@
 """The terminal shows what `--json` says."""
 
 import copy
+import csv
 import io
+import re
 
 import numpy as np
 import pytest
@@ -11,7 +13,7 @@ from snnkd import targets
 from snnkd.analysis import energy, real_time
 from snnkd.ir.network import Dense, IntNet, Neuron
 from snnkd.ir.trace import LayerCount
-from snnkd.report import terminal
+from snnkd.report import profiles, terminal
 
 NEURON = Neuron(*(np.array(value, np.int32) for value in (1024, 128, 80)))
 NET = IntNet((20,), (Dense(np.ones((10, 20), np.int32), NEURON), Dense(np.ones((4, 10), np.int32), NEURON)))
@@ -125,3 +127,26 @@ def test_names_are_not_taken_for_markup():
 )
 def test_number(value, shown):
     assert terminal.number(value) == shown
+
+
+def test_profiles_side_by_side_and_as_a_table(tmp_path):
+    def made(name, factor):
+        row = {"name": "layer0", "spikes": 40 * factor, "synops": 300, "synops_effective": 200, "updates": 80}
+        first = {"name": "input", "spikes": 999, "synops": 0, "synops_effective": 0, "updates": 0}
+        band = {"low": 1.0, "typical": 2.0 * factor, "high": 3.0}
+        energy = {"chip": {"dynamic_uJ": band, "static_uJ": None, "total_uJ": None, "latency_us": None}}
+        return {"name": name, "samples": 4, "layers": [first, row], "energy": energy if name == "a" else {}}
+
+    both = [made("a", 1), made("b", 3)]
+    console = Console(width=80, record=True, file=io.StringIO())
+    console.print(profiles.side_by_side(both))
+    shown = console.export_text()
+    assert re.search(r"^ spikes +10\.0 +30\.0 \+200%", shown, re.M)
+    assert re.search(r"^ synops +75\.0 +75\.0 *$", shown, re.M)
+    assert re.search(r"^ dynamic energy, uJ, chip +2\.00 +not known", shown, re.M)
+    profiles.write_csv(both, tmp_path / "figures.csv")
+    with (tmp_path / "figures.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert {"network": "b", "layer": "all", "quantity": "spikes", "typical": "30.0"}.items() <= rows[-4].items()
+    assert [row["high"] for row in rows if row["target"] == "chip"] == ["3.0"]
+    assert [row["typical"] for row in rows if row["layer"] == "input" and row["quantity"] == "spikes"] == ["249.75"] * 2

@@ -42,7 +42,9 @@ TYPES = ("i1", "u1", "i2", "u2", ">i4", "i4", "i8", ">i8", "u8", "f2", "f4", ">f
 ODD_TYPES = (np.dtype([("a", "i4"), ("b", "f8")]), h5py.vlen_dtype("i4"), h5py.enum_dtype({"a": 1}), h5py.ref_dtype)
 ODD_TYPES += (np.dtype("V8"), np.dtype(("i4", (2, 2))), h5py.string_dtype(), h5py.opaque_dtype(np.dtype("M8[s]")))
 SHAPES = ((), (0,), (1,), (2,), (3,), (1, 1), (0, 3), (2, 2), (3, 1, 1), (1, 1, 1, 1), (1,) * 32, (1000,), (0, 1 << 40))
-ATTRIBUTES = ("input_shape", "steps", "message_bits", "readout", "early_exit", "encoding", "provenance")
+ATTRIBUTES = (
+    *("input_shape", "steps", "message_bits", "readout", "early_exit", "class_names", "encoding", "provenance"),
+)
 ATTRIBUTE_VALUES = (np.float32(2.5), np.nan, "text", "{", "[" * 50000, "[]", "null", "{}", b"\xff", "1" * 5000)
 ATTRIBUTE_VALUES += ('{"kind": "count"}', '{"ties": 3}', '{"kind": ["a"]}', '{"ties": "membrane"}', '{"a": {}}', '"x"')
 ATTRIBUTE_VALUES += ('{"a": NaN}', '{"a": 1e999}', '{"\\ud800": 1}', '{"kind": "average", "group": 0}')

@@ -8,6 +8,7 @@ from typing import Any
 
 from snnkd import bundle, engines, runs, targets
 from snnkd import recipe as recipes
+from snnkd.base import progress
 from snnkd.base.errors import LimitError
 from snnkd.bundle import Handoff
 from snnkd.recipe import Recipe
@@ -99,7 +100,8 @@ def _started(recipe: str | Path | Recipe, options: TrainingOptions | None) -> Co
     from snnkd.training.tuning import load_torch
 
     load_torch()  # with the threads that a training wants
-    from snnkd.training.chain import pick_device
+    with progress.doing("loading what trains"):
+        from snnkd.training.chain import pick_device
 
     options = options or TrainingOptions()
     pick_device(options.device)  # this and a missing lava-dl are refused before there is a run folder

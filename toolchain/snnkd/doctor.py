@@ -20,7 +20,7 @@ from typing import Any
 
 from snnkd import __version__, engines
 from snnkd.analysis import evaluation, verification
-from snnkd.base import packages
+from snnkd.base import packages, progress
 from snnkd.base.errors import SnnkdError
 from snnkd.data import datasets
 from snnkd.engines import c99, conformance
@@ -73,7 +73,10 @@ class Health:
 def examine() -> Health:
     """Examines this machine and the current folder; some seconds, most of them Lava's."""
     versions = {package.name: packages.version(package) for package in packages.PACKAGES.values()}
-    ran = {name: _tried(name) for name in engines.ENGINES}
+    ran = {}
+    for name in engines.ENGINES:
+        with progress.doing(f"engine {name} runs a network"):
+            ran[name] = _tried(name)
     tools = {name: _tool(name) for name in TOOLS}
     gpus, data, writable = _gpus(), _data(), _is_writable(Path())
     lacks = [*_packages(), *_engines(ran), *_tools(tools), *_gpu(gpus), *_sets(data)]

@@ -1,8 +1,10 @@
 """Round trips, lava-dl's own files and its own export."""
 
+import json
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from math import prod
 from pathlib import Path
 
 import h5py
@@ -52,6 +54,8 @@ def test_round_trip(build, same_net, tmp_path_factory, seed, data):
     kinds = (Readout(ties="membrane"), Readout("membrane"), Readout("membrane", over="max"))
     readout = replace(kinds[seed % 3], population=population)
     rule = [None, EarlyExit(int(random.integers(0, 1 << 25)), int(random.integers(1, 99)))][seed // 2 % 2]
+    classes = prod(net.layers[-1].shape) // population
+    extras["class_names"] = tuple(f'{k} "\\caf\u00e9"' for k in range(classes)) if seed % 3 else None
     net = replace(net, readout=readout, early_exit=rule, **extras)
     path = tmp_path_factory.mktemp("net") / "x.net"
     netx.save(net, path)
@@ -150,6 +154,19 @@ def test_readouts_of_files(path, edited, refused):
     refused(readout('{"population": 2}'), "readout: 3 outputs", "classes of 2")
     for wrong in ("0", "1.0", "true", '"2"', "[1]"):
         refused(readout(f'{{"population": {wrong}}}'), "readout population", "at least 1")
+
+
+def test_class_names_of_files(path, edited, refused):
+    def names(text):
+        return edited(path, lambda file: file.attrs.__setitem__("snnkd_class_names", text))
+
+    assert netx.load(names('["a", "b", "c"]')).class_names == ("a", "b", "c")
+    assert netx.load(names("null")).class_names is None
+    for wrong in ('{"a": 1}', '"abc"', "3"):
+        refused(names(wrong), "snnkd_class_names", "expected a JSON list")
+    refused(names('["a", "b"]'), "class names: expected 3", "found 2")
+    for wrong in ('"\\u001b[31m"', '""', "1", "null", json.dumps("x" * 256)):
+        refused(names(f'["a", "b", {wrong}]'), "class name", "1 to 255 characters that can be printed")
 
 
 def test_early_exit_of_files(path, edited, refused):

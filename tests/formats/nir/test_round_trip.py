@@ -50,9 +50,10 @@ def test_what_a_file_says_beside_its_layers(tmp_path):
         "provenance": {"seed": 1, "list": [1.5, None]},
     }
     net = replace(NAMED["single"], readout=Readout(ties="membrane", population=2), early_exit=EarlyExit(2, 1), **facts)
+    net = replace(net, class_names=tuple(f"class {k}" for k in range(net.layers[-1].shape[0] // 2)))
     again = back(net, tmp_path)
     assert (again.steps, again.encoding, again.provenance) == (16, facts["encoding"], facts["provenance"])
-    assert again.readout == net.readout and again.early_exit == net.early_exit
+    assert (again.readout, again.early_exit, again.class_names) == (net.readout, net.early_exit, net.class_names)
 
 
 @settings(max_examples=30, deadline=None)

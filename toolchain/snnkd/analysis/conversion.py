@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from snnkd.analysis import cautions, evaluation
+from snnkd.base import progress
 from snnkd.base.errors import FormatError
 from snnkd.formats.nir import assembly, definition
 from snnkd.formats.nir import read as nir
@@ -125,6 +126,7 @@ def convert(
     largest = 1 if events is None else int(np.abs(events).max(initial=0))
     message_bits = largest.bit_length() if largest > 1 else 0
     pick = None
+    progress.say("looking for each layer's scale and decays")
     if events is not None:
         outline, _ = rounded(real, bits, None, message_bits)
         events = check_input(outline, events)
@@ -188,6 +190,7 @@ def effect(
     classes: list[list[np.ndarray]] = [[], []]
     counted, beyond = np.zeros(len(net.layers) + 1, np.int64), np.zeros(len(net.layers), np.int64)
     for start in range(0, len(events), _BLOCK):
+        progress.say(f"in float64 and in integers: sample {start + 1:,} of {len(events):,}")
         block = events[start : start + _BLOCK]
         expected, run = _in_float64(graph, real, block), evaluation.simulate(net, block)
         counted += run.events

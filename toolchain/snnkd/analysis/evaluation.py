@@ -16,6 +16,7 @@ from snnkd.analysis.early_exit import Course
 from snnkd.analysis.energy import EarlyExitWork, Profile
 from snnkd.analysis.traffic import Activity
 from snnkd.analysis.verification import Verification
+from snnkd.base import progress
 from snnkd.ir import trace
 from snnkd.ir.network import IntNet
 from snnkd.ir.trace import LayerCount, LayerTrace, SpikeTrace
@@ -68,8 +69,11 @@ def verify_blocks(
     engine = FAST if against == DEFINITION else against
     comparison = Comparison(net)
     for block in blocks:
-        expected = simulate(net, block, DEFINITION, states)
-        comparison.add(expected, simulate(net, block, engine, states))
+        with progress.doing(f"the definition runs {len(block):,} samples"):
+            expected = simulate(net, block, DEFINITION, states)
+        with progress.doing(f"engine {engine} runs {len(block):,} samples"):
+            actual = simulate(net, block, engine, states)
+        comparison.add(expected, actual)
     return comparison.result()
 
 
@@ -131,6 +135,7 @@ def random_input(net: IntNet, samples: int, steps: int | None = None) -> tuple[n
     Densities are tried in the order of ACTIVITIES, on the first few samples; the first of the best is taken.
     """
     best: tuple[int, float] | None = None
+    progress.say("looking for random events on which every layer fires")
     for activity in ACTIVITIES:
         tried = verification.synthetic_input(net, steps, min(samples, _TRIED), activity)
         silent = len(cautions.silent(net, _soonest(net, tried).events))

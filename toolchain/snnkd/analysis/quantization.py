@@ -17,6 +17,7 @@ import numpy as np
 
 from snnkd import formats
 from snnkd.analysis import cautions, evaluation, headroom
+from snnkd.base import progress
 from snnkd.base.errors import FormatError, LimitError, SnnkdWarning
 from snnkd.engines.reference.definition import correlate
 from snnkd.formats import netx
@@ -101,6 +102,7 @@ def quantize(path: str | Path, bits: int, scale: float | None = None, input_shap
             copy = Path(folder) / f"{Path(path).stem}.net"
             netx.save(formats.load(path, input_shape), copy)
             return quantize(copy, bits, scale, input_shape)
+    progress.say("looking for each layer's scale")
     values = netx.stored_weights(path)
     with warnings.catch_warnings(record=True):  # the same warnings come again below
         outline = netx.load(path, input_shape, _signs)
@@ -139,6 +141,7 @@ def effect(quantized: Quantized, events: np.ndarray, labels: np.ndarray | None, 
     undecided, counted = [], np.zeros(len(quantized.net.layers) + 1, np.int64)  # of the run after
     for start in range(0, len(events), evaluation.BLOCK):
         block = events[start : start + evaluation.BLOCK]
+        progress.say(f"in float64 and in integers: sample {start + 1:,} of {len(events):,}")
         runs = (_float_run(quantized, block), evaluation.simulate(quantized.net, block))
         for side, run in enumerate(runs):
             spikes[:, side] += run.events[1:]

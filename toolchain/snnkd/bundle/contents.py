@@ -10,7 +10,7 @@ import numpy as np
 
 from snnkd import __version__
 from snnkd.analysis import cautions
-from snnkd.base import files
+from snnkd.base import files, progress
 from snnkd.base.errors import LimitError
 from snnkd.bundle import figures, golden, readme
 from snnkd.bundle import manifest as manifests
@@ -41,6 +41,7 @@ def assemble(
         raise LimitError(f"target '{target.name}': a bundle is made for targets that run C, see `snnkd targets`")
     net = replace(net, steps=samples.steps)
     run = golden.trace_of(net, samples)
+    progress.say("writing C, ONNX and golden spikes")
     contents = generated(net, target, run, golden.shown_of(samples))
     contents |= {
         GOLDEN: golden.to_bytes(net, samples, run),

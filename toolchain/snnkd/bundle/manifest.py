@@ -92,6 +92,7 @@ class Manifest(Table):
     encoder: dict[str, Any] | None
     readout: dict[str, Any]
     early_exit: dict[str, Any] | None
+    class_names: list[str] | None = Field(default=None, description="of the classes, in their order")
     parameters: int
     neurons: int
     accuracy: Accuracy | None

@@ -15,7 +15,7 @@ import numpy as np
 
 from snnkd import __version__, engines, targets
 from snnkd.analysis import evaluation, verification
-from snnkd.base import checksums
+from snnkd.base import checksums, progress
 from snnkd.base.errors import FormatError, SnnkdError
 from snnkd.bundle import archive, contents, golden
 from snnkd.bundle import manifest as manifests
@@ -70,7 +70,8 @@ def prove(path: Path) -> Iterator[Check]:
         archive.unpack(files, folder)
         bundle = _opened(path, folder, files)
         for check in (_manifest, _generated, _golden):
-            outcome = check(bundle)
+            with progress.doing("check manifest, generated and golden files"):
+                outcome = check(bundle)
             yield outcome
             if outcome.outcome == DIFFERENT:
                 return
@@ -90,10 +91,12 @@ def _opened(path: Path, folder: Path, files: dict[str, bytes]) -> Unpacked:
 
 def _reported(check: Callable[[Unpacked], Check], bundle: Unpacked) -> Check:
     """The check, or its failure as a difference: something in the bundle does not do what it promises."""
+    name = getattr(check, "__name__", "check").strip("_")
     try:
-        return check(bundle)
+        with progress.doing(f"check {name}"):
+            return check(bundle)
     except (SnnkdError, OSError, subprocess.SubprocessError) as error:
-        return Check(getattr(check, "__name__", "check").strip("_"), DIFFERENT, str(error))
+        return Check(name, DIFFERENT, str(error))
 
 
 def _manifest(bundle: Unpacked) -> Check:

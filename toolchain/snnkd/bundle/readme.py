@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from string import Template
 
@@ -11,6 +12,7 @@ from snnkd.ir.event_encoding import EventEncoding
 from snnkd.ir.network import IntNet, Layer
 
 _TEMPLATE = Path(__file__).with_name("readme_template.md")
+_MARKS, _BACKSLASH = re.compile(r"[\\`*_\[<|]"), r"\\\g<0>"
 
 _ENCODERS = {
     "direct": "each pixel, {bits} most significant bits of its 8, is one graded event at every step",
@@ -117,7 +119,8 @@ def _facts(about: Manifest, net: IntNet) -> list[tuple[str, str]]:
     steps = f"{work.steps}"
     if work.early_exit_steps is not None:
         steps += f"; {work.early_exit_steps:.2f} in the mean with early exit"
-    facts = {
+    named = {} if about.class_names is None else {"classes": _classes(about.class_names)}
+    facts = named | {
         "accuracy of exactly this network": accuracy,
         "time steps": steps,
         "flash: weights and parameters": f"{memory.flash:,} bytes, code comes to it",
@@ -128,6 +131,11 @@ def _facts(about: Manifest, net: IntNet) -> list[tuple[str, str]]:
         "layers": ", ".join(_layer(layer) for layer in net.layers),
     }
     return [*facts.items(), *(("**warning**", text) for text in about.warnings)]
+
+
+def _classes(names: list[str]) -> str:
+    """'0 cat, 1 dog': numbers with names, in which no character is Markdown."""
+    return ", ".join(f"{number} {_MARKS.sub(_BACKSLASH, name)}" for number, name in enumerate(names))
 
 
 def _layer(layer: Layer) -> str:

@@ -11,7 +11,8 @@ from typer.core import TyperGroup
 
 from snnkd import __version__, formats
 from snnkd.base.errors import Note, SnnkdError, SnnkdWarning
-from snnkd.cli import catalogue, deployment, inspection, training
+from snnkd.cli import catalogue, deployment, inspection, status, training
+from snnkd.cli.comparison import compare, runs
 from snnkd.cli.conversion import convert
 from snnkd.cli.doctor import doctor
 from snnkd.cli.encoding import encode
@@ -57,6 +58,7 @@ _PANELS = {
         convert,
         encode,
     ),
+    "Runs": (runs, compare),
     "What there is": (catalogue.models, catalogue.recipes, catalogue.datasets, catalogue.targets, doctor),
 }
 for commands in _PANELS.values():
@@ -87,7 +89,8 @@ def main() -> None:
         try:
             if any(formats.is_network(word) for word in sys.argv[1:]):
                 formats.warm()  # it starts while the command imports what it needs
-            app()
+            with status.shown():
+                app()
         except SnnkdError as error:
             fail(str(error))
             sys.exit(2)

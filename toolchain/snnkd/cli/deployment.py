@@ -62,6 +62,7 @@ def profile(
     ] = None,
     inputs: InputFile = None,
     input_shape: InputShape = None,
+    table: Annotated[Path | None, typer.Option("--csv", metavar="FILE", help="All figures as a table.")] = None,
     data_root: DataRoot = None,
     runs: Runs = DEFAULT_RUNS,
     as_json: Json = False,
@@ -74,8 +75,19 @@ def profile(
     profiled = [
         _profile(name, targets, samples, inputs, shape_of(input_shape), data_root, runs) for name in names or [None]
     ]
+    if table is not None:
+        from snnkd.report import profiles
+
+        profiles.write_csv(profiled, table)
     whole = profiled[0] if len(profiled) == 1 else {"profiles": profiled}
-    output.result(whole, as_json, lambda _: output.group(*(render_profile(result, sources) for result in profiled)))
+    output.result(whole, as_json, lambda _: _profiles(profiled, sources))
+
+
+def _profiles(profiled: list[dict[str, Any]], sources: bool) -> Any:
+    from snnkd.report import profiles
+
+    shown = [render_profile(result, sources) for result in profiled]
+    return output.group(*shown, *([profiles.side_by_side(profiled)] if len(profiled) > 1 else []))
 
 
 def _profile(

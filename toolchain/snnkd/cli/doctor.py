@@ -18,9 +18,7 @@ def doctor(as_json: Json = False) -> None:
     """
     from snnkd import doctor as machine
 
-    with output.console(stderr=True).status("each engine runs a network"):
-        health = machine.examine()
-    output.result(health.to_json(), as_json, _examined)
+    output.result(machine.examine().to_json(), as_json, _examined)
 
 
 def _examined(data: dict[str, Any]) -> Any:

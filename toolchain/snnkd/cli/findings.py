@@ -98,7 +98,7 @@ def render_headroom(data: dict[str, Any]) -> Any:
     title = f"headroom in {data['samples']:,} samples of {data['steps']:,} steps"
     verdicts = verdicts or ["nothing comes near a limit"]
     return output.group(
-        "", output.table(title, columns, rows, left=2), f"data: {data['data']}", *verdicts, *_changed(data)
+        "", output.table(title, columns, rows, left=2, keys=2), f"data: {data['data']}", *verdicts, *_changed(data)
     )
 
 

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from snnkd.base import progress
 from snnkd.cli import output
 from snnkd.cli.options import (
     DEFAULT_RUNS,
@@ -64,6 +65,7 @@ def _verify(path: Path, as_json: bool) -> None:
     from snnkd import bundle
 
     def show(check: Any) -> None:
+        progress.say("")
         if not as_json:
             output.console().print(f"{check.outcome:9s} {check.name:10s} {check.detail}", markup=False, soft_wrap=True)
 

@@ -193,6 +193,7 @@ def _inspected(data: dict[str, Any]) -> Any:
             "encoding",
             "readout",
             "early_exit",
+            "class_names",
             "parameters",
             "neurons",
             "provenance",

@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterator
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
+from snnkd.base import progress
+
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
@@ -28,6 +30,7 @@ def console(stderr: bool = False) -> Console:
 
 def result(data: dict[str, Any], as_json: bool, render: Callable[[dict[str, Any]], RenderableType]) -> None:
     """Prints one JSON object with --json, else what `render` makes of the same data, and its warnings on stderr."""
+    progress.say("")
     if as_json:
         print(json.dumps(data))
         return
@@ -67,19 +70,15 @@ def _line(head: str, text: str) -> None:
     console(stderr=True).print(text, markup=False, highlight=False, soft_wrap=True)
 
 
-def table(title: str, columns: list[str], rows: list[list[str]], left: int = 1) -> RenderableType:
-    """Makes a plain table; the first `left` columns are words, the others numbers. Cells are folded, never cut off."""
-    from rich.box import SIMPLE_HEAD
-    from rich.console import Group
-    from rich.table import Table
-    from rich.text import Text
+def table(title: str, columns: list[str], rows: list[list[str]], left: int = 1, keys: int = 1) -> RenderableType:
+    """Makes a plain table; the first `left` columns are words, the others numbers. On a narrow terminal words are
+    folded, and columns move below, where the first `keys` are said again; no number is cut."""
+    from snnkd.report.tables import Sheet
 
-    grid = Table(box=SIMPLE_HEAD, pad_edge=False)
-    for index, column in enumerate(columns):
-        grid.add_column(column, justify="left" if index < left else "right", overflow="fold")
+    sheet = Sheet(title, columns, left, keys)
     for row in rows:
-        grid.add_row(*map(Text, row))
-    return Group(Text(title, style="bold"), grid)
+        sheet.add(*row)
+    return sheet
 
 
 def group(*parts: RenderableType) -> RenderableType:

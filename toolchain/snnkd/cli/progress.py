@@ -1,38 +1,67 @@
-"""Progress of a training on a terminal."""
+"""Bars with the time left on the last lines of a terminal, on stderr, and below them what goes on meanwhile."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from contextlib import ExitStack
 from typing import Any
 
+from rich.console import RenderableType
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.spinner import Spinner
+from rich.text import Text
 
+from snnkd.base import progress
 from snnkd.cli import output
+
+_WIDE = 110  # columns that a bar takes together with what its epoch gave
+
+
+class Bars(Progress):
+    """Bars of rich, if it gets any, and a line that says what goes on."""
+
+    def __init__(self, *columns: Any, transient: bool = False) -> None:
+        self.notes: dict[str, str] = {}  # lines between the bars and what goes on
+        self._doing, self._spinner = "", Spinner("dots")
+        console = output.console(stderr=True)
+        how = {"transient": transient, "redirect_stdout": False}  # which may be a pipe
+        super().__init__(*columns, console=console, disable=not console.is_terminal, **how)
+
+    def say(self, what: str) -> None:
+        """Says below the bars what goes on; '' takes the line away."""
+        self._doing = what
+        self._spinner.update(text=Text(what, no_wrap=True, overflow="ellipsis"))
+
+    def get_renderables(self) -> Iterable[RenderableType]:
+        """Yields what is drawn. Called by rich."""
+        if self.tasks:
+            yield self.make_tasks_table(self.tasks)
+        for name, text in self.notes.items():
+            yield Text(f"{name}: {text}")
+        if self._doing:
+            yield self._spinner
 
 
 class TrainingProgress:
-    """Progress bars with the time left, one per stage, on a terminal; warnings about layers that learn nothing."""
+    """A bar for each stage, on a terminal; warnings about layers that learn nothing."""
 
     def __init__(self) -> None:
-        console = output.console(stderr=True)
-        self._bars = Progress(
-            TextColumn("{task.description:>10}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("batches"),
-            TimeRemainingColumn(),
-            TextColumn("{task.fields[metrics]}"),
-            console=console,
-            disable=not console.is_terminal,
-        )
+        columns = [TextColumn("{task.description:>10}"), BarColumn(), MofNCompleteColumn(), TextColumn("batches")]
+        columns.append(TimeRemainingColumn())
+        self._wide = output.console(stderr=True).width >= _WIDE
+        if self._wide:
+            columns.append(TextColumn("{task.fields[metrics]}"))
+        self._bars = Bars(*columns)
         self._tasks: dict[str, TaskID] = {}
         self._warned: set[tuple[str, str]] = set()
+        self._open = ExitStack()
 
     def __enter__(self) -> TrainingProgress:
-        self._bars.__enter__()
+        _below(self._bars, self._open)
         return self
 
     def __exit__(self, *details: Any) -> None:
-        self._bars.__exit__(*details)
+        self._open.close()
 
     def on_batch(self, stage: str, epoch: int, epochs: int, batch: int, batches: int) -> None:
         """Moves the stage's bar."""
@@ -48,7 +77,10 @@ class TrainingProgress:
         if stage in self._tasks:
             accuracy = row["validation.integer" if "validation.integer" in row else "validation.float"]  # an ANN's
             text = f"epoch {row['epoch']}  loss {row['loss']:.3f}  validation {accuracy:.2%}"
-            self._bars.update(self._tasks[stage], metrics=text)
+            if self._wide:
+                self._bars.update(self._tasks[stage], metrics=text)
+            else:
+                self._bars.notes[stage] = text
         for column, text in warnings(row, "validation data"):
             if (stage, column) not in self._warned:
                 self._warned.add((stage, column))
@@ -56,21 +88,29 @@ class TrainingProgress:
 
 
 class Counter:
-    """A progress bar with the time left, on a terminal, for `total` things that take about as long as each other."""
+    """A bar for `total` things that take about as long as each other, on a terminal."""
 
     def __init__(self, title: str, total: int) -> None:
-        console = output.console(stderr=True)
         columns = (TextColumn(title), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-        self._bar = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
-        self._task = self._bar.add_task("", total=total)
+        self._bars = Bars(*columns, transient=True)
+        self._task = self._bars.add_task("", total=total)
+        self._open = ExitStack()
 
     def __enter__(self) -> Counter:
-        self._bar.__enter__()
+        _below(self._bars, self._open)
         return self
 
     def __exit__(self, *details: Any) -> None:
-        self._bar.__exit__(*details)
+        self._open.close()
 
     def advance(self) -> None:
         """Moves the bar by one."""
-        self._bar.advance(self._task)
+        self._bars.advance(self._task)
+
+
+def _below(bars: Bars, opened: ExitStack) -> None:
+    """Shows bars until `opened` closes; what goes on is said below them, and no more where it was said before."""
+    progress.say("")
+    opened.enter_context(progress.heard_by(bars.say))
+    opened.enter_context(bars)
+    opened.callback(bars.say, "")

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from snnkd.base import progress
 from snnkd.base.errors import FormatError
 from snnkd.data.encoding import Encoder, encode
 from snnkd.data.recordings.collection import Recordings
@@ -61,6 +62,7 @@ class Samples:
     def blocks(self, size: int) -> Iterator[np.ndarray]:
         """Yields the events of all samples, `size` samples at a time."""
         for start in range(0, len(self), size):
+            progress.say(f"sample {start + 1:,} of {len(self):,}")
             yield self.events(start, start + size)
 
 

@@ -13,8 +13,8 @@ from snnkd.ir.network import IntNet, Layer, Neuron
 def facts(net: IntNet) -> dict[str, Any]:
     """Returns what a network's file says beside its layers, and its size, as plain JSON data.
 
-    input_shape, message_bits, steps; encoding, readout, early_exit and provenance as objects, None where there is none;
-    parameters and neurons, how many.
+    input_shape, message_bits, steps; encoding, readout, early_exit and provenance as objects, class_names as a list,
+    None where there is none; parameters and neurons, how many.
     """
     return {
         "input_shape": list(net.input_shape),
@@ -23,6 +23,7 @@ def facts(net: IntNet) -> dict[str, Any]:
         "encoding": net.encoding,
         "readout": asdict(net.readout),
         "early_exit": None if net.early_exit is None else asdict(net.early_exit),
+        "class_names": None if net.class_names is None else list(net.class_names),
         "parameters": net.parameters,
         "neurons": net.neurons,
         "provenance": net.provenance,

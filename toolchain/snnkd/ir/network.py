@@ -24,6 +24,8 @@ from snnkd.ir.readout import READOUTS, EarlyExit, Readout
 
 Shape = tuple[int, ...]
 
+_LONGEST_NAME = 255  # characters of a class's name, which may be that of a folder
+
 
 @dataclass(frozen=True, eq=False)
 class Cuba:
@@ -123,7 +125,8 @@ class IntNet:
     input_shape: (C, H, W) or (features,). layers: those that own neurons, in order. steps: time steps that it is
     meant to run for, None if unknown. message_bits: 0 where input events are 0 or 1, else the bits of a graded one.
     encoding: parameters of the encoder as plain JSON data, None if unknown. provenance: plain JSON data or None.
-    early_exit: the rule by which a run of one sample may end before its last step, None for all steps.
+    early_exit: the rule by which a run of one sample may end before its last step, None for all steps. class_names: of
+    the classes that the readout tells apart, in their order, None if unknown.
     """
 
     input_shape: Shape
@@ -134,6 +137,7 @@ class IntNet:
     readout: Readout = field(default_factory=Readout)
     provenance: dict[str, Any] | None = None
     early_exit: EarlyExit | None = None
+    class_names: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
         check(self)
@@ -257,6 +261,17 @@ def check(net: IntNet) -> None:
     outputs, population = prod(net.layers[-1].shape), net.readout.population
     if outputs % population:
         raise FormatError(f"readout: {outputs} outputs do not divide into classes of {population} neurons each")
+    if net.class_names is not None:
+        check_class_names(net.class_names, outputs // population)
+
+
+def check_class_names(names: Sequence[str], classes: int) -> None:
+    """Raises FormatError where `names` are not one for each class, of characters that can be printed."""
+    if len(names) != classes:
+        raise FormatError(f"class names: expected {classes}, one for each class, found {len(names)}")
+    for name in names:
+        if not isinstance(name, str) or not name.isprintable() or not 1 <= len(name) <= _LONGEST_NAME:
+            raise FormatError(f"class name {name!r:.80}: expected 1 to {_LONGEST_NAME} characters that can be printed")
 
 
 def _check_dense(name: str, shape: Shape, layer: Dense) -> None:

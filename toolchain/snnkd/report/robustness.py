@@ -8,10 +8,10 @@ from math import floor
 from pathlib import Path
 from typing import Any
 
-from rich.box import SIMPLE_HEAD
 from rich.console import Group, RenderableType
-from rich.table import Table
 from rich.text import Text
+
+from snnkd.report.tables import Sheet
 
 CLEAN = "none"
 Rows = Sequence[Mapping[str, Any]]
@@ -38,32 +38,22 @@ def robustness_table(data: Mapping[str, Any]) -> Group:
     return Group(*parts)
 
 
-def _clean(rows: Rows) -> Table:
-    table = _table("accuracy in %, with its 95 % interval", "network")
-    for column in ("accuracy", "interval", "images"):
-        table.add_column(column, justify="right")
+def _clean(rows: Rows) -> Sheet:
+    table = Sheet("accuracy in %, with its 95 % interval", ("network", "accuracy", "interval", "images"))
     labels = names_of(rows)
     for row in rows:
         low, high = row["interval"]
         interval = f"{100 * low:.2f} to {100 * high:.2f}"
-        table.add_row(labels[_key(row)], f"{100 * row['accuracy']:.2f}", interval, f"{row['total']:,}")
+        table.add(labels[_key(row)], f"{100 * row['accuracy']:.2f}", interval, f"{row['total']:,}")
     return table
 
 
-def _by_severity(name: str, rows: Rows) -> Table:
-    table, labels = _table(name, "severity"), names_of(rows)
+def _by_severity(name: str, rows: Rows) -> Sheet:
     severities = [0, *sorted({row["severity"] for row in rows if row["corruption"] == name})]
-    for severity in severities:
-        table.add_column(str(severity) if severity else "clean", justify="right", no_wrap=True)
-    for key, label in labels.items():
+    table = Sheet(name, ("severity", *(str(severity) if severity else "clean" for severity in severities)))
+    for key, label in names_of(rows).items():
         cells = dict(series(rows, name, key))
-        table.add_row(label, *(f"{100 * cells[severity]['accuracy']:.2f}" for severity in severities))
-    return table
-
-
-def _table(title: str, first: str) -> Table:
-    table = Table(title=Text(title, style="bold"), title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
-    table.add_column(first, overflow="fold")
+        table.add(label, *(f"{100 * cells[severity]['accuracy']:.2f}" for severity in severities))
     return table
 
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from rich.box import SIMPLE_HEAD
 from rich.console import Group, RenderableType
 from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
+
+from snnkd.report.tables import Sheet
 
 NOT_KNOWN = "not known"
 _ERROR_LINE = "measured / estimate was {low:g} to {high:g} for {of}"
@@ -33,19 +34,15 @@ def profile_table(profile: Mapping[str, Any], title: str = "", sources: bool = F
     return Group(*parts)
 
 
-def layer_table(profile: Mapping[str, Any], title: str = "") -> Table:
+def layer_table(profile: Mapping[str, Any], title: str = "") -> Sheet:
     """Neurons, spikes, synops, updates and the MACs of an ANN with the same layers, by layer and in sum."""
-    table = _table(title)
-    table.add_column("layer")
-    columns = ("neurons", "spikes", "per neuron\nand step", "synops", "effective\nsynops", "updates", "ANN\nMACs")
-    for column in columns:
-        table.add_column(column, justify="right")
+    columns = ("neurons", "spikes", "per neuron and step", "synops", "effective synops", "updates", "ANN MACs")
+    table = Sheet(title, ("layer", *columns))
     samples, steps = profile["samples"], profile["steps"]
     network = [row for row in profile["layers"] if row["name"] != "input"]
     for row in profile["layers"]:
-        table.add_row(*_layer_cells(_layer_name(row), [row], samples, steps))
-    table.add_section()
-    table.add_row(*_layer_cells("sum but input", network, samples, steps), style="bold")
+        table.add(*_layer_cells(_layer_name(row), [row], samples, steps), ends=row is profile["layers"][-1])
+    table.add(*_layer_cells("sum but input", network, samples, steps), style="bold")
     return table
 
 
@@ -65,47 +62,41 @@ def with_early_exit(means: Mapping[str, float]) -> Text:
     )
 
 
-def energy_table(profile: Mapping[str, Any]) -> Table:
+def energy_table(profile: Mapping[str, Any]) -> Sheet:
     """Tabulates uJ per inference on each target: dynamic energy with its parts and layers, static and total."""
-    table = _table("Energy, uJ per inference (estimate)")
-    table.add_column("target")
-    table.add_column("energy")
-    for column in ("low", "typical", "high", "share"):
-        table.add_column(column, justify="right")
+    columns = ("target", "energy", "low", "typical", "high", "share")
+    table = Sheet("Energy, uJ per inference (estimate)", columns, words=2, keys=2)
     for name, energy in profile["energy"].items():
         dynamic = energy["dynamic_uJ"]
-        table.add_row(escape(name), "dynamic", *_band(dynamic), "", style="bold")
+        table.add(name, "dynamic", *_band(dynamic), "", style="bold")
         for part, cost in energy["parts_uJ"].items():
-            table.add_row("", f"  {part}", *_band(cost), _share(cost, dynamic))
+            table.add("", f"  {part}", *_band(cost), _share(cost, dynamic))
         for layer in energy["layers_uJ"]:
             if layer["dynamic"]:
-                table.add_row("", f"  {layer['name']}", *_band(layer["dynamic"]), _share(layer["dynamic"], dynamic))
+                table.add("", f"  {layer['name']}", *_band(layer["dynamic"]), _share(layer["dynamic"], dynamic))
         if largest := energy["dominates"]:
             what = f"  most: {largest['part']} of {largest['layer']}"
-            table.add_row("", what, "", "", "", f"{largest['share']:.0%}", style="italic")
-        table.add_row("", "static", *_band(energy["static_uJ"]), "")
-        table.add_row("", "total", *_band(energy["total_uJ"]), "")
-        table.add_row("", "latency, us", *_band(energy["latency_us"]), "", end_section=True)
+            table.add("", what, "", "", "", f"{largest['share']:.0%}", style="italic")
+        table.add("", "static", *_band(energy["static_uJ"]), "")
+        table.add("", "total", *_band(energy["total_uJ"]), "")
+        table.add("", "latency, us", *_band(energy["latency_us"]), "", ends=True)
     return table
 
 
-def real_time_table(profile: Mapping[str, Any]) -> list[Table]:
+def real_time_table(profile: Mapping[str, Any]) -> list[Sheet]:
     """Tabulates the energy at the recording's real time, per inference and per second; nothing where that is not
     known."""
     timed = {name: energy["real_time"] for name, energy in profile["energy"].items() if "real_time" in energy}
     if not timed:
         return []
     seconds = number(next(iter(timed.values()))["seconds"])
-    table = _table(f"Energy at the recording's real time, {seconds} s an inference (estimate)")
-    table.add_column("target")
-    table.add_column("energy")
-    for unit in ("uJ per inference\nlow", "uJ per second\nlow"):
-        for column in (unit, "typical", "high"):
-            table.add_column(column, justify="right")
+    numbers = [f"{unit} {band}" for unit in ("uJ", "uJ per second") for band in ("low", "typical", "high")]
+    title = f"Energy at the recording's real time, {seconds} s an inference (estimate)"
+    table = Sheet(title, ("target", "energy", *numbers), words=2, keys=2)
     for name, energy in timed.items():
         for part, cost in energy["per_inference_uJ"].items():
             cells = (*_band(cost), *_band(energy["per_second_uJ"][part]))
-            table.add_row(escape(name) if part == "dynamic" else "", part, *cells, end_section=part == "total")
+            table.add(name if part == "dynamic" else "", part, *cells, ends=part == "total")
     return [table]
 
 
@@ -118,11 +109,6 @@ def constants_table(profile: Mapping[str, Any]) -> Table:
             what = f"{values} {cost['unit']}, {cost['kind']}: {cost['source']}"
             grid.add_row(escape(name), escape(cost["name"]), escape(what))
     return grid
-
-
-def _table(title: str) -> Table:
-    shown = escape(title) or None
-    return Table(title=shown, title_justify="left", box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
 
 
 def _layer_cells(name: str, rows: list[Mapping[str, Any]], samples: int, steps: int) -> list[str]:

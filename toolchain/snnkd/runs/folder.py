@@ -57,7 +57,10 @@ class Run:
     @property
     def inputs(self) -> list[Path]:
         """Files that commands read and never write: those of the run, but for products, and those its recipe names."""
-        own = [self.folder / name for name in ("recipe.toml", "provenance.json", "student.net", "summary.json")]
+        own = [
+            self.folder / name
+            for name in ("recipe.toml", "provenance.json", "student.net", "answers.csv", "summary.json")
+        ]
         named = (path for stage in self.recipe.chain.values() for path in stage.files)
         return [*own, *self.checkpoints.glob("*"), *named]
 

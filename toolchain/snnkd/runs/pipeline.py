@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from snnkd import runs, targets
 from snnkd.analysis import evaluation, fit
-from snnkd.base import files, lock, provenance
+from snnkd.base import files, lock, progress, provenance
 from snnkd.base.errors import FormatError, LimitError, MismatchError, Note, RecipeError, SnnkdWarning
 from snnkd.base.files import to_json
 from snnkd.data import datasets
@@ -24,15 +24,16 @@ from snnkd.data.datasets import DataSet
 from snnkd.formats import netx
 from snnkd.ir.network import IntNet
 from snnkd.recipe import Recipe, outline, stage_files, stages
+from snnkd.runs.answers import NAME, Answers
 from snnkd.runs.folder import RUNS, Run
 from snnkd.runs.results import Accuracy, Deployed, EarlyExitResult, Exported, NetworkResult, Profiled, Summary, Trained
 from snnkd.runs.subject import Subject, read_data, read_frames, trained_on
 
 if TYPE_CHECKING:
-    from snnkd.analysis.early_exit import Course
     from snnkd.training.chain import Chain
     from snnkd.training.feed import Feed
     from snnkd.training.loop.stage import OnBatch, OnEpoch
+    from snnkd.training.measuring import Measured
     from snnkd.training.network import Network
 
 EXPORT_SAMPLES, PROFILE_SAMPLES = 16, 1000  # test images of the defaults
@@ -100,7 +101,8 @@ class Context:
 
     @cached_property
     def chain(self) -> Chain:
-        from snnkd.training.chain import Chain
+        with progress.doing("loading torch and what trains"):
+            from snnkd.training.chain import Chain
 
         return Chain(self.run.recipe, self.data, self.run.checkpoints, self.training.device, self.frames)
 
@@ -205,6 +207,7 @@ def train(context: Context) -> Trained:
     options = context.training
     if options.reuse:
         runs.note_reused(context.run, context.chain.take_over(context.trained, context.run.folder.parent))
+    progress.say("")  # its bars say all
     with Journal(context.run.folder) as journal:
 
         def on_epoch(row: dict[str, Any]) -> None:
@@ -223,6 +226,7 @@ def quantize(context: Context) -> Deployed:
     from snnkd.training import measuring
 
     student, tolerance = context.run.recipe.student, context.run.recipe.early_exit.tolerance
+    progress.say(f"{student}: choosing its rule for early exit on the validation data")
     net = _deployed(context, student, context.chain.load(student))
     rule = measuring.chosen_exit(net, context.chain.feed(context.data.validation), tolerance)
     context.run.write("student.net", netx.to_bytes(replace(net, early_exit=rule)))
@@ -231,18 +235,23 @@ def quantize(context: Context) -> Deployed:
 
 def evaluate(context: Context) -> Summary:
     """Measures each network on the whole test set, `float` (training network) and `integer` (deployed network); the
-    student also after each step, and with early exit. Writes summary.json.
+    student also after each step, with early exit, and by class. Writes answers.csv and summary.json.
 
     An ANN and a teacher from outside have no integer network, the network of a file has no other.
     """
     from snnkd.training import measuring
 
     test, rows, told = context.chain.feed(context.data.test), {}, []
-    course: Course | None = None
+    measured: Measured | None = None
     for name in context.trained:
+        progress.say(f"{name}: measuring its accuracy on {len(test):,} test images")
         rows[name], doubts, seen = _evaluated(context, name, test)
         told += [f"{name}: {text}" for text in doubts]
-        course = seen or course
+        measured = seen or measured
+    assert measured is not None, "the student is one of them"
+    course, classes = measured.course, context.data.classes
+    answers = Answers(test.split.labels, test.split.labels[:0] if course is None else course.classes[:, -1])
+    context.run.write(NAME, answers.to_csv())
     student, rule = context.run.recipe.student, netx.load(context.run.student).early_exit
     steps = measuring.by_step(course, test.split.labels, rule)
     summary = Summary(
@@ -255,6 +264,9 @@ def evaluate(context: Context) -> Summary:
         data_set=context.data.name,
         test_images=len(test),
         steps=context.run.recipe.encoding.steps,
+        spikes=measured.spikes,
+        classes=answers.by_class(classes),
+        confusion=answers.confusion(len(classes)).tolist(),
         networks=rows,
         warnings=told,
     )
@@ -262,8 +274,8 @@ def evaluate(context: Context) -> Summary:
     return summary
 
 
-def _evaluated(context: Context, name: str, test: Feed) -> tuple[NetworkResult, list[str], Course | None]:
-    """A stage's row of the summary, what is wrong with its network, and the course of the student."""
+def _evaluated(context: Context, name: str, test: Feed) -> tuple[NetworkResult, list[str], Measured | None]:
+    """A stage's row of the summary, what is wrong with its network, and of the student all that was measured."""
     from snnkd.training import measuring
 
     stage, images = context.run.recipe.chain.get(name), "the test images"
@@ -283,11 +295,12 @@ def _evaluated(context: Context, name: str, test: Feed) -> tuple[NetworkResult, 
         return row, measuring.doubts(measured, test, images), None
     network = context.chain.load(name)
     net = _deployed(context, name, network)
-    integer = measuring.measure(net, test, course=name == context.run.recipe.student)
+    is_student = name == context.run.recipe.student
+    integer = measuring.measure(net, test, course=is_student)
     trained = measuring.measure_training(network, test, net.readout)
     accuracy = Accuracy(trained.accuracy, integer.accuracy)
     row = NetworkResult(context.chain.plan(name).name, "snn", net.parameters, net.neurons, accuracy)
-    return row, measuring.doubts(integer, test, images), integer.course
+    return row, measuring.doubts(integer, test, images), integer if is_student else None
 
 
 def export(context: Context) -> Exported:
@@ -311,9 +324,11 @@ def export(context: Context) -> Exported:
     }
     comparisons = {name: evaluation.Comparison(net) for name in runners}
     for events in samples.blocks(evaluation.block_of(net, samples.steps, states=False)):
-        expected = evaluation.simulate(net, events, evaluation.DEFINITION)
+        with progress.doing(f"the definition runs {len(events):,} test images"):
+            expected = evaluation.simulate(net, events, evaluation.DEFINITION)
         for name, run in runners.items():
-            comparisons[name].add(expected, run(events))
+            with progress.doing(f"{name} runs {len(events):,} test images"):
+                comparisons[name].add(expected, run(events))
     against = {name: comparison.result() for name, comparison in comparisons.items()}
     exported = Exported(
         file=str(out),

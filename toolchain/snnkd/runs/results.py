@@ -59,11 +59,21 @@ class Deployed:
 
 
 @dataclass(frozen=True)
+class ClassResult:
+    """How many test images a class has, and the fraction of them that was recognized, None of none."""
+
+    name: str
+    images: int
+    accuracy: float | None
+
+
+@dataclass(frozen=True)
 class Summary:
     """summary.json: accuracies of all networks of a run on the whole test set.
 
-    accuracy, by_step, early_exit: the student's; by_step after 1, 2, ... steps. baseline: the student without its
-    teacher, None where it was not trained. warnings: what is wrong with the networks on these images.
+    accuracy, by_step, early_exit, spikes, classes, confusion: the student's; by_step after 1, 2, ... steps; spikes of
+    all its neurons, mean per image; confusion[k][j]: how many images of class k got class j. baseline: the student
+    without its teacher, None where it was not trained. warnings: what is wrong with the networks on these images.
     """
 
     run: str
@@ -75,6 +85,9 @@ class Summary:
     data_set: str
     test_images: int
     steps: int
+    spikes: float
+    classes: list[ClassResult]
+    confusion: list[list[int]]
     networks: dict[str, NetworkResult]
     warnings: list[str]
 

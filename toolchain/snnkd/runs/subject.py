@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from snnkd import formats
+from snnkd.base import progress
 from snnkd.base.errors import FormatError, LimitError, MismatchError, SnnkdWarning
 from snnkd.base.schema import closest
 from snnkd.data.encoding import Encoder, from_json
@@ -164,6 +165,7 @@ def read_frames(recipe: Recipe, root: str | Path | None, download: bool = False)
     frames, folder = {}, Path(root) if root else None
     for name, stage in recipe.chain.items():
         if stage.data is not None:
+            progress.say(f"reading the data set {stage.data.set}")
             table, seed = stage.data, recipe.seed if stage.data.seed is None else stage.data.seed
             how = {"validation": table.validation, "seed": seed, "download": download}
             frames[name] = datasets.load(table.set, root=folder, **how)
@@ -175,6 +177,7 @@ def read_data(recipe: Recipe, root: str | Path | None, download: bool = False) -
     from snnkd.data import datasets
 
     table = recipe.data
+    progress.say(f"reading the data set {table.set}")
     folder, encoder = Path(root) if root else None, recipe.encoder()
     return datasets.load(
         table.set,

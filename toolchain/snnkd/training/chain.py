@@ -155,6 +155,7 @@ class Chain:
             encoding=self.recipe.encoder().to_json(),
             readout=self.recipe.readout.rule(),
             provenance={**facts, "recipe_name": self.recipe.name, "stage": name},
+            class_names=self._read_by(name).classes,
         )
 
     def feed(self, split: Split) -> Feed:

@@ -34,6 +34,7 @@ class Measured:
     overflows: wraps of u and clips of v, for each layer.
     answers: how many images got each class.
     undecided: for how many images the best classes were equal, so that the lower number won.
+    spikes: of all neurons, mean per image.
     course: the class after each step, in the order of the images; None where nobody asked for it.
     """
 
@@ -44,6 +45,7 @@ class Measured:
     overflows: list[int]
     answers: list[int]
     undecided: int
+    spikes: float
     course: Course | None = None
 
     @property
@@ -118,7 +120,7 @@ class _Totals:
     def measured(self, feed: Feed, readout: Readout) -> Measured:
         """Divides by the number of images and steps."""
         if not len(feed):
-            return Measured(0.0, [], [], [], [], [], 0)
+            return Measured(0.0, [], [], [], [], [], 0, 0.0)
         opportunities = len(feed) * feed.encoding.steps
         meant_to_fire = self.spikes[:-1] if readout.kind == "membrane" else self.spikes
         return Measured(
@@ -129,6 +131,7 @@ class _Totals:
             overflows=self.overflows,
             answers=self.answers.tolist(),
             undecided=self.undecided,
+            spikes=sum(int(spikes.sum()) for spikes in self.spikes) / len(feed),
             course=_joined(self.courses),
         )
 

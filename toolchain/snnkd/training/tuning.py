@@ -8,6 +8,8 @@ import ctypes
 import os
 from collections.abc import Iterator
 
+from snnkd.base import progress
+
 _POLICY = "OMP_WAIT_POLICY"
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # malloc.h
 _LARGEST = 32 << 20  # bytes; how far glibc raises the threshold of mmap by itself on 64 bits (malloc.c)
@@ -23,7 +25,8 @@ def load_torch() -> None:
     chosen = _POLICY in os.environ
     os.environ.setdefault(_POLICY, "PASSIVE")
     try:
-        import torch  # noqa: F401
+        with progress.doing("loading torch"):
+            import torch  # noqa: F401
     finally:
         if not chosen:
             os.environ.pop(_POLICY, None)

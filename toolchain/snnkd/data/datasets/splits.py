@@ -9,9 +9,10 @@ from typing import NamedTuple
 import numpy as np
 
 from snnkd.base import provenance
-from snnkd.base.errors import DataError, RecipeError
+from snnkd.base.errors import DataError, FormatError, RecipeError
 from snnkd.base.hashing import hash64
 from snnkd.data.recordings.collection import Recordings
+from snnkd.ir.network import check_class_names
 
 TEST_SEED = 0  # not the run's seed: runs with other seeds are measured on the same test images
 
@@ -100,6 +101,10 @@ def assemble(name: str, contents: Contents, validation: int | float, seed: int) 
     Raises DataError where a class is left without a training image, RecipeError for an impossible `validation`.
     """
     classes, train, test = contents
+    try:
+        check_class_names(classes, len(classes))
+    except FormatError as error:
+        raise DataError(f"{name}: {error}") from error
     train, test = replace(train, order=None), replace(test, order=None)
     chosen = stratified(train.labels, _count(validation, len(train)), seed)
     splits = (train.take(~chosen), train.take(chosen), test)

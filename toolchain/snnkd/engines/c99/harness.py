@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from snnkd.base import progress
 from snnkd.base.errors import LimitError
 from snnkd.engines.c99.build import COMPILERS, OPTIMIZED, RUNTIME, compile, execute, find_compiler, missing, write
 from snnkd.engines.c99.memory import plan
@@ -87,9 +88,11 @@ def record_built(
         here = Path(temporary)
         (here / "trace.c").write_bytes(trace_file())
         sources = [*(folder / name for name in RUNTIME), "trace.c"]
-        program = compile(here, sources, "trace", compiler, (*flags, "-std=c99", "-DSNNKD_OBSERVE", f"-I{folder}"))
+        with progress.doing("compiling C"):
+            program = compile(here, sources, "trace", compiler, (*flags, "-std=c99", "-DSNNKD_OBSERVE", f"-I{folder}"))
         part = max(1, _PART_BYTES // (_layout(net, events.shape[1]).itemsize + events[0].size * 4))
-        parts = [_run(net, events[start : start + part], program, states) for start in range(0, len(events), part)]
+        with progress.doing("the compiled C runs"):
+            parts = [_run(net, events[start : start + part], program, states) for start in range(0, len(events), part)]
     return _joined(events, parts)
 
 

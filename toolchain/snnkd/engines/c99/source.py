@@ -5,7 +5,7 @@ The text is a function of the network and the target alone: no date, no path, th
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -85,6 +85,7 @@ def _header(net: IntNet, memory: Plan, target: Device) -> str:
     if net.early_exit is not None:
         defined["SNNKD_EXIT_FIRST"] = f"INT64_C({net.early_exit.first})"
         defined["SNNKD_EXIT_MARGIN"] = f"INT64_C({net.early_exit.margin})"
+    names = [] if net.class_names is None else ["", *_class_names(net.class_names)]
     lines = [
         "/* The sizes of one integer network, for snnkd.h. Generated; the network itself is in model.c. */",
         "#ifndef MODEL_H",
@@ -95,6 +96,7 @@ def _header(net: IntNet, memory: Plan, target: Device) -> str:
         f"typedef {'int32_t' if memory.wide_input else 'uint8_t'} snnkd_input; /* {_input_text(net)} */",
         "",
         *(f"#define {name} {value}" for name, value in defined.items()),
+        *names,
         "",
         "/* Bytes of the constant tables of model.c and of one snnkd_state. The runtime's code, the stack and the",
         " * input come on top. */",
@@ -105,6 +107,18 @@ def _header(net: IntNet, memory: Plan, target: Device) -> str:
         "#endif",
     ]
     return "\n".join(lines) + "\n"
+
+
+def _class_names(names: Sequence[str]) -> list[str]:
+    """The names as the inside of an initializer: `const char *const names[] = {SNNKD_CLASS_NAMES};`."""
+    literals = [f'"{"".join(map(_escaped, name.encode()))}"' for name in names]
+    wrapped = _wrapped([*(f"{literal}," for literal in literals[:-1]), literals[-1]], "    ")
+    return ["#define SNNKD_CLASS_NAMES \\", wrapped.replace("\n", " \\\n")]
+
+
+def _escaped(byte: int) -> str:
+    """A byte of a string literal; in octal where it may mean something else there."""
+    return chr(byte) if 32 <= byte < 127 and chr(byte) not in '"\\?' else f"\\{byte:03o}"
 
 
 def _sizes(net: IntNet, memory: Plan) -> dict[str, int]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from snnkd.base import packages
+from snnkd.base import packages, progress
 from snnkd.ir.network import IntNet
 from snnkd.ir.trace import SpikeTrace
 
@@ -27,6 +27,7 @@ def refuses(net: IntNet) -> str | None:
 
 def run(net: IntNet, spikes: np.ndarray, states: bool = False) -> SpikeTrace:
     """Runs `net` as `fast.simulation.simulate` does. Raises FormatError for unusable input."""
-    from snnkd.engines.fast.simulation import simulate
+    with progress.doing("loading compiled kernels"):
+        from snnkd.engines.fast.simulation import simulate
 
     return simulate(net, spikes, states)

@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from snnkd.base import packages
+from snnkd.base import packages, progress
 from snnkd.base.errors import LimitError, SnnkdError
 from snnkd.engines.lava import facts
 from snnkd.formats import netx
@@ -29,6 +29,7 @@ from snnkd.ir.network import IntNet
 from snnkd.ir.trace import LayerTrace, SpikeTrace
 
 WORKER = Path(__file__).parent / "worker"  # also in every bundle
+_LOOK = 0.5  # seconds between two looks at which sample runs
 
 
 def available() -> str | None:
@@ -102,7 +103,8 @@ def run_worker(folder: Path, timeout: float) -> None:
             start_new_session=True,
         )
         try:
-            status = child.wait(timeout)
+            with progress.doing("Lava starts"):
+                status = _awaited(child, folder / "sample.txt", timeout)
         except subprocess.TimeoutExpired:
             raise LimitError(
                 f"engine lava: not done after {timeout:g} s, stopped; use fewer samples or steps{_last_words(log)}"
@@ -112,6 +114,19 @@ def run_worker(folder: Path, timeout: float) -> None:
                 _end(child)
     if status != 0 or not (folder / "done").exists():
         raise SnnkdError(f"engine lava: Lava failed with exit status {status}{_last_words(log)}")
+
+
+def _awaited(child: subprocess.Popen, sample: Path, timeout: float) -> int:
+    """Waits for the child, and says which sample runs, as it writes into the file `sample`. Raises TimeoutExpired."""
+    end = time.monotonic() + timeout
+    while True:
+        try:
+            return child.wait(max(0, min(_LOOK, end - time.monotonic())))
+        except subprocess.TimeoutExpired:
+            if time.monotonic() >= end:
+                raise
+        if sample.exists():
+            progress.say(f"Lava: {sample.read_text()}")
 
 
 def read_trace(folder: Path, net: IntNet, events: np.ndarray, states: bool) -> SpikeTrace:

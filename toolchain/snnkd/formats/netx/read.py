@@ -71,6 +71,7 @@ def load(path: str | Path, input_shape: Shape | None = None, rounding: Rounding 
             readout=_readout(root, layer_groups[-1], layers),
             provenance=_json(root, "snnkd_provenance"),
             early_exit=_early_exit(root),
+            class_names=_class_names(root, layers),
         )
 
 
@@ -345,14 +346,18 @@ def _number(root: Group, name: str, low: int, high: int) -> int | None:
     return int(value.reshape(()))
 
 
-def _json(root: Group, name: str) -> dict[str, Any] | None:
+def _parsed(root: Group, name: str) -> Any:
     text = root.attribute(name)
     if text is None:
         return None
     try:
-        data = facts.parsed(text) if isinstance(text, str) else 0
+        return facts.parsed(text) if isinstance(text, str) else 0
     except ValueError as error:
         raise root.error(f"attribute {name}", f"not valid JSON: {error}") from error
+
+
+def _json(root: Group, name: str) -> dict[str, Any] | None:
+    data = _parsed(root, name)
     if data is not None and not isinstance(data, dict):
         raise root.error(f"attribute {name}", "expected a JSON object")
     return data
@@ -371,6 +376,15 @@ def _readout(root: Group, last: Group, layers: tuple[Layer, ...]) -> Readout:
         keys = ", ".join(map(str, data))[:80]
         raise root.error("attribute snnkd_readout", f"expected {', '.join(sorted(known))}, found {keys}")
     return Readout(**data)
+
+
+def _class_names(root: Group, layers: tuple[Layer, ...]) -> tuple[str, ...] | None:
+    names = _parsed(root, "snnkd_class_names")
+    if names is None:
+        return None
+    if not isinstance(names, list):
+        raise root.error("attribute snnkd_class_names", "expected a JSON list")
+    return tuple(names)
 
 
 def _early_exit(root: Group) -> EarlyExit | None:

@@ -45,7 +45,7 @@ def _write(file: h5py.File, net: IntNet) -> None:
         file.attrs["snnkd_steps"] = net.steps
     file.attrs["snnkd_message_bits"] = net.message_bits
     facts = describe.facts(net)
-    for name in ("readout", "early_exit", "encoding", "provenance"):
+    for name in ("readout", "early_exit", "class_names", "encoding", "provenance"):
         if facts[name] is not None:
             text = json.dumps(facts[name], sort_keys=True)  # plain ASCII; of a fixed length where that fits the header
             file.attrs[f"snnkd_{name}"] = np.bytes_(text.encode()) if len(text) <= _MAX_FIXED else text

@@ -73,7 +73,7 @@ def _unsaid(net: IntNet) -> Iterator[str]:
         yield "a bias is v_leak; norse also adds that to the current"
     readout = net.readout
     yield f"a class is read by {readout.name}, ties by {readout.ties}, {readout.population} neurons each"
-    for what in ("steps", "encoding", "early_exit", "provenance"):
+    for what in ("steps", "encoding", "early_exit", "class_names", "provenance"):
         if getattr(net, what) is not None:
             yield f"{what.replace('_', ' ')}: in the metadata only"
 

@@ -88,7 +88,9 @@ def _close(mine: Value, theirs: Value) -> bool:
 
 
 def _network(said: dict[str, Any], data: dict[str, Value]) -> IntNet:
-    exit_rule, readout = said["early_exit"], said["readout"]
+    exit_rule, readout, names = said["early_exit"], said["readout"], said.get("class_names")
+    if not isinstance(names, list | None):
+        raise ValueError("class_names: expected a JSON list")
     layers = [_layer(f"layer{index}", form, data) for index, form in enumerate(said["layers"])]
     for key in ("encoding", "provenance"):
         if not isinstance(said[key], dict | None):
@@ -102,6 +104,7 @@ def _network(said: dict[str, Any], data: dict[str, Value]) -> IntNet:
         readout=Readout(**readout),
         provenance=said["provenance"],
         early_exit=None if exit_rule is None else EarlyExit(**exit_rule),
+        class_names=None if names is None else tuple(names),
     )
 
 

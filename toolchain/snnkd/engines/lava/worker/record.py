@@ -14,7 +14,7 @@ FOLDER holds network.net, input.npy (N, T, ...) in the order of Lava (W, H, C) a
 
 For each layer K with neurons it writes layerK_s.npy (N, T, *shape) uint8, layerK_v_last.npy (N, *shape) int32 for the
 last layer, and layerK_u.npy and layerK_v.npy like the spikes, int32, with states, layerK_v.npy of the last layer with
-every_v; shapes in the order of Lava.
+every_v; shapes in the order of Lava. Meanwhile sample.txt says in words which samples run.
 
 Time. Lava counts steps from 1 and its synapses send one step late: layer K (from 0) sees input step t of sample n at
 step n * T + t + K + 2, one earlier behind an input layer that owns neurons. Lava's LIFReset clears u and v right
@@ -197,6 +197,7 @@ def main(folder: Path) -> None:
     total = len(events)
     batch = total if job["together"] else 1
     for sample in range(0, total, batch):
+        (folder / "sample.txt").write_text(f"sample {sample + 1} of {total}" if batch < total else f"{total} samples")
         _run(folder, job, events[sample : sample + batch], sample, total)
     (folder / "done").touch()
 

@@ -202,6 +202,7 @@ def _model(net: IntNet, graph: GraphProto, steps: int | None) -> ModelProto:
         doc_string=graph.doc_string,
     )
     facts = describe.facts(net) | {"steps": steps}
-    about = {key: facts[key] for key in ("input_shape", "steps", "message_bits", "encoding", "readout", "early_exit")}
+    keys = ("input_shape", "steps", "message_bits", "encoding", "readout", "early_exit", "class_names")
+    about = {key: facts[key] for key in keys}
     helper.set_model_props(model, {key: json.dumps(value, sort_keys=True) for key, value in about.items()})
     return model

@@ -1,0 +1,21 @@
+"""What goes on is said to who listens, and after a block again what went on around it."""
+
+from snnkd.base import progress
+
+
+def test_what_goes_on_around_a_block_is_said_again():
+    heard = []
+    with progress.heard_by(heard.append), progress.doing("export"):
+        with progress.doing("Lava starts"):
+            progress.say("Lava: sample 2 of 3")
+        progress.say("reading back")
+    assert heard == ["export", "Lava starts", "Lava: sample 2 of 3", "export", "reading back", ""]
+
+
+def test_nobody_has_to_listen():
+    heard = []
+    with progress.heard_by(heard.append):
+        pass
+    with progress.doing("export"):
+        progress.say("Lava starts")
+    assert heard == []
