@@ -21,7 +21,7 @@ def facts(net: IntNet) -> dict[str, Any]:
         "message_bits": net.message_bits,
         "steps": net.steps,
         "encoding": net.encoding,
-        "readout": asdict(net.readout),
+        "readout": net.readout.to_json(),
         "early_exit": None if net.early_exit is None else asdict(net.early_exit),
         "parameters": net.parameters,
         "neurons": net.neurons,

@@ -13,10 +13,8 @@ import numpy as np
 from snnkd.analysis import cautions, evaluation, proportion
 from snnkd.base.errors import LimitError
 from snnkd.data import corruption, event_corruption
-from snnkd.data.encoding import from_json
 from snnkd.data.recordings.collection import Recordings
 from snnkd.data.samples import Samples, read_array
-from snnkd.ir.event_encoding import EventEncoding
 from snnkd.ir.events import check_input
 from snnkd.ir.network import IntNet
 from snnkd.runs.subject import Subject
@@ -140,26 +138,8 @@ def network_of_file(
         given = check_input(subject.net, read_array(events))
         samples = Samples(str(events), given, labels=read_array(labels))
     else:
-        samples = _test_images(subject, images, count)
+        samples = subject.of_set(images, count)
     return Judged(subject.name, STUDENT, samples, partial(_of_integers, subject.net))
-
-
-def _test_images(subject: Subject, name: Path | str, count: int | None) -> Samples:
-    from snnkd.data import datasets
-
-    if subject.net.encoding is None:
-        raise LimitError(f"{subject.name}: does not say how images become its events; give --input and --labels")
-    encoder = from_json(subject.net.encoding)
-    recorded = encoder if isinstance(encoder, EventEncoding) else None
-    data_set = datasets.load(str(name), root=subject.data_root, sensor=None if recorded is None else recorded.sensor)
-    shape = data_set.shape if recorded is None else recorded.shape
-    if shape != subject.net.input_shape or (recorded is not None and data_set.shape[1:] != recorded.sensor):
-        raise LimitError(
-            f"--data {name}: its images are {data_set.shape}, {subject.name} reads {subject.net.input_shape}"
-        )
-    images, labels = data_set.test.images[:count], data_set.test.labels[:count]
-    words = f"{data_set.name}, first {len(images)} of {len(data_set.test)} test images"
-    return Samples(words, images=images, encoder=encoder, labels=labels)
 
 
 def evaluate(
