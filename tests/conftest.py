@@ -195,6 +195,22 @@ def _shaken(count=600, seed=0):
 
 
 @pytest.fixture(scope="session")
+def spike_lists():
+    """spike_lists(path, labels, lists): writes recordings in the layout of SHD, (seconds, units) each."""
+    h5py = pytest.importorskip("h5py")
+
+    def write(path, labels, lists):
+        with h5py.File(path, "w") as file:
+            file["labels"] = np.array(labels, np.uint16)
+            for place, (name, kind) in enumerate((("times", "f2"), ("units", "u2"))):
+                rows = file.create_dataset(f"spikes/{name}", (len(labels),), h5py.vlen_dtype(np.dtype(kind)))
+                for index, pair in enumerate(lists):
+                    rows[index] = np.array(pair[place], kind)
+
+    return write
+
+
+@pytest.fixture(scope="session")
 def shaken():
     """shaken(count, seed): a recording of a 12 x 16 sensor in which times go back."""
     return _shaken

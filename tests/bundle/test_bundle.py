@@ -1,11 +1,13 @@
 """Bundles: made twice they are the same, they say what was measured, and a changed one is found out."""
 
+import io
 import json
 import shutil
 import subprocess
 import sys
 import textwrap
 import zipfile
+from itertools import islice
 
 import numpy as np
 import pytest
@@ -16,10 +18,13 @@ from snnkd import bundle as bundles
 from snnkd.analysis import early_exit, evaluation
 from snnkd.base import checksums
 from snnkd.base.errors import FormatError, LimitError
-from snnkd.bundle import archive, manifest
+from snnkd.bundle import archive, manifest, proof
 from snnkd.data.samples import Samples
-from snnkd.engines import c99
+from snnkd.engines import c99, conformance
 from snnkd.formats import netx
+from snnkd.ir.event_encoding import EventEncoding
+from snnkd.ir.network import IntNet
+from snnkd.ir.readout import Readout
 
 
 def contents(bundle):
@@ -247,3 +252,30 @@ def test_the_python_function_packs_what_the_command_packs(without, tmp_path, mon
     assert {**printed, "file": "a.zip", "sha256": packed.sha256} == packed.to_json()
     assert packed.readout.kind == "count" and packed.file == "a.zip"
     assert archive.read(tmp_path / "a.zip")["model.net"] == archive.read(tmp_path / "b.zip")["model.net"]
+
+
+def test_a_file_is_packed_with_the_recordings_of_a_set(tmp_path, monkeypatch, call):
+    """Its golden samples are raw recordings, which the bundle's own encoder reads; a readout over all steps too."""
+    random = np.random.default_rng(3)
+    encoding = EventEncoding(6, (4, 5), window_us=1000)
+    layer = conformance.random_dense(random, (2, 4, 5), 3, thresholds=(200, 200))
+    monkeypatch.chdir(tmp_path)
+    netx.save(IntNet((2, 4, 5), (layer,), 6, 0, encoding.to_json(), Readout("membrane", over="max")), "x.net")
+    count, ends = 20 * 12, np.arange(1, 21) * 12
+    arrays = {
+        "t": random.integers(0, 6000, count),
+        "x": random.integers(0, 5, count),
+        "y": random.integers(0, 4, count),
+    }
+    arrays |= {"p": random.integers(0, 2, count), "ends": ends, "labels": np.arange(20) % 3}
+    np.savez("own.npz", **arrays, **{f"{key}_test": values for key, values in arrays.items()})
+    status, out, errors = call("handoff", "x.net", "--data", "own.npz", "--data-root", ".", "--out", "b.zip", "--json")
+    assert status == 0, errors
+    assert json.loads(out)["accuracy"]["samples"] == 20 and json.loads(out)["readout"]["over"] == "max"
+    golden = np.load(io.BytesIO(archive.read(tmp_path / "b.zip")["golden/golden.npz"]))
+    np.testing.assert_array_equal(golden["recorded"][:, 0], arrays["t"][: 16 * 12])
+    readme = archive.read(tmp_path / "b.zip")["README.md"].decode()
+    assert "highest membrane voltage after any step" in readme and "snnkd_events.h" in readme
+    checks = list(islice(proof.prove(tmp_path / "b.zip"), 5))
+    assert checks[-1].name == "gcc" and {check.outcome for check in checks} <= {"equal", "skipped"}, checks
+    assert call("handoff", "x.net", "--data", "own.npz", "--input", "a.npy", "--out", "c.zip")[0] == 2

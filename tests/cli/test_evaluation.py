@@ -9,11 +9,13 @@ import pytest
 
 from snnkd import recipe
 from snnkd.analysis import evaluation, proportion
-from snnkd.data import datasets
+from snnkd.data import datasets, event_corruption
 from snnkd.data.corruption import CORRUPTIONS, corrupt
 from snnkd.data.encoding import Encoding
+from snnkd.data.recordings import cells
 from snnkd.engines import conformance
 from snnkd.formats import netx
+from snnkd.ir.event_encoding import EventEncoding
 from snnkd.ir.network import IntNet
 
 SHORT = [f"chain.{stage}.epochs=1" for stage in ("teacher", "ta", "student")]
@@ -145,6 +147,33 @@ def test_a_file_reads_the_images_of_a_data_set(file, rows):
         events = Encoding("rate", 6).encode(images[:40], np.arange(40))
         assert row["correct"] == (evaluation.simulate(net, events).classes(net) == test.labels[:40]).sum()
         assert (row["run"], row["total"]) == ("x.net", 40)
+
+
+def test_recordings_are_corrupted_by_what_a_camera_adds(tmp_path, monkeypatch, rows, call, shaken):
+    """A FILE.net with a set of recordings; what is of images is refused there, and the other way round."""
+    for part in ("train", "test"):
+        for label in range(2):
+            for number in range(3):
+                folder = tmp_path / "mine" / part / str(label)
+                folder.mkdir(parents=True, exist_ok=True)
+                one = shaken(200, seed=6 * label + number)
+                np.save(folder / f"{number}.npy", np.stack([one.t, one.x, one.y, one.p], axis=1).astype(np.int64))
+    encoding = EventEncoding(5, (12, 16), window_us=900)
+    layer = conformance.random_dense(np.random.default_rng(2), (2, 12, 16), 2, thresholds=(300, 300))
+    netx.save(IntNet((2, 12, 16), (layer,), 5, 0, encoding.to_json()), tmp_path / "x.net")
+    monkeypatch.chdir(tmp_path)
+    printed = rows("x.net", "--data", "mine", "--corrupt", "background", "--severity", "1,5")
+    assert [(row["severity"], row["constant"], row["total"]) for row in printed] == [
+        (0, None, 6),
+        (1, 1, 6),
+        (5, 10, 6),
+    ]
+    net, test = netx.load(tmp_path / "x.net"), datasets.load("mine", sensor=(12, 16)).test
+    noisy = event_corruption.corrupt(test.images, np.arange(6), "background", 5)
+    classes = evaluation.simulate(net, cells.encode(encoding, noisy)).classes(net)
+    assert printed[2]["correct"] == (classes == test.labels).sum()
+    status, _, error = call("evaluate", "x.net", "--data", "mine", "--corrupt", "blur")
+    assert status == 2 and "are recordings, which take background" in error
 
 
 def test_a_file_reads_events_and_labels(file, rows):

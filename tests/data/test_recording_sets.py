@@ -177,18 +177,15 @@ def test_a_trial_that_is_none_says_its_line(tmp_path):
         loaded("dvs-gesture", root=tmp_path)
 
 
-def spikes(path, labels, unit=0):
-    import h5py
+@pytest.fixture
+def spikes(spike_lists):
+    def write(path, labels, unit=0):
+        spike_lists(path, labels, [([0.25, 0.5], [label + unit, 699]) for label in labels])
 
-    with h5py.File(path, "w") as file:
-        file["labels"] = np.array(labels, np.uint16)
-        for name, kind in (("times", "f2"), ("units", "u2")):
-            rows = file.create_dataset(f"spikes/{name}", (len(labels),), h5py.vlen_dtype(np.dtype(kind)))
-            for index, label in enumerate(labels):
-                rows[index] = np.array([0.25, 0.5] if name == "times" else [label + unit, 699], kind)
+    return write
 
 
-def test_shd_and_ssc_are_read_from_hdf5(tmp_path):
+def test_shd_and_ssc_are_read_from_hdf5(tmp_path, spikes):
     spikes(tmp_path / "shd_train.h5", list(range(20)) * 2)
     spikes(tmp_path / "shd_test.h5", list(range(20)), 300)
     one = loaded("shd", root=tmp_path)
@@ -243,7 +240,7 @@ def test_own_arrays_in_one_file(tmp_path):
             loaded("bad.npz", root=tmp_path, sensor=(1, 4))
 
 
-def test_an_own_hdf5_file_of_spike_lists(tmp_path):
+def test_an_own_hdf5_file_of_spike_lists(tmp_path, spikes):
     spikes(tmp_path / "own.h5", [0, 1] * 10)
     one = loaded("own.h5", root=tmp_path, sensor=(1, 700))
     assert (len(one.train), len(one.test)) == (16, 4)

@@ -261,7 +261,7 @@ def test_files_say_what_they_are():
     net = replace(net, steps=9, encoding={"kind": "rate", "steps": 9}, readout=Readout("count", "membrane"))
     step, inference, _ = models(net)
     told = {one.key: json.loads(one.value) for one in inference.metadata_props}
-    assert told["readout"] == {"kind": "count", "ties": "membrane", "population": 1, "over": "last"}
+    assert told["readout"] == {"kind": "count", "ties": "membrane", "population": 1}
     assert (told["steps"], told["encoding"], told["input_shape"]) == (5, {"kind": "rate", "steps": 9}, [2, 9, 7])
     assert json.loads({one.key: one.value for one in step.metadata_props}["steps"]) == 9
     assert "input (N, 2, 9, 7): events 0 or 1, uint8" in step.graph.doc_string

@@ -174,12 +174,9 @@ def test_classes_of_the_highest_membrane():
     assert trace.classes(net).tolist() == [1, 0, 3, 0]
     paired = IntNet((1,), net.layers, readout=Readout("membrane", population=2))
     assert trace.classes(paired).tolist() == [0, 1, 1, 1]
-    assert describe.facts(net)["readout"] == {
-        "kind": "membrane",
-        "ties": "first",
-        "population": 1,
-        "over": "last",
-    }
+    assert describe.facts(net)["readout"] == {"kind": "membrane", "ties": "first", "population": 1}
+    told = describe.facts(replace(net, readout=Readout("membrane", over="max")))["readout"]
+    assert told == {"kind": "membrane", "ties": "first", "population": 1, "over": "max"}
     with pytest.raises(FormatError, match="readout kind = 'membrane' needs the output neurons' v"):
         SpikeTrace("made", trace.input, (LayerTrace("layer0", spikes),)).classes(net)
     for wrong in (("membrane", "membrane"), ("volts", "first"), ("count", "last"), (["count"], "first")):

@@ -83,17 +83,18 @@ def handoff(
     readout: str | None = None,
     data_root: str | Path | None = None,
     folder: str | Path = RUNS,
+    data: str | None = None,
 ) -> Handoff:
     """Packs a run, or the network of a file, into a bundle for embedded engineers; `file` is None where it does not
     fit.
 
     name: a run's folder or name, or a FILE.net; the newest finished run in `folder` where None. events, labels: .npy
-    files to measure a file on. input_shape, readout: of a file, where it does not tell them. Raises SnnkdError for
-    unusable input.
+    files to measure a file on. data: a data set to measure a file on instead, by name or path. input_shape, readout: of
+    a file, where it does not tell them. Raises SnnkdError for unusable input.
     """
     subject = opened(name, Path(folder), Path(data_root) if data_root else None, input_shape, readout)
     given = (Path(path) if path is not None else None for path in (events, labels))
-    return bundle.pack(subject, target, Path(out), *given)
+    return bundle.pack(subject, target, Path(out), *given, data=data)
 
 
 def _started(recipe: str | Path | Recipe, options: TrainingOptions | None) -> Context:

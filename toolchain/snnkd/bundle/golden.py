@@ -32,12 +32,15 @@ def shown_of(samples: Samples) -> np.ndarray | RawEvents | None:
 
 def to_bytes(net: IntNet, samples: Samples, run: SpikeTrace) -> bytes:
     """Writes golden.npz of `trace_of`'s trace: `input` (N, T, *input_shape); `layerK` (N, T, *shape) spikes; `layerK_v`
-    (N, *shape) after the last step; `counts` (N, outputs) and `classes` (N,); and where they are known `labels` (N,),
+    (N, *shape) after the last step; `layerK_v_steps` (N, T, *shape) of the last layer where the readout needs it;
+    `counts` (N, outputs) and `classes` (N,); and where they are known `labels` (N,),
     `images` (N, C, H, W), or of recordings `recorded` (events, 4): microseconds, x, y, polarity, each one's up to
     its `recorded_ends` (N,)."""
     arrays: dict[str, Any] = {"input": np.ascontiguousarray(run.input)}
     for layer in run.layers:
         arrays |= {layer.name: layer.spikes, f"{layer.name}_v": layer.v_last}
+    if net.readout.reads_every_v:
+        arrays[f"{net.names[-1]}_v_steps"] = run.layers[-1].v
     arrays |= {"counts": run.counts, "classes": run.classes(net)}
     if samples.labels is not None:
         arrays["labels"] = samples.labels[:GOLDEN_SAMPLES]
@@ -64,11 +67,17 @@ def read(data: bytes, net: IntNet, source: str) -> tuple[SpikeTrace, np.ndarray 
     samples, steps = present["input"].shape[:2] if "input" in present else (0, 0)
     layers = []
     for name, layer in zip(net.names, net.layers, strict=True):
-        for key, shape in ((name, (samples, steps, *layer.shape)), (f"{name}_v", (samples, *layer.shape))):
+        every, by_step = (samples, steps, *layer.shape), f"{name}_v_steps"
+        expected = {name: every, f"{name}_v": (samples, *layer.shape)}
+        if layer is net.layers[-1] and net.readout.reads_every_v:
+            expected[by_step] = every
+        for key, shape in expected.items():
             if key not in present or present[key].shape != shape:
                 there = present[key].shape if key in present else "none"
                 raise FormatError(f"{source}: {key}: expected an array {shape}, found {there}")
-        layers.append(LayerTrace(name, present[name], present[f"{name}_v"]))
+        layers.append(
+            LayerTrace(name, present[name], present[f"{name}_v"], v=present[by_step] if by_step in expected else None)
+        )
     return SpikeTrace("golden", present["input"], tuple(layers)), _shown(present, samples, source)
 
 

@@ -46,7 +46,7 @@ def _simulated(golden: dict[str, np.ndarray], job: dict) -> dict[str, np.ndarray
         (folder / "job.json").write_text(json.dumps(job))
         np.save(folder / "input.npy", _lava_order(golden["input"], job))
         subprocess.run([sys.executable, str(HERE / "worker" / "record.py"), str(folder)], check=True, cwd=folder)
-        layers = sorted(key for key in golden if key.startswith("layer") and not key.endswith("_v"))
+        layers = sorted(key for key in golden if key.startswith("layer") and not key.endswith(("_v", "_v_steps")))
         return {layer: _reversed(np.load(folder / f"{layer}_s.npy"), 2) for layer in layers}
 
 

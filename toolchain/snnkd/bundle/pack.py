@@ -69,17 +69,29 @@ class Proof:
 
 
 def pack(
-    subject: Subject, target: str | Path, out: Path, events: Path | None = None, labels: Path | None = None
+    subject: Subject,
+    target: str | Path,
+    out: Path,
+    events: Path | None = None,
+    labels: Path | None = None,
+    data: str | None = None,
 ) -> Handoff:
     """Writes the bundle of a run or of a file for `target` to the zip `out`.
 
-    A run is measured on its whole test set; a file on `events` (.npy) with their `labels` (.npy), or on random ones.
-    Raises LimitError where `out` would replace an input, and as `make` does.
+    A run is measured on its whole test set; a file on that of the data set `data`, whose images or recordings the
+    bundle's encoder is then proved on, on `events` (.npy) with their `labels` (.npy), or on random ones. Raises
+    LimitError where `out` would replace an input, and as `make` does.
     """
-    if subject.run is not None and events is not None:
-        raise LimitError("--input: a run has its own test images; give its student.net to use other events")
+    for option, value in (("--input", events), ("--data", data)):
+        if subject.run is not None and value is not None:
+            raise LimitError(f"{option}: a run has its own test images; give its student.net to use others")
+    if data is not None and (events is not None or labels is not None):
+        raise LimitError("--data: has events and labels of its own; leave out --input and --labels")
     check_output("--out", out, ".zip", [*subject.inputs, events, labels, target])
-    samples = subject.samples(None if subject.run is not None else GOLDEN_SAMPLES, events, labels)
+    if data is not None:
+        samples = subject.of_set(data)
+    else:
+        samples = subject.samples(None if subject.run is not None else GOLDEN_SAMPLES, events, labels)
     return make(subject.net, target, samples, out, subject.short_name)
 
 

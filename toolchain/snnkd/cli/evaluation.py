@@ -19,7 +19,8 @@ def evaluate(
     corrupt: Annotated[
         str | None,
         typer.Option(
-            metavar="NAME,...", help="gaussian, impulse, shot, speckle, blur, occlusion: also on such images."
+            metavar="NAME,...",
+            help="gaussian, impulse, shot, speckle, blur, occlusion: also on such images; background: recordings.",
         ),
     ] = None,
     severity: Annotated[str, typer.Option(metavar="1-5", help="How strongly: 1-5, 3 or 1,3,5.")] = "1-5",

@@ -33,6 +33,9 @@ def handoff(
     ] = None,
     inputs: InputFile = None,
     labels: Labels = None,
+    data: Annotated[
+        str | None, typer.Option(metavar="SET", help="For a FILE.net: the test images or recordings of a data set.")
+    ] = None,
     input_shape: InputShape = None,
     readout: ReadoutKind = None,
     data_root: DataRoot = None,
@@ -55,7 +58,7 @@ def handoff(
     if not is_file(name):
         refuse_for_runs({"--input-shape": input_shape})
     subject = opened(name, runs, data_root, shape_of(input_shape), readout)
-    packed = bundle.pack(subject, target, out, inputs, labels)
+    packed = bundle.pack(subject, target, out, inputs, labels, data)
     output.result(packed.to_json(), as_json, _made)
     if packed.violations:
         raise typer.Exit(1)
@@ -94,7 +97,7 @@ def _made(data: dict[str, Any]) -> Any:
         accuracy = data["accuracy"]
         lines.append(f"accuracy: {accuracy['integer']:.2%} of {accuracy['samples']:,} samples, {accuracy['data']}")
     lines += [
-        f"readout: {_READOUTS[data['readout']['kind'], data['readout']['over']]}",
+        f"readout: {_READOUTS[data['readout']['kind'], data['readout'].get('over', 'last')]}",
         f"golden: the first {data['samples']} samples of: {data['data']}",
         f"bundle: {data['file']}",
         f"sha256: {data['sha256']}",

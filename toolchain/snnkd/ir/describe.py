@@ -21,7 +21,7 @@ def facts(net: IntNet) -> dict[str, Any]:
         "message_bits": net.message_bits,
         "steps": net.steps,
         "encoding": net.encoding,
-        "readout": asdict(net.readout),
+        "readout": net.readout.to_json(),
         "early_exit": None if net.early_exit is None else asdict(net.early_exit),
         "class_names": None if net.class_names is None else list(net.class_names),
         "parameters": net.parameters,

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 
@@ -59,6 +60,13 @@ class Readout:
     def name(self) -> str:
         """Names it as the command line does: 'count', 'membrane', 'membrane-max' or 'membrane-sum'."""
         return next(name for name, what in READOUTS.items() if what == (self.kind, self.over))
+
+    def to_json(self) -> dict[str, Any]:
+        """Returns its fields as plain JSON data, without `over` where it is 'last', as files had it before."""
+        data = asdict(self)
+        if self.over == "last":
+            del data["over"]
+        return data
 
     def classify(self, counts: np.ndarray, v: np.ndarray | None) -> np.ndarray:
         """Returns the classes, (N,) int64.

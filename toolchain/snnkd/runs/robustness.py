@@ -12,10 +12,9 @@ import numpy as np
 
 from snnkd.analysis import cautions, evaluation, proportion
 from snnkd.base.errors import LimitError
-from snnkd.data import corruption
-from snnkd.data.encoding import from_json
+from snnkd.data import corruption, event_corruption
+from snnkd.data.recordings.collection import Recordings
 from snnkd.data.samples import Samples, read_array
-from snnkd.ir.event_encoding import EventEncoding
 from snnkd.ir.events import check_input
 from snnkd.ir.network import IntNet
 from snnkd.runs.subject import Subject
@@ -29,6 +28,8 @@ if TYPE_CHECKING:
 CLEAN = "none"  # the corruption of images as they are, of severity 0
 STUDENT = "student"  # the deployed network of a run, whatever its stage is called; the network of a file
 BASELINE = "baseline"
+
+KNOWN = (*corruption.CORRUPTIONS, *event_corruption.EVENT_CORRUPTIONS)
 
 Level = tuple[str, int]  # a corruption's name and severity
 Answers = tuple[np.ndarray, np.ndarray]  # (N,) classes, and bool where only the lower number of a class decides
@@ -95,8 +96,8 @@ def levels(corruptions: str | None, severities: str) -> list[Level]:
     """
     names = [name.strip() for name in corruptions.split(",")] if corruptions is not None else []
     for name in names:
-        if name not in corruption.CORRUPTIONS:
-            raise LimitError(f"--corrupt {corruptions}: expected some of {','.join(corruption.CORRUPTIONS)}")
+        if name not in KNOWN:
+            raise LimitError(f"--corrupt {corruptions}: expected some of {','.join(KNOWN)}")
     chosen: list[int] = []
     for part in severities.split(","):
         first, _, last = part.partition("-")
@@ -137,26 +138,8 @@ def network_of_file(
         given = check_input(subject.net, read_array(events))
         samples = Samples(str(events), given, labels=read_array(labels))
     else:
-        samples = _test_images(subject, images, count)
+        samples = subject.of_set(images, count)
     return Judged(subject.name, STUDENT, samples, partial(_of_integers, subject.net))
-
-
-def _test_images(subject: Subject, name: Path | str, count: int | None) -> Samples:
-    from snnkd.data import datasets
-
-    if subject.net.encoding is None:
-        raise LimitError(f"{subject.name}: does not say how images become its events; give --input and --labels")
-    encoder = from_json(subject.net.encoding)
-    recorded = encoder if isinstance(encoder, EventEncoding) else None
-    data_set = datasets.load(str(name), root=subject.data_root, sensor=None if recorded is None else recorded.sensor)
-    shape = data_set.shape if recorded is None else recorded.shape
-    if shape != subject.net.input_shape or (recorded is not None and data_set.shape[1:] != recorded.sensor):
-        raise LimitError(
-            f"--data {name}: its images are {data_set.shape}, {subject.name} reads {subject.net.input_shape}"
-        )
-    images, labels = data_set.test.images[:count], data_set.test.labels[:count]
-    words = f"{data_set.name}, first {len(images)} of {len(data_set.test)} test images"
-    return Samples(words, images=images, encoder=encoder, labels=labels)
 
 
 def evaluate(
@@ -165,20 +148,19 @@ def evaluate(
     """Counts right answers on clean images, then on each of the corruptions and severities `chosen`.
 
     The noise is that of seed 0, and of an image's position: the same for all networks, so differences between them are
-    no matter of luck. on_row: called with each row. Raises LimitError where events, not images, are to be corrupted.
+    no matter of luck. on_row: called with each row. Raises LimitError where a corruption is not one of what a network
+    reads: images, recordings, or events of a file, which have none.
     """
     rows: list[Row] = []
     told: list[str] = []
     shared = _shared(networks)
     for name, severity in [(CLEAN, 0), *chosen]:
-        corrupted: dict[int, np.ndarray] = {}
+        corrupted: dict[int, np.ndarray | Recordings] = {}
         for judged, images in zip(networks, shared, strict=True):
             samples = judged.samples
             if name != CLEAN:
-                if images is None:
-                    raise LimitError(f"--corrupt: changes images, {samples.data} has none; give --data SET instead")
                 if id(images) not in corrupted:
-                    corrupted[id(images)] = corruption.corrupt(images, np.arange(len(images)), name, severity)
+                    corrupted[id(images)] = _corrupted(images, name, severity, samples.data)
                 samples = replace(samples, images=corrupted[id(images)])
             classes, undecided = judged.answers(samples)
             rows.append(_row(judged, name, severity, classes))
@@ -189,28 +171,48 @@ def evaluate(
     return Evaluation(rows, told)
 
 
-def _shared(networks: Sequence[Judged]) -> list[np.ndarray | None]:
-    """The images of each network, one array for all that have the same ones: they are corrupted once."""
+def _corrupted(images: np.ndarray | Recordings | None, name: str, severity: int, data: str) -> np.ndarray | Recordings:
+    """data: what they are, in words."""
+    known = event_corruption.EVENT_CORRUPTIONS if isinstance(images, Recordings) else corruption.CORRUPTIONS
+    if images is None:
+        raise LimitError(f"--corrupt: changes images and recordings, {data} has none; give --data SET instead")
+    if name not in known:
+        what = "recordings" if isinstance(images, Recordings) else "images"
+        raise LimitError(f"--corrupt {name}: {data} are {what}, which take {','.join(known)}")
+    if isinstance(images, Recordings):
+        return event_corruption.corrupt(images, np.arange(len(images)), name, severity)
+    return corruption.corrupt(images, np.arange(len(images)), name, severity)
+
+
+def _shared(networks: Sequence[Judged]) -> list[np.ndarray | Recordings | None]:
+    """The images of each network, one array for all that have the same ones: they are corrupted once. Recordings are
+    corrupted when they are read."""
     known: list[np.ndarray] = []
+    shared: list[np.ndarray | Recordings | None] = []
     for judged in networks:
-        images = _images(judged)
-        if images is not None and not any(np.array_equal(images, other) for other in known):
-            known.append(images)
-    return [
-        None if (images := _images(judged)) is None else next(k for k in known if np.array_equal(images, k))
-        for judged in networks
-    ]
+        images = judged.samples.images
+        if isinstance(images, np.ndarray):
+            same = next((other for other in known if np.array_equal(images, other)), None)
+            if same is None:
+                known.append(images)
+            shared.append(images if same is None else same)
+        else:
+            shared.append(images)
+    return shared
 
 
-def _images(judged: Judged) -> np.ndarray | None:
-    """None where there are events or recordings."""
-    return images if isinstance(images := judged.samples.images, np.ndarray) else None
+def _strength(images: np.ndarray | Recordings | None, name: str, severity: int) -> float | None:
+    if images is None or name == CLEAN:
+        return None
+    if isinstance(images, Recordings):
+        return float(event_corruption.EVENT_CORRUPTIONS[name].constants[severity - 1])
+    return corruption.strength(name, severity, images.shape)
 
 
 def _row(judged: Judged, name: str, severity: int, classes: np.ndarray) -> Row:
-    labels, images = judged.samples.labels, _images(judged)
+    labels = judged.samples.labels
     assert labels is not None, "asked for where networks are chosen"
-    constant = corruption.strength(name, severity, images.shape) if images is not None and name != CLEAN else None
+    constant = _strength(judged.samples.images, name, severity)
     right = int((classes == labels).sum())
     return Row(judged.run, judged.network, judged.samples.data, name, severity, constant, right, len(labels))
 

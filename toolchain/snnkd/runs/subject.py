@@ -81,6 +81,28 @@ class Subject:
         words = f"{self.data_set.name}, first {len(images)} of {len(test)} test images"
         return Samples(words, images=images, encoder=encoder, labels=test.labels[:count])
 
+    def of_set(self, name: str | Path, count: int | None = None) -> Samples:
+        """Returns the first `count` test images or recordings, all for None, of a data set, by its name or path, for
+        the network of a file, whose encoding makes events of them.
+
+        Raises LimitError where the file has no encoding or reads other ones.
+        """
+        from snnkd.data import datasets
+
+        if self.net.encoding is None:
+            raise LimitError(f"{self.name}: does not say how images become its events; give --input and --labels")
+        encoder = from_json(self.net.encoding)
+        recorded = encoder if isinstance(encoder, EventEncoding) else None
+        data_set = datasets.load(str(name), root=self.data_root, sensor=None if recorded is None else recorded.sensor)
+        shape = data_set.shape if recorded is None else recorded.shape
+        if shape != self.net.input_shape or (recorded is not None and data_set.shape[1:] != recorded.sensor):
+            raise LimitError(
+                f"--data {name}: its images are {data_set.shape}, {self.name} reads {self.net.input_shape}"
+            )
+        images, labels = data_set.test.images[:count], data_set.test.labels[:count]
+        words = f"{data_set.name}, first {len(images)} of {len(data_set.test)} test images"
+        return Samples(words, images=images, encoder=encoder, labels=labels)
+
 
 def opened(
     name: str | Path | None,

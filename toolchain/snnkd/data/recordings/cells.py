@@ -31,18 +31,17 @@ def encode(encoding: EventEncoding, recordings: Iterable[Recording]) -> np.ndarr
 def bits(encoding: EventEncoding, recordings: Recordings) -> np.ndarray | None:
     """Encodes scanned recordings once and for all: rows (N, bytes) of `unpacked`, mapped from the disk.
 
-    None where cells are signed, or the rows take more than _MOST bytes.
+    None where the rows take more than _MOST bytes, or nobody has scanned the recordings.
     """
     size = -(-encoding.steps * prod(encoding.shape) * _bits_of(encoding) // 8)
-    if encoding.signed or not 0 < len(recordings) * size <= _MOST:
+    if recordings.digests is None or not 0 < len(recordings) * size <= _MOST:
         return None
     key = cache.key_of([__version__, recordings.sha256, json.dumps(encoding.to_json(), sort_keys=True)])
 
     def rows() -> np.ndarray:
         found = np.empty((len(recordings), size), np.uint8)
         for row, one in zip(found, recordings, strict=True):
-            flat = encode_one(encoding, one).reshape(-1, 1)
-            row[:] = np.packbits(np.unpackbits(flat, axis=1)[:, 8 - _bits_of(encoding) :])
+            row[:] = _packed(encode_one(encoding, one) + _offset(encoding), _bits_of(encoding))
         return found
 
     return cache.kept(key, (len(recordings), size), rows)
@@ -51,15 +50,29 @@ def bits(encoding: EventEncoding, recordings: Recordings) -> np.ndarray | None:
 def unpacked(encoding: EventEncoding, rows: np.ndarray) -> np.ndarray:
     """Makes of rows (N, bytes) what `encode` gives."""
     width, shape = _bits_of(encoding), (len(rows), encoding.steps, *encoding.shape)
-    flat = np.unpackbits(rows, axis=1, count=prod(shape[1:]) * width)
-    if width > 1:
-        flat = np.packbits(np.pad(flat.reshape(-1, width), ((0, 0), (8 - width, 0))), axis=1)
-    return flat.reshape(shape)
+    bits = np.unpackbits(rows, axis=1, count=prod(shape[1:]) * width)
+    if width == 1:
+        return bits.reshape(shape)
+    flat = np.zeros((bits.size // width, 16), np.uint8)
+    flat[:, 16 - width :] = bits.reshape(-1, width)
+    values = np.packbits(flat, axis=1).view(">u2").reshape(shape)
+    return values.astype(np.int16) - _offset(encoding) if encoding.signed else values.astype(np.uint8)
+
+
+def _packed(values: np.ndarray, width: int) -> np.ndarray:
+    """The bits of non-negative integers below 2^width, at most 16, as whole bytes."""
+    octets = values.astype(">u2").reshape(-1, 1).view(np.uint8)
+    return np.packbits(np.unpackbits(octets, axis=1)[:, 16 - width :])
+
+
+def _offset(encoding: EventEncoding) -> np.int16:
+    """What is added to a cell so that none is negative."""
+    return np.int16(encoding.largest if encoding.signed else 0)
 
 
 def _bits_of(encoding: EventEncoding) -> int:
-    """Bits of an unsigned cell."""
-    return encoding.bits if encoding.cell == "count" else 1
+    """Bits of a cell that was made non-negative."""
+    return (encoding.bits if encoding.cell == "count" else 1) + encoding.signed
 
 
 def encode_one(encoding: EventEncoding, one: Recording) -> np.ndarray:

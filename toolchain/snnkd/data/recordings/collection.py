@@ -85,6 +85,11 @@ class Recordings:
         """Returns (N, polarities, H, W)."""
         return (len(self), 2, *self.sensor)
 
+    @property
+    def sources(self) -> list[Source]:
+        """Lists where each recording is."""
+        return list(self._sources)
+
     def read(self, index: int) -> Recording:
         """Reads one recording. Raises DataError that names file and place where it is damaged."""
         source = self._sources[index]
