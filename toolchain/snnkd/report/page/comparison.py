@@ -1,0 +1,153 @@
+"""Several runs side by side; where they are seeds of one recipe, with means, and differences by pairs of the same seed."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from typing import Any
+
+from snnkd.analysis.spread import Interval, interval
+from snnkd.report.page import charts
+from snnkd.report.page.charts import Row, Series
+from snnkd.report.page.facts import Facts
+from snnkd.report.page.sections.accuracy import interval_row
+from snnkd.report.page.words import count, percent, points
+from snnkd.report.terminal import number
+
+
+@dataclass(frozen=True)
+class Group:
+    """Runs of one recipe that differ in their seeds. name: what the names of their recipes begin with."""
+
+    name: str
+    by_seed: dict[int, Facts]
+
+
+def comparison(runs: Sequence[Facts]) -> dict[str, Any]:
+    """Puts at least two runs beside each other."""
+    groups = grouped(runs)
+    numbers = {id(facts): k for k, group in enumerate(groups) for facts in group.by_seed.values()}
+    own = [
+        interval_row(
+            facts.name, facts.summary["accuracy"]["integer"], facts.summary.get("test_images", 0), numbers[id(facts)]
+        )
+        for facts in runs
+    ]
+    plots = (
+        charts.ranges("Accuracy with its 95 % interval", own, "accuracy on the test images", percent=True),
+        charts.ranges("Differences by pairs of the same seed", _differences(groups), "percentage points"),
+        _against_spikes(groups),
+        _by_step(runs),
+    )
+    return {
+        "rows": [_row(facts) for facts in runs],
+        "groups": [_mean(group) for group in groups if len(group.by_seed) > 1],
+        "charts": [chart for chart in plots if chart is not None],
+        "data": list(dict.fromkeys(str(facts.summary.get("data_set", "")) for facts in runs)),
+    }
+
+
+def grouped(runs: Sequence[Facts]) -> list[Group]:
+    """Puts runs together whose recipes say the same but for name, description and seed; of one seed, the last."""
+    found: dict[str, list[Facts]] = {}
+    for facts in runs:
+        said = {k: v for k, v in facts.run.recipe.to_dict().items() if k not in ("name", "description", "seed")}
+        found.setdefault(json.dumps(said, sort_keys=True), []).append(facts)
+    return [Group(_name(group), {facts.run.recipe.seed: facts for facts in group}) for group in found.values()]
+
+
+def _name(group: Sequence[Facts]) -> str:
+    names = [facts.run.recipe.name for facts in group]
+    if len(set(names)) == 1:
+        return names[0]
+    return os.path.commonprefix(names).rstrip("-_").removesuffix("seed").rstrip("-_") or names[0]
+
+
+def _row(facts: Facts) -> dict[str, str]:
+    rule, accuracy = facts.summary.get("early_exit"), facts.summary["accuracy"]
+    return {
+        "run": facts.name,
+        "seed": str(facts.run.recipe.seed),
+        **{key: percent(accuracy[key]) for key in ("float", "integer")},
+        "weights": count(facts.net.parameters),
+        "spikes": "–" if facts.spikes is None else number(facts.spikes),
+        "steps": "–" if rule is None else f"{rule['steps']:.2f} of {facts.net.steps}",
+    }
+
+
+def _mean(group: Group) -> dict[str, Any]:
+    own = interval([facts.summary["accuracy"]["integer"] for facts in group.by_seed.values()])
+    spikes = [facts.spikes for facts in group.by_seed.values() if facts.spikes is not None]
+    return {
+        "name": group.name,
+        "seeds": ", ".join(map(str, sorted(group.by_seed))),
+        "accuracy": _with_half(own),
+        "spikes": number(interval(spikes).mean) if spikes else "–",
+    }
+
+
+def _with_half(value: Interval) -> str:
+    half = "" if value.half is None else f" ± {100 * value.half:.2f}"
+    return f"{100 * value.mean:.2f}{half} %"
+
+
+def _differences(groups: Sequence[Group]) -> list[Row]:
+    """Of each group that was also trained without a teacher, the gain; then of each two groups with common seeds."""
+    pairs: list[tuple[str, list[float]]] = []
+    for group in groups:
+        both = [facts.summary for facts in group.by_seed.values() if facts.summary.get("baseline")]
+        gains = [summary["accuracy"]["integer"] - summary["baseline"]["integer"] for summary in both]
+        pairs.append((f"{group.name} less itself without a teacher", gains))
+    for one, other in combinations(groups, 2):
+        common = [
+            seed for seed in one.by_seed if seed in other.by_seed and _alike(one.by_seed[seed], other.by_seed[seed])
+        ]
+        found = [_integer(other.by_seed[seed]) - _integer(one.by_seed[seed]) for seed in common]
+        pairs.append((f"{other.name} less {one.name}", found))
+    return [_difference(name, interval(values), k) for k, (name, values) in enumerate(pairs) if len(values) > 1]
+
+
+def _integer(facts: Facts) -> float:
+    return facts.summary["accuracy"]["integer"]
+
+
+def _alike(one: Facts, other: Facts) -> bool:
+    """Whether two runs were trained and judged with the same images."""
+    return one.provenance.get("data") == other.provenance.get("data")
+
+
+def _difference(name: str, found: Interval, k: int) -> Row:
+    assert found.half is not None, "of pairs"
+    mean, low, high = (100 * value for value in (found.mean, found.mean - found.half, found.mean + found.half))
+    return Row(name, low, mean, high, f"{points(found.mean)} ± {100 * found.half:.2f}, {found.n} seeds", k)
+
+
+def _against_spikes(groups: Sequence[Group]) -> Any:
+    series = [
+        Series(
+            group.name,
+            [(facts.spikes, _integer(facts)) for facts in group.by_seed.values() if facts.spikes],
+            k,
+            joined=False,
+            told=[
+                f"{f.name}: {number(f.spikes)} spikes, {percent(_integer(f))}"
+                for f in group.by_seed.values()
+                if f.spikes
+            ],
+        )
+        for k, group in enumerate(groups)
+    ]
+    return charts.plot(
+        "Accuracy against spikes", series, "spikes per inference, logarithmic", "accuracy", percent=True, log_x=True
+    )
+
+
+def _by_step(runs: Sequence[Facts]) -> Any:
+    series = [
+        Series(facts.name, [(step + 1.0, value) for step, value in enumerate(facts.summary.get("by_step") or [])], k)
+        for k, facts in enumerate(runs)
+    ]
+    return charts.plot("Accuracy by steps", series, "steps", "accuracy", percent=True)
