@@ -1,7 +1,7 @@
-"""Charts as data: values, and where they lie in a drawing `WIDTH` units wide. `templates/charts.html` draws them as SVG.
+"""Charts as data: values, and where they lie in a drawing. `templates/charts.html` draws them as SVG.
 
-A drawing is as wide as a phone's screen, so that its text is as large as that around it. Each chart has a description,
-the text that stands for it where it cannot be seen.
+A drawing is `WIDTH` units wide, as a phone's screen, so that its text is as large as that around it. Each chart has a
+description, the text that stands for it where it cannot be seen.
 """
 
 from __future__ import annotations
@@ -16,6 +16,9 @@ MARKS = ("circle", "square", "diamond", "triangle")
 _TOP, _BOTTOM, _RIGHT, _HEIGHT = 10, 34, 10, 220
 _CHARACTER = 6.2  # the mean width of one at the charts' font size
 _TICKS = 5
+_PARTS = {0.3: (1, 1.2, 1.4, 1.6, 1.8, 2, 2.5, 3, 4, 5, 6, 7, 8, 9), 0.6: (1, 1.5, 2, 3, 4, 6, 8), 1.5: (1, 2, 5)}
+_PARTS |= {2.5: (1, 3), float("inf"): (1,)}  # of a decade, by how many decades an axis of logarithms has at most
+_MARKED = 8  # points of a line that have a mark
 
 
 @dataclass(frozen=True)
@@ -44,9 +47,9 @@ class Axis:
         if not self.log:
             step = _step(self.low, self.high)
             return [k * step for k in range(ceil(self.low / step - 1e-9), floor(self.high / step + 1e-9) + 1)]
-        decades = range(floor(log10(self.low)), ceil(log10(self.high)) + 1)
-        every = ceil(len(decades) / _TICKS)
-        parts = (1,) if len(decades) > 3 else (1, 3) if len(decades) == 3 else (1, 2, 5)
+        span, decades = log10(self.high / self.low), range(floor(log10(self.low)), ceil(log10(self.high)) + 1)
+        every = ceil(span / _TICKS)
+        parts = next(parts for most, parts in _PARTS.items() if span <= most)
         values = (part * 10.0**decade for decade in decades if decade % every == 0 for part in parts)
         return [value for value in values if self.low * 0.999 <= value <= self.high * 1.001]
 
@@ -135,6 +138,12 @@ class Plot:
         x, y = series.points[index]
         return f"{series.name}, {self.across} {shown(x, self.x.unit)}: {shown(y, self.y.unit)}"
 
+    def marked(self, series: Series) -> list[int]:
+        """Lists the points of a series that have a mark: some of a line and its last, all of those alone."""
+        last = len(series.points) - 1
+        every = ceil((last + 1) / _MARKED) if series.joined else 1
+        return [] if series.faint else [*range(0, last - every // 2, every), last]
+
     def path(self, series: Series) -> str:
         """Returns the points as SVG writes them."""
         return " ".join(f"{self.x.at(x):g},{self.y.at(y):g}" for x, y in series.points)
@@ -200,7 +209,16 @@ class Ranges:
     rows: Sequence[Row]
     kind: str = "ranges"
     width: int = WIDTH
-    step: int = 36
+
+    @property
+    def stacked(self) -> bool:
+        """Tells whether a row's name and text are too long for one line."""
+        return any(_CHARACTER * (len(row.name) + len(row.text) + 2) > WIDTH for row in self.rows)
+
+    @property
+    def step(self) -> int:
+        """Returns the height of a row."""
+        return 50 if self.stacked else 36
 
     @property
     def height(self) -> int:
@@ -216,7 +234,7 @@ def ranges(title: str, rows: Sequence[Row], along: str, *, log: bool = False, pe
     ends = [value for row in rows for value in (row.low, row.typical, row.high)]
     if not ends or (log and max(ends) <= 0):
         return None
-    places = (10, WIDTH - 18)
+    places = (22, WIDTH - 22)
     x = logarithmic(ends, *places) if log else linear(ends, *places, "percent" if percent else "")
     return Ranges(title, "; ".join(f"{row.name}: {row.text}" for row in rows), along, x, rows)
 
@@ -249,7 +267,7 @@ class Matrix:
 
     @property
     def height(self) -> float:
-        return round(self.head + self.cell[1] * len(self.rows) + 22, 1)
+        return round(self.head + self.cell[1] * len(self.rows) + 4, 1)
 
     @property
     def upright(self) -> bool:
@@ -298,7 +316,7 @@ def matrix(
 
 
 def _cut(name: str) -> str:
-    return name if len(name) <= _LONGEST else f"{name[: _LONGEST - 1]}…"
+    return name if len(name) <= _LONGEST else f"{name[: _LONGEST - 2]}.."
 
 
 def _wide(names: Iterable[str]) -> float:

@@ -1,12 +1,13 @@
-"""Several runs side by side; where they are seeds of one recipe, with means, and differences by pairs of the same seed."""
+"""Several runs side by side: means where they are seeds of one recipe, differences by pairs of the same seed."""
 
 from __future__ import annotations
 
 import json
-import os
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
+from statistics import fmean
 from typing import Any
 
 from snnkd.analysis.spread import Interval, interval
@@ -14,13 +15,13 @@ from snnkd.report.page import charts
 from snnkd.report.page.charts import Row, Series
 from snnkd.report.page.facts import Facts
 from snnkd.report.page.sections.accuracy import interval_row
-from snnkd.report.page.words import count, percent, points
+from snnkd.report.page.words import NONE, count, percent, points
 from snnkd.report.terminal import number
 
 
 @dataclass(frozen=True)
 class Group:
-    """Runs of one recipe that differ in their seeds. name: what the names of their recipes begin with."""
+    """Runs of one recipe that differ in their seeds. name: the recipe's, without a seed at its end."""
 
     name: str
     by_seed: dict[int, Facts]
@@ -40,7 +41,7 @@ def comparison(runs: Sequence[Facts]) -> dict[str, Any]:
         charts.ranges("Accuracy with its 95 % interval", own, "accuracy on the test images", percent=True),
         charts.ranges("Differences by pairs of the same seed", _differences(groups), "percentage points"),
         _against_spikes(groups),
-        _by_step(runs),
+        _by_step(groups),
     )
     return {
         "rows": [_row(facts) for facts in runs],
@@ -60,10 +61,7 @@ def grouped(runs: Sequence[Facts]) -> list[Group]:
 
 
 def _name(group: Sequence[Facts]) -> str:
-    names = [facts.run.recipe.name for facts in group]
-    if len(set(names)) == 1:
-        return names[0]
-    return os.path.commonprefix(names).rstrip("-_").removesuffix("seed").rstrip("-_") or names[0]
+    return re.sub(r"[-_]?seed[-_]?\d+$", "", group[0].run.recipe.name)
 
 
 def _row(facts: Facts) -> dict[str, str]:
@@ -73,8 +71,8 @@ def _row(facts: Facts) -> dict[str, str]:
         "seed": str(facts.run.recipe.seed),
         **{key: percent(accuracy[key]) for key in ("float", "integer")},
         "weights": count(facts.net.parameters),
-        "spikes": "–" if facts.spikes is None else number(facts.spikes),
-        "steps": "–" if rule is None else f"{rule['steps']:.2f} of {facts.net.steps}",
+        "spikes": NONE if facts.spikes is None else number(facts.spikes),
+        "steps": NONE if rule is None else f"{rule['steps']:.2f} of {facts.net.steps}",
     }
 
 
@@ -85,7 +83,7 @@ def _mean(group: Group) -> dict[str, Any]:
         "name": group.name,
         "seeds": ", ".join(map(str, sorted(group.by_seed))),
         "accuracy": _with_half(own),
-        "spikes": number(interval(spikes).mean) if spikes else "–",
+        "spikes": number(interval(spikes).mean) if spikes else NONE,
     }
 
 
@@ -145,9 +143,11 @@ def _against_spikes(groups: Sequence[Group]) -> Any:
     )
 
 
-def _by_step(runs: Sequence[Facts]) -> Any:
-    series = [
-        Series(facts.name, [(step + 1.0, value) for step, value in enumerate(facts.summary.get("by_step") or [])], k)
-        for k, facts in enumerate(runs)
-    ]
-    return charts.plot("Accuracy by steps", series, "steps", "accuracy", percent=True)
+def _by_step(groups: Sequence[Group]) -> Any:
+    """Of each group, the mean over its seeds."""
+    series = []
+    for k, group in enumerate(groups):
+        courses = [facts.summary.get("by_step") or [] for facts in group.by_seed.values()]
+        means = [(step + 1.0, fmean(values)) for step, values in enumerate(zip(*courses, strict=False))]
+        series.append(Series(group.name, means, k))
+    return charts.plot("Accuracy by steps, mean over seeds", series, "steps", "accuracy", percent=True)

@@ -8,7 +8,7 @@ from typing import Any
 
 from snnkd.analysis import proportion
 from snnkd.report.page.facts import Facts
-from snnkd.report.page.words import count, percent, points
+from snnkd.report.page.words import count, percent
 from snnkd.report.terminal import number
 
 
@@ -53,11 +53,8 @@ def _tiles(facts: Facts) -> Iterator[Tile]:
     summary, net, profile = facts.summary, facts.net, facts.profile
     own, total = summary["accuracy"], summary.get("test_images", 0)
     low, high = proportion.interval(round(own["integer"] * total), total)
-    yield Tile("accuracy", percent(own["integer"]), f"95 % interval {percent(low)} to {percent(high)}")
-    if own["float"] is not None:
-        apart = own["integer"] - own["float"]
-        same = "the same as the integer network" if apart == 0 else f"integer less float: {points(apart)} points"
-        yield Tile("in training, float", percent(own["float"]), same)
+    float_too = "" if own["float"] is None else f"; float {percent(own['float'])}"
+    yield Tile("accuracy", percent(own["integer"]), f"95 % interval {100 * low:.2f} to {100 * high:.2f}{float_too}")
     bits = facts.run.recipe.quantization.weight_bits
     yield Tile("weights", count(net.parameters), f"of {bits} bits; {net.neurons:,} neurons")
     if facts.spikes is not None and profile is not None:
@@ -69,7 +66,11 @@ def _tiles(facts: Facts) -> Iterator[Tile]:
     for name, energy in list((profile or {}).get("energy", {}).items())[-1:]:
         if energy["dynamic_uJ"]:
             low, high = (number(energy["dynamic_uJ"][key]) for key in ("low", "high"))
-            yield Tile(f"dynamic energy, {name}", f"{low}–{high} µJ", "an estimate, without static power and host")
+            yield Tile(
+                "energy, µJ",
+                f"{low}\N{EN DASH}{high}",
+                f"dynamic, on {name}: an estimate, without host and static power",
+            )
     if facts.verification is not None:
         compared, against = facts.verification["compared"], facts.verification["against"]
         more = f"of {compared['cells']:,} cells, definition and {' and '.join(against)}"

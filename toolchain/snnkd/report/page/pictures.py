@@ -10,7 +10,7 @@ import numpy as np
 
 _BLUE = (46, 134, 222)  # is seen on white and on black
 _ON, _OFF = (230, 126, 34), _BLUE
-_FAINTEST = 0.18  # of what is not 0, so that it is seen
+_FAINTEST = 0.25  # of what is not 0, so that it is seen
 
 
 def png(pixels: np.ndarray) -> str:
@@ -65,7 +65,7 @@ def image(values: np.ndarray) -> str | None:
 
 def _tinted(shares: np.ndarray, colour: tuple[int, int, int]) -> np.ndarray:
     """RGBA (H, W, 4) of one colour, the less transparent the larger a share."""
-    alpha = np.where(shares > 0, _FAINTEST + (1 - _FAINTEST) * shares**0.7, 0)
+    alpha = np.where(shares > 0, _FAINTEST + (1 - _FAINTEST) * shares**0.6, 0)
     return np.concatenate(
         [
             np.broadcast_to(np.array(colour, np.uint8), (*shares.shape, 3)),

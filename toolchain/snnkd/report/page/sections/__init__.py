@@ -1,5 +1,5 @@
 """The sections of a run's page, in their order. A section is a function of the run's facts that returns what its
-template `templates/sections/<name>.html` shows, or None where the run lacks it: adding one is adding both, and a line here.
+template `templates/sections/<name>.html` shows, or None where the run lacks it. To add one, add both, and a line here.
 """
 
 from collections.abc import Callable
@@ -25,10 +25,10 @@ SECTIONS = (
     Section("structure", "The network", structure),
     Section("accuracy", "What it reaches", accuracy),
     Section("learning", "How it learned", learning),
-    Section("samples", "A sample’s way through the layers", samples),
-    Section("confusion", "What it takes for what", confusion),
+    Section("samples", "A sample's way through the layers", samples),
+    Section("confusion", "Which classes it mixes up", confusion),
     Section("activity", "Activity by layer and step", activity),
-    Section("steps", "Fewer steps", steps),
+    Section("steps", "Accuracy against steps", steps),
     Section("energy", "Energy", energy),
     Section("parity", "Parity", parity),
     Section("reproduce", "How to reproduce it", reproduce),

@@ -11,14 +11,14 @@ from snnkd.analysis import proportion
 from snnkd.report.page import charts
 from snnkd.report.page.charts import Cell, Plot, Row, Series
 from snnkd.report.page.facts import Facts
-from snnkd.report.page.words import count, percent
+from snnkd.report.page.words import between, count, percent
 
 _KINDS = {
     "snn": "spiking network",
     "ann": "ANN",
     "net": "spiking network from a file",
     "model": "teacher from outside",
-    "logits": "teacher’s answers in a file",
+    "logits": "teacher's answers in a file",
 }
 
 
@@ -46,14 +46,23 @@ def accuracy(facts: Facts) -> dict[str, Any]:
         "table": table,
         "chart": chart,
         "on": f"{total:,} test images of {facts.summary.get('data_set', 'its data set')}",
-        "warnings": facts.summary.get("warnings", []),
+        "engines": _engines(facts),
     }
+
+
+def _engines(facts: Facts) -> list[str]:
+    """Says of each engine that was compared how its answers stand to the integer network's."""
+    told = []
+    for engine, outcome in (facts.verification or {"against": {}})["against"].items():
+        on = f"{outcome['compared']['samples']:,} samples"
+        told.append(f"{engine}: every spike the same on {on}" if outcome["equal"] else f"{engine}: differs on {on}")
+    return told
 
 
 def interval_row(name: str, value: float, total: int, number: int = 0) -> Row:
     """Makes the row of an accuracy on `total` test images, with Wilson's interval."""
     low, high = proportion.interval(round(value * total), total)
-    return Row(name, low, value, high, f"{percent(value)} ({percent(low)} to {percent(high)})", number)
+    return Row(name, low, value, high, between(value, low, high), number)
 
 
 def learning(facts: Facts) -> dict[str, Any] | None:
@@ -73,9 +82,9 @@ def learning(facts: Facts) -> dict[str, Any] | None:
         charts.plot("Accuracy on the validation data", validation, "epoch", "accuracy", percent=True),
         charts.plot("Loss against the labels", loss, "epoch", "loss", log=True),
         charts.plot(
-            f"How often the layers of “{student}” fire", rates, "epoch", "spikes per neuron and step", from_zero=True
+            f"How often the layers of {student} fire", rates, "epoch", "spikes per neuron and step", from_zero=True
         ),
-        charts.plot(f"Neurons of “{student}” that never fire", silent, "epoch", "share", percent=True, from_zero=True),
+        charts.plot(f"Neurons of {student} that never fire", silent, "epoch", "share", percent=True, from_zero=True),
     )
     return {"plots": [plot for plot in plots if plot], "reused": facts.run.reused}
 

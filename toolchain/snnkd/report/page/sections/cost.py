@@ -35,6 +35,7 @@ def energy(facts: Facts) -> dict[str, Any] | None:
     return {
         "whole": whole,
         "targets": [_target(name, energy, k) for k, (name, energy) in enumerate(found.items())],
+        "not_known": list(dict.fromkeys(text for energy in found.values() for text in energy["not_known"])),
         "data": facts.profile["data"],
     }
 
@@ -54,7 +55,6 @@ def _target(name: str, energy: Mapping[str, Any], k: int) -> dict[str, Any]:
             {**cost, "values": " / ".join(f"{cost[key]:g}" for key in ("low", "typical", "high"))}
             for cost in energy["costs"]
         ],
-        "not_known": energy["not_known"],
         "factors": energy["error_factors"],
         "note": energy["note"],
     }

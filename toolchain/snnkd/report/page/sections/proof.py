@@ -9,7 +9,7 @@ from snnkd.report.page.facts import Facts
 
 _ENGINES = {
     "slayer": "SLAYER, the network that was trained",
-    "lava": "Lava’s simulation of Loihi 2",
+    "lava": "Lava's simulation of Loihi 2",
     "fast": "compiled kernels, which the accuracy is measured with",
     "c99": "the generated C",
     "onnx": "onnxruntime",

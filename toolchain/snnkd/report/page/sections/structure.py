@@ -26,7 +26,7 @@ def structure(facts: Facts) -> dict[str, Any]:
         notes["stops"] = f"from step {rule['first']} on, as soon as the best class leads by {rule['margin']:,}"
     return {
         "description": facts.run.recipe.description,
-        "input": "×".join(map(str, told["input_shape"])),
+        "input": "x".join(map(str, told["input_shape"])),
         "layers": [_layer(row) for row in told["layers"]],
         "notes": notes,
     }
@@ -35,10 +35,10 @@ def structure(facts: Facts) -> dict[str, Any]:
 def _encoding(facts: Facts) -> str:
     table = facts.run.recipe.encoding
     steps = f"{facts.net.steps} steps" if facts.net.steps else "steps"
-    graded = f", events of {facts.net.message_bits} bits" if facts.net.message_bits else ""
-    return f"{facts.summary.get('data_set', facts.run.recipe.data.set)}, encoding “{table.kind}”, {steps}{graded}"
+    graded = ", graded events" if facts.net.message_bits else ""
+    return f"{facts.summary.get('data_set', facts.run.recipe.data.set)}, encoding {table.kind}, {steps}{graded}"
 
 
 def _layer(row: dict[str, Any]) -> dict[str, Any]:
-    shape = "×".join(map(str, row["shape"]))
+    shape = "x".join(map(str, row["shape"]))
     return {**row, "shape": shape, "more": {key: row[key] for key in row if key not in ("layer", "kind", "shape")}}
