@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import shutil
@@ -20,8 +21,15 @@ class Browser:
     """One page in a headless Chromium. said: what came to its console, errors and warnings included."""
 
     def __init__(self, program: str, folder: str):
-        answers, theirs_out = os.pipe()
-        theirs_in, commands = os.pipe()
+        pipes = (*os.pipe(), *os.pipe())
+        answers, theirs_out, theirs_in, commands = (fcntl.fcntl(end, fcntl.F_DUPFD_CLOEXEC, 10) for end in pipes)
+        for end in pipes:
+            os.close(end)
+
+        def connect() -> None:  # it reads commands from 3 and writes answers to 4
+            os.dup2(theirs_in, 3)
+            os.dup2(theirs_out, 4)
+
         options = [
             "--headless",
             "--no-sandbox",
@@ -29,11 +37,9 @@ class Browser:
             f"--user-data-dir={folder}",
             "--remote-debugging-pipe",
         ]
-        line = f'exec "$0" "$@" 3<&{theirs_in} 4>&{theirs_out}'
         quiet: Any = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-        self._process = subprocess.Popen(
-            ["sh", "-c", line, program, *options, "about:blank"], pass_fds=(theirs_in, theirs_out), **quiet
-        )
+        command = [program, *options, "about:blank"]
+        self._process = subprocess.Popen(command, preexec_fn=connect, pass_fds=(3, 4), **quiet)
         os.close(theirs_in)
         os.close(theirs_out)
         self._answers, self._commands = os.fdopen(answers, "rb"), os.fdopen(commands, "wb")

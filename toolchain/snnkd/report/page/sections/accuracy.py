@@ -13,6 +13,7 @@ from snnkd.report.page.charts import Cell, Plot, Row, Series
 from snnkd.report.page.facts import Facts
 from snnkd.report.page.words import between, count, percent
 
+_MISTAKES = 5  # that are listed
 _KINDS = {
     "snn": "spiking network",
     "ann": "ANN",
@@ -110,10 +111,8 @@ def confusion(facts: Facts) -> dict[str, Any] | None:
     names = [*facts.classes, *map(str, range(len(facts.classes), len(counts)))]
     rows = [(names[k], list(_cells(row, k, names))) for k, row in enumerate(counts)]
     recalls = [(row[k] / sum(row), names[k]) for k, row in enumerate(counts) if sum(row)]
-    worst = sorted(
-        ((row[j], names[k], names[j]) for k, row in enumerate(counts) for j in range(len(row)) if j != k and row[j]),
-        reverse=True,
-    )[:5]
+    wrong = [(row[j], names[k], names[j]) for k, row in enumerate(counts) for j in range(len(row)) if j != k and row[j]]
+    worst = sorted(wrong, key=lambda mistake: -mistake[0])[:_MISTAKES]
     told = "; ".join(f"{name}: {percent(share)} right" for share, name in recalls)
     title = "Answers by class"
     chart = charts.matrix(title, rows, names, "answer", "class", f"Counts of answers by class. {told}", square=True)

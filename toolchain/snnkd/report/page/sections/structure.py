@@ -40,5 +40,8 @@ def _encoding(facts: Facts) -> str:
 
 
 def _layer(row: dict[str, Any]) -> dict[str, Any]:
+    """A layer's box, and its other parameters in one line; those that it has not are left out."""
+    boxed = ("layer", "kind", "shape", "weights")
+    told = [f"{key} {value}" for key, value in row.items() if key not in boxed and value not in ("", None, False)]
     shape = "x".join(map(str, row["shape"]))
-    return {**row, "shape": shape, "more": {key: row[key] for key in row if key not in ("layer", "kind", "shape")}}
+    return {**{key: row[key] for key in boxed}, "shape": shape, "parameters": "; ".join(told)}
