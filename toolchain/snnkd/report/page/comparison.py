@@ -18,6 +18,8 @@ from snnkd.report.page.sections.accuracy import interval_row
 from snnkd.report.page.words import NONE, count, percent, points
 from snnkd.report.terminal import number
 
+_GREY = 5  # the number of the colour that belongs to no group
+
 
 @dataclass(frozen=True)
 class Group:
@@ -105,7 +107,7 @@ def _differences(groups: Sequence[Group]) -> list[Row]:
         ]
         found = [_integer(other.by_seed[seed]) - _integer(one.by_seed[seed]) for seed in common]
         pairs.append((f"{other.name} less {one.name}", found))
-    return [_difference(name, interval(values), k) for k, (name, values) in enumerate(pairs) if len(values) > 1]
+    return [_difference(name, interval(values)) for name, values in pairs if len(values) > 1]
 
 
 def _integer(facts: Facts) -> float:
@@ -117,10 +119,10 @@ def _alike(one: Facts, other: Facts) -> bool:
     return one.provenance.get("data") == other.provenance.get("data")
 
 
-def _difference(name: str, found: Interval, k: int) -> Row:
+def _difference(name: str, found: Interval) -> Row:
     assert found.half is not None, "of pairs"
     mean, low, high = (100 * value for value in (found.mean, found.mean - found.half, found.mean + found.half))
-    return Row(name, low, mean, high, f"{points(found.mean)} ± {100 * found.half:.2f}, {found.n} seeds", k)
+    return Row(name, low, mean, high, f"{points(found.mean)} ± {100 * found.half:.2f}, {found.n} seeds", _GREY)
 
 
 def _against_spikes(groups: Sequence[Group]) -> Any:

@@ -12,8 +12,9 @@ from snnkd.analysis import evaluation
 from snnkd.base import checksums, files
 from snnkd.base.errors import FormatError, SnnkdError
 from snnkd.ir.network import IntNet
-from snnkd.report.page.seen import SAMPLES, Seen, look
+from snnkd.report.page.seen import Seen, look
 from snnkd.runs.folder import Run
+from snnkd.runs.pipeline import PROFILE_SAMPLES
 from snnkd.runs.subject import Subject
 
 SHOWN = 12  # samples in detail, all runs of a page together; at least 2 of each
@@ -68,13 +69,8 @@ def gather(subject: Subject, runs: int = 1) -> Facts:
     assert run is not None, "a page is of a run"
     seen, profile, lacks = None, _json(run, "profile.json", "layers", "energy"), []
     try:
-        samples = subject.samples(SAMPLES)
-        seen = look(subject.net, samples, subject.data_set.classes, max(2, SHOWN // runs))
-        if profile is None:
-            counted = evaluation.survey(
-                subject.net, samples.blocks(evaluation.BLOCK), subject.net.early_exit is not None
-            )
-            profile = evaluation.profile_of(subject.net, counted, data=samples.data).to_json()
+        seen = look(subject.net, subject.samples(None), subject.data_set.classes, max(2, SHOWN // runs))
+        profile = profile or _profile(subject)
     except SnnkdError as error:
         lacks.append(f"samples, confusion and activity by step: the test images are not at hand ({error})")
     if profile is None:
@@ -94,6 +90,13 @@ def gather(subject: Subject, runs: int = 1) -> Facts:
         seen=seen,
         lacks=lacks,
     )
+
+
+def _profile(subject: Subject) -> dict[str, Any]:
+    """What `snnkd profile` would store in the run's folder."""
+    samples = subject.samples(PROFILE_SAMPLES)
+    counted = evaluation.survey(subject.net, samples.blocks(evaluation.BLOCK), subject.net.early_exit is not None)
+    return evaluation.profile_of(subject.net, counted, data=samples.data).to_json()
 
 
 def _json(run: Run, name: str, *keys: str) -> Any:

@@ -15,7 +15,8 @@ from snnkd.ir.network import IntNet
 from snnkd.ir.trace import SpikeTrace
 from snnkd.report.page import pictures
 
-SAMPLES = 1000  # test images that are run, the first ones
+SAMPLES = 1000  # test images that are run
+_HELD = 1 << 28  # bytes of traces at a time
 ROWS, COLUMNS = 64, 128  # of a raster; neurons and steps beyond are put together
 _RIGHT_OF = 2 / 3  # of the samples that are shown: so many that are right, where there are as many wrong ones
 
@@ -79,23 +80,32 @@ class Seen:
         return counts
 
 
-def look(net: IntNet, samples: Samples, classes: tuple[str, ...], shown: int) -> Seen:
-    """Runs `net` on `samples`, at least one, whose labels are known, and looks at `shown` of them in detail."""
+def look(net: IntNet, samples: Samples, classes: tuple[str, ...], shown: int, most: int = SAMPLES) -> Seen:
+    """Runs `net` on `most` of `samples`, which has at least one and knows the labels, and looks at `shown` in detail.
+
+    They are taken from all over the set, in which classes may follow each other.
+    """
     assert samples.labels is not None, "test images have labels"
+    taken = np.unique(np.linspace(0, len(samples) - 1, min(most, len(samples))).round().astype(int))
+    labels, data = samples.labels[taken], samples.data
+    if len(taken) < len(samples):
+        data = f"{len(taken):,} of the {len(samples):,} test images, evenly taken"
     courses: list[Course] = []
     events = np.zeros((len(net.layers) + 1, samples.steps), np.int64)
-    block = min(evaluation.BLOCK, evaluation.block_of(net, samples.steps, states=False))
-    for given in samples.blocks(block):
-        run = evaluation.simulate(net, given)
+    for indices in evaluation.in_blocks(taken, evaluation.block_of(net, samples.steps, False, _HELD)):
+        run = evaluation.simulate(net, np.concatenate([samples.events(k, k + 1) for k in indices.tolist()]))
         courses.append(evaluation.course(net, run))
         events += [np.count_nonzero(values, axis=(0, *range(2, values.ndim))) for _, values in _values(run)]
     course = evaluation.joined(courses)
     ends = None if net.early_exit is None else early_exit.stops(course, net.early_exit)[1]
     neurons = np.array([prod(net.input_shape), *(prod(layer.shape) for layer in net.layers)])
-    rates = events / (neurons[:, None] * len(samples))
-    chosen = choose(samples.labels, course.classes[:, -1], shown)
-    details = [_sample(net, samples, course, ends, index) for index in chosen]
-    return Seen(samples.data, classes, samples.labels, course, ends, rates, details)
+    rates = events / (neurons[:, None] * len(taken))
+    answers = course.classes[:, -1]
+    details = [
+        _sample(net, samples, int(taken[k]), int(answers[k]), None if ends is None else int(ends[k]))
+        for k in choose(labels, answers, shown)
+    ]
+    return Seen(data, classes, labels, course, ends, rates, details)
 
 
 def choose(labels: np.ndarray, answers: np.ndarray, most: int) -> list[int]:
@@ -116,7 +126,7 @@ def _values(run: SpikeTrace) -> Iterator[tuple[str, np.ndarray]]:
         yield layer.name, layer.spikes
 
 
-def _sample(net: IntNet, samples: Samples, course: Course, ends: np.ndarray | None, index: int) -> Sample:
+def _sample(net: IntNet, samples: Samples, index: int, answer: int, end: int | None) -> Sample:
     assert samples.labels is not None
     run = evaluation.simulate(net, samples.events(index, index + 1))
     last = evaluation.output(net, run) if net.readout.reads_v else run.layers[-1]
@@ -124,8 +134,8 @@ def _sample(net: IntNet, samples: Samples, course: Course, ends: np.ndarray | No
     return Sample(
         index=index,
         label=int(samples.labels[index]),
-        answer=int(course.classes[index, -1]),
-        end=None if ends is None else int(ends[index]),
+        answer=answer,
+        end=end,
         picture=pictures.image(pixels),
         panels=[_panel(name, values[0]) for name, values in _values(run)],
         scores=early_exit.scores(net.readout, last.spikes, last.v)[0],
