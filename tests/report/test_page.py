@@ -299,7 +299,9 @@ def test_samples_to_show_are_of_all_classes_and_some_wrong():
     answers = np.array([0, 1, 1, 2, 0, 1, 2, 0, 1, 0])
     assert seen.choose(labels, answers, 5) == [0, 1, 2, 3, 7]
     assert seen.choose(labels, labels, 5) == [0, 1, 2, 3, 4]
-    assert seen.choose(labels, 3 - labels, 3) == [0, 1, 2]
+    assert seen.choose(labels, 3 - labels, 3) == [0, 2, 3]
+    assert seen.choose(np.arange(6), np.array([0, 1, 2, 3, 0, 0]), 6) == [0, 1, 2, 3, 4, 5]
+    assert seen.choose(np.repeat([0, 1, 2], 2), np.array([0, 9, 1, 9, 9, 9]), 3) == [0, 2, 4]
 
 
 @pytest.mark.parametrize(

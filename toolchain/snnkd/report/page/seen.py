@@ -109,15 +109,19 @@ def look(net: IntNet, samples: Samples, classes: tuple[str, ...], shown: int, mo
 
 
 def choose(labels: np.ndarray, answers: np.ndarray, most: int) -> list[int]:
-    """Chooses `most` samples to show, in their order: the first wrong ones, a third of all, and of the right ones the
-    first of each class; more of the others where there are too few of either."""
-    wrong = np.flatnonzero(labels != answers)
-    right = np.flatnonzero(labels == answers)
-    first = [int(right[labels[right] == label][0]) for label in np.unique(labels[right])]
-    rest = [int(index) for index in right if index not in set(first)]
-    in_turn = [*first, *rest]
-    kept_right = in_turn[: max(round(most * _RIGHT_OF), most - len(wrong))]
-    return sorted([*kept_right, *map(int, wrong[: most - len(kept_right)])])
+    """Chooses `most` samples to show, in their order: a third wrong ones, or as many as there are; of as many classes
+    as they can be of."""
+    right, wrong = (_in_turn(np.flatnonzero(which), labels) for which in (labels == answers, labels != answers))
+    kept = right[: max(round(most * _RIGHT_OF), most - len(wrong))]
+    seen = set(labels[kept])
+    wrong.sort(key=lambda index: labels[index] in seen)
+    return sorted([*kept, *wrong[: most - len(kept)]])
+
+
+def _in_turn(indices: np.ndarray, labels: np.ndarray) -> list[int]:
+    """The first sample of each class, then all others, each in their order."""
+    first = [int(indices[labels[indices] == label][0]) for label in np.unique(labels[indices])]
+    return [*first, *(index for index in indices.tolist() if index not in set(first))]
 
 
 def _values(run: SpikeTrace) -> Iterator[tuple[str, np.ndarray]]:
