@@ -26,7 +26,7 @@ from snnkd.ir.network import IntNet
 from snnkd.ir.readout import EarlyExit, Readout
 from snnkd.report.page import charts, pictures, seen
 from snnkd.report.page.sections import SECTIONS
-from snnkd.runs.results import Accuracy, EarlyExitResult, Exported, NetworkResult, Summary
+from snnkd.runs.results import Exported
 from snnkd.runs.subject import opened
 
 EVIL = "<script>"
@@ -64,7 +64,7 @@ def make(images, tmp_path_factory):
         net = IntNet((1, 8, 8), layers, 4, 8, readout=Readout("membrane"), **facts)
         made.write("student.net", netx.to_bytes(net))
         _metrics(made, random)
-        made.write("summary.json", files.to_json(_summary(made, right / 21).to_json()))
+        made.write("summary.json", files.to_json(_summary(made, right / 21)))
         events = opened(made.folder).samples(4).events()
         against = {engine: evaluation.verify(net, events, engine, states=False) for engine in ("fast", "reference")}
         exported = Exported("x.net", "loihi2-sim", "4 images", against["fast"].compared, 0, against, [], None)
@@ -85,17 +85,25 @@ def _metrics(run, random):
 
 
 def _summary(run, accuracy):
-    own = Accuracy(accuracy, accuracy)
-    networks = {
-        "teacher": NetworkResult("conv-8x8-teacher", "ann", 1000, 100, Accuracy(0.9, None)),
-        "student": NetworkResult("conv-8x8-student", "snn", 4690, 73, own),
+    own, baseline = ({"float": value, "integer": value} for value in (accuracy, accuracy - 1 / 21))
+    teacher = {"network": "conv-8x8-teacher", "kind": "ann", "parameters": 1000, "neurons": 100}
+    student = {"network": "conv-8x8-student", "kind": "snn", "parameters": 4690, "neurons": 73}
+    return {
+        "run": str(run.folder),
+        "net": str(run.student),
+        "accuracy": own,
+        "baseline": baseline,
+        "by_step": [accuracy / 2, accuracy, accuracy, accuracy],
+        "early_exit": {"margin": 1, "first": 2, "accuracy": accuracy, "steps": 2.5},
+        "data_set": "shapes",
+        "test_images": 21,
+        "steps": 4,
+        "networks": {
+            "teacher": {**teacher, "accuracy": {"float": 0.9, "integer": None}},
+            "student": {**student, "accuracy": own},
+        },
+        "warnings": ["student: layer0 is silent"],
     }
-    early = EarlyExitResult(1, 2, accuracy, 2.5)
-    warnings = ["student: layer0 is silent"]
-    by_step = [accuracy / 2, accuracy, accuracy, accuracy]
-    baseline = Accuracy(accuracy - 1 / 21, accuracy - 1 / 21)
-    where = (str(run.folder), str(run.student))
-    return Summary(*where, own, baseline, by_step, early, "shapes", 21, 4, networks, warnings)
 
 
 @pytest.fixture(scope="module")
@@ -204,6 +212,18 @@ def test_a_run_without_its_images_still_has_a_page(make, report, monkeypatch):
 
 def _gone(*_, **__):
     raise DataError("no such folder")
+
+
+def test_the_confusion_of_the_whole_test_set_is_preferred(make, report):
+    run = make("judged")
+    counts = [[5, 2, 0], [0, 7, 0], [0, 0, 6_789]]
+    run.write("summary.json", files.to_json(_summary(run, 0.9) | {"confusion": counts, "classes": list(CLASSES)}))
+    text = Elements(report(run)[1].read_text()).text
+    assert (
+        "all 21 test images" in text
+        and f"2 of class {EVIL} are taken for bird" in text
+        and "6,789 of class cat" in text
+    )
 
 
 def test_unusable(one, make, report, tmp_path):
