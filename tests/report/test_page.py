@@ -217,7 +217,10 @@ def _gone(*_, **__):
 def test_the_confusion_of_the_whole_test_set_is_preferred(make, report):
     run = make("judged")
     counts = [[5, 2, 0], [0, 7, 0], [0, 0, 6_789]]
-    run.write("summary.json", files.to_json(_summary(run, 0.9) | {"confusion": counts, "classes": list(CLASSES)}))
+    run.write(
+        "summary.json",
+        files.to_json(_summary(run, 0.9) | {"confusion": counts, "classes": [{"name": name} for name in CLASSES]}),
+    )
     text = Elements(report(run)[1].read_text()).text
     assert (
         "all 21 test images" in text
@@ -240,15 +243,17 @@ def test_seeds_of_one_recipe_are_compared_by_pairs(several, report):
     text = Elements(report(*several)[1].read_text()).text
     gains = [2 / 21, 4 / 21]
     half = 12.7062047 * statistics.stdev(gains) / math.sqrt(2)
-    assert f"{100 * statistics.fmean(gains):+.2f} ± {100 * half:.2f}, 2 seeds" in text
+    low, high = (statistics.fmean(gains) + sign * half for sign in (-1, 1))
+    assert f"{100 * statistics.fmean(gains):+.2f} ({100 * low:+.2f} to {100 * high:+.2f}), 2 seeds" in text
     assert "better less plain" in text and "plain less itself without a teacher" in text
-    assert f"{100 * 10.5 / 21:.2f} ± " in text
+    assert "50.00\N{NO-BREAK SPACE}% (" in text  # the mean of 10 and 11 of 21
 
 
 def test_student_t():
     for freedom, expected in ((1, 12.7062), (2, 4.3027), (3, 3.1824), (4, 2.7764), (9, 2.2622), (30, 2.0423)):
         assert spread.quantile(freedom) == pytest.approx(expected, abs=1e-4)
-    assert spread.interval([0.5]) == (0.5, None, 1)
+    assert spread.mean([0.5]) == (0.5, None)
+    assert spread.mean([1.0, 3.0]) == (2.0, pytest.approx((2 - 12.7062, 2 + 12.7062), abs=1e-3))
 
 
 # In a browser

@@ -5,23 +5,15 @@ from __future__ import annotations
 import statistics
 from collections.abc import Sequence
 from math import atan, cos, pi, sin, sqrt
-from typing import NamedTuple
 
 
-class Interval(NamedTuple):
-    """The mean of n values and half the width of its 95 % interval by Student's t; None for a single value."""
-
-    mean: float
-    half: float | None
-    n: int
-
-
-def interval(values: Sequence[float]) -> Interval:
-    """Returns the mean of `values`, at least one, with its interval: that of differences where they are pairs'."""
-    n = len(values)
+def mean(values: Sequence[float]) -> tuple[float, tuple[float, float] | None]:
+    """Returns the mean of `values`, at least one, and its 95 % interval by Student's t, None of a single one."""
+    middle, n = statistics.fmean(values), len(values)
     if n == 1:
-        return Interval(values[0], None, 1)
-    return Interval(statistics.fmean(values), quantile(n - 1) * statistics.stdev(values) / sqrt(n), n)
+        return middle, None
+    half = quantile(n - 1) * statistics.stdev(values) / sqrt(n)
+    return middle, (middle - half, middle + half)
 
 
 def quantile(freedom: int) -> float:

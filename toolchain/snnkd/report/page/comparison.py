@@ -10,12 +10,12 @@ from itertools import combinations
 from statistics import fmean
 from typing import Any
 
-from snnkd.analysis.spread import Interval, interval
+from snnkd.analysis.spread import mean
 from snnkd.report.page import charts
 from snnkd.report.page.charts import Row, Series
 from snnkd.report.page.facts import Facts
 from snnkd.report.page.sections.accuracy import interval_row
-from snnkd.report.page.words import NONE, count, percent, points
+from snnkd.report.page.words import NONE, between, count, percent, points
 from snnkd.report.terminal import number
 
 _GREY = 5  # the number of the colour that belongs to no group
@@ -79,19 +79,14 @@ def _row(facts: Facts) -> dict[str, str]:
 
 
 def _mean(group: Group) -> dict[str, Any]:
-    own = interval([facts.summary["accuracy"]["integer"] for facts in group.by_seed.values()])
+    accuracy, ends = mean([_integer(facts) for facts in group.by_seed.values()])
     spikes = [facts.spikes for facts in group.by_seed.values() if facts.spikes is not None]
     return {
         "name": group.name,
         "seeds": ", ".join(map(str, sorted(group.by_seed))),
-        "accuracy": _with_half(own),
-        "spikes": number(interval(spikes).mean) if spikes else NONE,
+        "accuracy": percent(accuracy) if ends is None else between(accuracy, *ends),
+        "spikes": number(fmean(spikes)) if spikes else NONE,
     }
-
-
-def _with_half(value: Interval) -> str:
-    half = "" if value.half is None else f" ± {100 * value.half:.2f}"
-    return f"{100 * value.mean:.2f}{half} %"
 
 
 def _differences(groups: Sequence[Group]) -> list[Row]:
@@ -107,7 +102,7 @@ def _differences(groups: Sequence[Group]) -> list[Row]:
         ]
         found = [_integer(other.by_seed[seed]) - _integer(one.by_seed[seed]) for seed in common]
         pairs.append((f"{other.name} less {one.name}", found))
-    return [_difference(name, interval(values)) for name, values in pairs if len(values) > 1]
+    return [row for name, values in pairs if (row := _difference(name, values))]
 
 
 def _integer(facts: Facts) -> float:
@@ -119,10 +114,14 @@ def _alike(one: Facts, other: Facts) -> bool:
     return one.provenance.get("data") == other.provenance.get("data")
 
 
-def _difference(name: str, found: Interval) -> Row:
-    assert found.half is not None, "of pairs"
-    mean, low, high = (100 * value for value in (found.mean, found.mean - found.half, found.mean + found.half))
-    return Row(name, low, mean, high, f"{points(found.mean)} ± {100 * found.half:.2f}, {found.n} seeds", _GREY)
+def _difference(name: str, values: Sequence[float]) -> Row | None:
+    """The mean of differences with its interval, None of fewer than two."""
+    middle, ends = mean(values) if values else (0.0, None)
+    if ends is None:
+        return None
+    low, high = ends
+    text = f"{points(middle)} ({points(low)} to {points(high)}), {len(values)} seeds"
+    return Row(name, 100 * low, 100 * middle, 100 * high, text, _GREY)
 
 
 def _against_spikes(groups: Sequence[Group]) -> Any:

@@ -48,7 +48,7 @@ class Facts:
     @property
     def classes(self) -> list[str]:
         """Lists the names of the classes, or their numbers where nobody has said them."""
-        named = self.seen.classes if self.seen else self.summary.get("classes") or ()
+        named = self.seen.classes if self.seen else [row["name"] for row in self.summary.get("classes", ())]
         outputs = self.net.layers[-1].shape[0] // self.net.readout.population
         return [str(name) for name in named] or [str(k) for k in range(outputs)]
 
