@@ -199,7 +199,7 @@ def _front_panel(axes: Axes, points: list[Point]) -> None:
         options["markerfacecolor"] = "white" if few else _FRONT
         axes.errorbar(point.across, point.accuracy.mean, yerr=half, **options)  # pyright: ignore[reportArgumentType]
     axes.set_xscale("log")
-    axes.margins(x=0.12, y=0.15)
+    axes.margins(x=0.2, y=0.15)
     axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
     axes.xaxis.set_minor_locator(NullLocator())
