@@ -22,6 +22,7 @@ DOORS = {
     "onnxruntime": {"engines.onnx"},
     "typer": {"cli"},
     "rich": {"cli", "report"},
+    "jinja2": {"report.page"},
 }
 
 

@@ -210,7 +210,9 @@ def test_a_short_run(tmp_path: Path) -> None:
     assert "1 trainings, 0 of them are in" in run()
     rows = results.read(tmp_path / "results.csv")
     assert [(row.cell, row.seed) for row in rows] == [("digits-s", 2)]
-    files = {name: (tmp_path / name).read_bytes() for name in ("results.md", "results_spikes.svg", "results_steps.svg")}
+    files = {
+        name: (tmp_path / name).read_bytes() for name in ("results.md", "results_spikes.svg", "results_weights.svg")
+    }
     assert "1 trainings, 1 of them are in" in run()
     assert results.read(tmp_path / "results.csv") == rows
     assert files == {name: (tmp_path / name).read_bytes() for name in files}

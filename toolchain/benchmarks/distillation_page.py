@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Iterable, Sequence
-from pathlib import Path
+from collections.abc import Iterable, Mapping
 
 from distillation_cells import PAPER, SETS, SHOWN, TABLES, VARIANTS, Cell
 from distillation_results import Interval, Row, grouped, interval, paired
@@ -37,11 +36,15 @@ The paper's own students are worse with distillation than alone in five of six c
 last two rows of each data set).
 """
 
+_PLOTS = """In the first plot, a filled point has an interval that leaves out 0. In the others, each network in blue is
+more accurate than all that have as few spikes, or weights; bars are 95 % intervals, and hollow points have fewer than three
+seeds. Names that would cover others are left out: the tables below have all.
+"""
+
 _GROUPS = {  # title and text
     "lee2022": (
         "Two temperatures, as in Lee et al.",
-        "The student's temperature is 2. The teacher's is the same, or 4 (*two temperatures*), or what the row says; "
-        "the line in the plot of spikes joins them.",
+        "The student's temperature is 2. The teacher's is the same, or 4 (*two temperatures*), or what the row says.",
     ),
     "kdsnn": (
         "Response and features, as in KDSNN",
@@ -89,12 +92,15 @@ _ORDERINGS = {
 }
 
 
-def page(cells: dict[str, Cell], rows: list[Row], plots: Sequence[str] = ()) -> str:
-    """docs/results.md as Markdown. rows: those that count; plots: names of the images beside it.
+def page(cells: dict[str, Cell], rows: list[Row], plots: Mapping[str, str] | None = None) -> str:
+    """docs/results.md as Markdown. rows: those that count; plots: names of the images beside it, with what
+    each shows.
 
     Raises FormatError where a cell was trained on several data sets, of which there is no mean.
     """
-    parts = [_INTRODUCTION, *(f"![{Path(name).stem}]({name})\n" for name in plots)]
+    parts = [_INTRODUCTION, *(f"![{shown}]({name})\n" for name, shown in (plots or {}).items())]
+    if plots:
+        parts.append(_PLOTS)
     by_cell = grouped(cells, rows)
     for name, trained in by_cell.items():
         if len(known := sorted({row.set for row in trained})) > 1:

@@ -32,6 +32,7 @@ EXTRAS = {
 # By the module that is imported. tests/base/test_packages.py compares this with pyproject.toml.
 PACKAGES = {
     "h5py": Package("h5py"),
+    "jinja2": Package("jinja2"),
     "numba": Package("numba"),
     "numpy": Package("numpy"),
     "onnx": Package("onnx"),

@@ -20,6 +20,7 @@ from snnkd.cli.evaluation import evaluate
 from snnkd.cli.handoff import handoff
 from snnkd.cli.output import fail, note, warn
 from snnkd.cli.quantization import quantize
+from snnkd.cli.report import report
 
 _WHOLE = 200  # characters: longer than the first sentence of any command, which is folded rather than cut off
 
@@ -48,7 +49,7 @@ app = typer.Typer(
 )
 
 _PANELS = {
-    "The chain": (training.run, training.train, evaluate, deployment.export, deployment.profile, handoff),
+    "The chain": (training.run, training.train, evaluate, deployment.export, deployment.profile, report, handoff),
     "A network": (
         inspection.simulate,
         inspection.verify,

@@ -1,0 +1,72 @@
+"""What an inference costs: ranges of energy, with each constant's source."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from snnkd.report.page import charts
+from snnkd.report.page.charts import Row
+from snnkd.report.page.facts import Facts
+from snnkd.report.page.words import NOT_KNOWN
+from snnkd.report.terminal import number
+
+_VERDICTS = {
+    "refused": "does not fit this target; the figures are as if it did",
+    "optimistic": "fits at the public ceilings, not as packed in practice",
+    "likely": "fits, as far as sizes show it",
+}
+_PARTS = {"synops": "synaptic operations", "updates": "neuron updates", "spikes": "spikes"}
+_SUMS = {"dynamic_uJ": "dynamic", "static_uJ": "static", "total_uJ": "total"}
+
+
+def energy(facts: Facts) -> dict[str, Any] | None:
+    """Draws the range of each target's estimate, of its parts and layers; names what is not known."""
+    if facts.profile is None or not facts.profile["energy"]:
+        return None
+    found: Mapping[str, Mapping[str, Any]] = facts.profile["energy"]
+    rows = [
+        _row(f"{name}, {words}", energy.get(key), k)
+        for k, (name, energy) in enumerate(found.items())
+        for key, words in _SUMS.items()
+        if energy.get(key)
+    ]
+    whole = charts.ranges("Energy of an inference, an estimate", rows, "µJ, logarithmic", log=True)
+    return {
+        "whole": whole,
+        "targets": [_target(name, energy, k) for k, (name, energy) in enumerate(found.items())],
+        "not_known": list(dict.fromkeys(text for energy in found.values() for text in energy["not_known"])),
+        "data": facts.profile["data"],
+    }
+
+
+def _target(name: str, energy: Mapping[str, Any], k: int) -> dict[str, Any]:
+    parts = [
+        _row(words, energy["parts_uJ"].get(part), k) for part, words in _PARTS.items() if energy["parts_uJ"].get(part)
+    ]
+    layers = [_row(layer["name"], layer["dynamic"], k) for layer in energy["layers_uJ"] if layer["dynamic"]]
+    rows = [row for row in (*parts, *layers) if row.high > 0]
+    return {
+        "name": name,
+        "verdict": _VERDICTS.get(energy.get("verdict", ""), ""),
+        "dynamic": band(energy["dynamic_uJ"]),
+        "chart": charts.ranges(f"{name}: dynamic energy by part and by layer", rows, "µJ, logarithmic", log=True),
+        "costs": [
+            {**cost, "values": " / ".join(f"{cost[key]:g}" for key in ("low", "typical", "high"))}
+            for cost in energy["costs"]
+        ],
+        "factors": energy["error_factors"],
+        "note": energy["note"],
+    }
+
+
+def _row(name: str, cost: Mapping[str, float], k: int) -> Row:
+    return Row(name, cost["low"], cost["typical"], cost["high"], band(cost), k)
+
+
+def band(cost: Mapping[str, float] | None) -> str:
+    """Writes a range: '0.12 to 0.34 µJ, typically 0.2'."""
+    if cost is None:
+        return NOT_KNOWN
+    low, typical, high = (number(cost[key]) for key in ("low", "typical", "high"))
+    return f"{low} to {high} µJ, typically {typical}"
