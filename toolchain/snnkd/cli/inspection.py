@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import time
 from pathlib import Path
 from typing import Annotated, Any
@@ -118,7 +117,7 @@ def inspect(
     from snnkd.runs.subject import opened
 
     subject = opened(name, runs, data_root, shape_of(input_shape), readout)
-    data = {"file": str(subject.path), **describe.network(subject.net)}
+    data = {"file": str(subject.path), **describe.network(subject.net).to_json()}
     if inputs is not None or samples is not None:
         from snnkd.analysis import headroom
 
@@ -161,10 +160,12 @@ def _known(count: int) -> str:
 
 
 def _inspected(data: dict[str, Any]) -> Any:
+    from snnkd.ir import describe
+
     columns = ["layer", "kind", "shape", "connection", "weights", "range", "threshold", "iDecay", "vDecay"]
     if any(row["delay"] for row in data["layers"]):
         columns.insert(6, "delay")
-    rows = [[_shortened(str(row[column])) for column in columns] for row in data["layers"]]
+    rows = [[describe.shortened(str(row[column])) for column in columns] for row in data["layers"]]
     facts = [
         f"{key}: {data[key]}"
         for key in (
@@ -182,12 +183,6 @@ def _inspected(data: dict[str, Any]) -> Any:
     ]
     room = [render_headroom(data["headroom"])] if "headroom" in data else []
     return output.group(output.table(data["file"], columns, rows, left=4), *facts, *room)
-
-
-def _shortened(text: str) -> str:
-    """A connection without what is the same in most networks, and with one number for two equal ones."""
-    text = re.sub(r", (?:stride \(1, 1\)|padding \(0, 0\)|dilation \(1, 1\)|groups 1$)", "", text)
-    return re.sub(r"\((\d+), \1\)", r"\1", text)
 
 
 def _checked(data: dict[str, Any]) -> Any:
