@@ -38,7 +38,7 @@ def test_a_path_is_as_good_as_a_network(net, build, tmp_path, monkeypatch):
     assert snnkd.profile("x.net", events, target="loihi2").samples == 2
     assert snnkd.check("x.net").to_json() == snnkd.check(net).to_json()
     assert snnkd.inspect("x.net").to_json() == snnkd.inspect(net).to_json()
-    with pytest.raises(SnnkdError, match="y.net"):
+    with pytest.raises(SnnkdError, match=r"y\.net"):
         snnkd.check("y.net")
 
 

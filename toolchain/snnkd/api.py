@@ -6,7 +6,7 @@ need is imported when it is needed: to simulate a file starts quickly.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,7 +15,7 @@ import numpy as np
 
 from snnkd import engines, targets
 from snnkd.analysis import evaluation
-from snnkd.base.errors import LimitError
+from snnkd.base.errors import FormatError, LimitError
 from snnkd.ir import describe
 from snnkd.ir.describe import Description
 from snnkd.ir.network import IntNet
@@ -136,10 +136,33 @@ def simulate(
     return evaluation.simulate(_network(net), spikes, engine, states)
 
 
-def verify(net: IntNet | str | Path, spikes: np.ndarray, against: str = "lava", states: bool = True) -> Verification:
+def verify(
+    net: IntNet | str | Path,
+    spikes: np.ndarray | None = None,
+    against: str | Path = "lava",
+    states: bool = True,
+    lag: int | Mapping[str, int] | None = None,
+) -> Verification:
     """Compares the engine `against` with the definition on events as of `simulate`, element by element; the definition
-    itself with `fast`. Raises SnnkdError as `simulate` does."""
-    return evaluation.verify(_network(net), spikes, against, states)
+    itself with `fast`. Raises SnnkdError as `simulate` does.
+
+    against: or a recording, a TRACE.npz as `docs/cli.md` has it, whose own input may stand for `spikes`; lag: the steps
+    that it is later, of all its arrays or by their names, found where None.
+    """
+    network = _network(net)
+    if str(against).endswith(".npz"):
+        from snnkd.analysis import recording
+        from snnkd.ir import partial_trace
+        from snnkd.ir.events import check_input
+
+        trace = partial_trace.load(against, network)
+        given = trace.input if spikes is None else check_input(network, spikes)
+        if given is None:
+            raise FormatError(f"{against}: has no array input: give the events that went in as spikes")
+        return recording.verify(network, trace, given, lag)
+    if spikes is None:
+        raise FormatError("spikes: expected the events to run on, found None; only a recording brings its own")
+    return evaluation.verify(network, spikes, str(against), states)
 
 
 def profile(net: IntNet | str | Path, spikes: np.ndarray, target: str | Path | Sequence[str | Path] = ()) -> Profile:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from snnkd.base.errors import FormatError, LimitError
 from snnkd.cli import output
-from snnkd.cli.findings import render_headroom, render_verification
+from snnkd.cli.findings import render_headroom, render_recording, render_verification
 from snnkd.cli.options import (
     DEFAULT_RUNS,
     DataRoot,
@@ -22,6 +23,10 @@ from snnkd.cli.options import (
     shape_of,
 )
 
+if TYPE_CHECKING:
+    from snnkd.runs.subject import Subject
+
+SAMPLES = 16  # that an engine is compared on
 NetFile = Annotated[Path, typer.Argument(metavar="FILE.net", help="A network file, .net or .nir.")]
 
 
@@ -66,16 +71,26 @@ def simulate(
 def verify(
     name: RunOrNet = None,
     against: Annotated[
-        str, typer.Option(help="The engine to compare with the definition: lava, fast, onnx or c99.")
+        str,
+        typer.Option(help="What is compared with the definition: lava, fast, onnx, c99, or a recording, TRACE.npz."),
     ] = "lava",
+    lag: Annotated[
+        list[str] | None,
+        typer.Option(metavar="STEPS|ARRAY=STEPS", help="Steps that a recording lags behind, of all or of one array."),
+    ] = None,
     inputs: InputFile = None,
-    samples: Annotated[int, typer.Option(min=1, help="How many test images, or random samples of a .net.")] = 16,
+    samples: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help="How many test images, random samples of a .net, or of a recording; 16, or all of it."
+        ),
+    ] = None,
     input_shape: InputShape = None,
     data_root: DataRoot = None,
     runs: Runs = DEFAULT_RUNS,
     as_json: Json = False,
 ) -> None:
-    """Compare an engine with the definition: spikes and states, element by element. Exit status 1 if one differs.
+    """Compare an engine or a recording with the definition, element by element. Exit status 1 if one differs.
 
     The first difference comes with the sums that led to it, and with its cause where that is a usual one.
 
@@ -85,13 +100,43 @@ def verify(
     from snnkd.runs.subject import opened
 
     subject = opened(name, runs, data_root, shape_of(input_shape))
-    chosen = subject.samples(samples, inputs)
+    if against.endswith(".npz"):
+        _verify_recording(subject, Path(against), inputs, samples, lag, as_json)
+        return
+    if lag is not None:
+        raise LimitError(f"--lag {lag[0]}: engines have none; it is for a recording, --against TRACE.npz")
+    chosen = subject.samples(samples or SAMPLES, inputs)
     blocks = chosen.blocks(evaluation.block_of(subject.net, chosen.steps, states=True))
     verification = evaluation.verify_blocks(subject.net, blocks, against)
     result = {"against": against, "data": chosen.data, "bias": subject.net.has_bias, **verification.to_json()}
     output.result(result, as_json, render_verification)
     if not verification.equal:
         raise typer.Exit(1)
+
+
+def _verify_recording(
+    subject: Subject, path: Path, inputs: Path | None, samples: int | None, lags: list[str] | None, as_json: bool
+) -> None:
+    from snnkd.analysis import recording
+    from snnkd.ir import partial_trace
+
+    trace = partial_trace.load(path, subject.net)
+    given = subject.recorded_input(trace, inputs)
+    verification = recording.verify(subject.net, trace.between(0, samples), given.events(0, samples), _lags(lags))
+    result = {"against": str(path), "data": given.data, "bias": subject.net.has_bias, **verification.to_json()}
+    output.result(result, as_json, render_recording)
+    if not verification.equal:
+        raise typer.Exit(1)
+
+
+def _lags(words: list[str] | None) -> int | dict[str, int] | None:
+    """Reads the values of --lag: one for all arrays, or those of arrays by name."""
+    if not words:
+        return None
+    pairs = [word.rpartition("=")[::2] for word in words]
+    if not all(number.isdecimal() for _, number in pairs) or (len(pairs) > 1 and not all(name for name, _ in pairs)):
+        raise FormatError(f"--lag {' --lag '.join(words)}: expected steps, like 1, or layer0=1 for each array")
+    return {name: int(number) for name, number in pairs} if pairs[0][0] else int(pairs[0][1])
 
 
 def inspect(

@@ -12,6 +12,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from snnkd import formats
 from snnkd.base.errors import FormatError, LimitError, MismatchError, SnnkdWarning
 from snnkd.data.encoding import Encoder, from_json
@@ -22,6 +24,7 @@ from snnkd.ir.network import IntNet, Shape
 
 if TYPE_CHECKING:
     from snnkd.data.datasets import DataSet
+    from snnkd.ir.partial_trace import PartialTrace
     from snnkd.recipe import Recipe
     from snnkd.runs.folder import Run
 
@@ -77,6 +80,19 @@ class Subject:
         images = test.images[:count]
         words = f"{self.data_set.name}, first {len(images)} of {len(test)} test images"
         return Samples(words, images=images, encoder=encoder, labels=test.labels[:count])
+
+    def recorded_input(self, trace: PartialTrace, events: Path | None = None) -> Samples:
+        """Returns what went into a recording: its own `input`, the `events` of a file, which must be the same where
+        both are, or the first test images of a run. Raises FormatError where none of these is known, MismatchError
+        where two differ."""
+        if events is None and trace.input is not None:
+            return Samples(f"the input in {trace.name}", trace.input)
+        if events is None and self.run is None:
+            raise FormatError(f"{trace.name}: has no array input: give the events that went in with --input")
+        samples = self.samples(trace.samples, events)
+        if events is not None and trace.input is not None and not np.array_equal(samples.events(), trace.input):
+            raise MismatchError(f"{events}: not the input that {trace.name} holds; leave out --input, or the array")
+        return samples
 
 
 def opened(
