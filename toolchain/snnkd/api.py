@@ -105,6 +105,7 @@ def handoff(
     labels: str | Path | None = None,
     input_shape: tuple[int, ...] | None = None,
     readout: str | None = None,
+    prefix: str = "snnkd",
     data_root: str | Path | None = None,
     folder: str | Path = _RUNS,
 ) -> Handoff:
@@ -112,8 +113,9 @@ def handoff(
     fit.
 
     name: a network, a run's folder or name, or a FILE.net; the newest finished run in `folder` where None. events,
-    labels: .npy files to measure a file on. input_shape, readout: of a file, where it does not tell them. Raises
-    SnnkdError for unusable input.
+    labels: .npy files to measure a file on. input_shape, readout: of a file, where it does not tell them.
+    prefix: of all public names of the C, so that several bundles are one firmware. Raises SnnkdError for unusable
+    input.
     """
     from snnkd import bundle
     from snnkd.runs.subject import Subject, opened
@@ -123,7 +125,7 @@ def handoff(
     else:
         subject = opened(name, Path(folder), Path(data_root) if data_root else None, input_shape, readout)
     given = (Path(path) if path is not None else None for path in (events, labels))
-    return bundle.pack(subject, target, Path(out), *given)
+    return bundle.pack(subject, target, Path(out), *given, prefix)
 
 
 def simulate(

@@ -69,7 +69,12 @@ class Proof:
 
 
 def pack(
-    subject: Subject, target: str | Path, out: Path, events: Path | None = None, labels: Path | None = None
+    subject: Subject,
+    target: str | Path,
+    out: Path,
+    events: Path | None = None,
+    labels: Path | None = None,
+    prefix: str = c99.PLAIN,
 ) -> Handoff:
     """Writes the bundle of a run or of a file for `target` to the zip `out`.
 
@@ -80,16 +85,20 @@ def pack(
         raise LimitError("--input: a run has its own test images; give its student.net to use other events")
     check_output("--out", out, ".zip", [*subject.inputs, events, labels, target])
     samples = subject.samples(None if subject.run is not None else GOLDEN_SAMPLES, events, labels)
-    return make(subject.net, target, samples, out, subject.short_name)
+    return make(subject.net, target, samples, out, subject.short_name, prefix)
 
 
-def make(net: IntNet, target: str | Path, samples: Samples, out: Path, name: str = "network") -> Handoff:
+def make(
+    net: IntNet, target: str | Path, samples: Samples, out: Path, name: str = "network", prefix: str = c99.PLAIN
+) -> Handoff:
     """Writes the bundle of `net` for `target` to the zip `out`: the same bytes for the same arguments.
 
     samples: what accuracy and work are measured on, at least 16; the first 16 become the golden ones. name: of the
-    network, in words. Where the network breaks the target's limits, nothing is written. Raises LimitError where the
-    target is not one that C is made for, or there are too few samples.
+    network, in words. prefix: of all public names of the C. Where the network breaks the target's limits, nothing is
+    written. Raises LimitError where the target is not one that C is made for, there are too few samples, or C cannot
+    have the prefix.
     """
+    c99.check_prefix(prefix)
     chosen = targets.load(target)
     if len(samples) < GOLDEN_SAMPLES:
         raise LimitError(
@@ -100,7 +109,7 @@ def make(net: IntNet, target: str | Path, samples: Samples, out: Path, name: str
     shared = (chosen.name, GOLDEN_SAMPLES, samples.data, memory, net.readout)
     if violations:
         return Handoff(None, None, *shared, None, violations, [])
-    files, about = contents.assemble(net, chosen, samples, name, out.name)
+    files, about = contents.assemble(net, chosen, samples, name, out.name, prefix)
     return Handoff(str(out), archive.write(out, files), *shared, about.accuracy, [], about.warnings)
 
 
