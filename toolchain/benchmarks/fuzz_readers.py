@@ -24,12 +24,11 @@ from snnkd.base import files
 from snnkd.base.errors import QuantizationError
 from snnkd.bundle import proof
 from snnkd.data import datasets, inputs, logits
-from snnkd.data.samples import Samples, read_array
+from snnkd.data.samples import Samples, given
 from snnkd.engines.conformance import small_net
 from snnkd.engines.reference.definition import simulate
 from snnkd.ir import partial_trace, trace
 from snnkd.ir.event_encoding import EventEncoding
-from snnkd.ir.events import check_input
 from snnkd.ir.network import IntNet
 from snnkd.recipe import architecture
 
@@ -242,7 +241,7 @@ _COCHLEA = EventEncoding(4, sensor=(1, 700), window_us=250_000, polarity="merged
 READERS: dict[str, Reader] = {
     "net": Reader(netx_mutations.valid_files, netx_mutations.mutate, formats.load, _network_again),
     "nir": Reader(netx_mutations.valid_graphs, netx_mutations.mutate, formats.load, _network_again),
-    "npy": Reader(_valid_npy, mutating(of_npy), lambda path: check_input(_net(), read_array(path))),
+    "npy": Reader(_valid_npy, mutating(of_npy), lambda path: given(_net(), path, None)),
     "trace": Reader(_valid_traces, mutating(of_zip), lambda path: partial_trace.load(path, _net())),
     "npz": Reader(_valid_data_sets, mutating(of_zip), lambda path: datasets.load(str(path))),
     "logits": Reader(_valid_logits, mutating(of_zip), lambda path: logits.read_logits(path, _data())),

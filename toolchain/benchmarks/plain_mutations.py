@@ -121,7 +121,7 @@ def of_npy(random: Random, data: bytes) -> tuple[bytes, str]:
 
 
 def of_zip(random: Random, data: bytes, sums: bool = False) -> tuple[bytes, str]:
-    """Changes a zip: its bytes, or a member, which is packed again. sums: mostly with right SHA256SUMS, for a bundle."""
+    """Changes a zip: its bytes, or a member, which is packed again. sums: mostly with right SHA256SUMS."""
     if random.random() < 0.35:
         return of_bytes(random, data, rb"PK[\1-\7][\2-\7]")
     with zipfile.ZipFile(io.BytesIO(data)) as packed:
@@ -145,7 +145,7 @@ def of_zip(random: Random, data: bytes, sums: bool = False) -> tuple[bytes, str]
     if sums and random.random() < 0.9:
         files.pop(archive.SUMS, None)
         files[archive.SUMS] = archive.sums(files)
-    with zipfile.ZipFile(written, "w", method) as packed, contextlib.suppress(ValueError, UnicodeError):
+    with zipfile.ZipFile(written, "w", method) as packed, contextlib.suppress(ValueError, LookupError):
         for entry, content in files.items():
             packed.writestr(entry, content)
         if choice == "twice":

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from snnkd.analysis import evaluation
+from snnkd.base.arrays import DAMAGE, check, said
 from snnkd.base.errors import FormatError
 from snnkd.bundle.figures import GOLDEN_SAMPLES
 from snnkd.data.recordings.collection import raw_events
@@ -57,10 +58,11 @@ def read(data: bytes, net: IntNet, source: str) -> tuple[SpikeTrace, np.ndarray 
     Raises FormatError that names `source` and the array.
     """
     try:
+        check(data)
         with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
             present = {name: arrays[name] for name in arrays.files}
-    except (OSError, ValueError, EOFError) as error:
-        raise FormatError(f"{source}: not an .npz file ({error})") from error
+    except DAMAGE as error:
+        raise FormatError(f"{source}: not an .npz file ({said(error)})") from error
     samples, steps = present["input"].shape[:2] if "input" in present else (0, 0)
     layers = []
     for name, layer in zip(net.names, net.layers, strict=True):

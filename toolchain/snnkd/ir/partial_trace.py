@@ -81,7 +81,7 @@ def load(path: str | Path, net: IntNet) -> PartialTrace:
     Raises FormatError that names the file and the array: one without anything of the network, arrays of another shape,
     with what they look like, and real numbers.
     """
-    held = arrays.read_arrays(Path(path))
+    held = arrays.read_all(Path(path))
     records, used = [], {"input"}
     for number, (name, layer) in enumerate(zip(net.names, net.layers, strict=True)):
         for end, quantity in QUANTITIES.items():
@@ -97,10 +97,7 @@ def load(path: str | Path, net: IntNet) -> PartialTrace:
 def _input(path: str | Path, net: IntNet, held: Mapping[str, np.ndarray]) -> np.ndarray | None:
     if "input" not in held:
         return None
-    try:
-        return check_input(net, held["input"])
-    except FormatError as error:
-        raise FormatError(f"{path}: {error}") from error
+    return check_input(net, held["input"], f"{path}: input")
 
 
 def _record(place: str, held: Mapping[str, np.ndarray], name: str, what: tuple[int, str], shape: Shape) -> Record:
