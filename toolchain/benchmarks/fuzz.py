@@ -52,7 +52,7 @@ from snnkd.formats.hdf5 import process
 SECONDS = 1.0 + process.LIMITS["seconds"]
 MEGABYTES = 1024
 GOOD = ("loaded", "refused")
-_LONGEST = 800  # characters of a line of a message
+_LONGEST = 1600  # characters of a line of a message
 # What new memory of a process holds, where the C library is glibc: what was read beyond an end then differs from NetX's
 _TELLING = {"MALLOC_PERTURB_": "85", "GLIBC_TUNABLES": "glibc.malloc.tcache_count=0"}
 

@@ -125,7 +125,8 @@ def _valid_logits(folder: Path) -> list[Path]:
 def _valid_toml(kind: str, pattern: str, found: int) -> Callable[[Path], list[Path]]:
     def valid(folder: Path) -> list[Path]:
         copies = []
-        for name, path in list(files.names(kind, pattern).items())[:found]:
+        alone = [pair for pair in files.names(kind, pattern).items() if b"extends =" not in pair[1].read_bytes()]
+        for name, path in alone[:found]:
             copies.append(folder / f"{name.replace('/', '_')}.toml")
             copies[-1].write_bytes(path.read_bytes())
         return copies

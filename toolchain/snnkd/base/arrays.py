@@ -16,7 +16,7 @@ import numpy as np
 from numpy.lib import format as npy
 
 from snnkd.base import memory, recognition
-from snnkd.base.errors import FormatError
+from snnkd.base.errors import FormatError, in_a_line
 
 # What numpy and zipfile raise of damaged files, their members and headers.
 DAMAGE = (OSError, ValueError, EOFError, TypeError, SyntaxError, OverflowError, MemoryError, RuntimeError, LookupError)
@@ -43,7 +43,7 @@ def read(path: Path, names: Sequence[str]) -> np.ndarray:
     except FileNotFoundError as error:
         raise FormatError(f"{path}: no such file") from error
     except DAMAGE as error:
-        what = recognition.sentence(path, "array") or f"not an .npy file with an array ({said(error)})"
+        what = recognition.sentence(path, "array") or f"not an .npy file with an array ({in_a_line(error)})"
         raise FormatError(f"{path}: {what}") from error
 
 
@@ -57,13 +57,7 @@ def read_all(path: Path) -> dict[str, np.ndarray]:
                 raise FormatError(f"{path}: a single array: expected an .npz file with several")
             return {name: found[name] for name in found.files}
     except DAMAGE as error:
-        raise FormatError(f"{path}: not a readable .npz file ({said(error)})") from error
-
-
-def said(value: object) -> str:
-    """Returns what an error says, or a name in a file, in one short line without control characters."""
-    shown = "".join(letter if letter.isprintable() else " " for letter in str(value))
-    return " ".join(shown.split())[:200] or type(value).__name__
+        raise FormatError(f"{path}: not a readable .npz file ({in_a_line(error)})") from error
 
 
 def check(source: Path | bytes) -> None:
@@ -78,8 +72,8 @@ def check(source: Path | bytes) -> None:
             with zipfile.ZipFile(file) as packed:
                 entries = packed.infolist()
                 for entry in entries:
-                    if not entry.filename.endswith(".npy") or entry.filename != said(entry.filename):
-                        raise ValueError(f"'{said(entry.filename)}' in it is no array")
+                    if not entry.filename.endswith(".npy") or entry.filename != in_a_line(entry.filename):
+                        raise ValueError(f"'{in_a_line(entry.filename)}' in it is no array")
                 memory.check(name, sum(entry.file_size for entry in entries), _ADVICE)
                 for entry in entries:
                     with packed.open(entry) as member:
@@ -96,14 +90,14 @@ def _check_one(name: str, file: IO[bytes], size: int) -> None:
     try:
         shape, _, dtype = read_header(file)
     except Exception as error:  # numpy raises nearly anything on a damaged one
-        raise ValueError(f"its header is damaged: {said(error)}") from error
+        raise ValueError(f"its header is damaged: {in_a_line(error)}") from error
     if dtype.hasobject:
         raise FormatError(f"{name}: is an array of Python objects, which could run any code; make it one of numbers")
     claimed, there = prod(shape) * dtype.itemsize, size - file.tell()
     if claimed > there or min(shape, default=0) < 0:
-        what = f"{said(dtype)} {said(shape)}, {memory.said(claimed)}"
+        what = f"{in_a_line(dtype)} {in_a_line(shape)}, {memory.said(claimed)}"
         raise FormatError(
-            f"{name}: its header claims {what}, and {memory.said(there)} are there: cut off or damaged; copy or write it "
-            "again"
+            f"{name}: its header claims {what}, and {memory.said(there)} are there: cut off or damaged; copy or write "
+            "it again"
         )
     memory.check(name, claimed, _ADVICE)

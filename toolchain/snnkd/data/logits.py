@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from snnkd.base import files
-from snnkd.base.arrays import DAMAGE, check, said
-from snnkd.base.errors import DataError, FormatError
+from snnkd.base.arrays import DAMAGE, check
+from snnkd.base.errors import DataError, FormatError, in_a_line
 from snnkd.data.datasets import DataSet, Split
 
 
@@ -54,7 +54,7 @@ def read_logits(path: Path, data: DataSet) -> Logits:
             arrays = {name: file[name] for name in ("train", "test")}
             digest = str(file["images"]) if "images" in file.files else None
     except DAMAGE as error:
-        raise FormatError(f"{path}: not a readable .npz file: {said(error)}") from error
+        raise FormatError(f"{path}: not a readable .npz file: {in_a_line(error)}") from error
     _check(path, arrays, data)
     if digest not in (None, _digest(data)):
         raise FormatError(

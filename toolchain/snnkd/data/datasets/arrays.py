@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from snnkd.base.arrays import DAMAGE, check, said
-from snnkd.base.errors import DataError, FormatError
+from snnkd.base.arrays import DAMAGE, check
+from snnkd.base.errors import DataError, FormatError, in_a_line
 from snnkd.data.datasets.splits import TEST_SEED, Contents, Split, check_labels, stratified
 
 _MAX_CHANNELS = 4
@@ -58,14 +58,14 @@ def _load(path: Path) -> dict[str, np.ndarray]:
     except FormatError as error:
         raise DataError(str(error)) from error
     except DAMAGE as error:
-        raise DataError(f"{path}: not a readable .npz file: {said(error)}") from error
+        raise DataError(f"{path}: not a readable .npz file: {in_a_line(error)}") from error
 
 
 def _member(path: Path, file: Mapping[str, np.ndarray], key: str) -> np.ndarray:
     try:
         return file[key]
     except DAMAGE as error:
-        raise DataError(f"{path}: {key}: cannot be read: {said(error)}") from error
+        raise DataError(f"{path}: {key}: cannot be read: {in_a_line(error)}") from error
 
 
 def _split(path: Path, arrays: dict[str, np.ndarray], x: str, y: str, classes: int) -> Split:
