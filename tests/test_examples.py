@@ -122,6 +122,22 @@ def test_recordings_of_n_mnist_in_a_network_that_ran_on_loihi(example, from_loih
     assert len(answers) == 100 and answers == [int(path.parent.name) for path in from_loihi]
 
 
+def test_what_a_loihi_chip_recorded_is_the_network(example, call, public_data):
+    if not (public_data / "loihi1-silicon.npz").is_file():
+        pytest.skip(f"no loihi1-silicon.npz in {public_data}")
+    shown = example("loihi1_recording.py", public_data / "loihi1-silicon.npz", "silicon.net", "trace.npz")
+    assert "639 hidden spikes, 2 of the output, in 499 steps" in shown
+    status, output, _ = call("verify", "silicon.net", "--against", "trace.npz", "--json")
+    found = json.loads(output)
+    assert status == 0 and found["equal"] and (found["compared"]["spikes"], found["compared"]["states"]) == (641, 1496)
+    assert {row["array"]: (row["lag"], row["agree"] - row["values"]) for row in found["arrays"]} == {
+        "layer0": (1, 0),
+        "layer0_v": (0, 0),
+        "layer1": (2, 0),
+        "layer1_v": (1, 0),
+    }
+
+
 def test_every_command_takes_the_network_that_ran_on_loihi(from_loihi, call, public_data):
     def json_of(*words):
         status, output, errors = call(*words, "--json")

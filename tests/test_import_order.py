@@ -20,6 +20,7 @@ DOORS = {
     "h5py": {"formats.hdf5", "formats.netx.write", "formats.nir.write", "formats.spike_lists_worker"},
     "onnx": {"engines.onnx"},
     "onnxruntime": {"engines.onnx"},
+    "IPython": {"report.notebook"},
     "typer": {"cli"},
     "rich": {"cli", "report"},
     "jinja2": {"report.page"},

@@ -17,6 +17,8 @@ def test_the_notebook_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     assert all(told(notebook)), "run it: jupyter execute --inplace docs/digits.ipynb"
     nbclient.NotebookClient(notebook, timeout=250, kernel_name="python3").execute()
     assert all(told(notebook))
+    progress = told(notebook)[0][0].data
+    assert progress["text/plain"].startswith("teacher: ") and progress["text/html"].count("<progress") == 3
     assert told(notebook)[1][0].text.startswith("0 differences in ")
 
 

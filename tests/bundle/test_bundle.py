@@ -206,9 +206,10 @@ def test_what_does_not_fit_is_refused_with_the_bytes_missing(digits_net, evidenc
 
 def test_events_without_labels_or_images(without, evidence, tmp_path):
     plain = Samples("events", np.ascontiguousarray(evidence.events()))
-    result = bundles.make(without, "c99", plain, tmp_path / "a.zip", "digits")
+    result = bundles.make(without, "c99", plain, tmp_path / "a.zip", "digits", prefix="other")
     assert result.accuracy is None
     found = outcomes(tmp_path / "a.zip")
+    assert found["generated"][0] == "equal"
     assert {outcome for outcome, _ in found.values()} <= {"equal", "skipped"}
     assert found["qemu"][0] == "skipped"
     with pytest.raises(FormatError, match=r"labels: expected \(40,\)"):

@@ -1,4 +1,4 @@
-"""Valid `.net` and `.nir` files, and mutations of their bytes and of their HDF5 tree, for fuzz_netx.py."""
+"""Valid `.net` and `.nir` files, and mutations of their bytes and of their HDF5 tree, for fuzz.py."""
 
 # The types of h5py are no help here: what lies under a name is known only when it is read.
 # pyright: reportAttributeAccessIssue=false, reportArgumentType=false, reportIndexIssue=false, reportCallIssue=false

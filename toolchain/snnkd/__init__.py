@@ -11,8 +11,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from snnkd.analysis.evaluation import profile, simulate, verify
-    from snnkd.api import export, handoff, run, train
+    from snnkd.api import check, export, handoff, inspect, profile, run, simulate, train, verify
     from snnkd.data.logits import save_logits
     from snnkd.formats import load, save
     from snnkd.ir.network import IntNet
@@ -28,8 +27,10 @@ __all__ = [
     "Neuron",
     "SpikeTrace",
     "TrainingOptions",
+    "check",
     "export",
     "handoff",
+    "inspect",
     "load",
     "losses",
     "profile",
@@ -47,18 +48,20 @@ _HOMES = {
     "Neuron": "training.neuron",
     "SpikeTrace": "ir.trace",
     "TrainingOptions": "runs.pipeline",
+    "check": "api",
     "export": "api",
     "handoff": "api",
+    "inspect": "api",
     "load": "formats",
     "losses": "training.losses",
-    "profile": "analysis.evaluation",
+    "profile": "api",
     "run": "api",
     "save": "formats",
     "save_logits": "data.logits",
-    "simulate": "analysis.evaluation",
+    "simulate": "api",
     "to_intnet": "training.deploy",
     "train": "api",
-    "verify": "analysis.evaluation",
+    "verify": "api",
 }
 
 
@@ -67,3 +70,7 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module 'snnkd' has no attribute '{name}'")
     home = importlib.import_module(f"snnkd.{_HOMES[name]}")
     return home if home.__name__.endswith(f".{name}") else getattr(home, name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*__all__, *(name for name in globals() if name.startswith("__"))])

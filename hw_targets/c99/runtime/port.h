@@ -1,6 +1,9 @@
-/* What the self-test needs of the machine that it runs on. */
+/* The self-test, and what it needs of the machine that it runs on. */
 #ifndef PORT_H
 #define PORT_H
+
+/* Compares everything with the golden samples; 0 where all are equal. */
+int snnkd_selftest(void);
 
 /* Prints a text as it is. */
 void port_print(const char *text);

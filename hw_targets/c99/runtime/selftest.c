@@ -1,5 +1,7 @@
 /* Runs the golden samples and compares every spike of every layer and step, the counts, the classes and the voltages
- * after the last step; where there are golden images or recordings, also what the encoder makes of them. Exit status 0 and "ok" where all are equal, else 1 and the first one that differs. */
+ * after the last step; where there are golden images or recordings, also what the encoder makes of them. Exit status 0
+ * and "ok" where all are equal, else 1 and the first one that differs. With SNNKD_SELFTEST_ALONE defined there is no
+ * main, for a firmware that has its own. */
 #include "golden.h"
 #include "port.h"
 #include "snnkd.h"
@@ -232,7 +234,7 @@ static bool run(uint32_t sample)
     return same_voltages(sample) && same_answer(sample, class);
 }
 
-int main(void)
+int snnkd_selftest(void)
 {
     uint32_t sample;
 
@@ -254,3 +256,10 @@ int main(void)
     port_report(GOLDEN_SAMPLES);
     return 0;
 }
+
+#ifndef SNNKD_SELFTEST_ALONE
+int main(void)
+{
+    return snnkd_selftest();
+}
+#endif

@@ -5,11 +5,12 @@ import subprocess
 import sys
 from pathlib import Path
 
-SCRIPT = Path(__file__).parents[3] / "toolchain/benchmarks/fuzz_netx.py"
+SCRIPT = Path(__file__).parents[3] / "toolchain/benchmarks/fuzz.py"
 
 
 def test_mutated_files(tmp_path):
-    command = [sys.executable, str(SCRIPT), "--n", "150", "--seed", "1", "--json", "--keep", str(tmp_path / "failing")]
+    command = [sys.executable, str(SCRIPT), "net", "--n", "150", "--seed", "1", "--json"]
+    command += ["--keep", str(tmp_path / "failing")]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-2000:]
     found = json.loads(done.stdout)

@@ -5,14 +5,14 @@ import subprocess
 import sys
 from pathlib import Path
 
-SCRIPT = Path(__file__).parents[3] / "toolchain/benchmarks/fuzz_netx.py"
+SCRIPT = Path(__file__).parents[3] / "toolchain/benchmarks/fuzz.py"
 
 
 def test_mutated_files(tmp_path):
     command = [
         sys.executable,
         str(SCRIPT),
-        "--nir",
+        "nir",
         "--n",
         "100",
         "--seed",

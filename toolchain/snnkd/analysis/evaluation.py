@@ -100,7 +100,10 @@ class Comparison:
 
     def add(self, expected: SpikeTrace, actual: SpikeTrace) -> None:
         """Compares the next samples. Raises MismatchError as `compare` does."""
-        part = verification.compare(self._net, expected, actual)
+        self.join(expected, verification.compare(self._net, expected, actual))
+
+    def join(self, expected: SpikeTrace, part: Verification) -> None:
+        """Takes the comparison of the next samples, whose trace by the definition is `expected`."""
         if part.first_difference is not None:
             there = replace(part.first_difference, sample=part.first_difference.sample + self._samples)
             part = replace(part, first_difference=there)

@@ -151,15 +151,21 @@ def explain(
 
     place: number of the layer, sample, step and neuron ([c, h, w] or [i]) of the first difference.
     """
+    number, sample, _, index = place
+    return explain_recorded(net, expected, Recorded.of(actual.engine, actual.layers[number], sample, index), place)
+
+
+def explain_recorded(
+    net: IntNet, expected: SpikeTrace, of_actual: Recorded, place: tuple[int, int, int, tuple[int, ...]]
+) -> tuple[Sums, tuple[Cause, ...]]:
+    """Finds the same as `explain` where of the other trace no more is known than `of_actual`, of that neuron."""
     number, sample, step, index = place
     neuron = replay.cut_out(net, expected, number, sample, index)
     definition = neuron.steps()
-    of_expected, of_actual = (
-        Recorded.of(trace.engine, trace.layers[number], sample, index) for trace in (expected, actual)
-    )
+    of_expected = Recorded.of(expected.engine, expected.layers[number], sample, index)
     arriving = neuron.arriving(step) != 0
     sums = Sums(
-        engine=actual.engine,
+        engine=of_actual.engine,
         synapses=int(neuron.exists.sum()),
         events=int(arriving.sum()),
         delayed=int((arriving & (neuron.delay > 0)).sum()),
@@ -172,7 +178,7 @@ def explain(
     swapped = of_actual.equals(replay.again([neuron]))[0]
     causes = _causes(Case(neuron, definition, of_expected if swapped else of_actual, number, step))
     if swapped:
-        text = f"the definition has what {actual.engine} has: it is {expected.engine} that differs"
+        text = f"the definition has what {of_actual.engine} has: it is {expected.engine} that differs"
         causes = (Cause("expected", text), *causes)
     return sums, causes
 
@@ -180,11 +186,12 @@ def explain(
 def _from_states(neuron: OneNeuron, recorded: Recorded, expected: Step, step: int) -> dict[str, int | None]:
     """The keys of a Step, as far as the recorded states tell them."""
     known: dict[str, int | None] = dict.fromkeys(Step.__dataclass_fields__)
-    known |= {"bias": expected.bias, "threshold": expected.threshold, "s": int(recorded.s[step])}
-    if recorded.u is not None:
-        before, u = int(recorded.u[step - 1]) if step else 0, int(recorded.u[step])
+    known |= {"bias": expected.bias, "threshold": expected.threshold, "s": recorded.at("s", step)}
+    before, u = recorded.at("u", step - 1), recorded.at("u", step)
+    known |= {"u_before": before, "u": u}
+    if before is not None and u is not None:
         u_decayed = _decayed(before, neuron.current_decay)
-        known |= {"u_before": before, "u_decayed": u_decayed, "u": u}
+        known["u_decayed"] = u_decayed
         exact = (u + k * 2 * STATE_LIMIT for k in (-1, 0, 1))  # corrected or not
         fitting = [value for value in exact if (value - u_decayed) % (1 << STATE_SHIFT) == 0]
         if fitting:
@@ -192,12 +199,12 @@ def _from_states(neuron: OneNeuron, recorded: Recorded, expected: Step, step: in
             activation = u_exact - u_decayed
             known |= {"u_exact": u_exact, "activation": activation, "a": activation >> STATE_SHIFT}
     if recorded.v is not None:
-        before = int(recorded.v[step - 1]) if step else 0
-        v_decayed = _decayed(before, neuron.voltage_decay)
-        known |= {"v_before": before, "v_decayed": v_decayed, "v": int(recorded.v[step])}
-        if recorded.u is not None:
-            known["v_exact"] = v_decayed + int(recorded.u[step]) + expected.bias
-    elif recorded.v_last is not None and step == len(recorded.s) - 1:
+        before = recorded.at("v", step - 1)
+        known |= {"v_before": before, "v": recorded.at("v", step)}
+        if before is not None:
+            v_decayed = _decayed(before, neuron.voltage_decay)
+            known |= {"v_decayed": v_decayed, "v_exact": None if u is None else v_decayed + u + expected.bias}
+    elif recorded.v_last is not None and step == neuron.events.shape[0] - 1:
         known["v"] = int(recorded.v_last)
     return known
 
@@ -269,9 +276,10 @@ def _weight(case: Case) -> str | None:
 def _fitting_weights(case: Case) -> Iterator[tuple[int, int]]:
     """(synapse, weight) one bit apart from the network's that give the u recorded at the step that differs."""
     neuron = case.neuron
-    if case.recorded.u is None or not neuron.weight.size:
+    before, recorded = case.recorded.at("u", case.step - 1), case.recorded.at("u", case.step)
+    if before is None or recorded is None or not neuron.weight.size:
         return
-    u_decayed = _decayed(int(case.recorded.u[case.step - 1]) if case.step else 0, neuron.current_decay)
+    u_decayed = _decayed(before, neuron.current_decay)
     weight, active = neuron.weight, neuron.arriving(case.step)
     _, group = np.unique(neuron.delay, return_inverse=True)  # synapses of each delay sum on their own
     sums = np.zeros(group.max() + 1, np.int64)
@@ -288,7 +296,7 @@ def _fitting_weights(case: Case) -> Iterator[tuple[int, int]]:
         else:
             a = DEFINITION.conv_sum(changed)[0]
         u, _ = DEFINITION.current(u_decayed + DEFINITION.activation(a << STATE_SHIFT)[0])
-        for index in np.flatnonzero((u == case.recorded.u[case.step]) & (active != 0)):
+        for index in np.flatnonzero((u == recorded) & (active != 0)):
             yield int(index), int(value[index])
 
 

@@ -93,10 +93,13 @@ class OneNeuron:
 
 @dataclass(frozen=True, eq=False)
 class Recorded:
-    """What an engine's trace has of one neuron in one sample: s, u and v (T,), None without states, and v_last ()."""
+    """What an engine's trace, or somebody's recording, has of one neuron in one sample.
+
+    s, u, v: (T,), masked at steps that were not recorded, None where none was. v_last: ().
+    """
 
     engine: str
-    s: np.ndarray
+    s: np.ndarray | None
     u: np.ndarray | None
     v: np.ndarray | None
     v_last: np.ndarray | None
@@ -115,8 +118,21 @@ class Recorded:
         """Compares what K neurons do with what was recorded; (K,) bool, where all of it is the same."""
         u, v = wrap32(states.u), wrap32(states.v)  # as a trace holds them
         pairs = ((self.s, states.s), (self.u, u), (self.v, v), (self.v_last, v[-1:]))
-        same = [np.all(recorded[..., None] == values, axis=0) for recorded, values in pairs if recorded is not None]
+        same = [_alike(recorded, values) for recorded, values in pairs if recorded is not None]
         return np.logical_and.reduce(same)
+
+    def at(self, quantity: str, step: int) -> int | None:
+        """Returns s, u or v at the end of `step`, 0 before the first one; None where it was not recorded."""
+        series = getattr(self, quantity)
+        if series is None or (step >= 0 and np.ma.getmaskarray(series)[step]):
+            return None
+        return int(series[step]) if step >= 0 else 0
+
+
+def _alike(recorded: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """Compares (T,) with (T, K) at the steps that were recorded: (K,) bool."""
+    same = np.ma.getdata(recorded)[..., None] == values
+    return np.all(same | np.ma.getmaskarray(recorded)[..., None], axis=0)
 
 
 def cut_out(net: IntNet, trace: SpikeTrace, number: int, sample: int, neuron: tuple[int, ...]) -> OneNeuron:

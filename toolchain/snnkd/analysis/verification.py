@@ -74,7 +74,7 @@ def compare(net: IntNet, expected: SpikeTrace, actual: SpikeTrace) -> Verificati
             states += differing.size if pair.quantity != "s" else 0
             differences[name] += int(np.count_nonzero(differing))
             if differing.any():
-                firsts.append(_first_difference(name, pair, differing))
+                firsts.append(first_of(name, pair, differing))
         if first is None and firsts:  # of equal step and sample, min takes the quantity that comes first
             first = min(firsts, key=lambda difference: (difference.step, difference.sample))
     compared = {
@@ -91,7 +91,7 @@ def compare(net: IntNet, expected: SpikeTrace, actual: SpikeTrace) -> Verificati
     return Verification(False, compared, first, differences, *explain(net, expected, actual, place), warnings)
 
 
-class _Pair(NamedTuple):
+class Pair(NamedTuple):
     """Two arrays (N, T, *shape) of one quantity, 'u', 'v' or 's', of a layer; of v, maybe only the last step."""
 
     quantity: str
@@ -100,19 +100,19 @@ class _Pair(NamedTuple):
     actual: np.ndarray
 
 
-def _pairs(steps: int, expected: LayerTrace, actual: LayerTrace) -> list[_Pair]:
+def _pairs(steps: int, expected: LayerTrace, actual: LayerTrace) -> list[Pair]:
     """The quantities that both traces have, in the order in which a step computes them."""
     pairs = []
     if expected.u is not None and actual.u is not None:
-        pairs.append(_Pair("u", 0, expected.u, actual.u))
+        pairs.append(Pair("u", 0, expected.u, actual.u))
     if expected.v is not None and actual.v is not None:
-        pairs.append(_Pair("v", 0, expected.v, actual.v))
+        pairs.append(Pair("v", 0, expected.v, actual.v))
     elif expected.v_last is not None and actual.v_last is not None:
-        pairs.append(_Pair("v", steps - 1, expected.v_last[:, None], actual.v_last[:, None]))
-    return [*pairs, _Pair("s", 0, expected.spikes, actual.spikes)]
+        pairs.append(Pair("v", steps - 1, expected.v_last[:, None], actual.v_last[:, None]))
+    return [*pairs, Pair("s", 0, expected.spikes, actual.spikes)]
 
 
-def _first_difference(layer: str, pair: _Pair, differing: np.ndarray) -> Difference:
+def first_of(layer: str, pair: Pair, differing: np.ndarray) -> Difference:
     """The earliest step at which `pair` differs, there the first sample, there the first neuron."""
     step, sample, *neuron = (int(i) for i in np.argwhere(differing.swapaxes(0, 1))[0])
     cell = (sample, step, *neuron)

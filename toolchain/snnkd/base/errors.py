@@ -4,6 +4,12 @@ The CLI prints an error and exits 2; it prints warnings and notes on stderr and 
 """
 
 
+def in_a_line(value: object) -> str:
+    """Returns what another library's error says, or a name in a file: one short line without control characters."""
+    shown = "".join(letter if letter.isprintable() else " " for letter in str(value))
+    return " ".join(shown.split())[:200] or type(value).__name__
+
+
 class SnnkdError(Exception):
     """Unusable input or an unmet need. The message is complete: it is shown to the user as it is."""
 

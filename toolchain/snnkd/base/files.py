@@ -14,13 +14,14 @@ from pathlib import Path
 from typing import Any
 
 from snnkd.base import checksums
-from snnkd.base.errors import FormatError, LimitError, SnnkdError
+from snnkd.base.errors import FormatError, LimitError, SnnkdError, in_a_line
 
 if sys.version_info >= (3, 11):
     import tomllib
 else:
     import tomli as tomllib  # pyright: ignore[reportMissingImports]
 
+_DEEPEST = 32  # levels of tables and lists in a TOML file
 _PACKAGE = Path(__file__).resolve().parent.parent
 
 
@@ -64,12 +65,12 @@ def find(name: str | Path, known: dict[str, Path], what: str) -> Path:
     if path.suffix == ".toml":
         if path.is_file():
             return path
-        raise SnnkdError(f"{path}: no such {what} file")
+        raise SnnkdError(f"{in_a_line(path)}: no such {what} file")
     if str(name) in known:
         return known[str(name)]
     close = difflib.get_close_matches(str(name), known, n=3)
     hint = f"did you mean {' or '.join(close)}?" if close else f"known: {', '.join(known)}"
-    raise SnnkdError(f"no {what} is called '{name}': {hint} (a path to your own .toml works too)")
+    raise SnnkdError(f"no {what} is called '{in_a_line(name)}': {hint} (a path to your own .toml works too)")
 
 
 def read_bytes(path: Path) -> bytes:
@@ -91,19 +92,35 @@ def check_listed(path: Path) -> None:
 def read_toml(path: Path) -> dict[str, Any]:
     """Reads a TOML file. Raises FormatError as `read_bytes` does, and that names the line of what is no TOML."""
     try:
-        return tomllib.loads(read_bytes(path).decode("utf-8"))
+        data = tomllib.loads(read_bytes(path).decode("utf-8"))
     except UnicodeDecodeError as error:
         raise FormatError(f"{path}: cannot be read: {error}") from error
-    except tomllib.TOMLDecodeError as error:
-        raise FormatError(f"{path}: not valid TOML: {error}") from error
+    except (ValueError, RecursionError) as error:
+        raise FormatError(f"{path}: not valid TOML: {in_a_line(error)}") from error
+    _check_depth(path, data)
+    return data
 
 
 def read_json(path: Path) -> Any:
     """Reads a JSON file. Raises FormatError as `read_bytes` does, and for what is no JSON."""
     try:
         return json.loads(read_bytes(path))
-    except ValueError as error:
-        raise FormatError(f"{path}: not valid JSON: {error}") from error
+    except (ValueError, RecursionError) as error:
+        raise FormatError(f"{path}: not valid JSON: {in_a_line(error)}") from error
+
+
+def _check_depth(path: Path, data: dict[str, Any]) -> None:
+    """Raises FormatError for tables and lists that nest deeper than anything here needs: what walks them recurses."""
+    level: list[Any] = [data]
+    for _ in range(_DEEPEST):
+        level = [item for value in level for item in _items(value)]
+        if not level:
+            return
+    raise FormatError(f"{path}: its tables and lists nest deeper than {_DEEPEST} levels; none of ours do")
+
+
+def _items(value: Any) -> Iterable[Any]:
+    return value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
 
 
 def check_output(option: str, out: Path, suffix: str, inputs: Iterable[str | Path | None]) -> None:

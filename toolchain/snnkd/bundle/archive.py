@@ -24,7 +24,7 @@ def write(path: Path, files: Mapping[str, bytes]) -> str:
 
     Equal contents give equal bytes: names in order, no times, one compression.
     """
-    whole = dict(files) | {SUMS: _sums(files)}
+    whole = dict(files) | {SUMS: sums(files)}
     with atomic(path) as temporary, zipfile.ZipFile(temporary, "w") as archive:
         for name in sorted(whole):
             info = zipfile.ZipInfo(name, _EPOCH)
@@ -66,12 +66,13 @@ def differences(files: Mapping[str, bytes]) -> list[str]:
     for name in sorted(listed.keys() & files.keys()):
         if checksums.of(files[name]) != listed[name]:
             differing.append(f"{name}: not the file that {SUMS} lists")
-    if not differing and files[SUMS] != _sums({name: data for name, data in files.items() if name != SUMS}):
+    if not differing and files[SUMS] != sums({name: data for name, data in files.items() if name != SUMS}):
         differing.append(f"{SUMS}: not as a bundle's is written")
     return differing
 
 
-def _sums(files: Mapping[str, bytes]) -> bytes:
+def sums(files: Mapping[str, bytes]) -> bytes:
+    """Writes the SHA256SUMS of contents by name."""
     return checksums.text({name: checksums.of(data) for name, data in files.items()}).encode()
 
 

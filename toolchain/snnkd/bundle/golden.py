@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from snnkd.analysis import evaluation
-from snnkd.base.errors import FormatError
+from snnkd.base.arrays import DAMAGE, check
+from snnkd.base.errors import FormatError, in_a_line
 from snnkd.bundle.figures import GOLDEN_SAMPLES
 from snnkd.data.recordings.collection import raw_events
 from snnkd.data.samples import Samples
@@ -60,10 +61,11 @@ def read(data: bytes, net: IntNet, source: str) -> tuple[SpikeTrace, np.ndarray 
     Raises FormatError that names `source` and the array.
     """
     try:
+        check(data)
         with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
             present = {name: arrays[name] for name in arrays.files}
-    except (OSError, ValueError, EOFError) as error:
-        raise FormatError(f"{source}: not an .npz file ({error})") from error
+    except DAMAGE as error:
+        raise FormatError(f"{source}: not an .npz file ({in_a_line(error)})") from error
     samples, steps = present["input"].shape[:2] if "input" in present else (0, 0)
     layers = []
     for name, layer in zip(net.names, net.layers, strict=True):

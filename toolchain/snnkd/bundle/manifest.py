@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import Field
 
-from snnkd.base.errors import FormatError
+from snnkd.base.errors import FormatError, LimitError
 from snnkd.base.schema import Table, report, validate
 from snnkd.engines import c99
 from snnkd.ir import describe
@@ -100,10 +100,12 @@ class Manifest(Table):
     memory: Memory
     golden: Golden
     warnings: list[str] = Field(default_factory=list, description="what the figures and golden samples do not show")
+    prefix: str = Field(default=c99.PLAIN, description="of all public names of the C")
 
     def to_bytes(self) -> bytes:
-        """Writes the file."""
-        return (json.dumps(self.model_dump(), indent=2) + "\n").encode()
+        """Writes the file; the usual prefix is left out, as in bundles that know no other."""
+        told = self.model_dump(exclude={"prefix"} if self.prefix == c99.PLAIN else None)
+        return (json.dumps(told, indent=2) + "\n").encode()
 
 
 def facts(net: IntNet) -> dict[str, Any]:
@@ -131,4 +133,8 @@ def parse(data: bytes, source: object) -> Manifest:
     manifest, problems = validate(Manifest, parsed)
     if manifest is None:
         raise FormatError(report(source, problems))
+    try:
+        c99.check_prefix(manifest.prefix)  # it becomes a part of paths
+    except LimitError as error:
+        raise FormatError(f"{source}: prefix: {error}") from error
     return manifest

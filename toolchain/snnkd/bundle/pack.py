@@ -75,6 +75,7 @@ def pack(
     events: Path | None = None,
     labels: Path | None = None,
     data: str | None = None,
+    prefix: str = c99.PLAIN,
 ) -> Handoff:
     """Writes the bundle of a run or of a file for `target` to the zip `out`.
 
@@ -92,16 +93,20 @@ def pack(
         samples = subject.of_set(data)
     else:
         samples = subject.samples(None if subject.run is not None else GOLDEN_SAMPLES, events, labels)
-    return make(subject.net, target, samples, out, subject.short_name)
+    return make(subject.net, target, samples, out, subject.short_name, prefix)
 
 
-def make(net: IntNet, target: str | Path, samples: Samples, out: Path, name: str = "network") -> Handoff:
+def make(
+    net: IntNet, target: str | Path, samples: Samples, out: Path, name: str = "network", prefix: str = c99.PLAIN
+) -> Handoff:
     """Writes the bundle of `net` for `target` to the zip `out`: the same bytes for the same arguments.
 
     samples: what accuracy and work are measured on, at least 16; the first 16 become the golden ones. name: of the
-    network, in words. Where the network breaks the target's limits, nothing is written. Raises LimitError where the
-    target is not one that C is made for, or there are too few samples.
+    network, in words. prefix: of all public names of the C. Where the network breaks the target's limits, nothing is
+    written. Raises LimitError where the target is not one that C is made for, there are too few samples, or C cannot
+    have the prefix.
     """
+    c99.check_prefix(prefix)
     chosen = targets.load(target)
     if len(samples) < GOLDEN_SAMPLES:
         raise LimitError(
@@ -112,7 +117,7 @@ def make(net: IntNet, target: str | Path, samples: Samples, out: Path, name: str
     shared = (chosen.name, GOLDEN_SAMPLES, samples.data, memory, net.readout)
     if violations:
         return Handoff(None, None, *shared, None, violations, [])
-    files, about = contents.assemble(net, chosen, samples, name, out.name)
+    files, about = contents.assemble(net, chosen, samples, name, out.name, prefix)
     return Handoff(str(out), archive.write(out, files), *shared, about.accuracy, [], about.warnings)
 
 

@@ -75,7 +75,7 @@ def prove(path: Path) -> Iterator[Check]:
             yield outcome
             if outcome.outcome == DIFFERENT:
                 return
-        for check in (*(_compiled(compiler) for compiler in c99.COMPILERS), _random, _qemu, _onnx, _lava):
+        for check in (*(_compiled(compiler) for compiler in c99.COMPILERS), _example, _random, _qemu, _onnx, _lava):
             yield _reported(check, bundle)
 
 
@@ -84,7 +84,10 @@ def _opened(path: Path, folder: Path, files: dict[str, bytes]) -> Unpacked:
         if name not in files:
             raise FormatError(f"{path}: has no {name}: not a bundle of snnkd")
     manifest = manifests.parse(files[manifests.NAME], f"{path}: {manifests.NAME}")
-    net = netx.load(folder / contents.MODEL)
+    try:
+        net = netx.load(folder / contents.MODEL)
+    except FormatError as error:  # of the bundle, not of where it was unpacked
+        raise FormatError(str(error).replace(str(folder / contents.MODEL), f"{path}: {contents.MODEL}")) from error
     run, images = golden.read(files[contents.GOLDEN], net, f"{path}: {contents.GOLDEN}")
     return Unpacked(folder, files, manifest, net, run, images)
 
@@ -122,7 +125,7 @@ def _generated(bundle: Unpacked) -> Check:
     known = {target.name: target for target in targets.available()}
     if about.target.name not in known:
         return Check("generated", SKIPPED, f"the target '{about.target.name}' is not one that snnkd ships")
-    expected = contents.generated(bundle.net, known[about.target.name], bundle.golden, bundle.images)
+    expected = contents.generated(bundle.net, known[about.target.name], bundle.golden, bundle.images, about.prefix)
     wrong = [name for name, data in expected.items() if bundle.files.get(name) != data]
     if wrong:
         return Check(
@@ -139,11 +142,22 @@ def _compiled(compiler: str) -> Callable[[Unpacked], Check]:
     def check(bundle: Unpacked) -> Check:
         if reason := c99.missing(compiler):
             return Check(compiler, SKIPPED, reason)
-        done = c99.self_test(bundle.folder / "c", compiler)
+        done = c99.self_test(bundle.folder / "c", compiler, prefix=bundle.manifest.prefix)
         return Check(compiler, EQUAL if done.passed else DIFFERENT, done.text)
 
     check.__name__ = compiler
     return check
+
+
+def _example(bundle: Unpacked) -> Check:
+    """The program with one inference, of the first golden sample."""
+    if reason := c99.missing(c99.COMPILERS[0]):
+        return Check("example", SKIPPED, reason)
+    if contents.EXAMPLE not in bundle.files:
+        return Check("example", SKIPPED, f"this bundle has no {contents.EXAMPLE}")
+    expected = f"class {bundle.golden.classes(bundle.net)[0]}"
+    found = c99.run_example(bundle.folder / "c", c99.COMPILERS[0], bundle.manifest.prefix)
+    return Check("example", EQUAL if found == expected else DIFFERENT, f"{found}, expected {expected}")
 
 
 def _random(bundle: Unpacked) -> Check:
@@ -152,7 +166,7 @@ def _random(bundle: Unpacked) -> Check:
         return Check("random", SKIPPED, reason)
     events, _ = evaluation.random_input(bundle.net, RANDOM_SAMPLES, bundle.manifest.steps)
     expected = evaluation.simulate(bundle.net, events, states=True)
-    actual = c99.run_sources(bundle.net, bundle.folder / "c", events, states=True)
+    actual = c99.run_sources(bundle.net, bundle.folder / "c", events, states=True, prefix=bundle.manifest.prefix)
     return _verdict("random", verification.compare(bundle.net, expected, actual))
 
 
@@ -164,7 +178,7 @@ def _qemu(bundle: Unpacked) -> Check:
         return Check("qemu", SKIPPED, f"QEMU has no machine for the target '{name}'")
     if reason := c99.qemu_missing():
         return Check("qemu", SKIPPED, reason)
-    done = c99.on_qemu(bundle.folder / "c", build)
+    done = c99.on_qemu(bundle.folder / "c", build, bundle.manifest.prefix)
     text = done.text
     if done.figures is not None:
         figures = done.figures

@@ -80,8 +80,9 @@ _SCRIPT = """\
     print("classes", found["classes"])"""
 
 
-def text(about: Manifest, name: str, bundle: str, net: IntNet) -> str:
-    """Writes README.md. name: of the network; bundle: the zip's file name."""
+def text(about: Manifest, name: str, bundle: str, net: IntNet, pictured: bool) -> str:
+    """Writes README.md. name: of the network; bundle: the zip's file name; pictured: whether the example has a
+    picture."""
     return Template(_TEMPLATE.read_text(encoding="utf-8")).substitute(
         name=name,
         bundle=bundle,
@@ -92,6 +93,7 @@ def text(about: Manifest, name: str, bundle: str, net: IntNet) -> str:
         qemu=_qemu(about),
         usage=_usage(net),
         encoder=_encoder(about, net),
+        picture=_picture(net) if pictured else "",
         readout=_readout(about),
         arrays=_arrays(about, net),
         script=_SCRIPT,
@@ -165,6 +167,18 @@ def _encoder(about: Manifest, net: IntNet) -> str:
         return f"\n{_recorded(memory.recorded)}\n"
     words = _ENCODERS[about.encoder["kind"]].format(**about.encoder)
     return f"\nImages become events by the encoder '{about.encoder['kind']}': {words}.\n"
+
+
+def _picture(net: IntNet) -> str:
+    """How a picture becomes the image of the example, of one channel or three."""
+    channels, height, width = net.input_shape
+    mode = "L" if channels == 1 else "RGB"
+    return (
+        " With a picture of yours, as the network was trained on them (needs `pip install pillow`):\n\n"
+        '    python3 -c "import sys; from PIL import Image; '
+        f"print(*Image.open(sys.argv[1]).convert('{mode}').resize(({width}, {height})).tobytes(), sep=',')\" "
+        "picture.png > example/image.inc"
+    )
 
 
 def _recorded(encoding: EventEncoding) -> str:

@@ -20,14 +20,52 @@ def render_verification(data: dict[str, Any]) -> Any:
     ]
     if data["bias"]:
         lines.append("biased layers: layer-local timing; Lava was reset when each layer's first input arrives")
+    return output.group(*lines, *_difference(data))
+
+
+def render_recording(data: dict[str, Any]) -> Any:
+    """Renders the same of a comparison with a recording: what it holds, how late it is, and what speaks for that."""
+    compared = data["compared"]
+    lines: list[Any] = [
+        f"{'equal' if data['equal'] else 'DIFFERENT'}: the definition and {data['against']} on {data['data']}",
+        f"compared: {compared['samples']} sample{'s' * (compared['samples'] > 1)}, {compared['spikes']:,} spikes, "
+        f"{compared['cells']:,} cells, {compared['states']:,} of them states",
+        _arrays(data["arrays"], compared["steps"]),
+    ]
+    if data["missing"]:
+        lines.append(f"not in the recording, so not compared: {', '.join(data['missing'])}")
+    if data["ignored"]:
+        lines.append(f"not read, no part of a trace: {', '.join(data['ignored'])}")
+    return output.group(*lines, *_difference(data))
+
+
+def _arrays(rows: list[dict[str, Any]], steps: int) -> Any:
+    columns = ["array", "neurons", f"of {steps} steps", "lag", "agree", "of", "at another lag, at most"]
+    cells = [
+        [
+            row["array"],
+            f"{row['neurons']:,} of {row['size']:,}",
+            f"{row['steps']:,}",
+            f"{row['lag']}{'' if row['found'] else ' (given)'}",
+            f"{row['agree']:,}",
+            f"{row['values']:,}",
+            "" if row["at_most"] is None else f"{row['at_most']:,}",
+        ]
+        for row in rows
+    ]
+    return output.table("by array, spikes or values other than 0 that agree", columns, cells)
+
+
+def _difference(data: dict[str, Any]) -> list[Any]:
+    lines: list[Any] = []
     if data["first_difference"]:
         lines.append("differences by layer: " + ", ".join(f"{k} {n:,}" for k, n in data["differences"].items()))
         lines.append(f"first difference: {difference(data['first_difference'])}")
-        lines += ["", _sums(data["sums"])]
+        lines += ["", _sums(data["sums"])] if data["sums"] else []
         lines += [f"cause ({cause['name']}): {cause['text']}" for cause in data["causes"]]
         if not data["causes"]:
             lines.append("cause: none of the usual ones explains all that was recorded of this neuron in this sample")
-    return output.group(*lines)
+    return lines
 
 
 def _sums(sums: dict[str, Any]) -> Any:

@@ -38,6 +38,9 @@ def handoff(
     ] = None,
     input_shape: InputShape = None,
     readout: ReadoutKind = None,
+    prefix: Annotated[
+        str, typer.Option(metavar="NAME", help="Of all public names and files of the C, for several in one firmware.")
+    ] = "snnkd",
     data_root: DataRoot = None,
     runs: Runs = DEFAULT_RUNS,
     as_json: Json = False,
@@ -58,7 +61,7 @@ def handoff(
     if not is_file(name):
         refuse_for_runs({"--input-shape": input_shape})
     subject = opened(name, runs, data_root, shape_of(input_shape), readout)
-    packed = bundle.pack(subject, target, out, inputs, labels, data)
+    packed = bundle.pack(subject, target, out, inputs, labels, data, prefix)
     output.result(packed.to_json(), as_json, _made)
     if packed.violations:
         raise typer.Exit(1)

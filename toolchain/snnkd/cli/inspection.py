@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import time
 from itertools import groupby
 from pathlib import Path
@@ -10,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from snnkd.base.errors import FormatError, LimitError
 from snnkd.cli import output
-from snnkd.cli.findings import render_headroom, render_verification
+from snnkd.cli.findings import render_headroom, render_recording, render_verification
 from snnkd.cli.options import (
     DEFAULT_RUNS,
     DataRoot,
@@ -26,7 +26,9 @@ from snnkd.cli.options import (
 
 if TYPE_CHECKING:
     from snnkd.ir.network import IntNet
+    from snnkd.runs.subject import Subject
 
+SAMPLES = 16  # that an engine is compared on
 Checked = Annotated[
     str | None,
     typer.Argument(metavar="RUN|FILE|RECIPE|NETWORK", help="A run, a .net or .nir, or what has not been trained yet."),
@@ -50,11 +52,13 @@ def simulate(
     from snnkd import formats
     from snnkd.analysis import evaluation
     from snnkd.base import files
-    from snnkd.data.samples import read_array
+    from snnkd.data.samples import read_events
     from snnkd.ir import trace
+    from snnkd.ir.events import check_input
 
     files.check_output("--out", out, ".npz", [file, inputs])
-    net, events = formats.load(file, shape_of(input_shape)), read_array(inputs)
+    net = formats.load(file, shape_of(input_shape))
+    events = check_input(net, read_events(inputs), str(inputs))
     started = time.perf_counter()
     run = evaluation.simulate(net, events, engine, states)
     seconds = time.perf_counter() - started
@@ -75,16 +79,26 @@ def simulate(
 def verify(
     name: RunOrNet = None,
     against: Annotated[
-        str, typer.Option(help="The engine to compare with the definition: lava, fast, onnx or c99.")
+        str,
+        typer.Option(help="What is compared with the definition: lava, fast, onnx, c99, or a recording, TRACE.npz."),
     ] = "lava",
+    lag: Annotated[
+        list[str] | None,
+        typer.Option(metavar="STEPS|ARRAY=STEPS", help="Steps that a recording lags behind, of all or of one array."),
+    ] = None,
     inputs: InputFile = None,
-    samples: Annotated[int, typer.Option(min=1, help="How many test images, or random samples of a .net.")] = 16,
+    samples: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help="How many test images, random samples of a .net, or of a recording; 16, or all of it."
+        ),
+    ] = None,
     input_shape: InputShape = None,
     data_root: DataRoot = None,
     runs: Runs = DEFAULT_RUNS,
     as_json: Json = False,
 ) -> None:
-    """Compare an engine with the definition: spikes and states, element by element. Exit status 1 if one differs.
+    """Compare an engine or a recording with the definition, element by element. Exit status 1 if one differs.
 
     The first difference comes with the sums that led to it, and with its cause where that is a usual one.
 
@@ -94,13 +108,43 @@ def verify(
     from snnkd.runs.subject import opened
 
     subject = opened(name, runs, data_root, shape_of(input_shape))
-    chosen = subject.samples(samples, inputs)
+    if against.endswith(".npz"):
+        _verify_recording(subject, Path(against), inputs, samples, lag, as_json)
+        return
+    if lag is not None:
+        raise LimitError(f"--lag {lag[0]}: engines have none; it is for a recording, --against TRACE.npz")
+    chosen = subject.samples(samples or SAMPLES, inputs)
     blocks = chosen.blocks(evaluation.block_of(subject.net, chosen.steps, states=True))
     verification = evaluation.verify_blocks(subject.net, blocks, against)
     result = {"against": against, "data": chosen.data, "bias": subject.net.has_bias, **verification.to_json()}
     output.result(result, as_json, render_verification)
     if not verification.equal:
         raise typer.Exit(1)
+
+
+def _verify_recording(
+    subject: Subject, path: Path, inputs: Path | None, samples: int | None, lags: list[str] | None, as_json: bool
+) -> None:
+    from snnkd.analysis import recording
+    from snnkd.ir import partial_trace
+
+    trace = partial_trace.load(path, subject.net)
+    given = subject.recorded_input(trace, inputs)
+    verification = recording.verify(subject.net, trace.between(0, samples), given.events(0, samples), _lags(lags))
+    result = {"against": str(path), "data": given.data, "bias": subject.net.has_bias, **verification.to_json()}
+    output.result(result, as_json, render_recording)
+    if not verification.equal:
+        raise typer.Exit(1)
+
+
+def _lags(words: list[str] | None) -> int | dict[str, int] | None:
+    """Reads the values of --lag: one for all arrays, or those of arrays by name."""
+    if not words:
+        return None
+    pairs = [word.rpartition("=")[::2] for word in words]
+    if not all(number.isdecimal() for _, number in pairs) or (len(pairs) > 1 and not all(name for name, _ in pairs)):
+        raise FormatError(f"--lag {' --lag '.join(words)}: expected steps, like 1, or layer0=1 for each array")
+    return {name: int(number) for name, number in pairs} if pairs[0][0] else int(pairs[0][1])
 
 
 def inspect(
@@ -126,7 +170,7 @@ def inspect(
     from snnkd.runs.subject import opened
 
     subject = opened(name, runs, data_root, shape_of(input_shape), readout)
-    data = {"file": str(subject.path), **describe.network(subject.net)}
+    data = {"file": str(subject.path), **describe.network(subject.net).to_json()}
     if inputs is not None or samples is not None:
         from snnkd.analysis import headroom
 
@@ -180,10 +224,12 @@ def _known(count: int) -> str:
 
 
 def _inspected(data: dict[str, Any]) -> Any:
+    from snnkd.ir import describe
+
     columns = ["layer", "kind", "shape", "connection", "weights", "range", "threshold", "iDecay", "vDecay"]
     if any(row["delay"] for row in data["layers"]):
         columns.insert(6, "delay")
-    rows = [[_shortened(str(row[column])) for column in columns] for row in data["layers"]]
+    rows = [[describe.shortened(str(row[column])) for column in columns] for row in data["layers"]]
     facts = [
         f"{key}: {data[key]}"
         for key in (
@@ -202,12 +248,6 @@ def _inspected(data: dict[str, Any]) -> Any:
     ]
     room = [render_headroom(data["headroom"])] if "headroom" in data else []
     return output.group(output.table(data["file"], columns, rows, left=4), *facts, *room)
-
-
-def _shortened(text: str) -> str:
-    """A connection without what is the same in most networks, and with one number for two equal ones."""
-    text = re.sub(r", (?:stride \(1, 1\)|padding \(0, 0\)|dilation \(1, 1\)|groups 1$)", "", text)
-    return re.sub(r"\((\d+), \1\)", r"\1", text)
 
 
 def _checked(data: dict[str, Any]) -> Any:

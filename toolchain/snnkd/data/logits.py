@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-import zipfile
-import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from snnkd.base import files
-from snnkd.base.errors import DataError, FormatError
+from snnkd.base.arrays import DAMAGE, check
+from snnkd.base.errors import DataError, FormatError, in_a_line
 from snnkd.data.datasets import DataSet, Split
 
 
@@ -44,6 +43,7 @@ def read_logits(path: Path, data: DataSet) -> Logits:
     Raises FormatError that names the file and the array: what is expected, and what was found.
     """
     try:
+        check(path)
         file = np.load(path, allow_pickle=False)
         if isinstance(file, np.ndarray):
             raise FormatError(f"{path}: expected an .npz file with the arrays train and test, found a single array")
@@ -53,10 +53,8 @@ def read_logits(path: Path, data: DataSet) -> Logits:
                 raise FormatError(f"{path}: expected the arrays train and test, found {found}")
             arrays = {name: file[name] for name in ("train", "test")}
             digest = str(file["images"]) if "images" in file.files else None
-    except (OSError, EOFError, ValueError, MemoryError, zipfile.BadZipFile, zlib.error) as error:
-        raise FormatError(
-            f"{path}: not a readable .npz file: {error} (arrays of Python objects are refused)"
-        ) from error
+    except DAMAGE as error:
+        raise FormatError(f"{path}: not a readable .npz file: {in_a_line(error)}") from error
     _check(path, arrays, data)
     if digest not in (None, _digest(data)):
         raise FormatError(

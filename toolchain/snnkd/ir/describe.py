@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+import re
+from dataclasses import asdict, dataclass
+from html import escape
 from typing import Any
 
 from typing_extensions import assert_never
@@ -30,10 +32,64 @@ def facts(net: IntNet) -> dict[str, Any]:
     }
 
 
-def network(net: IntNet) -> dict[str, Any]:
-    """Returns what `snnkd inspect --json` prints: the facts, and a row of each layer without its weights."""
+@dataclass(frozen=True)
+class Description:
+    """facts: of the network, as `facts` has them. layers: a row of each layer without its weights, `layer` its name."""
+
+    facts: dict[str, Any]
+    layers: list[dict[str, Any]]
+
+    def to_json(self) -> dict[str, Any]:
+        """Returns what `snnkd inspect --json` prints of the network."""
+        return {**self.facts, "layers": self.layers}
+
+    def text(self) -> str:
+        """Returns a title and a plain table, a line for each layer."""
+        columns, rows = self._table()
+        table = [columns, *rows]
+        widths = [max(map(len, cells)) for cells in zip(*table, strict=True)]
+        lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in table]
+        return "\n".join([self._title(), *(line.rstrip() for line in lines)])
+
+    def html(self) -> str:
+        """Returns the same as HTML, for notebooks."""
+        columns, rows = self._table()
+        head = "".join(f"<th>{escape(column)}</th>" for column in columns)
+        body = "".join(f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in row)}</tr>" for row in rows)
+        return f"<p>{escape(self._title())}</p><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+
+    def _title(self) -> str:
+        shape = " x ".join(map(str, self.facts["input_shape"]))
+        steps = f", {self.facts['steps']} steps" if self.facts["steps"] else ""
+        bits = f", events of {self.facts['message_bits']} bits" if self.facts["message_bits"] else ""
+        sizes = f"{self.facts['neurons']:,} neurons, {self.facts['parameters']:,} weights"
+        return f"IntNet: input {shape}{steps}{bits}, {sizes}, read by {self.facts['readout']['kind']}"
+
+    def _table(self) -> tuple[list[str], list[list[str]]]:
+        """Columns and rows of what any of the layers has."""
+        keys = list(dict.fromkeys(key for row in self.layers for key in row))
+        told = [key for key in keys if any(row.get(key) not in ("", None, False) for row in self.layers)]
+        return told, [[_cell(row.get(key)) for key in told] for row in self.layers]
+
+
+def network(net: IntNet) -> Description:
+    """Describes a network: its facts, and a row of each layer without its weights."""
     rows = zip(net.names, net.layers, strict=True)
-    return {**facts(net), "layers": [{"layer": name, **_layer(layer)} for name, layer in rows]}
+    return Description(facts(net), [{"layer": name, **_layer(layer)} for name, layer in rows])
+
+
+def shortened(connection: str) -> str:
+    """Returns a connection without what is the same in most networks, and with one number for two equal ones."""
+    text = re.sub(r", (?:stride \(1, 1\)|padding \(0, 0\)|dilation \(1, 1\)|groups 1$)", "", connection)
+    return re.sub(r"\((\d+), \1\)", r"\1", text)
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, bool) or value is None:
+        return "yes" if value else ""
+    if isinstance(value, list):
+        return " x ".join(map(str, value))
+    return f"{value:,}" if isinstance(value, int) else shortened(value)
 
 
 def _layer(layer: Layer) -> dict[str, Any]:

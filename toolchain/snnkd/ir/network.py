@@ -142,6 +142,17 @@ class IntNet:
     def __post_init__(self) -> None:
         check(self)
 
+    def __repr__(self) -> str:
+        from snnkd.ir import describe
+
+        return describe.network(self).text()
+
+    def _repr_html_(self) -> str:
+        """Shows the same in a notebook."""
+        from snnkd.ir import describe
+
+        return describe.network(self).html()
+
     @property
     def names(self) -> list[str]:
         """Names the layers, layer0, layer1, ..., as traces, reports and messages have them."""

@@ -303,7 +303,7 @@ def _parse_layer(table: Any, place: Place) -> tuple[Layer | None, list[Problem]]
     if kind == "conv" and (given := next((key for key in ("delays", "max_delay") if key in table), None)):
         place = (*place, given)
         return None, [Problem(place, f"{schema.dotted(place)}: {_NO_CONV_DELAYS}")]
-    if kind in _LAYERS:
+    if isinstance(kind, str) and kind in _LAYERS:
         return schema.validate(_LAYERS[kind], table, place)
     place = (*place, "kind")
     if kind is None:
@@ -314,7 +314,7 @@ def _parse_layer(table: Any, place: Place) -> tuple[Layer | None, list[Problem]]
     refused = _REFUSED.get(plain) or _REFUSED.get(re.sub(r"[123]d$", "", plain))
     if refused:
         return None, [Problem(place, f"{schema.dotted(place)}: '{kind}' cannot be deployed: {UNDEPLOYABLE[refused]}")]
-    text = f"{schema.dotted(place)}: unknown layer kind '{kind}'{schema.closest(kind, _LAYERS)}"
+    text = f"{schema.dotted(place)}: unknown layer kind {schema.shown(kind)}{schema.closest(kind, _LAYERS)}"
     return None, [Problem(place, text)]
 
 

@@ -14,8 +14,7 @@ from snnkd.analysis import cautions, evaluation, proportion
 from snnkd.base.errors import LimitError
 from snnkd.data import corruption, event_corruption
 from snnkd.data.recordings.collection import Recordings
-from snnkd.data.samples import Samples, read_array
-from snnkd.ir.events import check_input
+from snnkd.data.samples import Samples, given
 from snnkd.ir.network import IntNet
 from snnkd.runs.subject import Subject
 
@@ -135,8 +134,7 @@ def network_of_file(
         raise LimitError(f"{subject.name}: say what it is evaluated on: --data SET, or --input and --labels")
     if images is None:
         assert events is not None and labels is not None
-        given = check_input(subject.net, read_array(events))
-        samples = Samples(str(events), given, labels=read_array(labels))
+        samples = given(subject.net, events, labels)
     else:
         samples = subject.of_set(images, count)
     return Judged(subject.name, STUDENT, samples, partial(_of_integers, subject.net))

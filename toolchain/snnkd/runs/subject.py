@@ -12,19 +12,21 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from snnkd import formats
 from snnkd.base import progress
 from snnkd.base.errors import FormatError, LimitError, MismatchError, SnnkdWarning
 from snnkd.base.schema import closest
 from snnkd.data.encoding import Encoder, from_json
-from snnkd.data.samples import Samples, read_array
+from snnkd.data.samples import Samples, given
 from snnkd.ir.event_encoding import EventEncoding
-from snnkd.ir.events import check_input
 from snnkd.ir.network import IntNet, Shape
 from snnkd.ir.readout import READOUTS
 
 if TYPE_CHECKING:
     from snnkd.data.datasets import DataSet
+    from snnkd.ir.partial_trace import PartialTrace
     from snnkd.recipe import Recipe
     from snnkd.runs.folder import Run
 
@@ -69,8 +71,7 @@ class Subject:
         if labels is not None and events is None:
             raise LimitError("--labels: are the classes of --input, which is missing")
         if events is not None:
-            given = check_input(self.net, read_array(events))
-            return Samples(str(events), given, labels=None if labels is None else read_array(labels))
+            return given(self.net, events, labels)
         if self.run is None:
             from snnkd.analysis import evaluation
 
@@ -102,6 +103,19 @@ class Subject:
         images, labels = data_set.test.images[:count], data_set.test.labels[:count]
         words = f"{data_set.name}, first {len(images)} of {len(data_set.test)} test images"
         return Samples(words, images=images, encoder=encoder, labels=labels)
+
+    def recorded_input(self, trace: PartialTrace, events: Path | None = None) -> Samples:
+        """Returns what went into a recording: its own `input`, the `events` of a file, which must be the same where
+        both are, or the first test images of a run. Raises FormatError where none of these is known, MismatchError
+        where two differ."""
+        if events is None and trace.input is not None:
+            return Samples(f"the input in {trace.name}", trace.input)
+        if events is None and self.run is None:
+            raise FormatError(f"{trace.name}: has no array input: give the events that went in with --input")
+        samples = self.samples(trace.samples, events)
+        if events is not None and trace.input is not None and not np.array_equal(samples.events(), trace.input):
+            raise MismatchError(f"{events}: not the input that {trace.name} holds; leave out --input, or the array")
+        return samples
 
 
 def opened(

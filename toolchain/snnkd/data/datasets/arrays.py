@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import zipfile
-import zlib
 from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 
-from snnkd.base.errors import DataError
+from snnkd.base.arrays import DAMAGE, check
+from snnkd.base.errors import DataError, FormatError, in_a_line
 from snnkd.data.datasets.splits import TEST_SEED, Contents, Split, check_labels, stratified
 
 _MAX_CHANNELS = 4
@@ -47,6 +46,7 @@ def read(path: Path) -> Contents:
 
 def _load(path: Path) -> dict[str, np.ndarray]:
     try:
+        check(path)
         file = np.load(path, allow_pickle=False)
         if isinstance(file, np.ndarray):
             raise DataError(f"{path}: a single array: expected an .npz file with x and y")
@@ -55,15 +55,17 @@ def _load(path: Path) -> dict[str, np.ndarray]:
             if absent:
                 raise DataError(f"{path}: no array '{absent[0]}': expected x and y, found {', '.join(file.files)}")
             return {key: _member(path, file, key) for key in ("x", "y", "x_test", "y_test") if key in file.files}
-    except (OSError, EOFError, ValueError, zipfile.BadZipFile, zlib.error) as error:
-        raise DataError(f"{path}: not a readable .npz file: {error}") from error
+    except FormatError as error:
+        raise DataError(str(error)) from error
+    except DAMAGE as error:
+        raise DataError(f"{path}: not a readable .npz file: {in_a_line(error)}") from error
 
 
 def _member(path: Path, file: Mapping[str, np.ndarray], key: str) -> np.ndarray:
     try:
         return file[key]
-    except (OSError, EOFError, ValueError, MemoryError, zipfile.BadZipFile, zlib.error) as error:
-        raise DataError(f"{path}: {key}: cannot be read: {error} (arrays of Python objects are refused)") from error
+    except DAMAGE as error:
+        raise DataError(f"{path}: {key}: cannot be read: {in_a_line(error)}") from error
 
 
 def _split(path: Path, arrays: dict[str, np.ndarray], x: str, y: str, classes: int) -> Split:

@@ -7,10 +7,14 @@ import numpy as np
 from snnkd.base.errors import LimitError
 from snnkd.engines.c99 import build, harness
 from snnkd.engines.c99.build import COMPILERS, SelfTest, missing, self_test
+from snnkd.engines.c99.build import example as run_example
+from snnkd.engines.c99.example import example_files
 from snnkd.engines.c99.golden import golden_files
 from snnkd.engines.c99.harness import run as run_sources
 from snnkd.engines.c99.memory import Plan, plan
 from snnkd.engines.c99.memory import refusal as refuses
+from snnkd.engines.c99.prefix import PLAIN, of_files, renamed
+from snnkd.engines.c99.prefix import check as check_prefix
 from snnkd.engines.c99.qemu import Emulation, Measured
 from snnkd.engines.c99.qemu import emulate as on_qemu
 from snnkd.engines.c99.qemu import missing as qemu_missing
@@ -24,19 +28,25 @@ ENGINE = "c99"  # of the targets that run this C
 __all__ = [
     "COMPILERS",
     "ENGINE",
+    "PLAIN",
     "Emulation",
     "Measured",
     "Plan",
     "SelfTest",
     "available",
+    "check_prefix",
+    "example_files",
     "golden_files",
     "missing",
     "model_files",
+    "of_files",
     "on_qemu",
     "plan",
     "qemu_missing",
     "refuses",
+    "renamed",
     "run",
+    "run_example",
     "run_sources",
     "runtime_files",
     "self_test",

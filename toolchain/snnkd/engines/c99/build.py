@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from snnkd.base.errors import LimitError
+from snnkd.engines.c99.prefix import PLAIN, renamed
 
 COMPILERS = ("gcc", "clang")  # that the runtime is tested with, which are also the names of their packages
 STRICT = ("-std=c99", "-Wall", "-Wextra", "-Wconversion", "-pedantic", "-Werror")
@@ -68,19 +69,40 @@ def compile(folder: Path, sources: Sequence[str | Path], program: str, compiler:
     return folder / program
 
 
-def golden_folder(folder: Path) -> Path:
+def sources(folder: Path, prefix: str, *more: str) -> list[Path]:
+    """Lists the runtime, the model and `more` files of the folder c/ by the names that they have with `prefix`."""
+    return [folder / renamed(name, prefix) for name in (*RUNTIME, *more)]
+
+
+def golden_folder(folder: Path, prefix: str = PLAIN) -> Path:
     """Says where the golden samples of the folder c/ lie: in it, or beside it in golden/, as in a bundle."""
-    return folder if (folder / "golden.c").is_file() else folder.parent / "golden"
+    return folder if (folder / renamed("golden.c", prefix)).is_file() else folder.parent / "golden"
 
 
-def self_test(folder: Path, compiler: str, flags: Sequence[str] = (*STRICT, *OPTIMIZED)) -> SelfTest:
+def self_test(
+    folder: Path, compiler: str, flags: Sequence[str] = (*STRICT, *OPTIMIZED), prefix: str = PLAIN
+) -> SelfTest:
     """Builds the self-test of the folder c/, elsewhere, and runs it. Raises LimitError where it cannot be built."""
     folder = folder.resolve()
-    golden = golden_folder(folder)
-    sources = [folder / name for name in (*RUNTIME, "selftest.c", "port_host.c")]
+    golden = golden_folder(folder, prefix)
+    files = [*sources(folder, prefix, "selftest.c", "port_host.c"), golden / renamed("golden.c", prefix)]
     with tempfile.TemporaryDirectory(prefix="snnkd-c99-") as temporary:
         here = Path(temporary)
         include = (f"-I{folder}", f"-I{golden}")
-        program = compile(here, [*sources, golden / "golden.c"], "selftest", compiler, (*flags, *include))
+        program = compile(here, files, "selftest", compiler, (*flags, *include))
         done = execute([program], here)
     return SelfTest(done.returncode == 0, (done.stdout + done.stderr).strip())
+
+
+def example(folder: Path, compiler: str, prefix: str = PLAIN) -> str:
+    """Builds the example beside the folder c/, elsewhere, and returns what it prints. Raises LimitError where it cannot
+    be built, or fails."""
+    folder = folder.resolve()
+    with tempfile.TemporaryDirectory(prefix="snnkd-c99-") as temporary:
+        here = Path(temporary)
+        files = [*sources(folder, prefix), folder.parent / "example" / "main.c"]
+        program = compile(here, files, "example", compiler, (*STRICT, *OPTIMIZED, f"-I{folder}"))
+        done = execute([program], here)
+    if done.returncode:
+        raise LimitError(f"example: exit status {done.returncode}\n{(done.stdout + done.stderr).strip()}")
+    return done.stdout.strip()

@@ -13,8 +13,9 @@ import numpy as np
 
 from snnkd.base import progress
 from snnkd.base.errors import LimitError
-from snnkd.engines.c99.build import COMPILERS, OPTIMIZED, RUNTIME, compile, execute, find_compiler, missing, write
+from snnkd.engines.c99.build import COMPILERS, OPTIMIZED, compile, execute, find_compiler, missing, sources, write
 from snnkd.engines.c99.memory import plan
+from snnkd.engines.c99.prefix import PLAIN, of_files, renamed
 from snnkd.engines.c99.source import model_files, runtime_files, trace_file
 from snnkd.engines.c99.weights import channels_last
 from snnkd.ir.network import IntNet, Shape
@@ -62,7 +63,7 @@ def record(
         return record_built(net, folder, events, compiler, flags, states)
 
 
-def run(net: IntNet, folder: Path, events: np.ndarray, states: bool = False) -> SpikeTrace:
+def run(net: IntNet, folder: Path, events: np.ndarray, states: bool = False, prefix: str = PLAIN) -> SpikeTrace:
     """Runs the runtime and the model in `folder`, the c/ of a bundle of `net`, on events (N, T, *input_shape).
 
     Compiles them with the first compiler of this machine; raises LimitError where there is none, or where the program
@@ -71,7 +72,7 @@ def run(net: IntNet, folder: Path, events: np.ndarray, states: bool = False) -> 
     compiler = find_compiler()
     if compiler is None:
         raise LimitError(str(missing(COMPILERS[0])))
-    return record_built(net, folder, events, compiler, states=states).trace
+    return record_built(net, folder, events, compiler, states=states, prefix=prefix).trace
 
 
 def record_built(
@@ -81,15 +82,17 @@ def record_built(
     compiler: str,
     flags: Sequence[str] = OPTIMIZED,
     states: bool = True,
+    prefix: str = PLAIN,
 ) -> Recording:
     """Records as `record` does, with the runtime and the model that are in `folder`, the c/ of a bundle of `net`."""
     folder = folder.resolve()
     with tempfile.TemporaryDirectory(prefix="snnkd-c99-") as temporary:
         here = Path(temporary)
-        (here / "trace.c").write_bytes(trace_file())
-        sources = [*(folder / name for name in RUNTIME), "trace.c"]
+        write(here, of_files({"trace.c": trace_file()}, prefix))
+        observed = f"-D{renamed('SNNKD_OBSERVE', prefix)}"
+        files = [*sources(folder, prefix), "trace.c"]
         with progress.doing("compiling C"):
-            program = compile(here, sources, "trace", compiler, (*flags, "-std=c99", "-DSNNKD_OBSERVE", f"-I{folder}"))
+            program = compile(here, files, "trace", compiler, (*flags, "-std=c99", observed, f"-I{folder}"))
         part = max(1, _PART_BYTES // (_layout(net, events.shape[1]).itemsize + events[0].size * 4))
         with progress.doing("the compiled C runs"):
             parts = [_run(net, events[start : start + part], program, states) for start in range(0, len(events), part)]

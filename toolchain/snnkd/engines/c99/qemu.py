@@ -9,7 +9,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from snnkd.base.errors import LimitError
-from snnkd.engines.c99.build import RUNTIME, STRICT, compile, execute, golden_folder
+from snnkd.engines.c99.build import STRICT, compile, execute, golden_folder, sources
+from snnkd.engines.c99.prefix import PLAIN, renamed
 from snnkd.targets.build import Build
 
 CROSS = "arm-none-eabi-"
@@ -55,21 +56,21 @@ def missing() -> str | None:
     return f"missing: apt-get install {' '.join(packages)}" if packages else None
 
 
-def emulate(folder: Path, build: Build) -> Emulation:
+def emulate(folder: Path, build: Build, prefix: str = PLAIN) -> Emulation:
     """Builds the self-test of the folder c/, elsewhere, with its linker script, and runs it on the machine of `build`.
 
     Raises LimitError where it cannot be built, with the linker's message where it does not fit.
     """
     folder = folder.resolve()
-    golden = golden_folder(folder)
+    golden = golden_folder(folder, prefix)
     flags = (*build.flags, *STRICT, *FLAGS, f"-I{folder}", f"-I{golden}")
-    sources = [*(folder / name for name in (*RUNTIME, "selftest.c", *_ON_CHIP)), golden / "golden.c"]
+    files = [*sources(folder, prefix, "selftest.c", *_ON_CHIP), golden / renamed("golden.c", prefix)]
     with tempfile.TemporaryDirectory(prefix="snnkd-c99-") as temporary:
         here = Path(temporary)
         link = ("-nostartfiles", "-T", str(folder / "cortex-m" / "link.ld"), "-Wl,--gc-sections")
-        image = compile(here, sources, "selftest.elf", f"{CROSS}gcc", (*flags, *link))
+        image = compile(here, files, "selftest.elf", f"{CROSS}gcc", (*flags, *link))
         done = execute([QEMU, *arguments(build), "-kernel", image], here)
-        sizes = [_size(here, folder / name, flags) for name in RUNTIME]
+        sizes = [_size(here, source, flags) for source in sources(folder, prefix)]
         state = _symbol(here, image, "state")
     text = (done.stdout + done.stderr).strip()
     if done.returncode:
