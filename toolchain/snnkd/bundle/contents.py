@@ -29,11 +29,8 @@ STEP, INFERENCE = "onnx/step.onnx", "onnx/inference.onnx"
 _SCRIPT = Path(__file__).with_name("lava_golden.py")
 
 
-def assemble(
-    net: IntNet, target: Target, samples: Samples, name: str, bundle: str
-) -> tuple[dict[str, bytes], Manifest]:
-    """Contents by name, and their manifest. name: of the network, in words; bundle: the zip's file name, as
-    README calls it.
+def assemble(net: IntNet, target: Target, samples: Samples, name: str) -> tuple[dict[str, bytes], Manifest]:
+    """Contents by name, and their manifest. name: of the network, in words.
 
     Raises LimitError where `target` is not one that C is made for. The network's steps become those of `samples`.
     """
@@ -47,7 +44,7 @@ def assemble(
         "LICENSE": (files.data_root("hw_targets") / "c99" / "LICENSE").read_bytes(),
     }
     about = _manifest(net, target, samples, run)
-    contents["README.md"] = readme.text(about, name, bundle, net).encode()
+    contents["README.md"] = readme.text(about, name, net).encode()
     listed = {path: manifests.listed(data) for path, data in sorted(contents.items())}
     about = about.model_copy(update={"files": listed})
     return {**contents, manifests.NAME: about.to_bytes()}, about

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -80,11 +80,13 @@ def pack(
         raise LimitError("--input: a run has its own test images; give its student.net to use other events")
     check_output("--out", out, ".zip", [*subject.inputs, events, labels, target])
     samples = subject.samples(None if subject.run is not None else GOLDEN_SAMPLES, events, labels)
+    if events is not None:  # whoever gets the bundle has nothing of the folders that the file lay in
+        samples = replace(samples, data=events.name)
     return make(subject.net, target, samples, out, subject.short_name)
 
 
 def make(net: IntNet, target: str | Path, samples: Samples, out: Path, name: str = "network") -> Handoff:
-    """Writes the bundle of `net` for `target` to the zip `out`: the same bytes for the same arguments.
+    """Writes the bundle of `net` for `target` to the zip `out`: the same bytes whatever that is called.
 
     samples: what accuracy and work are measured on, at least 16; the first 16 become the golden ones. name: of the
     network, in words. Where the network breaks the target's limits, nothing is written. Raises LimitError where the
@@ -100,7 +102,7 @@ def make(net: IntNet, target: str | Path, samples: Samples, out: Path, name: str
     shared = (chosen.name, GOLDEN_SAMPLES, samples.data, memory, net.readout)
     if violations:
         return Handoff(None, None, *shared, None, violations, [])
-    files, about = contents.assemble(net, chosen, samples, name, out.name)
+    files, about = contents.assemble(net, chosen, samples, name)
     return Handoff(str(out), archive.write(out, files), *shared, about.accuracy, [], about.warnings)
 
 

@@ -130,6 +130,7 @@ def inspect(
 def check(
     name: RunOrNet = None,
     target: Annotated[str, typer.Option(help="A target's name or the path of your own .toml.")] = "loihi2",
+    input_shape: InputShape = None,
     runs: Runs = DEFAULT_RUNS,
     as_json: Json = False,
 ) -> None:
@@ -141,7 +142,7 @@ def check(
     from snnkd.analysis import fit
     from snnkd.runs.subject import opened
 
-    fitted = fit.fit(opened(name, runs).net, targets.load(target))
+    fitted = fit.fit(opened(name, runs, input_shape=shape_of(input_shape)).net, targets.load(target))
     output.result(fitted.to_json(), as_json, _checked)
     if fitted.violations:
         raise typer.Exit(1)
