@@ -133,5 +133,5 @@ def test_in_blocks(build, seed):
 
 
 def test_events_that_do_not_fit():
-    with pytest.raises(FormatError, match="expected shape"):
+    with pytest.raises(FormatError, match="expected integers of shape"):
         headroom.measure(single(2), np.ones((2, 3, 4), int))

@@ -78,8 +78,8 @@ def test_verify_exits_1_and_names_what_differs(files, bundle, call):
     ("arguments", "expected"),
     [
         (["--labels", "labels.npy"], "--labels: are the classes of --input"),
-        (["--input", "events.npy", "--labels", "digits.net"], "digits.net: not an .npy file"),
-        (["--input", "events.npy", "--labels", "few.npy"], "labels: expected (40,) integers"),
+        (["--input", "events.npy", "--labels", "digits.net"], "digits.net: is an HDF5 file"),
+        (["--input", "events.npy", "--labels", "few.npy"], "few.npy: expected (40,) integers"),
         (["--input", "few_events.npy"], "at least 16"),
         (["--target", "loihi2"], "targets that run C"),
         (["--verify", "events.npy"], "events.npy: not a bundle"),

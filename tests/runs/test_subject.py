@@ -61,8 +61,8 @@ def test_samples_of_a_file(file):
             lambda file: subject.opened(file / "x.net").samples(3, None, file / "labels.npy"),
             "--input, which is missing",
         ),
-        (lambda file: subject.opened(file / "x.net").samples(3, file / "labels.npy"), "expected shape"),
-        (lambda file: subject.opened(file / "x.net").samples(3, file / "x.net"), "not an .npy file"),
+        (lambda file: subject.opened(file / "x.net").samples(3, file / "labels.npy"), "expected integers of shape"),
+        (lambda file: subject.opened(file / "x.net").samples(3, file / "x.net"), "x.net: is an HDF5 file"),
     ],
 )
 def test_unusable(file, call, words):

@@ -87,5 +87,5 @@ def test_rounding_names_the_command_and_few_inputs_what_lies_before() -> None:
     conv = Conv(np.ones((8, 1, 3, 3), np.int32), NEURON, (8, 7, 7))
     net = IntNet((1, 9, 9), (conv, dense(4, 392), dense(4, 4)))
     assert "larger strides, or fewer channels in layer0" in remedies.fewer_inputs(net, "layer1")
-    assert remedies.fewer_inputs(net, "layer2") == "give layer2 fewer inputs: fewer neurons in layer1, or prune its weights"
+    assert remedies.fewer_inputs(net, "layer2").startswith("give layer2 fewer inputs: fewer neurons in layer1")
     assert "a smaller input" in remedies.fewer_inputs(net, "layer0")

@@ -124,7 +124,7 @@ def attribute(name, value):
         (setting("layer/1/shape", [2, 3]), ["layer/1: shape"]),
         (without("layer/1/neuron"), ["layer/1: neuron: is missing"]),
         (without("layer/2"), ["layer", "expected groups 0 to 2"]),
-        (without("layer"), ["layer: is missing"]),
+        (without("layer"), ["an HDF5 file", "of something else than a network"]),
         (setting("layer/2/type", "pool"), ["layer/2: type: 'pool'", "strided convolution"]),
         (setting("layer/2/type", "dense_rec"), ["layer/2: type: 'dense_rec'", "recurrent"]),
         (setting("layer/2/type", "mystery"), ["layer/2: type: 'mystery'", "skips it in silence"]),
@@ -253,6 +253,6 @@ def test_quotations_are_plain_and_short(path, edited):
 
 def test_not_a_file(tmp_path, refused):
     refused(tmp_path / "none.net", "no such file")
-    refused(tmp_path, "no such file")
+    refused(tmp_path, "is a folder")
     (tmp_path / "text.net").write_text("hello")
-    refused(tmp_path / "text.net", "HDF5")
+    refused(tmp_path / "text.net", "is text", "HDF5")

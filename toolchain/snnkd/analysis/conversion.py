@@ -13,14 +13,13 @@ from typing import Any
 import numpy as np
 
 from snnkd.analysis import cautions, evaluation
-from snnkd.base.errors import FormatError
 from snnkd.formats.nir import assembly, definition
 from snnkd.formats.nir import read as nir
 from snnkd.formats.nir.graph import Graph
 from snnkd.formats.nir.real import RealConv, RealLayer, RealNet
 from snnkd.formats.nir.rounding import Choice, rounded
 from snnkd.formats.nir.rules import NEURONS
-from snnkd.ir.events import check_input
+from snnkd.ir.events import check_input, check_labels
 from snnkd.ir.network import IntNet, Layer, Shape
 
 CALIBRATED = 64  # samples, of those given, that scales are chosen on
@@ -122,12 +121,13 @@ def convert(
     if exact is not None:
         return Conversion(exact, None, "the integers that snnkd has written into the file", [], None)
     real = assembly.assembled(graph, input_shape, dt)
-    largest = 1 if events is None else int(np.abs(events).max(initial=0))
-    message_bits = largest.bit_length() if largest > 1 else 0
-    pick = None
+    message_bits, pick = 0, None
+    if events is not None and events.dtype.kind in "biu" and events.size:
+        largest = max(-int(events.min()), int(events.max()))
+        message_bits = largest.bit_length() if largest > 1 else 0
     if events is not None:
         outline, _ = rounded(real, bits, None, message_bits)
-        events = check_input(outline, events)
+        events = check_input(outline, events, data)
         pick = _Calibration(graph, real, events[:CALIBRATED], message_bits)
     net, choices = rounded(real, bits, pick, message_bits)
     rows = [_row(graph, layer, choice) for layer, choice in zip(real.layers, choices, strict=True)]
@@ -181,8 +181,8 @@ def effect(
 
     Raises FormatError for labels that do not fit.
     """
-    if labels is not None and (labels.shape != (len(events),) or labels.dtype.kind not in "iu"):
-        raise FormatError(f"labels: expected ({len(events)},) integers, found {labels.dtype} {labels.shape}")
+    if labels is not None:
+        check_labels(labels, *events.shape[:2], source=f"labels of {data}")
     totals = np.zeros((len(net.layers), 2), np.int64)
     differ, rates, cells = (np.zeros(len(net.layers)) for _ in range(3))
     classes: list[list[np.ndarray]] = [[], []]

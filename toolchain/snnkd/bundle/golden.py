@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import io
+import zipfile
+import zlib
 from typing import Any
 
 import numpy as np
 
 from snnkd.analysis import evaluation
+from snnkd.base.arrays import check
 from snnkd.base.errors import FormatError
 from snnkd.bundle.figures import GOLDEN_SAMPLES
 from snnkd.data.recordings.collection import raw_events
@@ -57,9 +60,10 @@ def read(data: bytes, net: IntNet, source: str) -> tuple[SpikeTrace, np.ndarray 
     Raises FormatError that names `source` and the array.
     """
     try:
+        check(data)
         with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
             present = {name: arrays[name] for name in arrays.files}
-    except (OSError, ValueError, EOFError) as error:
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise FormatError(f"{source}: not an .npz file ({error})") from error
     samples, steps = present["input"].shape[:2] if "input" in present else (0, 0)
     layers = []

@@ -108,8 +108,8 @@ def _summary(about: Manifest, net: IntNet) -> str:
         events = f"graded events of {about.message_bits} bits" if about.message_bits else "spikes, 0 or 1"
         reads = f"{shape} inputs as {events}, for {about.steps} time steps"
     return (
-        f"A spiking network of {about.neurons:,} neurons and {about.parameters:,} weights. It reads {reads}, and answers "
-        "with a class."
+        f"A spiking network of {about.neurons:,} neurons and {about.parameters:,} weights. It reads {reads}, and "
+        "answers with a class."
     )
 
 

@@ -40,19 +40,19 @@ def convert(
 
     from snnkd import formats
     from snnkd.base import files
-    from snnkd.data.samples import read_array
+    from snnkd.data.samples import read_events, read_labels
     from snnkd.ir.events import check_input
 
     suffix = out.suffix if out.suffix in _WRITERS else " or ".join(_WRITERS)
     files.check_output("OUT", out, suffix, [source, inputs, labels])
     if labels is not None and inputs is None:
         raise LimitError("--labels: are the classes of --input, which is missing")
-    events = None if inputs is None else read_array(inputs)
+    events = None if inputs is None else read_events(inputs)
     result: dict[str, Any] = {"file": str(source), "out": str(out)}
     if source.suffix == ".nir":
         from snnkd.analysis import conversion
 
-        classes = None if labels is None else read_array(labels)
+        classes = None if labels is None else read_labels(labels)
         done = conversion.convert(source, bits, dt, shape_of(input_shape), events, classes, str(inputs))
         net, report = done.net, done.to_json()
     else:
@@ -61,7 +61,7 @@ def convert(
         net = formats.load(source, shape_of(input_shape))
         report = {"dt": None, "why": "integers, as they were", "layers": [], "effect": None}
         if events is not None:
-            check_input(net, events)
+            check_input(net, events, str(inputs))
     net = net if steps is None else replace(net, steps=steps)
     result |= report | {"not_said": _WRITERS[out.suffix](net, out)}
     output.result(result, as_json, _converted)

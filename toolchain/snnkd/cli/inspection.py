@@ -42,11 +42,13 @@ def simulate(
     from snnkd import formats
     from snnkd.analysis import evaluation
     from snnkd.base import files
-    from snnkd.data.samples import read_array
+    from snnkd.data.samples import read_events
     from snnkd.ir import trace
+    from snnkd.ir.events import check_input
 
     files.check_output("--out", out, ".npz", [file, inputs])
-    net, events = formats.load(file, shape_of(input_shape)), read_array(inputs)
+    net = formats.load(file, shape_of(input_shape))
+    events = check_input(net, read_events(inputs), str(inputs))
     started = time.perf_counter()
     run = evaluation.simulate(net, events, engine, states)
     seconds = time.perf_counter() - started

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from snnkd.base.errors import DataError, FormatError
+from snnkd.base import arrays
+from snnkd.base.errors import DataError
 from snnkd.data import encoding
 from snnkd.data.datasets import folder
 from snnkd.data.encoding import Encoder
@@ -47,10 +48,7 @@ def _sources(path: Path, sensor: Sensor) -> Iterator[Source]:
 def _images(path: Path, shape: Shape) -> np.ndarray:
     """uint8 (n, C, H, W)."""
     if path.suffix == ".npy":
-        try:
-            images = np.load(path, allow_pickle=False)
-        except (OSError, ValueError, EOFError) as error:
-            raise FormatError(f"{path}: not an .npy file with images ({error})") from error
+        images = arrays.read(path, ("images", "x"))
         images = images[:, None] if images.ndim == 3 else images
     elif path.suffix.lower() in folder.SUFFIXES:
         image = folder.decoded(path)

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from snnkd.base import files
+from snnkd.base.arrays import check
 from snnkd.base.errors import DataError, FormatError
 from snnkd.data.datasets import DataSet, Split
 
@@ -44,6 +45,7 @@ def read_logits(path: Path, data: DataSet) -> Logits:
     Raises FormatError that names the file and the array: what is expected, and what was found.
     """
     try:
+        check(path)
         file = np.load(path, allow_pickle=False)
         if isinstance(file, np.ndarray):
             raise FormatError(f"{path}: expected an .npz file with the arrays train and test, found a single array")

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from math import prod
 from pathlib import Path
 
 import numpy as np
 
+from snnkd.base import arrays
 from snnkd.base.errors import FormatError
 from snnkd.data.encoding import Encoder, encode
 from snnkd.data.recordings.collection import Recordings
+from snnkd.ir.events import check_input, check_labels
+from snnkd.ir.network import IntNet
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,11 +35,8 @@ class Samples:
     def __post_init__(self) -> None:
         if (self.given is None) == (self.images is None or self.encoder is None):
             raise FormatError(f"{self.data}: expected events, or images with their encoder")
-        if self.labels is not None and (self.labels.shape != (len(self),) or self.labels.dtype.kind not in "iu"):
-            raise FormatError(
-                f"labels: expected ({len(self)},) integers, one for each sample, found {self.labels.dtype} "
-                f"{self.labels.shape}"
-            )
+        if self.labels is not None:
+            check_labels(self.labels, len(self), self.steps)
 
     def __len__(self) -> int:
         source = self.images if self.given is None else self.given
@@ -64,9 +65,23 @@ class Samples:
             yield self.events(start, start + size)
 
 
-def read_array(path: Path) -> np.ndarray:
-    """Reads the array in an .npy file. Raises FormatError that names it."""
-    try:
-        return np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        raise FormatError(f"{path}: not an .npy file with an integer array ({error})") from error
+def read_events(path: Path) -> np.ndarray:
+    """Reads the array of events in an .npy or .npz file. Raises FormatError and LimitError as `arrays.read`."""
+    return arrays.read(path, ("input", "events"))
+
+
+def read_labels(path: Path) -> np.ndarray:
+    """Reads the array of labels in an .npy or .npz file. Raises FormatError and LimitError as `arrays.read`."""
+    return arrays.read(path, ("labels", "y"))
+
+
+def given(net: IntNet, events: Path, labels: Path | None) -> Samples:
+    """Reads events for `net`, and their labels, from files. Raises FormatError that names the file and what does not
+    fit, LimitError for more than fits in memory."""
+    found = check_input(net, read_events(events), str(events))
+    if labels is None:
+        return Samples(str(events), found)
+    classes = prod(net.layers[-1].shape) // net.readout.population
+    numbers = read_labels(labels)
+    check_labels(numbers, *found.shape[:2], classes, str(labels))
+    return Samples(str(events), found, labels=numbers)

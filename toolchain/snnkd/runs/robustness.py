@@ -14,9 +14,8 @@ from snnkd.analysis import cautions, evaluation, proportion
 from snnkd.base.errors import LimitError
 from snnkd.data import corruption
 from snnkd.data.encoding import from_json
-from snnkd.data.samples import Samples, read_array
+from snnkd.data.samples import Samples, given
 from snnkd.ir.event_encoding import EventEncoding
-from snnkd.ir.events import check_input
 from snnkd.ir.network import IntNet
 from snnkd.runs.subject import Subject
 
@@ -134,8 +133,7 @@ def network_of_file(
         raise LimitError(f"{subject.name}: say what it is evaluated on: --data SET, or --input and --labels")
     if images is None:
         assert events is not None and labels is not None
-        given = check_input(subject.net, read_array(events))
-        samples = Samples(str(events), given, labels=read_array(labels))
+        samples = given(subject.net, events, labels)
     else:
         samples = _test_images(subject, images, count)
     return Judged(subject.name, STUDENT, samples, partial(_of_integers, subject.net))

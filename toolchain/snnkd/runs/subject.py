@@ -15,9 +15,8 @@ from typing import TYPE_CHECKING
 from snnkd import formats
 from snnkd.base.errors import FormatError, LimitError, MismatchError, SnnkdWarning
 from snnkd.data.encoding import Encoder, from_json
-from snnkd.data.samples import Samples, read_array
+from snnkd.data.samples import Samples, given
 from snnkd.ir.event_encoding import EventEncoding
-from snnkd.ir.events import check_input
 from snnkd.ir.network import IntNet, Shape
 
 if TYPE_CHECKING:
@@ -66,8 +65,7 @@ class Subject:
         if labels is not None and events is None:
             raise LimitError("--labels: are the classes of --input, which is missing")
         if events is not None:
-            given = check_input(self.net, read_array(events))
-            return Samples(str(events), given, labels=None if labels is None else read_array(labels))
+            return given(self.net, events, labels)
         if self.run is None:
             from snnkd.analysis import evaluation
 

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
-from snnkd.base.errors import DataError
+from snnkd.base.arrays import check
+from snnkd.base.errors import DataError, FormatError
 from snnkd.data.datasets.splits import TEST_SEED, Contents, Split, check_labels, stratified
 
 _MAX_CHANNELS = 4
@@ -47,6 +48,7 @@ def read(path: Path) -> Contents:
 
 def _load(path: Path) -> dict[str, np.ndarray]:
     try:
+        check(path)
         file = np.load(path, allow_pickle=False)
         if isinstance(file, np.ndarray):
             raise DataError(f"{path}: a single array: expected an .npz file with x and y")
@@ -55,6 +57,8 @@ def _load(path: Path) -> dict[str, np.ndarray]:
             if absent:
                 raise DataError(f"{path}: no array '{absent[0]}': expected x and y, found {', '.join(file.files)}")
             return {key: _member(path, file, key) for key in ("x", "y", "x_test", "y_test") if key in file.files}
+    except FormatError as error:
+        raise DataError(str(error)) from error
     except (OSError, EOFError, ValueError, zipfile.BadZipFile, zlib.error) as error:
         raise DataError(f"{path}: not a readable .npz file: {error}") from error
 

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from snnkd.base.arrays import check
 from snnkd.data.recordings.recording import Damaged, Recording, recording
 from snnkd.ir.event_encoding import Sensor
 
@@ -32,6 +33,7 @@ def columns(data: bytes) -> dict[str, np.ndarray]:
             with zipfile.ZipFile(io.BytesIO(data)) as packed:
                 if sum(entry.file_size for entry in packed.infolist()) > _MOST:
                     raise Damaged(f"its arrays have more than {_MOST:,} bytes")
+        check(data)
         read = np.load(io.BytesIO(data), allow_pickle=False)
         if not isinstance(read, np.ndarray):
             return {name: read[name] for name in read.files}

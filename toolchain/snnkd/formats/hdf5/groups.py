@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from snnkd.base import recognition
 from snnkd.base.errors import FormatError
 from snnkd.formats.hdf5.process import READER, Item, Wanted, plain
 
@@ -44,6 +45,13 @@ class Group:
 
     def __contains__(self, name: str) -> bool:
         return name in self.members[self.place]
+
+    def network(self, name: str) -> Group:
+        """Returns the group `name` of the root, which makes the file a network's. Raises FormatError as `group` does;
+        where it is missing the error says what the file is."""
+        if name not in self:
+            raise self.error("", recognition.of_members(self.names(), "network"))
+        return self.group(name)
 
     def group(self, name: str) -> Group:
         """Returns the group `name`. Raises FormatError where it is missing, a link or something else."""
@@ -159,12 +167,11 @@ def opened(path: Path, wanted: Wanted) -> Iterator[Group]:
 
     Whatever is wrong with it is a FormatError that names the file.
     """
-    if not path.is_file():
+    if not path.exists():
         raise FormatError(f"{path}: no such file")
     try:
-        with path.open("rb") as file:
-            if not file.read(1):
-                raise FormatError("is empty")
+        if what := recognition.sentence(path, "network"):
+            raise FormatError(what)
         yield _root(str(path), wanted)
     except FormatError as error:
         message = str(error)

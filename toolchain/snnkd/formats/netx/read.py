@@ -74,7 +74,7 @@ def load(path: str | Path, input_shape: Shape | None = None, rounding: Rounding 
 
 
 def _layer_groups(root: Group) -> list[Group]:
-    layers = root.group("layer")
+    layers = root.network("layer")
     count = len(layers.names())
     if not 1 <= count <= _MAX_LAYERS:
         raise layers.error("", f"expected 1 to {_MAX_LAYERS} layers, found {count}")

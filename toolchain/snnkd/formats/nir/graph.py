@@ -138,7 +138,7 @@ def _loop(graph: Graph, among: list[str]) -> list[str]:
 def read(path: str | Path) -> Graph:
     """Reads the graph in the `.nir` file at `path`. Raises FormatError that names file, node and parameter."""
     with opened(Path(path), _WANTED) as root:
-        top = root.group("node")
+        top = root.network("node")
         if top.text("type") != "NIRGraph":
             raise top.error("type", f"expected NIRGraph, found '{top.text('type')[:32]}'")
         return joined(_graph(top, "", str(path), 0))
@@ -203,11 +203,15 @@ def _edges(group: Group) -> list[Edge]:
 
 def _node(group: Group, name: str, kind: str, file: str, depth: int) -> Node:
     if kind not in PARAMETERS:
-        raise group.error("type", f"'{kind[:32]}': not a primitive that is read; there are {', '.join(PARAMETERS)}")
+        raise group.error(
+            "type", f"'{kind[:32]}': not a primitive that is read; make it one of {', '.join(PARAMETERS)}"
+        )
     wanted = [parameter.rstrip("?") for parameter in PARAMETERS[kind]]
     missing = [parameter for parameter in PARAMETERS[kind] if parameter not in group and not parameter.endswith("?")]
     if missing:
-        raise group.error(missing[0], "is missing")
+        parameters = ", ".join(parameter for parameter in PARAMETERS[kind] if not parameter.endswith("?"))
+        advice = "; one without bias is a Linear" if missing == ["bias"] and kind == "Affine" else ""
+        raise group.error(missing[0], f"is missing: a node {kind} of NIR has {parameters}{advice}")
     return Node(name, kind, {key: group.value(key) for key in wanted if key in group}, file, depth)
 
 
