@@ -429,7 +429,10 @@ layers = [{kind = "avgpool", kernel = 2}, {kind = "dense", neurons = 10}]
         (["simulate", "STUDENT", "--input", "bad.npy", "--out", "x.npz"], ["bad.npy: is text", "numpy.loadtxt"]),
         (["simulate", "STUDENT", "--input", "cut.npy", "--out", "x.npz"], ["cut.npy: its header claims", "cut off"]),
         (["simulate", "STUDENT", "--input", "none.npy", "--out", "x.npz"], ["none.npy: no such file"]),
-        (["simulate", "STUDENT", "--input", "float.npy", "--out", "x.npz"], ["float.npy: expected integers", "found float64", "astype"]),
+        (
+            ["simulate", "STUDENT", "--input", "float.npy", "--out", "x.npz"],
+            ["float.npy: expected integers", "astype"],
+        ),
         (["simulate", "STUDENT", "--input", "wide.npy", "--out", "x.npz"], ["(N, T, 64)", "found int64 (2, 4, 65)"]),
         (["simulate", "STUDENT", "--input", "ok.npy", "--out", "x.npz", "--engine", "fst"], ["'fst'", "reference"]),
         pytest.param(["verify", "--against", "luva"], ["no engine is called 'luva'", "lava"], marks=LAVA),
