@@ -83,7 +83,9 @@ def test_verify_exits_1_and_names_what_differs(files, bundle, call):
         (["--input", "few_events.npy"], "at least 16"),
         (["--target", "loihi2"], "targets that run C"),
         (["--verify", "events.npy"], "events.npy: not a bundle"),
-        (["--verify", "nothing.zip"], "nothing.zip: not a bundle"),
+        (["--verify", "."], ".: is a folder; name the zip"),
+        (["--verify", "digits.net"], "digits.net: not a bundle: is an HDF5 file"),
+        (["--verify", "nothing.zip"], "nothing.zip: no such file"),
     ],
 )
 def test_unusable_input_is_one_error_and_no_file(files, call, monkeypatch, arguments, expected):

@@ -11,7 +11,7 @@ from typing import Any
 from snnkd import targets
 from snnkd.analysis import fit
 from snnkd.analysis.fit import Violation
-from snnkd.base.errors import LimitError
+from snnkd.base.errors import FormatError, LimitError
 from snnkd.base.files import atomic, check_output
 from snnkd.bundle import archive, contents, proof
 from snnkd.bundle.figures import GOLDEN_SAMPLES
@@ -112,6 +112,8 @@ def verify(path: Path, on_check: Callable[[Check], None] = lambda _: None) -> Pr
     on_check: called with each check when it is done. Code of the bundle is compiled and run where its hashes agree.
     Raises FormatError where the file is no bundle, LimitError where measured.json would replace it.
     """
+    if path.is_dir():
+        raise FormatError(f"{path}: is a folder; name the zip, as it came")
     measured = path.with_name(MEASURED)
     check_output("--verify", measured, ".json", [path])
     checks: list[Check] = []

@@ -45,9 +45,10 @@ def simulate(
     from snnkd.data.samples import read_events
     from snnkd.ir import trace
     from snnkd.ir.events import check_input
+    from snnkd.runs.subject import network_file
 
     files.check_output("--out", out, ".npz", [file, inputs])
-    net = formats.load(file, shape_of(input_shape))
+    net = formats.load(network_file(file), shape_of(input_shape))
     events = check_input(net, read_events(inputs), str(inputs))
     started = time.perf_counter()
     run = evaluation.simulate(net, events, engine, states)

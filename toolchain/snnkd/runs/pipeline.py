@@ -206,7 +206,11 @@ def train(context: Context) -> Trained:
             journal.add(row)
             options.on_epoch(row)
 
-        context.chain.train(context.trained, options.resume or options.reuse, options.on_batch, on_epoch)
+        def on_batch(stage: str, epoch: int, epochs: int, batch: int, batches: int) -> None:
+            context.run.check_there()
+            options.on_batch(stage, epoch, epochs, batch, batches)
+
+        context.chain.train(context.trained, options.resume or options.reuse, on_batch, on_epoch)
     return Trained(str(context.run.folder), len(rows), context.run.reused)
 
 

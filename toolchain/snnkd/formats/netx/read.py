@@ -22,12 +22,22 @@ from snnkd.formats.hdf5.process import MAX_ELEMENTS, Wanted
 from snnkd.formats.netx import refusals
 from snnkd.formats.netx.weights import convert
 from snnkd.ir.arithmetic import DECAY_BITS, DELAY_MAX, THRESHOLD_LIMIT
-from snnkd.ir.network import Conv, Dense, Input, IntNet, Layer, Neuron, Shape, conv_shape
+from snnkd.ir.network import (
+    MAX_MESSAGE_BITS,
+    MAX_STEPS,
+    Conv,
+    Dense,
+    Input,
+    IntNet,
+    Layer,
+    Neuron,
+    Shape,
+    conv_shape,
+)
 from snnkd.ir.readout import EarlyExit, Readout
 
 WANTED = Wanted(("layer", "simulation"), 3)  # what NetX reads; layer/0/neuron/iDecay
 _MAX_LAYERS = 1000
-_MAX_STEPS = 1 << 20
 _DEFAULT_NEURON = {
     "iDecay": 0,
     "vDecay": 1 << DECAY_BITS,
@@ -57,7 +67,7 @@ def load(path: str | Path, input_shape: Shape | None = None, rounding: Rounding 
             input_shape=shape,
             layers=layers,
             steps=_steps(root),
-            message_bits=_number(root, "snnkd_message_bits", 0, 24) or 0,
+            message_bits=_number(root, "snnkd_message_bits", 0, MAX_MESSAGE_BITS) or 0,
             encoding=_json(root, "snnkd_encoding"),
             readout=_readout(root, layer_groups[-1], layers),
             provenance=_json(root, "snnkd_provenance"),
@@ -131,17 +141,17 @@ def _warn(group: Group, name: str, problem: str) -> None:
 
 def _steps(root: Group) -> int | None:
     """The steps that the file is meant for: snnkd's attribute, or lava-dl's simulation/tSample."""
-    steps = _number(root, "snnkd_steps", 1, _MAX_STEPS)
+    steps = _number(root, "snnkd_steps", 1, MAX_STEPS)
     if steps is not None or "simulation" not in root:
         return steps
     group = root.group("simulation")
     if "tSample" not in group:
         return None
     sample = group.floats("tSample")
-    if sample.size == 1 and 1 <= sample.item() <= _MAX_STEPS and sample.item() == int(sample.item()):
+    if sample.size == 1 and 1 <= sample.item() <= MAX_STEPS and sample.item() == int(sample.item()):
         return int(sample.item())
     _warn(
-        group, "tSample", f"expected a number of steps from 1 to {_MAX_STEPS}, found {sample.reshape(-1)[:4]}; not used"
+        group, "tSample", f"expected a number of steps from 1 to {MAX_STEPS}, found {sample.reshape(-1)[:4]}; not used"
     )
     return None
 
