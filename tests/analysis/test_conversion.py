@@ -42,7 +42,7 @@ def test_accuracy_and_classes(path):
     assert effect.samples == 24 and effect.steps == 40
     assert effect.classes_equal > 0.8
     assert 0 <= effect.accuracy["float64"] <= 1
-    with pytest.raises(FormatError, match=r"labels: expected \(24,\) integers"):
+    with pytest.raises(FormatError, match=r"labels of the given samples: expected \(24,\) integers"):
         conversion.convert(path, events=EVENTS, labels=labels[:5])
     with pytest.raises(FormatError, match="input: expected"):
         conversion.convert(path, events=EVENTS[:, :, :7])

@@ -317,6 +317,8 @@ def test_toml_is_read(tmp_path: Path) -> None:
     path = tmp_path / "x.toml"
     path.write_text('a = 1\n[b]\nc = "ü"\n', encoding="utf-8")
     assert read_toml(path) == {"a": 1, "b": {"c": "ü"}}
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())  # as editors on Windows write it
+    assert read_toml(path) == {"a": 1, "b": {"c": "ü"}}
 
 
 @pytest.mark.parametrize(
@@ -325,7 +327,7 @@ def test_toml_is_read(tmp_path: Path) -> None:
         (b"a = 1\nb = [1,\n", "not valid TOML: .*at end of document"),
         (b"a = 1\na = 2\n", "not valid TOML: .*line 2"),
         (b"a = '\xff'\n", "cannot be read: .*utf-8"),
-        (b"PK\x03\x04\x00", "not valid TOML"),
+        (b"PK\x03\x04\x00", "is a zip: unzip it"),
         (None, "cannot be read: .*No such file"),
     ],
 )

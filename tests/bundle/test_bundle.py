@@ -48,8 +48,8 @@ def outcomes(bundle):
 
 
 def test_made_twice_it_is_the_same_file(digits_net, evidence, bundle, tmp_path):
-    result = bundles.make(digits_net[0], "cortex-m4", evidence, tmp_path / bundle.name, "digits")
-    assert (tmp_path / bundle.name).read_bytes() == bundle.read_bytes()
+    result = bundles.make(digits_net[0], "cortex-m4", evidence, tmp_path / "of another name.zip", "digits")
+    assert (tmp_path / "of another name.zip").read_bytes() == bundle.read_bytes()
     assert result.sha256 == checksums.of(bundle.read_bytes())
 
 

@@ -8,6 +8,7 @@ import pytest
 
 from snnkd.bundle import archive
 from snnkd.formats import netx
+from snnkd.ir.network import Input, IntNet
 
 
 @pytest.fixture
@@ -28,6 +29,27 @@ def test_a_file_with_events_and_labels(files, evidence, call):
     assert found["samples"] == 16
     assert found["accuracy"]["samples"] == len(evidence.labels)
     assert json.loads(archive.read(files / "b.zip")["manifest.json"])["memory"] == found["bytes"]
+
+
+def test_where_the_files_lie_changes_no_byte(files, call, monkeypatch):
+    monkeypatch.chdir(files)
+    for out, folder in (("a.zip", ""), ("b.zip", f"{files}/")):
+        given = ["--input", f"{folder}events.npy", "--labels", f"{folder}labels.npy"]
+        assert call("handoff", f"{folder}digits.net", "--out", out, *given)[0] == 0
+    assert (files / "a.zip").read_bytes() == (files / "b.zip").read_bytes()
+    assert str(files) not in archive.read(files / "a.zip")["README.md"].decode()
+
+
+def test_an_image_network_says_everywhere_that_it_reads_an_image(tmp_path, build, call):
+    neuron = build.neuron(np.random.default_rng(0), (6,))
+    net = IntNet((6,), (Input((6,), neuron), build.dense(np.random.default_rng(0), (6,), 3)), steps=5)
+    netx.save(net, tmp_path / "image.net")
+    assert call("handoff", tmp_path / "image.net", "--out", tmp_path / "b.zip")[0] == 0
+    packed = archive.read(tmp_path / "b.zip")
+    readme = packed["README.md"].decode()
+    assert "It reads an image of 6 values, integers of 16 bits and the same at every one of 5 time steps" in readme
+    assert "snnkd_step(&state, image);" in readme and "0 or 1" not in readme
+    assert "int32_t snnkd_input; /* 6, images, the bias of the first layer */" in packed["c/model.h"].decode()
 
 
 def test_random_events_are_said_to_be_random(files, call):
@@ -61,7 +83,9 @@ def test_verify_exits_1_and_names_what_differs(files, bundle, call):
         (["--input", "few_events.npy"], "at least 16"),
         (["--target", "loihi2"], "targets that run C"),
         (["--verify", "events.npy"], "events.npy: not a bundle"),
-        (["--verify", "nothing.zip"], "nothing.zip: not a bundle"),
+        (["--verify", "."], ".: is a folder; name the zip"),
+        (["--verify", "digits.net"], "digits.net: not a bundle: is an HDF5 file"),
+        (["--verify", "nothing.zip"], "nothing.zip: no such file"),
     ],
 )
 def test_unusable_input_is_one_error_and_no_file(files, call, monkeypatch, arguments, expected):

@@ -15,7 +15,8 @@ import h5py
 import numpy as np
 import pytest
 
-from snnkd import api, engines, recipe
+from snnkd import api, bundle, engines, recipe
+from snnkd.analysis import fit
 from snnkd.base import lock
 from snnkd.engines import conformance
 from snnkd.engines.reference import definition
@@ -413,6 +414,22 @@ layers = [{kind = "avgpool", kernel = 2}, {kind = "dense", neurons = 10}]
         ),
         (["train", "pool.toml"], ["pool.toml", "layers[0].kind", "'avgpool'", "stride 2 instead"]),
         (["train", "none.toml"], ["none.toml: no such recipe file"]),
+        (["train", "."], [".: is a folder: expected a name, or a file that ends with .toml"]),
+        (["train", "unfit"], ["unfit: is a folder; its recipe is unfit/recipe.toml"]),
+        (["train", "begun"], ["begun: is a run", "runs/begun/recipe.toml"]),
+        (["train", "STUDENT"], ["is an HDF5 file: expected a TOML file"]),
+        (["train", "utf16.toml"], ["utf16.toml: is text in UTF-16: save it as UTF-8"]),
+        (["train", "onnx.toml"], ["chain.a.network", "teacher.onnx is a model from outside: say model = "]),
+        (["train", "net.toml"], ["chain.a.net", "teacher.onnx is a model from outside: say model = "]),
+        (["simulate", "begun", "--input", "ok.npy", "--out", "x.npz"], ["begun: is a run", "runs/begun/student.net"]),
+        (["quantize", "runs/begun", "--bits", "4", "--out", "x.net"], ["is a run", "runs/begun/student.net"]),
+        (["convert", "runs/begun", "x.nir"], ["is a run", "runs/begun/student.net"]),
+        (["check", "runs"], ["runs: holds run folders", "runs/begun", "--runs runs"]),
+        (["check", "file"], ["file: is a folder without recipe.toml", "known in"]),
+        (["check", "teacher.onnx"], ["teacher.onnx: no such file"]),
+        (["check", "bad.npy"], ["bad.npy: is text: expected a network"]),
+        (["export", "STUDENT"], ["is a file, and this takes a run folder or its name"]),
+        (["handoff", "--verify", "none.zip"], ["none.zip: no such file"]),
         pytest.param(["train", "--device", "tpu"], ["--device tpu", "auto, cpu, cuda"], marks=LAVA),
         (["run", "--set", "target.name=loihi9"], ["loihi9", "did you mean loihi2"]),
         (["run", "--set", "target.name=loihi2"], ["'loihi2' cannot be run here", "snnkd targets"]),
@@ -454,7 +471,15 @@ def test_unusable_input(
         for name in ("digits-001", "unfinished"):
             shutil.copytree(request.getfixturevalue("trained")[0] / "runs/digits-001", f"runs/{name}")
         Path("runs/unfinished/summary.json").unlink()
+    else:
+        for made in ("unfit", "runs/begun"):
+            Path(made).mkdir(parents=True)
+            Path(made, "recipe.toml").write_text(POOL)
     Path("pool.toml").write_text(POOL)
+    Path("utf16.toml").write_text(POOL, encoding="utf-16")
+    for name, field in (("onnx", "network"), ("net", "net")):
+        text = POOL.replace("[chain.student]\n", f'[chain.a]\n{field} = "teacher.onnx"\n[chain.student]\n')
+        Path(f"{name}.toml").write_text(text.replace("pooled", "conv-8x8-student").partition("[networks")[0])
     Path("text.net").write_text("hello")
     Path("bad.npy").write_text("hello")
     np.save("float.npy", np.zeros((2, 4, 64)))
@@ -467,7 +492,7 @@ def test_unusable_input(
     before = sorted(Path().rglob("*"))
     code, output, errors = call(*(str(untrained) if word == "STUDENT" else word for word in arguments))
     assert (code, output) == (2, "")
-    assert errors.startswith("error: ") and errors.count("\n") == 1
+    assert errors.startswith("error: ") and ("problems:" in errors or errors.count("\n") == 1)
     for word in words:
         assert word in errors
     assert sorted(Path().rglob("*")) == before, "nothing is left of it"
@@ -497,13 +522,43 @@ def test_warnings_are_one_line(tmp_path: Path, call: Call) -> None:
     assert re.fullmatch(r"warning: \S+x\.net: layer/1: weight: 1 of 2 beyond \[-256, 254\] are clipped.*\n", errors)
 
 
-def test_ctrl_c(no_data: Path, monkeypatch: pytest.MonkeyPatch, call: Call) -> None:
+@pytest.mark.parametrize(
+    ("words", "advice"),
+    [
+        (["train"], "`snnkd train --resume`"),
+        (["run", "mnist"], "`snnkd run --resume`"),
+        (["export"], "was not compared: export it again"),
+        (["handoff", "x.net"], "no bundle was written or proved"),
+        (["check", "x.net"], "nothing was written: run it again"),
+    ],
+)
+def test_ctrl_c(
+    words: list[str], advice: str, untrained: Path, no_data: Path, monkeypatch: pytest.MonkeyPatch, call: Call
+) -> None:
     def interrupted(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(api, "train", interrupted)
+    shutil.copy(untrained, "x.net")
+    for where, name in ((api, "train"), (api, "run"), (api, "export"), (bundle, "pack"), (fit, "fit")):
+        monkeypatch.setattr(where, name, interrupted)
+    code, output, errors = call(*words)
+    assert (code, output) == (130, "") and errors.startswith("error: interrupted; ") and advice in errors
+    assert ("--resume" in errors) == (words[0] in ("train", "run"))
+
+
+def test_memory_that_is_not_there_is_one_line(no_data: Path, monkeypatch: pytest.MonkeyPatch, call: Call) -> None:
+    def empty(*_, **__):
+        raise MemoryError("Unable to allocate 931. GiB")
+
+    monkeypatch.setattr(api, "train", empty)
     code, output, errors = call("train")
-    assert (code, output) == (130, "") and "interrupted" in errors and "--resume" in errors
+    assert (code, output) == (2, "") and errors.startswith("error: out of memory (Unable to allocate 931. GiB); ask")
+
+
+def test_samples_without_end(untrained: Path, no_data: Path, call: Call) -> None:
+    for command in (["verify", "--against", "fast"], ["profile"], ["inspect"]):
+        code, output, errors = call(command[0], untrained, *command[1:], "--samples", "999999999999")
+        assert (code, output) == (2, "") and "ask for fewer samples" in errors and "iB of memory" in errors
 
 
 def test_an_error_of_the_system_is_one_line(no_data: Path, monkeypatch: pytest.MonkeyPatch, call: Call) -> None:

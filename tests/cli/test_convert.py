@@ -64,9 +64,12 @@ def test_on_events_with_labels(folder, call):
         (("real.nir", "y.net", "--labels", "x.npy"), "--labels: are the classes of --input"),
         (("real.nir", "y.net", "--dt", "1"), "shorter than the time step"),
         (("none.nir", "y.net"), "none.nir: no such file"),
+        (("x.net", "y.net", "--steps", "999999999999"), "steps: expected 1 to 1048576"),
+        (("real.nir", "y.net", "--input", "records.npy"), "records.npy: expected integers of shape"),
     ],
 )
 def test_refused(folder, call, arguments, part):
+    np.save("records.npy", np.zeros(3, [("t", "i8"), ("x", "i2")]))
     status, _, errors = call("convert", *arguments)
     assert status == 2 and part in " ".join(errors.split())
     assert not (folder / "y.net").exists() and not (folder / "y.nir").exists()

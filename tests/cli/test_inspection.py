@@ -128,6 +128,10 @@ def test_a_file_that_is_silent_about_its_input(folder, call):
     assert call("verify", "x.net", *shape, "--input", "events.npy", "--against", "fast")[0] == 0
     assert call("simulate", "x.net", *shape, "--input", "events.npy", "--out", "trace.npz")[0] == 0
     assert (call("profile", "x.net")[0], call("profile", "x.net", "--input-shape", "2x4x5")[0]) == (2, 2)
+    assert (call("check", "x.net")[0], call("check", "x.net", *shape)[0]) == (2, 0)
+    np.save("labels.npy", np.zeros(len(np.load("events.npy")), np.int64))
+    labelled = ("--input", "events.npy", "--labels", "labels.npy")
+    assert (call("evaluate", "x.net", *labelled)[0], call("evaluate", "x.net", *shape, *labelled)[0]) == (2, 0)
     status, output, _ = call("profile", "x.net", *shape, "--input", "events.npy", "--json")
     assert status == 0 and [row["neurons"] for row in json.loads(output)["layers"]][:2] == [40, 18]
 

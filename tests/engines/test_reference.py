@@ -289,11 +289,11 @@ class TestCheckInput:
     @pytest.mark.parametrize(
         ("spikes", "expected"),
         [
-            (np.zeros((1, 2, 6)), "integers, found float64"),
-            (np.zeros((1, 2, 7), int), r"shape \(N, T, 1, 2, 3\) or \(N, T, 6\), found \(1, 2, 7\)"),
-            (np.zeros((1, 2, 1, 3, 2), int), r"found \(1, 2, 1, 3, 2\)"),
-            (np.zeros((2, 6), int), r"found \(2, 6\)"),
-            (np.zeros((0, 2, 6), int), r"found \(0, 2, 6\)"),
+            (np.zeros((1, 2, 6)), "integers of shape .*, found float64"),
+            (np.zeros((1, 2, 7), int), r"shape \(N, T, 1, 2, 3\) or \(N, T, 6\), found int64 \(1, 2, 7\)"),
+            (np.zeros((1, 2, 1, 3, 2), int), r"found int64 \(1, 2, 1, 3, 2\)"),
+            (np.zeros((2, 6), int), r"found int64 \(2, 6\)"),
+            (np.zeros((0, 2, 6), int), r"found int64 \(0, 2, 6\)"),
             (np.full((1, 2, 6), 2), r"events 0 or 1 .* found values 2 to 2"),
             (np.full((1, 2, 6), -1), "found values -1 to -1"),
             (np.full((1, 2, 6), 1 << 62), "found values"),

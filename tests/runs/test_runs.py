@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -57,6 +58,15 @@ def test_a_file_in_which_one_bit_has_changed_is_refused(digits, tmp_path, name):
     (run.folder / name).write_bytes(data)
     with pytest.raises(FormatError, match=f"{name}: damaged, or changed since it was written.*put the original back"):
         read(run.folder / name)
+
+
+def test_a_folder_that_was_deleted_is_said_and_not_made_anew(digits, tmp_path):
+    run = runs.create(digits, {}, tmp_path)
+    shutil.rmtree(run.folder)
+    for write in (lambda: run.write("student.net", b""), lambda: runs.write_metrics(run, [{"epoch": 1}])):
+        with pytest.raises(SnnkdError, match=f"{run.folder.name}: was deleted or moved while a command worked in it"):
+            write()
+    assert not run.folder.exists()
 
 
 def test_a_run_of_before_has_no_digests_and_is_read(digits, tmp_path):

@@ -9,11 +9,13 @@ import torch
 
 from snnkd import recipe
 from snnkd.analysis import evaluation
+from snnkd.base import memory
 from snnkd.base.errors import LimitError, MismatchError
 from snnkd.data.datasets import DataSet, Split
 from snnkd.formats import netx
 from snnkd.ir.network import IntNet
 from snnkd.recipe import stages as stage_files
+from snnkd.training import footprint
 from snnkd.training.chain import Chain, pick_device
 from snnkd.training.deploy import to_intnet
 from snnkd.training.tuning import torch_threads
@@ -99,6 +101,43 @@ def test_train_limit_takes_each_class_in_its_share(tmp_path):
     limited = np.bincount(chain._training("teacher", {}).train.split.labels, minlength=len(every))
     assert limited.sum() == 20
     assert (np.abs(limited - every * 20 / every.sum()) < 1).all()
+
+
+def test_variants_that_no_epoch_sees_take_no_memory(tmp_path, weights, equal):
+    """An epoch sees one variant: a hundred million of them are as many as there are epochs."""
+    networks = []
+    for number, variants in enumerate((2, 100_000_000)):
+        chain = Chain(chain_recipe(**{"data.variants": variants}), DATA, tmp_path / str(number))
+        footprint.check(chain, chain.recipe.chain)
+        chain.train(["teacher", "student"], False)
+        networks.append(weights(chain.load("student")))
+    assert equal(*networks)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (
+            {"networks.large.layers": "[{kind='dense',neurons=1000000000000},{kind='dense',neurons=3}]"},
+            "weights of 'la",
+        ),
+        ({"chain.ta.epochs": 10**12, "data.variants": 10**12}, "a teacher's answers to 60 images in 1,000,000,000,000"),
+        (
+            {"encoding.steps": 4096, "networks.small.layers": "[{kind='dense',neurons=2000},{kind='dense',neurons=3}]"},
+            "",
+        ),
+    ],
+    ids=["weights", "answers", "fits"],
+)
+def test_what_does_not_fit_in_memory_is_refused_before_anything_is_trained(tmp_path, monkeypatch, change, words):
+    monkeypatch.setattr(memory, "available", lambda: 4 << 30)
+    chain = Chain(chain_recipe(**change), DATA, tmp_path)
+    if not words:
+        footprint.check(chain, chain.recipe.chain)
+        monkeypatch.setattr(memory, "available", lambda: 100 << 20)
+        words = "a batch of 16 images, 4,096 steps of 2,003 neurons"
+    with pytest.raises(LimitError, match=r"chain\.\w+: .*" + words + r".* of memory, and"):
+        footprint.check(chain, chain.recipe.chain)
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="here is a CUDA device")

@@ -269,6 +269,34 @@ def with_delays(longest: float = 3.4) -> tuple[Blocks, tuple[int, ...]]:
     return blocks, shape
 
 
+def with_last_delays(longest: float) -> tuple[Blocks, tuple[int, ...]]:
+    """Axonal delays of 0 to `longest` steps behind both blocks."""
+
+    def make() -> tuple[Blocks, tuple[int, ...]]:
+        first, last = (block.Dense(PARAMETERS, *sizes, weight_scale=6, delay=True) for sizes in ((12, 7), (7, 4)))
+        return [first, last], (12,)
+
+    blocks, shape = built(make, delay_shift=False)
+    for one, count in zip(blocks, (7, 4), strict=True):
+        one.delay.delay.data.copy_(torch.linspace(0, longest, count))
+    return blocks, shape
+
+
+def with_conv_delays(behind: int) -> tuple[Blocks, tuple[int, ...]]:
+    """Axonal delays of each channel behind one of the convolutions."""
+
+    def make() -> tuple[Blocks, tuple[int, ...]]:
+        blocks, shape = conv_net()
+        options = [{"delay": number == behind} for number in range(2)]
+        blocks[0] = block.Conv(PARAMETERS, 2, 4, (3, 5), stride=(2, 1), padding=(1, 2), weight_scale=6, **options[0])
+        blocks[1] = block.Conv(PARAMETERS, 4, 6, 2, dilation=(1, 2), groups=2, weight_scale=5, **options[1])
+        return blocks, shape
+
+    blocks, shape = built(make, delay_shift=False)
+    blocks[behind].delay.delay.data.copy_(torch.linspace(0, 4.6, (4, 6)[behind]))
+    return blocks, shape
+
+
 def after(last: torch.nn.Module, make: Callable = dense_net) -> tuple[Blocks, tuple[int, ...]]:
     blocks, shape = make()
     return [*blocks, last], shape
@@ -286,14 +314,21 @@ REFUSED = {
     "all zero": (lambda: spoilt(0), r"block 1 \(Dense\): all weights are 0"),
     "zero conv": (lambda: spoilt(0, lambda: (conv_net()[0][:2], (2, 8, 7))), r"block 1 \(Conv\): all weights are 0"),
     "long delays": (lambda: with_delays(63), r"block 0 \(Dense\): axonal delays of up to 63.0 steps, expected 62"),
-    "delays of outputs": (lambda: (with_delays()[0][:1], (12,)), r"block 0 \(Dense\): no synapse is behind"),
-    "delays of a convolution": (lambda: conv_net(delay=True), r"block 0 \(Conv\): .*delays"),
+    "delays of a convolution": (lambda: with_conv_delays(0), r"block 1 \(Conv\): .*delays of a convolution"),
+    "delays of the last convolution": (
+        lambda: (with_conv_delays(1)[0][:2], (2, 8, 7)),
+        r"block 1 \(Conv\): .*train the last block without",
+    ),
+    "long delays in sum": (lambda: with_last_delays(40), r"block 1 \(Dense\): delays of up to 80 steps, with those of"),
     "pool": (
         lambda: after(block.Pool(PARAMETERS, 2), conv_net),
-        r"block 4 \(Pool\): only CUBA Dense, Conv and Flatten",
+        r"block 4 \(Pool\): only CUBA Dense, Conv and Flatten.*use a conv layer with stride 2",
     ),
     "average": (lambda: after(block.Average(2)), r"block 2 \(Average\)"),
-    "affine": (lambda: after(block.Affine(PARAMETERS, 4, 2)), r"block 2 \(Affine\)"),
+    "affine in the middle": (
+        lambda: ([block.Affine(PARAMETERS, 12, 4), block.Dense(PARAMETERS, 4, 2)], (12,)),
+        r"block 0 \(Affine\): never fires",
+    ),
     "recurrent": (lambda: after(block.Recurrent(PARAMETERS, 4, 2)), r"block 2 \(Recurrent\)"),
     "other neurons": (
         lambda: after(
@@ -346,6 +381,34 @@ def test_axonal_delays_are_those_of_the_next_layers_inputs():
     found = definition.simulate(net, events).layers[-1].spikes
     assert found.any()
     np.testing.assert_array_equal(found, expected.numpy())
+
+
+@pytest.mark.parametrize("make", [lambda: with_last_delays(19.5), lambda: with_conv_delays(1)], ids=["last", "conv"])
+def test_delays_give_slayers_spikes(make, tmp_path):
+    blocks, shape = make()
+    net = to_intnet(blocks, shape)
+    events = np.random.default_rng(2).integers(0, 2, (4, 60, *shape)).astype(np.uint8)
+    expected = run(blocks, torch.from_numpy(events).float().movedim(1, -1)).movedim(-1, 1)
+    found = definition.simulate(net, events).layers[-1].spikes
+    assert found.sum() > 50
+    np.testing.assert_array_equal(found, expected.numpy())
+    netx.save(net, tmp_path / "x.net")
+    np.testing.assert_array_equal(netx.load(tmp_path / "x.net").layers[-1].delay, net.layers[-1].delay)
+
+
+@pytest.mark.parametrize("dynamics", [True, False])
+def test_a_last_affine_block_is_read_by_its_membrane(dynamics, tmp_path, same_net):
+    blocks, shape = built(
+        lambda: after(block.Affine(PARAMETERS, 4, 3, weight_scale=5, dynamics=dynamics)), delay_shift=False
+    )
+    net = to_intnet(blocks, shape)
+    assert (net.readout.kind, net.layers[-1].neuron.can_fire) == ("membrane", False)
+    events = np.random.default_rng(2).integers(0, 2, (4, 20, *shape)).astype(np.uint8)
+    expected = run(blocks, torch.from_numpy(events).float().movedim(1, -1)).movedim(-1, 1).numpy() * 4096
+    v = definition.simulate(net, events, states=True).layers[-1].v
+    assert np.abs(v).max() > 0
+    np.testing.assert_array_equal(v, expected if dynamics else expected.cumsum(axis=1))
+    same_net(net, netx.load(lava_export(blocks, tmp_path / "theirs.net")))
 
 
 def test_delays_below_one_step_are_none():

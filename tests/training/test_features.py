@@ -378,4 +378,4 @@ def test_the_baseline_has_no_features(tmp_path, weights, equal) -> None:
     net = to_intnet(chain.load("student").blocks, (2, 9, 9), message_bits=8)
     assert evaluation.simulate(net, chain.feed(DATA.test).events(np.arange(3))).samples == 3
     other = dataclasses.replace(chain, recipe=taught({**BLURRED, "teacher": "teacher"}))
-    assert other._key("student", other._stage("student")) != chain._key("student", chain._stage("student"))
+    assert other._key("student", other.stage("student")) != chain._key("student", chain.stage("student"))

@@ -9,6 +9,7 @@ import pytest
 
 from snnkd.base.errors import FormatError
 from snnkd.formats import netx
+from snnkd.formats.netx import refusals
 
 
 def put(group, name, value):
@@ -105,7 +106,8 @@ def attribute(name, value):
         (setting("layer/3/neuron/vDecay", -1), ["layer/3/neuron: vDecay", "[0, 4096]"]),
         (setting("layer/3/neuron/vThMant", -5), ["layer/3/neuron: vThMant"]),
         (setting("layer/3/neuron/vThMant", [1, 2]), ["layer/3/neuron: vThMant", "expected 1 or 3 values", "(2,)"]),
-        (setting("layer/3/neuron/type", "ALIF"), ["layer/3/neuron: type", "'ALIF'"]),
+        (setting("layer/3/neuron/type", "ALIF"), ["layer/3/neuron: type", "'ALIF'", "train slayer.block.cuba"]),
+        (setting("layer/3/neuron/type", "RF_PHASE"), ["layer/3/neuron: type", "train slayer.block.cuba"]),
         (setting("layer/3/neuron/type", "RF"), ["layer/3/neuron: type", "'RF'"]),
         (setting("layer/3/neuron/messageBits", 8), ["layer/3/neuron: messageBits"]),
         (setting("layer/3/delay", [-1, 0, 0]), ["layer/3: delay", "-1"]),
@@ -127,6 +129,7 @@ def attribute(name, value):
         (without("layer"), ["an HDF5 file", "of something else than a network"]),
         (setting("layer/2/type", "pool"), ["layer/2: type: 'pool'", "strided convolution"]),
         (setting("layer/2/type", "dense_rec"), ["layer/2: type: 'dense_rec'", "recurrent"]),
+        (setting("layer/1/type", "convT"), ["layer/1: type: 'convT'", "train with convolutions and dense layers"]),
         (setting("layer/2/type", "mystery"), ["layer/2: type: 'mystery'", "skips it in silence"]),
         (setting("layer/2/type", "average"), ["layer/2: type: 'average'"]),
         (setting("layer/2/type", np.bytes_(b"flatten ")), ["layer/2: type: 'flatten '"]),  # for NetX, spaces count
@@ -173,6 +176,27 @@ def test_dense_needs_flatten_behind_a_convolution(path, edited, refused):
         file.move("layer/4", "layer/2")
 
     refused(edited(path, change), "layer/2", "needs a flatten layer")
+
+
+def test_the_real_reason_comes_before_any_question(path, edited, refused):
+    """A file that does not tell the shape of its input is not asked for it where no shape would help."""
+
+    def change(file):
+        for name in list(file.attrs):
+            del file.attrs[name]
+        del file["layer"]
+        for index, kind in enumerate(("dense_rec", "dense")):
+            for name, value in (("type", kind), ("shape", [3]), ("weight", np.ones((3, 3))), ("weight_rec", 3)):
+                file[f"layer/{index}/{name}"] = value
+
+    refused(edited(path, change), "layer/0: type: 'dense_rec'", "train dense layers")
+
+
+def test_every_refusal_says_what_to_do():
+    for reason in (*refusals.LAYERS.values(), *refusals.NEURONS.values()):
+        problem, _, advice = reason.rpartition("; ")
+        assert problem and advice.startswith(("train ", "leave ")), reason
+        assert len(reason) < 260, "messages are cut at 300 characters"
 
 
 def test_links_to_groups(path, tmp_path, edited, refused):

@@ -16,7 +16,7 @@ from snnkd.analysis.early_exit import Course
 from snnkd.analysis.energy import EarlyExitWork, Profile
 from snnkd.analysis.traffic import Activity
 from snnkd.analysis.verification import Verification
-from snnkd.base import progress
+from snnkd.base import memory, progress
 from snnkd.ir import trace
 from snnkd.ir.network import IntNet
 from snnkd.ir.trace import LayerCount, LayerTrace, SpikeTrace
@@ -37,7 +37,13 @@ def simulate(net: IntNet, spikes: np.ndarray, engine: str = FAST, states: bool =
 
     Raises LimitError where the engine cannot run here or refuses the network, FormatError for events that do not fit.
     """
-    return engines.usable(engine, net).run(net, spikes, states)
+    usable, (samples, steps) = engines.usable(engine, net), (*spikes.shape, 0, 0)[:2]
+    memory.check(
+        f"the trace of {samples:,} samples of {steps:,} steps and {net.neurons:,} neurons",
+        samples * steps * net.neurons * (1 + 8 * states),
+        "run fewer samples or steps at a time" + (", or leave out the states" if states else ""),
+    )
+    return usable.run(net, spikes, states)
 
 
 def _soonest(net: IntNet, spikes: np.ndarray, states: bool = False) -> SpikeTrace:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from math import prod
 from typing import Any
 
 import numpy as np
 
+from snnkd.analysis import remedies
 from snnkd.analysis.placement import Placement, place, weight_bits
 from snnkd.engines import c99
 from snnkd.ir.network import Dense, Input, IntNet
@@ -90,7 +91,7 @@ def _check_payload(net: IntNet, limits: Limits) -> Iterator[Violation]:
 def _check_weight_bits(net: IntNet, limits: Limits) -> Iterator[Violation]:
     for name, layer in _synaptic(net):
         if (bits := weight_bits(layer.weight)) > limits["weight_bits"].high:
-            fix = f"quantize the weights of {name} to {limits['weight_bits'].high:g} bit"
+            fix = remedies.fewer_bits(name, math.floor(limits["weight_bits"].high))
             yield _violation(name, "weight_bits", f"{bits} bit", limits, fix)
 
 
@@ -98,7 +99,7 @@ def _check_delay(net: IntNet, limits: Limits) -> Iterator[Violation]:
     for name, layer in _synaptic(net):
         longest = int(layer.delay.max(initial=0)) if isinstance(layer, Dense) and layer.delay is not None else 0
         if longest > limits["delay"].high:
-            fix = f"clamp the delays of {name} to {limits['delay'].high:g} steps and train again"
+            fix = f"train {name} again with delays of at most {limits['delay'].high:g} steps (max_delay of its network)"
             yield _violation(name, "delay", f"{longest} step", limits, fix)
 
 
@@ -108,7 +109,7 @@ def _check_one_neuron(net: IntNet, limits: Limits) -> Iterator[Violation]:
         fan_in = np.count_nonzero(layer.weight.reshape(len(layer.weight), -1), axis=1).max(initial=0)
         size = math.ceil(int(fan_in) * weight_bits(layer.weight) / 8)
         if size > limits["synapse_memory_per_core"].high:
-            fix = f"give {name} fewer inputs: stride before it, or prune its weights"
+            fix = remedies.fewer_inputs(net, name)
             yield _violation(name, "synapse_memory_per_core", f"{size} byte into one neuron", limits, fix)
 
 
@@ -123,24 +124,21 @@ def _check_cores(net: IntNet, limits: Limits) -> Iterator[Violation]:
 
 def _check_flash(net: IntNet, limits: Limits) -> Iterator[Violation]:
     plan = c99.plan(net)
-    parts = {part.name: part.flash for part in plan.parts}
-    yield from _memory_exceeded(
-        "flash", plan.flash, parts, limits, "fewer weights, or fewer bits of them (4 bits take half)"
-    )
+    if (excess := _excess("flash", plan.flash, limits)) > 0:
+        actual = f"{plan.flash} byte, {excess} too many"
+        yield _violation("network", "flash", actual, limits, remedies.less_flash(plan))
 
 
 def _check_ram(net: IntNet, limits: Limits) -> Iterator[Violation]:
     plan = c99.plan(net)
-    parts = {part.name: prod(part.layer.shape) for part in plan.parts}
-    yield from _memory_exceeded("ram", plan.ram, parts, limits, "fewer neurons: larger strides, or fewer channels")
+    if (excess := _excess("ram", plan.ram, limits)) > 0:
+        actual = f"{plan.ram} byte, {excess} too many"
+        yield _violation("network", "ram", actual, limits, remedies.less_ram(plan, excess))
 
 
-def _memory_exceeded(name: str, needed: int, parts: Mapping[str, int], limits: Limits, fix: str) -> Iterator[Violation]:
-    """parts: what each layer takes of the memory, to name the one where `fix` helps most."""
-    excess = needed - math.floor(limits[name].high)
-    if excess > 0:
-        largest = max(parts, key=lambda part: parts[part])
-        yield _violation("network", name, f"{needed} byte, {excess} too many", limits, f"give {largest} {fix}")
+def _excess(name: str, needed: int, limits: Limits) -> int:
+    """Bytes that are needed beyond the limit `name`."""
+    return needed - math.floor(limits[name].high)
 
 
 def _violation(layer: str, name: str, actual: str, limits: Limits, fix: str) -> Violation:

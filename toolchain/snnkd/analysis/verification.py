@@ -10,12 +10,12 @@ import numpy as np
 
 from snnkd.analysis import cautions
 from snnkd.analysis.explanation import Cause, Sums, explain
-from snnkd.base.errors import LimitError, MismatchError
+from snnkd.base import memory
+from snnkd.base.errors import MismatchError
 from snnkd.ir.network import Input, IntNet
 from snnkd.ir.trace import LayerTrace, SpikeTrace
 
 DEFAULT_STEPS = 32
-_MOST = 1 << 30  # values that random events may have
 
 
 @dataclass(frozen=True)
@@ -140,11 +140,12 @@ def synthetic_input(
     with neurons: an image of 0 to 2550 * activity, at all steps. Raises LimitError where it would not fit in memory.
     """
     steps = steps or net.steps or DEFAULT_STEPS + net.longest_delay
-    if samples * steps * prod(net.input_shape) > _MOST:
-        raise LimitError(
-            f"random events: {samples:,} samples of {steps:,} steps and {prod(net.input_shape):,} inputs are more than "
-            f"{_MOST:,} values; ask for fewer samples, or give events with fewer steps by --input"
-        )
+    drawn = samples if isinstance(net.layers[0], Input) else samples * steps  # an image is the same at all steps
+    memory.check(
+        f"random events, {samples:,} samples of {steps:,} steps and {prod(net.input_shape):,} inputs",
+        drawn * prod(net.input_shape) * (10 if net.message_bits else 2),
+        "ask for fewer samples, or give events with fewer steps by --input",
+    )
     random = np.random.default_rng(seed)
     if isinstance(net.layers[0], Input):
         brightest = round(2550 * activity)

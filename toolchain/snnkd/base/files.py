@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from snnkd.base import checksums
+from snnkd.base import checksums, recognition
 from snnkd.base.errors import FormatError, LimitError, SnnkdError, in_a_line
 
 if sys.version_info >= (3, 11):
@@ -59,7 +59,7 @@ def find(name: str | Path, known: dict[str, Path], what: str) -> Path:
 
     what: what is looked for, for the message.
 
-    Raises SnnkdError with the closest known names where there is neither.
+    Raises SnnkdError that says what a file or folder of this name is instead, or else the closest known names.
     """
     path = Path(name)
     if path.suffix == ".toml":
@@ -68,9 +68,19 @@ def find(name: str | Path, known: dict[str, Path], what: str) -> Path:
         raise SnnkdError(f"{in_a_line(path)}: no such {what} file")
     if str(name) in known:
         return known[str(name)]
+    if str(name) and path.exists():
+        raise SnnkdError(f"{path}: {_mistaken(path, what)}")
     close = difflib.get_close_matches(str(name), known, n=3)
     hint = f"did you mean {' or '.join(close)}?" if close else f"known: {', '.join(known)}"
     raise SnnkdError(f"no {what} is called '{in_a_line(name)}': {hint} (a path to your own .toml works too)")
+
+
+def _mistaken(path: Path, what: str) -> str:
+    """Says what there is at `path`, where a file of the kind `what` was expected."""
+    inside = path / f"{what}.toml"
+    if inside.is_file():
+        return f"is a folder; its {what} is {inside}"
+    return recognition.sentence(path, "toml") or f"expected the name of a {what}, or a file that ends with .toml"
 
 
 def read_bytes(path: Path) -> bytes:
@@ -92,11 +102,13 @@ def check_listed(path: Path) -> None:
 def read_toml(path: Path) -> dict[str, Any]:
     """Reads a TOML file. Raises FormatError as `read_bytes` does, and that names the line of what is no TOML."""
     try:
-        data = tomllib.loads(read_bytes(path).decode("utf-8"))
+        data = tomllib.loads(read_bytes(path).decode("utf-8-sig"))  # editors on Windows put a mark in front
     except UnicodeDecodeError as error:
-        raise FormatError(f"{path}: cannot be read: {error}") from error
+        what = recognition.sentence(path, "toml") or f"cannot be read: {error}; save it as UTF-8"
+        raise FormatError(f"{path}: {what}") from error
     except (ValueError, RecursionError) as error:
-        raise FormatError(f"{path}: not valid TOML: {in_a_line(error)}") from error
+        what = recognition.sentence(path, "toml") or f"not valid TOML: {in_a_line(error)}"
+        raise FormatError(f"{path}: {what}") from error
     _check_depth(path, data)
     return data
 

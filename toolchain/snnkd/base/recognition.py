@@ -46,7 +46,7 @@ _OWN: dict[Wanted, tuple[str, ...]] = {
 
 KINDS = {
     "empty": Kind("empty", "write it or fetch it again"),
-    "folder": Kind("a folder", "name a file"),
+    "folder": Kind("a folder", "name a file in it", {"toml": "expected a name, or a file that ends with .toml"}),
     "lfs": Kind("a Git LFS pointer, which stands for a file that was not fetched", "run `git lfs pull` in its clone"),
     "annex": Kind("a git-annex pointer, which stands for a file that was not fetched", "run `git annex get` on it"),
     "html": Kind("a web page, not the file itself", "download it from its raw address"),

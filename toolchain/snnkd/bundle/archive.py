@@ -8,7 +8,7 @@ import zlib
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 
-from snnkd.base import checksums
+from snnkd.base import checksums, recognition
 from snnkd.base.checksums import SUMS
 from snnkd.base.errors import FormatError
 from snnkd.base.files import atomic
@@ -44,8 +44,12 @@ def read(path: Path) -> dict[str, bytes]:
             entries = archive.infolist()
             _check_entries(path, entries)
             return {entry.filename: archive.read(entry) for entry in entries}
+    except FileNotFoundError as error:
+        raise FormatError(f"{path}: no such file; expected a bundle") from error
     except (OSError, zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
-        raise FormatError(f"{path}: not a bundle, or a damaged one ({error}); ask for it again") from error
+        what = recognition.sentence(path, "bundle") if not zipfile.is_zipfile(path) else None
+        what = what or f"a damaged one ({error}); ask for it again"
+        raise FormatError(f"{path}: not a bundle: {what}") from error
 
 
 def unpack(files: Mapping[str, bytes], folder: Path) -> None:

@@ -32,10 +32,9 @@ _SCRIPT = Path(__file__).with_name("lava_golden.py")
 
 
 def assemble(
-    net: IntNet, target: Target, samples: Samples, name: str, bundle: str, prefix: str = c99.PLAIN
+    net: IntNet, target: Target, samples: Samples, name: str, prefix: str = c99.PLAIN
 ) -> tuple[dict[str, bytes], Manifest]:
-    """Contents by name, and their manifest. name: of the network, in words; bundle: the zip's file name, as
-    README calls it; prefix: of all public names of the C.
+    """Contents by name, and their manifest. name: of the network, in words; prefix: of all public names of the C.
 
     Raises LimitError where `target` is not one that C is made for. The network's steps become those of `samples`.
     """
@@ -50,7 +49,7 @@ def assemble(
         "LICENSE": (files.data_root("hw_targets") / "c99" / "LICENSE").read_bytes(),
     }
     about = _manifest(net, target, samples, run).model_copy(update={"prefix": prefix})
-    contents["README.md"] = c99.renamed(readme.text(about, name, bundle, net, PICTURE in contents), prefix).encode()
+    contents["README.md"] = c99.renamed(readme.text(about, name, net, PICTURE in contents), prefix).encode()
     listed = {path: manifests.listed(data) for path, data in sorted(contents.items())}
     about = about.model_copy(update={"files": listed})
     return {**contents, manifests.NAME: about.to_bytes()}, about

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from snnkd import targets
 from snnkd.analysis import fit
 from snnkd.analysis.fit import Violation
-from snnkd.base.errors import LimitError
+from snnkd.base.errors import FormatError, LimitError
 from snnkd.base.files import atomic, check_output
 from snnkd.bundle import archive, contents, proof
 from snnkd.bundle.figures import GOLDEN_SAMPLES
@@ -93,13 +93,15 @@ def pack(
         samples = subject.of_set(data)
     else:
         samples = subject.samples(None if subject.run is not None else GOLDEN_SAMPLES, events, labels)
+    if events is not None:  # whoever gets the bundle has nothing of the folders that the file lay in
+        samples = replace(samples, data=events.name)
     return make(subject.net, target, samples, out, subject.short_name, prefix)
 
 
 def make(
     net: IntNet, target: str | Path, samples: Samples, out: Path, name: str = "network", prefix: str = c99.PLAIN
 ) -> Handoff:
-    """Writes the bundle of `net` for `target` to the zip `out`: the same bytes for the same arguments.
+    """Writes the bundle of `net` for `target` to the zip `out`: the same bytes whatever that is called.
 
     samples: what accuracy and work are measured on, at least 16; the first 16 become the golden ones. name: of the
     network, in words. prefix: of all public names of the C. Where the network breaks the target's limits, nothing is
@@ -117,7 +119,7 @@ def make(
     shared = (chosen.name, GOLDEN_SAMPLES, samples.data, memory, net.readout)
     if violations:
         return Handoff(None, None, *shared, None, violations, [])
-    files, about = contents.assemble(net, chosen, samples, name, out.name, prefix)
+    files, about = contents.assemble(net, chosen, samples, name, prefix)
     return Handoff(str(out), archive.write(out, files), *shared, about.accuracy, [], about.warnings)
 
 
@@ -127,6 +129,8 @@ def verify(path: Path, on_check: Callable[[Check], None] = lambda _: None) -> Pr
     on_check: called with each check when it is done. Code of the bundle is compiled and run where its hashes agree.
     Raises FormatError where the file is no bundle, LimitError where measured.json would replace it.
     """
+    if path.is_dir():
+        raise FormatError(f"{path}: is a folder; name the zip, as it came")
     measured = path.with_name(MEASURED)
     check_output("--verify", measured, ".json", [path])
     checks: list[Check] = []

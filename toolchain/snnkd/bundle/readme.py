@@ -50,6 +50,16 @@ _IMAGE = """\
     }
     int class_number = snnkd_classify(&state);       /* snnkd_reset(&state) before the next image */"""
 
+_BIAS = """\
+    static snnkd_state state;                        /* its size is known when you compile */
+
+    snnkd_init(&state);
+    for (uint16_t t = 0; t < SNNKD_STEPS; ++t) {
+        snnkd_step(&state, image);                   /* snnkd_input image[SNNKD_INPUTS], the same at every step */
+        if (snnkd_decided(&state)) break;            /* early exit, optional */
+    }
+    int class_number = snnkd_classify(&state);       /* snnkd_reset(&state) before the next image */"""
+
 _EVENTS = """\
     static snnkd_state state;                        /* its size is known when you compile */
 
@@ -80,14 +90,12 @@ _SCRIPT = """\
     print("classes", found["classes"])"""
 
 
-def text(about: Manifest, name: str, bundle: str, net: IntNet, pictured: bool) -> str:
-    """Writes README.md. name: of the network; bundle: the zip's file name; pictured: whether the example has a
-    picture."""
+def text(about: Manifest, name: str, net: IntNet, pictured: bool) -> str:
+    """Writes README.md. name: of the network; pictured: whether the example has a picture."""
     return Template(_TEMPLATE.read_text(encoding="utf-8")).substitute(
         name=name,
-        bundle=bundle,
         target_name=about.target.name,
-        summary=_summary(about),
+        summary=_summary(about, net),
         golden_samples=about.golden.samples,
         facts="\n".join(f"| {key} | {value} |" for key, value in _facts(about, net)),
         qemu=_qemu(about),
@@ -101,12 +109,16 @@ def text(about: Manifest, name: str, bundle: str, net: IntNet, pictured: bool) -
     )
 
 
-def _summary(about: Manifest) -> str:
+def _summary(about: Manifest, net: IntNet) -> str:
     shape = " x ".join(map(str, about.input_shape))
-    events = f"graded events of {about.message_bits} bits" if about.message_bits else "spikes, 0 or 1"
+    if net.reads_image:
+        reads = f"an image of {shape} values, integers of 16 bits and the same at every one of {about.steps} time steps"
+    else:
+        events = f"graded events of {about.message_bits} bits" if about.message_bits else "spikes, 0 or 1"
+        reads = f"{shape} inputs as {events}, for {about.steps} time steps"
     return (
-        f"A spiking network of {about.neurons:,} neurons and {about.parameters:,} weights. It reads {shape} inputs as "
-        f"{events}, for {about.steps} time steps, and answers with a class."
+        f"A spiking network of {about.neurons:,} neurons and {about.parameters:,} weights. It reads {reads}, and "
+        "answers with a class."
     )
 
 
@@ -156,7 +168,9 @@ def _qemu(about: Manifest) -> str:
 
 def _usage(net: IntNet) -> str:
     memory = c99.plan(net)
-    return _EVENTS if memory.encoder is None else _IMAGE if memory.recorded is None else _RECORDING
+    if memory.encoder is None:
+        return _BIAS if net.reads_image else _EVENTS
+    return _IMAGE if memory.recorded is None else _RECORDING
 
 
 def _encoder(about: Manifest, net: IntNet) -> str:

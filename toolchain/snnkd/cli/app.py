@@ -82,6 +82,20 @@ def _show(message: Warning | str, category: type[Warning], *_: object, **__: obj
     (note if issubclass(category, Note) else warn)(str(message))
 
 
+_TRAINING = "whole epochs are kept, and `snnkd {command} --resume` with the same recipe and options goes on from them"
+_LEFT = {  # by command: what an interrupted one leaves behind, and how it goes on
+    "train": _TRAINING,
+    "run": _TRAINING,
+    "export": "the .net may be written already and was not compared: export it again",
+    "handoff": "no bundle was written or proved: run it again",
+}
+
+
+def _left(words: list[str]) -> str:
+    command = next((word for word in words if not word.startswith("-")), "")
+    return _LEFT.get(command, "nothing was written: run it again").format(command=command)
+
+
 def main() -> None:
     """Runs the command line. Exit status: 0 done, 1 a check found something, 2 unusable input, 130 interrupted."""
     with warnings.catch_warnings():
@@ -100,5 +114,9 @@ def main() -> None:
             sys.exit(2)
         except SystemExit as ended:
             if ended.code == 130:  # typer's for Ctrl-C
-                fail("interrupted; what was written before is whole, `snnkd train --resume` goes on from it")
+                fail(f"interrupted; {_left(sys.argv[1:])}")
             raise
+        except MemoryError as error:  # one that no command has foreseen
+            said = f" ({error})" if str(error) else ""
+            fail(f"out of memory{said}; ask for fewer samples or steps, or train with smaller batches")
+            sys.exit(2)

@@ -42,6 +42,7 @@ def convert(
     from snnkd.base import files
     from snnkd.data.samples import read_events, read_labels
     from snnkd.ir.events import check_input
+    from snnkd.runs.subject import network_file
 
     suffix = out.suffix if out.suffix in _WRITERS else " or ".join(_WRITERS)
     files.check_output("OUT", out, suffix, [source, inputs, labels])
@@ -49,7 +50,7 @@ def convert(
         raise LimitError("--labels: are the classes of --input, which is missing")
     events = None if inputs is None else read_events(inputs)
     result: dict[str, Any] = {"file": str(source), "out": str(out)}
-    if source.suffix == ".nir":
+    if network_file(source).suffix == ".nir":
         from snnkd.analysis import conversion
 
         classes = None if labels is None else read_labels(labels)

@@ -35,7 +35,7 @@ def encode(
     events = np.ascontiguousarray(encoded(encoder, shape, inputs))
     with files.atomic(out) as temporary, temporary.open("wb") as file:
         np.save(file, events)
-    by_sample = np.abs(events.astype(np.int64)).reshape(len(events), -1).sum(axis=1)
+    by_sample = np.array([np.abs(sample.astype(np.int64)).sum() for sample in events])
     for sample in np.flatnonzero(by_sample == 0):
         output.warn(f"sample {sample}: no event in it after encoding")
     data: dict[str, Any] = {

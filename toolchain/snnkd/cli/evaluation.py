@@ -9,7 +9,7 @@ import typer
 
 from snnkd.base.errors import LimitError
 from snnkd.cli import output
-from snnkd.cli.options import DEFAULT_RUNS, DataRoot, InputFile, Json, Labels, Runs
+from snnkd.cli.options import DEFAULT_RUNS, DataRoot, InputFile, InputShape, Json, Labels, Runs, shape_of
 
 
 def evaluate(
@@ -34,6 +34,7 @@ def evaluate(
     ] = None,
     inputs: InputFile = None,
     labels: Labels = None,
+    input_shape: InputShape = None,
     plot: Annotated[Path | None, typer.Option(metavar="FILE.svg", help="Also draw accuracy by severity.")] = None,
     data_root: DataRoot = None,
     runs: Runs = DEFAULT_RUNS,
@@ -51,7 +52,7 @@ def evaluate(
     chosen = robustness.levels(corrupt, severity)
     if plot is not None and not chosen:
         raise LimitError("--plot: draws accuracy on corrupted images; give --corrupt")
-    subjects = [opened(name, runs, data_root) for name in names or [None]]
+    subjects = [opened(name, runs, data_root, shape_of(input_shape)) for name in names or [None]]
     if plot is not None:
         files.check_output("--plot", plot, ".svg", [path for subject in subjects for path in subject.inputs])
     for option, value in {"--data": data, "--input": inputs, "--labels": labels}.items():

@@ -55,9 +55,10 @@ def simulate(
     from snnkd.data.samples import read_events
     from snnkd.ir import trace
     from snnkd.ir.events import check_input
+    from snnkd.runs.subject import network_file
 
     files.check_output("--out", out, ".npz", [file, inputs])
-    net = formats.load(file, shape_of(input_shape))
+    net = formats.load(network_file(file), shape_of(input_shape))
     events = check_input(net, read_events(inputs), str(inputs))
     started = time.perf_counter()
     run = evaluation.simulate(net, events, engine, states)
@@ -182,6 +183,7 @@ def inspect(
 def check(
     name: Checked = None,
     target: Annotated[str, typer.Option(help="A target's name or the path of your own .toml.")] = "loihi2",
+    input_shape: InputShape = None,
     runs: Runs = DEFAULT_RUNS,
     as_json: Json = False,
 ) -> None:
@@ -197,7 +199,8 @@ def check(
     from snnkd.runs.subject import opened
 
     described = None if name is None or is_network(name) else _described(name)
-    fitted = fit.fit(opened(name, runs).net if described is None else described, targets.load(target))
+    net = opened(name, runs, input_shape=shape_of(input_shape)).net if described is None else described
+    fitted = fit.fit(net, targets.load(target))
     output.result(fitted.to_json(), as_json, _checked)
     if fitted.violations:
         raise typer.Exit(1)

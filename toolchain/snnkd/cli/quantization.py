@@ -33,10 +33,10 @@ def quantize(
     from snnkd.analysis import quantization
     from snnkd.base import files
     from snnkd.formats import netx
-    from snnkd.runs.subject import Subject
+    from snnkd.runs.subject import Subject, network_file
 
     files.check_output("--out", out, ".net", [file, inputs, labels])
-    quantized = quantization.quantize(file, bits, _factor(scale), shape_of(input_shape))
+    quantized = quantization.quantize(network_file(file), bits, _factor(scale), shape_of(input_shape))
     samples = Subject(quantized.net, file, str(file)).samples(None, inputs, labels)
     effect = quantization.effect(quantized, samples.events(), samples.labels, samples.data)
     netx.save(quantized.net, out)

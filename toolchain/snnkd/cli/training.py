@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -56,7 +57,7 @@ def run(
     from snnkd.cli.progress import TrainingProgress
     from snnkd.runs.pipeline import TrainingOptions
 
-    loaded = _loaded(recipe, overrides, seed, teacher, weights)
+    loaded = _loaded(recipe, overrides, seed, teacher, weights, runs)
     with TrainingProgress() as bars:
         how = (resume, reuse, baseline, device, bars.on_batch, bars.on_epoch)
         result = api.run(loaded, TrainingOptions(runs, data_root, download, *how))
@@ -88,7 +89,7 @@ def train(
     from snnkd.cli.progress import TrainingProgress
     from snnkd.runs.pipeline import TrainingOptions
 
-    loaded = _loaded(recipe, overrides, seed, teacher, weights)
+    loaded = _loaded(recipe, overrides, seed, teacher, weights, runs)
     with TrainingProgress() as bars:
         how = (resume, reuse, baseline, device, bars.on_batch, bars.on_epoch)
         result = api.train(loaded, TrainingOptions(runs, data_root, download, *how))
@@ -96,7 +97,12 @@ def train(
 
 
 def _loaded(
-    recipe: str, overrides: list[str] | None, seed: int | None, teacher: str | None, weights: str | None
+    recipe: str,
+    overrides: list[str] | None,
+    seed: int | None,
+    teacher: str | None,
+    weights: str | None,
+    runs: Path,
 ) -> Recipe:
     """Reads the recipe with its overrides and the user's teacher, and warns of what it probably does not mean."""
     from snnkd import recipe as recipes
@@ -105,6 +111,9 @@ def _loaded(
 
     if weights is not None and teacher is None:
         raise RecipeError(f"--weights {weights}: are those of --teacher, which is missing")
+    own = runs / recipe / "recipe.toml"
+    if recipe not in recipes.names() and not recipe.endswith(".toml") and own.is_file():
+        raise RecipeError(f"{recipe}: is a run, and this takes a recipe; that of the run is {own}")
     table = None if teacher is None else teacher_table(teacher, weights)
     changes = [*(overrides or []), *([f"seed={seed}"] if seed is not None else [])]
     loaded = recipes.load(recipe, changes, table)

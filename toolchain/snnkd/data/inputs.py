@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from math import prod
 from pathlib import Path
 
 import numpy as np
 
-from snnkd.base import arrays
+from snnkd.base import arrays, memory
 from snnkd.base.errors import DataError
 from snnkd.data import encoding
 from snnkd.data.datasets import folder
@@ -29,9 +30,16 @@ def encode(encoder: Encoder, shape: Shape, paths: Sequence[Path]) -> np.ndarray:
     if isinstance(encoder, EventEncoding):
         sources = [source for path in paths for source in _sources(path, encoder.sensor)]
         recordings = Recordings(encoder.sensor, sources)
+        _check_size(len(recordings), encoder.steps, encoder.shape)
         return encoding.encode(encoder, recordings, np.arange(len(recordings)))
     images = np.concatenate([_images(path, shape) for path in paths])
+    _check_size(len(images), encoder.steps, shape)
     return encoding.encode(encoder, images, np.arange(len(images)))
+
+
+def _check_size(samples: int, steps: int, shape: Shape) -> None:
+    what = f"the events of {samples:,} inputs, {steps:,} steps of {prod(shape):,} values each"
+    memory.check(what, samples * steps * prod(shape), "encode fewer of them at a time")
 
 
 def _sources(path: Path, sensor: Sensor) -> Iterator[Source]:

@@ -23,6 +23,8 @@ from snnkd.ir.arithmetic import DELAY_MAX, THRESHOLD_LIMIT
 from snnkd.ir.readout import READOUTS, EarlyExit, Readout
 
 Shape = tuple[int, ...]
+MAX_STEPS = 1 << 20  # that a network may be meant for
+MAX_MESSAGE_BITS = 24  # of an input event, that a file may say
 
 _LONGEST_NAME = 255  # characters of a class's name, which may be that of a folder
 
@@ -269,6 +271,8 @@ def check(net: IntNet) -> None:
         else:
             assert_never(layer)
         _check_neuron(name, layer)
+    if net.steps is not None and not 1 <= net.steps <= MAX_STEPS:
+        raise FormatError(f"steps: expected 1 to {MAX_STEPS}, found {net.steps}")
     outputs, population = prod(net.layers[-1].shape), net.readout.population
     if outputs % population:
         raise FormatError(f"readout: {outputs} outputs do not divide into classes of {population} neurons each")

@@ -19,6 +19,7 @@ from snnkd.base.errors import RecipeError, SnnkdError
 from snnkd.base.schema import Place, Problem, Table
 from snnkd.ir.arithmetic import DELAY_MAX
 from snnkd.ir.network import conv_size
+from snnkd.recipe.outside import belongs_to
 
 Shape = tuple[int, ...]
 
@@ -279,6 +280,8 @@ def _of_file(name: str, folder: Path, place: Place, own: dict[str, Any]) -> tupl
     try:
         return load(beside if name.endswith(".toml") and beside.is_file() else name), []
     except RecipeError as error:
+        if misplaced := belongs_to(name, "network"):
+            return None, [Problem(place, f"{schema.dotted(place)}: expected the name of a network{misplaced}")]
         also = f"; in [networks] here: {', '.join(own)}" if own else ""
         return None, [Problem(place, f"{schema.dotted(place)}: {error}{also}")]
 

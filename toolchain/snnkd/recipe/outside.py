@@ -16,6 +16,26 @@ from snnkd.base.errors import RecipeError
 EXPECTED = "'file.py:name', 'package.module:name' or 'file.onnx'"
 
 
+# By suffix: the fields of a stage that such a file belongs to, and what it is by the first of them.
+_FIELDS = {
+    ".net": ("net", "start"),
+    ".nir": ("net", "start"),
+    ".onnx": ("model",),
+    ".npz": ("logits",),
+    ".toml": ("network",),
+    ".pt": ("weights",),
+    ".pth": ("weights",),
+    ".safetensors": ("weights",),
+}
+_WHAT = {
+    "net": "an integer network",
+    "model": "a model from outside",
+    "logits": "a file of logits",
+    "network": "a network description",
+    "weights": "weights of a model",
+}
+
+
 @dataclass(frozen=True)
 class ModelName:
     """What `model` of a stage says. where: a file.py, a file.onnx or a module; name: in it, '' of ONNX."""
@@ -84,6 +104,15 @@ def teacher_table(teacher: str, weights: str | None) -> dict[str, Any]:
     return table if weights is None else {**table, "weights": str(Path(weights).absolute())}
 
 
+def belongs_to(name: Any, field: str) -> str:
+    """Ends a message about the file `name` in `field` of a stage: in which field such a file belongs, '' where it is
+    right or nothing is known."""
+    right = _FIELDS.get(Path(name).suffix) if isinstance(name, str) else None
+    if right is None or field in right:
+        return ""
+    return f"; {name} is {_WHAT[right[0]]}: say {' or '.join(right)} = '{name}'"
+
+
 def with_teacher(data: dict[str, Any], table: dict[str, Any]) -> dict[str, Any]:
     """Puts a teacher in the place of the first stage of the recipe `data`; all that learn from that one learn from it.
 
@@ -109,7 +138,7 @@ def misfits(name: str, table: dict[str, Any]) -> list[schema.Problem]:
 
     model = ModelName.parse(text) if isinstance(text, str) else None
     if isinstance(text, str) and model is None:
-        problem("model", f"expected {EXPECTED}, found {schema.shown(text)}")
+        problem("model", f"expected {EXPECTED}, found {schema.shown(text)}{belongs_to(text, 'model')}")
     if model is not None and model.is_onnx and table.get("by_step"):
         problem("by_step", "an ONNX model keeps no state between calls, and is called once; leave it out")
     if table.get("reads") == "events":

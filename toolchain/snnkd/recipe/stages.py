@@ -29,6 +29,12 @@ _NOT_OF_ANNS = {
     "start": "cannot start from an integer network",
 }
 
+_FILES = {
+    "net": "a .net or .nir file",
+    "start": "a .net or .nir file",
+    "logits": "an .npz file of logits",
+    "weights": "the file of a model's weights",
+}
 _WHAT = {"net": "the network of a file", "model": "a model from outside", "logits": "a file of logits"}
 
 
@@ -58,6 +64,9 @@ def _odd_fields(name: str, table: dict[str, Any], last: bool) -> Iterator[Proble
         return Problem(place, f"{schema.dotted(place)}: {text}")
 
     frozen = [field for field in FROZEN if field in table]
+    for field in ("net", "start", "logits", "weights"):
+        if misplaced := outside.belongs_to(table.get(field), field):
+            yield problem(field, f"is for {_FILES[field]}{misplaced}")
     if frozen:
         yield from _odd_in_frozen(name, table, *frozen)
     else:

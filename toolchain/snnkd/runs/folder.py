@@ -64,8 +64,19 @@ class Run:
         named = (path for stage in self.recipe.chain.values() for path in stage.files)
         return [*own, *self.checkpoints.glob("*"), *named]
 
+    def check_there(self) -> None:
+        """Raises SnnkdError where the folder was deleted or moved: it would be made anew, without what was in it."""
+        if not (self.folder / "recipe.toml").is_file():
+            raise SnnkdError(
+                f"{self.folder}: was deleted or moved while a command worked in it; put it back and go on with "
+                "--resume, or start again"
+            )
+
     def write(self, name: str, data: bytes | str) -> None:
-        """Writes the file `name` of the run, whole or not at all, and its digest."""
+        """Writes the file `name` of the run, whole or not at all, and its digest. Raises SnnkdError as
+        `check_there`."""
+        if name != "recipe.toml":  # the first of all
+            self.check_there()
         write_listed(self.folder / name, data.encode() if isinstance(data, str) else data)
 
 
@@ -135,7 +146,7 @@ def find(name: str | Path | None, runs: Path) -> Run:
     if name is not None:
         folder = Path(name) if Path(name).is_dir() else runs / name
         if not (folder / "recipe.toml").is_file():
-            raise SnnkdError(f"{name}: no run folder here or in {runs.absolute()}; known: {_known(runs)}")
+            raise SnnkdError(f"{name}: {_absent(Path(name), runs)}")
         if not (folder / "summary.json").is_file():
             raise SnnkdError(
                 f"{folder}: this run is not finished; go on with `snnkd train {folder}/recipe.toml --resume`"
@@ -154,7 +165,11 @@ def note_reused(run: Run, origins: dict[str, Path]) -> None:
 
 
 def write_metrics(run: Run, rows: list[dict[str, Any]]) -> None:
-    """Writes metrics.csv: one row per stage and epoch; columns of all stages, empty where a stage has none."""
+    """Writes metrics.csv: one row per stage and epoch; columns of all stages, empty where a stage has none.
+
+    Raises SnnkdError as `Run.check_there`.
+    """
+    run.check_there()
     columns = list(dict.fromkeys(name for row in rows for name in row))
     with atomic(run.folder / "metrics.csv") as temporary, temporary.open("w", newline="") as file:
         writer = csv.DictWriter(file, columns)
@@ -165,6 +180,21 @@ def write_metrics(run: Run, rows: list[dict[str, Any]]) -> None:
 def _number(folder: Path, name: str) -> int:
     digits = folder.name[len(name) + 1 :]
     return int(digits) if digits.isdigit() else 0
+
+
+def _absent(path: Path, runs: Path) -> str:
+    """Why there is no run at `path`, nor one of that name in `runs`."""
+    known = f"known in {runs.absolute()}: {_known(runs)}"
+    if path.is_file():
+        return f"is a file, and this takes a run folder or its name; {known}"
+    if path.is_dir():
+        below = sorted(inner.parent.name for inner in path.glob("*/recipe.toml"))
+        if below:
+            return f"holds run folders: name one of them, {path / below[-1]}, or give --runs {path} and its name"
+        return f"is a folder without recipe.toml, no run folder; {known}"
+    if path.suffix:
+        return f"no such file; known runs in {runs.absolute()}: {_known(runs)}"
+    return f"no run folder here or in {runs.absolute()}; known: {_known(runs)}"
 
 
 def _known(runs: Path) -> str:

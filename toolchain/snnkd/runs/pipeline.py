@@ -144,6 +144,7 @@ def start(recipe: Recipe, options: TrainingOptions) -> Context:
     Raises RecipeError where the recipe's target cannot take its encoding, and MismatchError where a file that it names
     is gone or has changed, FormatError where a teacher from outside does not work: before anything is trained.
     """
+    from snnkd.training import footprint
     from snnkd.training.chain import Chain, device_name
 
     target, events = targets.load(recipe.target.name), "graded" if recipe.encoder().message_bits else "binary"
@@ -169,13 +170,16 @@ def start(recipe: Recipe, options: TrainingOptions) -> Context:
         baseline = options.baseline or (run.checkpoints / f"{BASELINE}.safetensors").exists()
         context = Context(run, given_root, replace(options, baseline=baseline))
         warnings.warn(f"--resume: goes on with {run.folder}: {_progress(context)}", Note, stacklevel=2)
+        footprint.check(context.chain, context.trained)
         context.chain.check_teachers()
         return context
     options = replace(options, resume=False)
     root = datasets.root_folder(given_root).absolute()
     data = read_data(recipe, root, options.download)
     frames = read_frames(recipe, root, options.download)
-    Chain(recipe, data, folder, options.device, frames).check_teachers()
+    chain = Chain(recipe, data, folder, options.device, frames)
+    footprint.check(chain, recipe.chain)
+    chain.check_teachers()
     facts = provenance.collect(recipe.to_dict(), recipe.seed, data.digest)
     facts |= {"device": device_name(options.device), "data_root": str(root)}
     context = Context(runs.create(recipe, facts, folder), root, options)
@@ -216,7 +220,11 @@ def train(context: Context) -> Trained:
             journal.add(row)
             options.on_epoch(row)
 
-        context.chain.train(context.trained, options.resume or options.reuse, options.on_batch, on_epoch)
+        def on_batch(stage: str, epoch: int, epochs: int, batch: int, batches: int) -> None:
+            context.run.check_there()
+            options.on_batch(stage, epoch, epochs, batch, batches)
+
+        context.chain.train(context.trained, options.resume or options.reuse, on_batch, on_epoch)
     return Trained(str(context.run.folder), len(rows), context.run.reused)
 
 

@@ -176,6 +176,19 @@ def encoder_of(name: str, runs: Path = Path("runs")) -> tuple[Encoder, Shape]:
     return recipe.encoder(), recipe.images[0]
 
 
+def network_file(path: Path, runs: Path = Path("runs")) -> Path:
+    """Returns `path`, the network file that a command reads which takes no run.
+
+    Raises FormatError that names the network in it where `path` is a run folder, or the name of one in `runs`.
+    """
+    for folder in (path, runs / path):
+        if (folder / "recipe.toml").is_file():
+            raise FormatError(
+                f"{path}: is a run, and this command takes a file: its network is {folder / 'student.net'}"
+            )
+    return path
+
+
 def is_file(name: str | Path | None) -> bool:
     """Tells whether an argument RUN|FILE means a file."""
     return name is not None and (formats.is_network(name) or Path(name).is_file())

@@ -18,7 +18,7 @@ from snnkd.base.errors import LimitError, SnnkdWarning
 from snnkd.data.datasets import DataSet, Split, stratified
 from snnkd.data.pairing import PAIRINGS, Pairs
 from snnkd.ir.network import IntNet
-from snnkd.recipe import Recipe, rules, stages
+from snnkd.recipe import Recipe, rules, stages, tables
 from snnkd.recipe.architecture import Architecture
 from snnkd.recipe.lineage import lineage
 from snnkd.recipe.tables import Stage
@@ -67,7 +67,7 @@ class Chain:
         """
         learned: dict[str, Learned] = {}
         for name in names:
-            if frozen := self._stage(name).frozen:
+            if frozen := self.stage(name).frozen:
                 learned[name] = self.net(name) if frozen == "net" else self.outside(name)
                 continue
             training = self._training(name, learned)
@@ -82,7 +82,7 @@ class Chain:
         """
         sources: dict[str, Path] = {}
         for name in names:
-            stage, path = self._stage(name), self.folder / f"{name}.safetensors"
+            stage, path = self.stage(name), self.folder / f"{name}.safetensors"
             if not stage.frozen and not path.exists():
                 source = take_over(path, self._key(name, stage), stage.epochs, runs)
                 sources |= {name: source} if source is not None else {}
@@ -91,6 +91,15 @@ class Chain:
     def plan(self, name: str) -> Architecture:
         """Looks up the network description of a stage."""
         return self.recipe.architecture(self._stage_name(name))
+
+    def table(self, name: str) -> tables.Data:
+        """Looks up what a stage learns from: the recipe's data, or those of its own."""
+        return self.stage(name).data or self.recipe.data
+
+    def images(self, name: str) -> int:
+        """Counts the training images of a stage."""
+        whole, limit = len(self._read_by(name).train), self.table(name).train_limit
+        return whole if limit is None else min(whole, limit)
 
     def load(self, name: str) -> Network:
         """Reads the trained spiking network of a stage from its checkpoint.
@@ -114,7 +123,7 @@ class Chain:
         """
         stage = self._stage_name(name)
         if stage not in self._nets:
-            self._nets[stage] = stages.opened(self._stage(name), self.recipe.images[0])
+            self._nets[stage] = stages.opened(self.stage(name), self.recipe.images[0])
         return self._nets[stage]
 
     def outside(self, name: str) -> Outside:
@@ -122,7 +131,7 @@ class Chain:
 
         Raises FormatError as `teachers.outside.opened` does.
         """
-        return outside.opened(name, self._stage(name), self.data)  # pyright: ignore[reportArgumentType]  (frozen)
+        return outside.opened(name, self.stage(name), self.data)  # pyright: ignore[reportArgumentType]  (frozen)
 
     def check_teachers(self) -> None:
         """Tries the teachers from outside on a few images; warns of what they seem to get wrong, and of losses that
@@ -170,7 +179,7 @@ class Chain:
         return self.feed(self._read_by(name).test)
 
     def _read_by(self, name: str) -> DataSet:
-        return self.frames[name] if self._stage(name).data is not None else self.data
+        return self.frames[name] if self.stage(name).data is not None else self.data
 
     def network(self, name: str) -> Network:
         """Makes an untrained spiking network of a stage; its weights are drawn, or those of the stage's `start`.
@@ -178,7 +187,7 @@ class Chain:
         Raises for the file of a start as `net` does, QuantizationError as `start_from` does.
         """
         network = self._drawn(name)
-        if self._stage(name).start:
+        if self.stage(name).start:
             start_from(network, self.net(name))
         return network
 
@@ -198,9 +207,10 @@ class Chain:
         So a stage starts the same in every chain, and the baseline where the student does: two trainings of a stage
         then differ by its teacher alone.
         """
-        return int(provenance.digest([_seed(self.recipe, self._stage(name)), self._stage_name(name)])[:8], 16)
+        return int(provenance.digest([_seed(self.recipe, self.stage(name)), self._stage_name(name)])[:8], 16)
 
-    def _stage(self, name: str) -> Stage:
+    def stage(self, name: str) -> Stage:
+        """Looks up a stage in the recipe; the baseline is the student without its teacher."""
         stage = self.recipe.chain[self._stage_name(name)]
         if name in self.recipe.chain:
             return stage
@@ -210,12 +220,13 @@ class Chain:
     def _training(self, name: str, learned: Mapping[str, Learned] | None) -> Training | AnnTraining:
         """A stage with all that it needs. learned: the networks of the stages before it, None to read a checkpoint
         only: no teacher is then made, and no file of a start read."""
-        recipe, stage = self.recipe, self._stage(name)
-        read, table, seed = self._read_by(name), stage.data or recipe.data, _seed(recipe, stage)
+        recipe, stage = self.recipe, self.stage(name)
+        read, table, seed = self._read_by(name), self.table(name), _seed(recipe, stage)
         split = read.train
         if table.train_limit is not None and table.train_limit < len(split):
             split = split.take(stratified(split.labels, table.train_limit, seed))
-        augmented = replace(self.feed(split), augment=table, seed=seed)
+        seen = min(table.variants, stage.epochs)  # one in each epoch
+        augmented = replace(self.feed(split), augment=table.model_copy(update={"variants": seen}), seed=seed)
         threads = torch.get_num_threads()
         shared = {
             "name": name,

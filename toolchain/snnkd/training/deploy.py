@@ -15,8 +15,10 @@ import numpy as np
 import torch
 
 from snnkd.base.errors import FormatError, QuantizationError
-from snnkd.ir.arithmetic import DELAY_MAX, WEIGHT_MAX, WEIGHT_MIN
+from snnkd.ir.arithmetic import DELAY_MAX, THRESHOLD_LIMIT, WEIGHT_MAX, WEIGHT_MIN
 from snnkd.ir.network import Conv, Dense, IntNet, Neuron, Shape, conv_shape
+from snnkd.ir.readout import Readout
+from snnkd.recipe.architecture import UNDEPLOYABLE
 from snnkd.training import slayer
 from snnkd.training.delays import delays_of
 
@@ -24,8 +26,10 @@ from snnkd.training.delays import delays_of
 def to_intnet(blocks: Iterable[torch.nn.Module], input_shape: Shape, **metadata: Any) -> IntNet:
     """Makes the integer network of a chain of lava-dl `slayer.block.cuba` blocks, and only reads these.
 
-    blocks: Dense, Conv and Flatten in the order of the data, snnkd's or a user's own. input_shape: (C, H, W) or
-    (features,). metadata: fields of IntNet, such as `steps`, `encoding` and `readout`.
+    blocks: Dense, Conv and Flatten in the order of the data, snnkd's or a user's own; the last one may be an Affine,
+    which never fires and is read by its membrane. input_shape: (C, H, W) or (features,). metadata: fields of IntNet,
+    such as `steps`, `encoding` and `readout`. Delays of axons become those of the synapses behind them, of the last
+    block those of its own synapses: the same spikes.
     Raises QuantizationError, naming the block, for what has no exact integer form, for weights that are not finite and
     for a layer whose weights are all 0.
     """
@@ -33,48 +37,79 @@ def to_intnet(blocks: Iterable[torch.nn.Module], input_shape: Shape, **metadata:
     for where, layer in layers.items():
         if not layer.weight.any():
             raise QuantizationError(f"{where}: all weights are 0, which Lava's loader cannot take; train longer")
-    return IntNet(tuple(input_shape), tuple(layers.values()), **metadata)
+    return _network(input_shape, layers, metadata)
 
 
 def to_intnet_so_far(blocks: Iterable[torch.nn.Module], input_shape: Shape, **metadata: Any) -> IntNet:
     """Does as `to_intnet` for a training that goes on: all weights of a layer may be 0, since they need not stay so."""
-    return IntNet(tuple(input_shape), tuple(_layers(blocks, input_shape).values()), **metadata)
+    return _network(input_shape, _layers(blocks, input_shape), metadata)
+
+
+def _network(input_shape: Shape, layers: dict[str, Dense | Conv], metadata: dict[str, Any]) -> IntNet:
+    """As a file without a readout is read: by the membrane where the last layer cannot fire."""
+    chain = tuple(layers.values())
+    if chain and not chain[-1].neuron.can_fire:
+        metadata = {"readout": Readout("membrane"), **metadata}
+    return IntNet(tuple(input_shape), chain, **metadata)
 
 
 def _layers(blocks: Iterable[torch.nn.Module], input_shape: Shape) -> dict[str, Dense | Conv]:
     """The layers, each under the name that messages give its block."""
-    layers, shape, axonal, where = {}, tuple(input_shape), None, ""
+    layers: dict[str, Dense | Conv] = {}
+    shape, axonal, where = tuple(input_shape), None, ""
     for index, block in enumerate(blocks):
         if isinstance(block, slayer.Flatten):
             shape = (prod(shape),)
             continue
+        if where and not layers[where].neuron.can_fire:
+            raise QuantizationError(f"{where}: never fires, so nothing can read it; only the last block may be one")
         where = f"block {index} ({type(block).__name__})"
-        if not isinstance(block, slayer.Dense | slayer.Conv):
-            raise QuantizationError(f"{where}: only CUBA Dense, Conv and Flatten blocks can be deployed")
+        if not isinstance(block, (slayer.Dense, slayer.Conv, *slayer.AFFINE)):
+            raise QuantizationError(f"{where}: {_not_deployed(block)}")
         try:
             if isinstance(block, slayer.Conv):
-                layers[where] = _conv(where, block, shape)
+                layers[where] = _conv(where, block, shape, axonal)
             else:
                 layers[where] = _dense(where, block, shape, axonal)
         except FormatError as error:
             raise QuantizationError(f"{where}: {error}") from error
-        shape, axonal = layers[where].shape, _axonal(where, block)
+        shape, axonal = layers[where].shape, _axonal(where, block, layers[where].shape)
     if axonal is not None:
-        raise QuantizationError(f"{where}: no synapse is behind its axonal delays; train the last block without")
+        layers[where] = _held_back(where, layers[where], axonal)
     return layers
 
 
-def _axonal(where: str, block: Any) -> np.ndarray | None:
-    """The delays of a block's axons, (O,) int32, which are those of the next layer's inputs; None for none."""
-    if block.delay is None:
+def _not_deployed(block: Any) -> str:
+    reason = UNDEPLOYABLE.get(type(block).__name__.lower(), "train slayer.block.cuba instead")
+    return f"only CUBA Dense, Conv and Flatten blocks and a last Affine can be deployed; {reason}"
+
+
+def _axonal(where: str, block: Any, shape: Shape) -> np.ndarray | None:
+    """The delays of a block's axons, which are those of the next layer's inputs, flat in their order: int32 of as many
+    values as `shape` has; None for none."""
+    if getattr(block, "delay", None) is None:
         return None
-    delay = block.delay.delay.detach().cpu().numpy()
+    delay = block.delay.delay.detach().cpu().numpy().reshape(-1)
     if delay.max() >= DELAY_MAX + 1:
         raise QuantizationError(
-            f"{where}: axonal delays of up to {delay.max():.1f} steps, expected {DELAY_MAX} at most"
+            f"{where}: axonal delays of up to {delay.max():.1f} steps, expected {DELAY_MAX} at most; train with "
+            f"block.delay.max_delay = {DELAY_MAX}"
         )
     delay = np.floor(delay).astype(np.int32)
-    return delay if delay.any() else None
+    return np.repeat(delay, prod(shape) // len(delay)) if delay.any() else None
+
+
+def _held_back(where: str, layer: Dense | Conv, axonal: np.ndarray) -> Dense:
+    """The last layer with the delays of its axons in front of its neurons: what comes so much later in, comes so much
+    later out."""
+    if isinstance(layer, Conv):
+        raise QuantizationError(f"{where}: Lava ignores the delays of a convolution; train the last block without")
+    delay = axonal[:, None] + (0 if layer.delay is None else layer.delay)
+    if delay.max() > DELAY_MAX:
+        raise QuantizationError(
+            f"{where}: delays of up to {delay.max()} steps, with those of its inputs, expected {DELAY_MAX} at most"
+        )
+    return replace(layer, delay=np.broadcast_to(delay, layer.weight.shape).astype(np.int32))
 
 
 def _dense(where: str, block: Any, shape: Shape, axonal: np.ndarray | None) -> Dense:
@@ -85,12 +120,24 @@ def _dense(where: str, block: Any, shape: Shape, axonal: np.ndarray | None) -> D
     delay = np.zeros_like(weight) if axonal is None else np.broadcast_to(axonal, weight.shape).copy()
     if (delays := delays_of(block)) is not None:
         delay += delays.of_synapses(*weight.shape)
+    if isinstance(block, slayer.AFFINE):
+        return Dense(weight, _silent(where, block), delay=delay if delay.any() else None)
     return Dense(weight, _neuron(where, block.neuron), delay=delay if delay.any() else None)
 
 
-def _conv(where: str, block: Any, shape: Shape) -> Conv:
-    if block.delay is not None:
-        raise QuantizationError(f"{where}: Lava ignores the delays of a convolution; train without")
+def _silent(where: str, block: Any) -> Neuron:
+    """The neurons of an Affine block, which cannot fire; without dynamics they only add up, as NetX takes them."""
+    if not block.dynamics:
+        return Neuron(*(np.array(value, np.int32) for value in (0, block.neuron.p_scale, THRESHOLD_LIMIT + 1)))
+    return _neuron(where, block.neuron, THRESHOLD_LIMIT + 1)
+
+
+def _conv(where: str, block: Any, shape: Shape, axonal: np.ndarray | None) -> Conv:
+    if axonal is not None:
+        raise QuantizationError(
+            f"{where}: Lava ignores the delays of a convolution; train the block before it without, or put a Dense "
+            "behind that"
+        )
     synapse = block.synapse
     if len(shape) != 3 or shape[0] != synapse.in_channels:
         expected = f"({synapse.in_channels}, H, W)"
@@ -128,7 +175,8 @@ def _weight(where: str, block: Any) -> np.ndarray:
     return integers
 
 
-def _neuron(where: str, neuron: Any) -> Neuron:
+def _neuron(where: str, neuron: Any, threshold: int | None = None) -> Neuron:
+    """The neurons of a block, with their own threshold unless another one is given."""
     if neuron.norm is not None or getattr(neuron, "graded_spike", False):
         raise QuantizationError(f"{where}: neurons with `norm` or graded spikes are not deployed; leave them out")
     if not neuron.shared_param and neuron.shape is None:
@@ -138,5 +186,5 @@ def _neuron(where: str, neuron: Any) -> Neuron:
         decays = np.rint(values.detach().cpu().numpy()).clip(0, neuron.p_scale).astype(np.int32)
         return decays.reshape(()) if decays.size == 1 else decays
 
-    threshold = np.array(neuron.v_th_mant, dtype=np.int32)
-    return Neuron(decay(neuron.current_decay), decay(neuron.voltage_decay), threshold)
+    mantissa = neuron.v_th_mant if threshold is None else threshold
+    return Neuron(decay(neuron.current_decay), decay(neuron.voltage_decay), np.array(mantissa, dtype=np.int32))

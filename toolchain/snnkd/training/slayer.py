@@ -10,7 +10,7 @@ import io
 import logging
 from collections.abc import Iterator
 
-__all__ = ["SCALE_RHO_MULT", "TAU_RHO_MULT", "Conv", "Dense", "Flatten", "Neuron"]
+__all__ = ["AFFINE", "SCALE_RHO_MULT", "TAU_RHO_MULT", "Conv", "Dense", "Flatten", "Neuron"]
 
 
 @contextlib.contextmanager
@@ -29,7 +29,10 @@ def _quiet() -> Iterator[None]:
 
 try:
     with _quiet():
-        from lava.lib.dl.slayer.block.cuba import Conv, Dense, Flatten
+        from lava.lib.dl.slayer.block.cuba import Affine, Conv, Dense, Flatten
         from lava.lib.dl.slayer.neuron.cuba import SCALE_RHO_MULT, TAU_RHO_MULT, Neuron
+    AFFINE: tuple[type, ...] = (Affine,)  # the blocks that never fire; only lava-dl has such
 except ImportError:  # also where what it imports is missing, as with `pip install --no-deps`
     from snnkd.training.containers import SCALE_RHO_MULT, TAU_RHO_MULT, Conv, Dense, Flatten, Neuron
+
+    AFFINE = ()

@@ -20,24 +20,25 @@ from snnkd.base.errors import FormatError, SnnkdWarning
 from snnkd.formats import facts
 from snnkd.formats.hdf5.groups import Group, opened
 from snnkd.formats.hdf5.process import MAX_ELEMENTS, Wanted
+from snnkd.formats.netx import refusals
 from snnkd.formats.netx.weights import convert
 from snnkd.ir.arithmetic import DECAY_BITS, DELAY_MAX, THRESHOLD_LIMIT
-from snnkd.ir.network import Conv, Dense, Input, IntNet, Layer, Neuron, Shape, conv_shape
+from snnkd.ir.network import (
+    MAX_MESSAGE_BITS,
+    MAX_STEPS,
+    Conv,
+    Dense,
+    Input,
+    IntNet,
+    Layer,
+    Neuron,
+    Shape,
+    conv_shape,
+)
 from snnkd.ir.readout import EarlyExit, Readout
 
 WANTED = Wanted(("layer", "simulation"), 3)  # what NetX reads; layer/0/neuron/iDecay
 _MAX_LAYERS = 1000
-_MAX_STEPS = 1 << 20
-_REFUSED = {
-    "pool": "NetX cannot load pooling; use a strided convolution",
-    "convT": "NetX cannot load transposed convolutions",
-    "unpool": "NetX cannot load unpooling",
-    "concat": "NetX cannot load concatenations",
-    "kwta": "NetX cannot load winner-take-all layers",
-    "average": "only behind the last layer, where it is the readout: NetX cannot load averages",
-    "dense_rec": "recurrent layers are not supported",
-    "dense_comp": "complex-valued layers are not supported",
-}
 _DEFAULT_NEURON = {
     "iDecay": 0,
     "vDecay": 1 << DECAY_BITS,
@@ -60,13 +61,14 @@ def load(path: str | Path, input_shape: Shape | None = None, rounding: Rounding 
     files.check_listed(Path(path))
     with opened(Path(path), WANTED) as root:
         layer_groups = _layer_groups(root)
+        refusals.check(layer_groups)
         shape = _input_shape(root, layer_groups, input_shape)
         layers = tuple(_layers(layer_groups, shape, rounding or _truncated))
         return IntNet(
             input_shape=shape,
             layers=layers,
             steps=_steps(root),
-            message_bits=_number(root, "snnkd_message_bits", 0, 24) or 0,
+            message_bits=_number(root, "snnkd_message_bits", 0, MAX_MESSAGE_BITS) or 0,
             encoding=_json(root, "snnkd_encoding"),
             readout=_readout(root, layer_groups[-1], layers),
             provenance=_json(root, "snnkd_provenance"),
@@ -141,17 +143,17 @@ def _warn(group: Group, name: str, problem: str) -> None:
 
 def _steps(root: Group) -> int | None:
     """The steps that the file is meant for: snnkd's attribute, or lava-dl's simulation/tSample."""
-    steps = _number(root, "snnkd_steps", 1, _MAX_STEPS)
+    steps = _number(root, "snnkd_steps", 1, MAX_STEPS)
     if steps is not None or "simulation" not in root:
         return steps
     group = root.group("simulation")
     if "tSample" not in group:
         return None
     sample = group.floats("tSample")
-    if sample.size == 1 and 1 <= sample.item() <= _MAX_STEPS and sample.item() == int(sample.item()):
+    if sample.size == 1 and 1 <= sample.item() <= MAX_STEPS and sample.item() == int(sample.item()):
         return int(sample.item())
     _warn(
-        group, "tSample", f"expected a number of steps from 1 to {_MAX_STEPS}, found {sample.reshape(-1)[:4]}; not used"
+        group, "tSample", f"expected a number of steps from 1 to {MAX_STEPS}, found {sample.reshape(-1)[:4]}; not used"
     )
     return None
 
@@ -176,7 +178,7 @@ def _layers(groups: list[Group], shape: Shape, rounding: Rounding) -> list[Layer
             layers.append((_dense if kind == "dense" else _conv)(group, shape, rounding))
             shape = layers[-1].shape
         else:
-            raise group.error("type", f"'{kind[:32]}': {_REFUSED.get(kind, 'unknown, NetX skips it in silence')}")
+            raise refusals.layer(group)
     return layers
 
 
@@ -251,9 +253,9 @@ def _delay(group: Group, shape: tuple[int, ...]) -> np.ndarray | None:
 
 def _conv(group: Group, shape: Shape, rounding: Rounding) -> Conv:
     if "delay" in group:
-        raise group.error("delay", "Lava ignores delays of convolutions, so they cannot be reproduced")
+        raise group.error("delay", "Lava ignores delays of convolutions; delay the dense layer behind it instead")
     if "neuron" not in group:
-        raise group.error("neuron", "is missing (NetX has defaults for dense layers only)")
+        raise group.error("neuron", "is missing, and NetX has defaults for dense layers only; export it with the block")
     weight = group.floats("weight")
     if weight.ndim == 5 and weight.shape[4] == 1:
         weight = weight[..., 0]
@@ -289,12 +291,8 @@ def _neuron(layer: Group, shape: Shape, rounding: Rounding) -> Neuron:
     values = {name: np.array(value, np.int32) for name, value in _DEFAULT_NEURON.items()}
     if "neuron" in layer:
         group = layer.group("neuron")
-        kind = group.text("type")
-        if kind not in ("CUBA", "LOIHI"):
-            reason = "sigma-delta neurons are not supported yet" if kind == "SDNN" else "expected CUBA or LOIHI"
-            raise group.error("type", f"'{kind[:32]}': {reason}")
         if "messageBits" in group:
-            raise group.error("messageBits", "neurons that send graded spikes are not supported")
+            raise group.error("messageBits", "neurons that send graded spikes are not supported; train without them")
         values = {name: _parameter(group, name, shape) for name in _DEFAULT_NEURON}
     # A threshold of 2^17 is never reached: v stays below 2^23. Larger ones say the same.
     threshold = np.minimum(values["vThMant"], THRESHOLD_LIMIT + 1)

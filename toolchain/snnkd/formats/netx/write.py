@@ -14,7 +14,7 @@ from snnkd.base.errors import FormatError, QuantizationError
 from snnkd.base.files import atomic
 from snnkd.formats.netx.weights import convert, source_of
 from snnkd.ir import describe
-from snnkd.ir.network import Conv, Dense, Input, IntNet, Layer, Neuron, Shape
+from snnkd.ir.network import MAX_MESSAGE_BITS, Conv, Dense, Input, IntNet, Layer, Neuron, Shape
 
 _MAX_FIXED = 60_000
 
@@ -43,6 +43,11 @@ def _write(file: h5py.File, net: IntNet) -> None:
     file.attrs["snnkd_input_shape"] = np.array(net.input_shape, np.int64)
     if net.steps is not None:
         file.attrs["snnkd_steps"] = net.steps
+    if net.message_bits > MAX_MESSAGE_BITS:
+        raise QuantizationError(
+            f"message_bits: {net.message_bits} of an input event, a .net file says up to {MAX_MESSAGE_BITS}; scale the "
+            "input down"
+        )
     file.attrs["snnkd_message_bits"] = net.message_bits
     facts = describe.facts(net)
     for name in ("readout", "early_exit", "class_names", "encoding", "provenance"):
