@@ -105,6 +105,8 @@ def read_toml(path: Path) -> dict[str, Any]:
     except UnicodeDecodeError as error:
         what = recognition.sentence(path, "toml") or f"cannot be read: {error}; save it as UTF-8"
         raise FormatError(f"{path}: {what}") from error
+    except RecursionError as error:
+        raise FormatError(f"{path}: not valid TOML: brackets lie too deep in each other") from error
     except tomllib.TOMLDecodeError as error:
         what = recognition.sentence(path, "toml") or f"not valid TOML: {error}"
         raise FormatError(f"{path}: {what}") from error
@@ -114,7 +116,7 @@ def read_json(path: Path) -> Any:
     """Reads a JSON file. Raises FormatError as `read_bytes` does, and for what is no JSON."""
     try:
         return json.loads(read_bytes(path))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise FormatError(f"{path}: not valid JSON: {error}") from error
 
 

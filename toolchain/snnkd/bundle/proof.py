@@ -83,7 +83,10 @@ def _opened(path: Path, folder: Path, files: dict[str, bytes]) -> Unpacked:
         if name not in files:
             raise FormatError(f"{path}: has no {name}: not a bundle of snnkd")
     manifest = manifests.parse(files[manifests.NAME], f"{path}: {manifests.NAME}")
-    net = netx.load(folder / contents.MODEL)
+    try:
+        net = netx.load(folder / contents.MODEL)
+    except FormatError as error:  # the folder is gone when this is read
+        raise FormatError(str(error).replace(f"{folder}/", f"{path}: ")) from error
     run, images = golden.read(files[contents.GOLDEN], net, f"{path}: {contents.GOLDEN}")
     return Unpacked(folder, files, manifest, net, run, images)
 
