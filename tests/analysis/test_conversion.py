@@ -44,7 +44,7 @@ def test_accuracy_and_classes(path):
     assert 0 <= effect.accuracy["float64"] <= 1
     with pytest.raises(FormatError, match=r"labels of the given samples: expected \(24,\) integers"):
         conversion.convert(path, events=EVENTS, labels=labels[:5])
-    with pytest.raises(FormatError, match="input: expected"):
+    with pytest.raises(FormatError, match="the given samples: expected integers"):
         conversion.convert(path, events=EVENTS[:, :, :7])
 
 

@@ -327,6 +327,7 @@ def test_toml_is_read(tmp_path: Path) -> None:
         (b"a = 1\nb = [1,\n", "not valid TOML: .*at end of document"),
         (b"a = 1\na = 2\n", "not valid TOML: .*line 2"),
         (b"a = '\xff'\n", "cannot be read: .*utf-8"),
+        (b"a = " + b"[" * 100_000, "not valid TOML: brackets lie too deep"),
         (b"PK\x03\x04\x00", "is a zip: unzip it"),
         (None, "cannot be read: .*No such file"),
     ],

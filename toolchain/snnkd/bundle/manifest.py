@@ -123,7 +123,7 @@ def parse(data: bytes, source: object) -> Manifest:
     """Reads the manifest in a file's bytes. Raises FormatError that names `source` and each field that is wrong."""
     try:
         parsed = json.loads(data)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise FormatError(f"{source}: not valid JSON: {error}") from error
     version = parsed.get("bundle") if isinstance(parsed, dict) else None
     if version != VERSION:

@@ -86,8 +86,8 @@ def _opened(path: Path, folder: Path, files: dict[str, bytes]) -> Unpacked:
     manifest = manifests.parse(files[manifests.NAME], f"{path}: {manifests.NAME}")
     try:
         net = netx.load(folder / contents.MODEL)
-    except FormatError as error:  # of the bundle, not of where it was unpacked
-        raise FormatError(str(error).replace(str(folder / contents.MODEL), f"{path}: {contents.MODEL}")) from error
+    except FormatError as error:  # the folder is gone when this is read
+        raise FormatError(str(error).replace(f"{folder}/", f"{path}: ")) from error
     run, images = golden.read(files[contents.GOLDEN], net, f"{path}: {contents.GOLDEN}")
     return Unpacked(folder, files, manifest, net, run, images)
 

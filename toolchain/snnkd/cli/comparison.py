@@ -126,7 +126,7 @@ def _energy(by_target: dict[str, list[dict[str, float] | None]], names: list[str
 
     rows = []
     for target, bands in by_target.items():
-        first = bands[0] and bands[0]["typical"]
+        first = None if bands[0] is None else bands[0]["typical"]
         for name, band in zip(names, bands, strict=True):
             told = [NOT_KNOWN] * 3 if band is None else [number(band[key]) for key in ("low", "typical", "high")]
             ratio = f"{band['typical'] / first:.2f}" if band is not None and first else ""

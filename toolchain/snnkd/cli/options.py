@@ -26,10 +26,12 @@ RunName = Annotated[
 RecipeName = Annotated[str, typer.Argument(metavar="RECIPE", help="A recipe's name or the path of your own .toml.")]
 InputFile = Annotated[
     Path | None,
-    typer.Option("--input", help="Events: .npy of integers (N, T, C, H, W) or (N, T, features).", show_default=False),
+    typer.Option(
+        "--input", help="Events: .npy or .npz, integers (N, T, C, H, W) or (N, T, features).", show_default=False
+    ),
 ]
 Labels = Annotated[
-    Path | None, typer.Option("--labels", help="Classes of --input: .npy of integers (N,).", show_default=False)
+    Path | None, typer.Option("--labels", help="Classes of --input: .npy or .npz, integers (N,).", show_default=False)
 ]
 InputShape = Annotated[
     str | None,

@@ -24,8 +24,9 @@ class Bars(Progress):
         self.notes: dict[str, str] = {}  # lines between the bars and what goes on
         self._doing, self._spinner = "", Spinner("dots")
         console = output.console(stderr=True)
-        how = {"transient": transient, "redirect_stdout": False}  # which may be a pipe
-        super().__init__(*columns, console=console, disable=not console.is_terminal, **how)
+        hidden = not console.is_terminal
+        # Standard output may be a pipe.
+        super().__init__(*columns, console=console, disable=hidden, transient=transient, redirect_stdout=False)
 
     def say(self, what: str) -> None:
         """Says below the bars what goes on; '' takes the line away."""

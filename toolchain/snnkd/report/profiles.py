@@ -41,7 +41,7 @@ def figures(profile: Mapping[str, Any]) -> Iterator[Figure]:
     each target that are known."""
     name, samples = profile["name"], profile["samples"]
     layers = [row for row in profile["layers"] if row["name"] != "input"]
-    whole = {"name": "all"} | {key: sum(row[key] for row in layers) for key in _COUNTS}
+    whole: dict[str, Any] = {"name": "all"} | {key: sum(row[key] for row in layers) for key in _COUNTS}
     for row in (*profile["layers"], whole):
         for key, words in _COUNTS.items():
             value = row[key] / samples

@@ -49,7 +49,7 @@ def listed(folder: Path) -> list[Listed]:
 def row(run: Path) -> Listed:
     """Reads what a list says of the run in a folder. Raises FormatError where a file of it is damaged."""
     recipe, end = read_toml(run / "recipe.toml"), run / "summary.json"
-    summary = read_json(end) if end.is_file() else {"accuracy": {"integer": None}}
+    summary: dict[str, Any] = read_json(end) if end.is_file() else {"accuracy": {"integer": None}}
     time = (end if end.is_file() else run / "recipe.toml").stat().st_mtime
     date = datetime.fromtimestamp(time).astimezone().isoformat(timespec="seconds")
     try:

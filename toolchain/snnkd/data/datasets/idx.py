@@ -12,6 +12,7 @@ import numpy as np
 from snnkd.base.errors import DataError
 from snnkd.data.datasets.splits import Contents, Split, check_labels
 
+_MOST = 1 << 30  # bytes of a file that is unpacked
 # Two zero bytes, the element type (8: uint8), the number of dimensions.
 _MAGIC = {3: 0x00000803, 1: 0x00000801}
 _FILES = {
@@ -72,7 +73,11 @@ def _bytes(path: Path) -> tuple[Path, bytes]:
         if path.is_file():
             return path, path.read_bytes()
         path = packed
-        return packed, gzip.decompress(packed.read_bytes())
+        with gzip.open(packed) as unpacked:
+            raw = unpacked.read(_MOST + 1)
+        if len(raw) > _MOST:
+            raise _damaged(packed, f"unpacks to more than {_MOST:,} bytes")
+        return packed, raw
     except (OSError, EOFError, zlib.error) as error:
         raise _damaged(path, f"cannot be read: {error}") from error
 

@@ -73,7 +73,7 @@ def peek(path: Path) -> Progress | None:
     try:
         with safe_open(path, framework="pt") as file:
             return Progress(**json.loads((file.metadata() or {})["progress"]))
-    except (SafetensorError, OSError, KeyError, TypeError, ValueError):
+    except (SafetensorError, OSError, KeyError, TypeError, ValueError, RecursionError):
         return None
 
 
@@ -119,7 +119,7 @@ def _read(path: Path) -> tuple[Progress, dict[str, torch.Tensor]]:
             metadata = file.metadata() or {}
             progress = Progress(**json.loads(metadata["progress"]))
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (not a dict)
-    except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
+    except (SafetensorError, OSError, KeyError, TypeError, ValueError, RecursionError) as error:
         raise _damaged(path, error) from error
     digests = metadata.keys() - {"progress"}  # a digest whose own name has changed is no file without one
     if digests and (digests != {"sha256"} or metadata["sha256"] != _digest(metadata["progress"], tensors)):

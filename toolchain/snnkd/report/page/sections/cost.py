@@ -26,7 +26,7 @@ def energy(facts: Facts) -> dict[str, Any] | None:
         return None
     found: Mapping[str, Mapping[str, Any]] = facts.profile["energy"]
     rows = [
-        _row(f"{name}, {words}", energy.get(key), k)
+        _row(f"{name}, {words}", energy[key], k)
         for k, (name, energy) in enumerate(found.items())
         for key, words in _SUMS.items()
         if energy.get(key)

@@ -16,7 +16,7 @@ _READOUTS = {
 
 def structure(facts: Facts) -> dict[str, Any]:
     """Lists the layers in their order, and what is said of the network beside them."""
-    told = describe.network(facts.net)
+    told = describe.network(facts.net).to_json()
     rule, readout = told["early_exit"], told["readout"]
     notes = {
         "reads": _encoding(facts),
