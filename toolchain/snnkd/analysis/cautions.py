@@ -11,6 +11,9 @@ from snnkd.analysis import proportion
 from snnkd.ir.network import IntNet
 
 
+Counts = Mapping[int, int]  # how many samples have, or got, each class; classes of none are left out
+
+
 def silent(net: IntNet, events: Sequence[int]) -> list[int]:
     """Returns the numbers of the layers that no event leaves.
 
@@ -40,9 +43,7 @@ def silent_layers(net: IntNet, events: Sequence[int], data: str) -> list[str]:
     return [f"{names}: no neuron fires in {data}, so nothing is shown of its spikes; {cause}"]
 
 
-def of_answers(
-    answers: Mapping[int, int], right: int, undecided: int, labels: Mapping[int, int], data: str
-) -> list[str]:
+def of_answers(answers: Counts, right: int, undecided: int, labels: Counts, data: str) -> list[str]:
     """Returns a warning for each reason for which answers hardly tell classes apart; [] where they do.
 
     answers, labels: how many samples got each class, and have it, as `counted` says it. right: how many got their own.
@@ -51,8 +52,8 @@ def of_answers(
     samples, warnings = sum(answers.values()), of_accuracy(right, labels, data)
     if len(answers) == 1 and len(labels) > 1:
         warnings = [
-            f"all {samples:,} answers on {data} are class {next(iter(answers))}, though there are {len(labels)} classes: "
-            "the network tells nothing apart there; see its readout (--readout) and the range of its input"
+            f"all {samples:,} answers on {data} are class {next(iter(answers))}, though there are {len(labels)} "
+            "classes: the network tells nothing apart there; see its readout (--readout) and the range of its input"
         ]
     if 2 * undecided > samples:
         warnings.append(
@@ -62,7 +63,7 @@ def of_answers(
     return warnings
 
 
-def of_accuracy(right: int, labels: Mapping[int, int], data: str) -> list[str]:
+def of_accuracy(right: int, labels: Counts, data: str) -> list[str]:
     """Returns a warning where `right` right answers do not show that anything was learned: all samples are of one
     class, or the same answer to all of them would be right about as often.
 

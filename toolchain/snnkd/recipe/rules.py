@@ -88,9 +88,9 @@ def warnings(recipe: Recipe) -> list[str]:
         )
     for place, table, sides in _augmented(recipe):
         if 2 * table.shift >= min(sides):
+            what = f"{schema.dotted((*place, 'shift'))} = {table.shift} moves images of {sides[0]} x {sides[1]}"
             texts.append(
-                f"{schema.dotted((*place, 'shift'))} = {table.shift} moves images of {sides[0]} x {sides[1]} by half of "
-                "their side or more: variants may show next to nothing of what they are labelled as"
+                f"{what} by half of their side or more: variants may show next to nothing of what they are labelled as"
             )
     for name in recipe.chain:
         texts += _stage_warnings(recipe, name)
