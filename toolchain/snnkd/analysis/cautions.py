@@ -10,7 +10,6 @@ import numpy as np
 from snnkd.analysis import proportion
 from snnkd.ir.network import IntNet
 
-
 Counts = Mapping[int, int]  # how many samples have, or got, each class; classes of none are left out
 
 
