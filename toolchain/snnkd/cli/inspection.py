@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
+from snnkd.base import progress
 from snnkd.cli import output
 from snnkd.cli.findings import render_headroom, render_verification
 from snnkd.cli.options import (
@@ -48,7 +49,8 @@ def simulate(
     files.check_output("--out", out, ".npz", [file, inputs])
     net, events = formats.load(file, shape_of(input_shape)), read_array(inputs)
     started = time.perf_counter()
-    run = evaluation.simulate(net, events, engine, states)
+    with progress.doing(f"engine {engine} runs"):
+        run = evaluation.simulate(net, events, engine, states)
     seconds = time.perf_counter() - started
     trace.save(run, out)
     layers = [
