@@ -55,11 +55,12 @@ def read(arguments: list[str]) -> None:
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with runs/digits-001, trained for one epoch per stage."""
+    """A folder with runs/digits-001, trained for one epoch per stage, and digits-002, its copy."""
     folder = tmp_path_factory.mktemp("docs")
     import snnkd
 
     snnkd.train(recipe.load("digits", SHORT), snnkd.TrainingOptions(folder=folder / "runs"))
+    shutil.copytree(folder / "runs/digits-001", folder / "runs/digits-002")
     return folder
 
 

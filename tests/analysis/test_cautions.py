@@ -39,16 +39,21 @@ def test_outputs_that_are_read_by_their_membrane_may_be_silent():
 
 
 @pytest.mark.parametrize(
-    ("answers", "undecided", "labels", "starts"),
+    ("answers", "right", "undecided", "labels", "starts"),
     [
-        ([5, 5], 0, 2, []),
-        ([10, 0], 0, 2, ["all 10 answers on x are class 0"]),
-        ([0, 10, 0], 6, 3, ["all 10 answers on x are class 1", "6 of 10 answers on x are ties"]),
-        ([10, 0], 5, 1, []),  # of one class alone nothing else is right, and half of them are not most
+        ({0: 5, 1: 5}, 10, 0, {0: 5, 1: 5}, []),
+        ({0: 10}, 5, 0, {0: 5, 1: 5}, ["all 10 answers on x are class 0"]),
+        ({1: 10}, 4, 6, {0: 3, 1: 4, 2: 3}, ["all 10 answers on x are class 1", "6 of 10 answers on x are ties"]),
+        ({3: 10}, 10, 5, {3: 10}, ["all 10 labels of x are class 3"]),  # and half of them are not most
+        ({0: 1}, 1, 0, {0: 1}, []),  # one sample has one class
+        ({0: 100, 1: 100}, 99, 0, {0: 101, 1: 99}, ["99 of 200 answers on x are right, which does not show"]),
+        ({0: 50, 1: 150}, 200, 0, {0: 50, 1: 150}, []),
+        ({0: 40, 1: 160}, 155, 0, {0: 50, 1: 150}, ["155 of 200 answers on x are right, which does not show"]),
+        ({}, 0, 0, {}, []),
     ],
 )
-def test_answers_that_are_all_alike(answers, undecided, labels, starts):
-    told = cautions.of_answers(answers, undecided, labels, "x")
+def test_answers_that_tell_nothing_apart(answers, right, undecided, labels, starts):
+    told = cautions.of_answers(answers, right, undecided, labels, "x")
     assert [text[: len(start)] for text, start in zip(told, starts, strict=True)] == starts
 
 

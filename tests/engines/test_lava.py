@@ -4,6 +4,7 @@ Each case is one Lava run; they start two at a time, once, and the tests look at
 """
 
 import os
+import re
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -14,6 +15,7 @@ import numpy as np
 import pytest
 
 from snnkd.analysis.verification import compare
+from snnkd.base import progress
 from snnkd.base.errors import LimitError, SnnkdError
 from snnkd.engines import conformance, lava
 from snnkd.engines.reference.definition import simulate
@@ -30,19 +32,22 @@ def run_case(name):
     net, events = CASES[name]
     if name == "single":  # the last layer's v is recorded without the other states
         net = replace(net, readout=Readout("membrane", over="max"))
-    return net, simulate(net, events, states=True), lava.run(net, events, states=name != "single")
+    heard = []
+    with progress.heard_by(heard.append):
+        actual = lava.run(net, events, states=name != "single")
+    return net, simulate(net, events, states=True), actual, heard
 
 
 @pytest.fixture(scope="module")
 def outcomes():
-    """Futures of (net, expected, actual) by case."""
+    """Futures of (net, expected, actual, what was said meanwhile) by case."""
     with ThreadPoolExecutor(2) as pool:
         yield {name: pool.submit(run_case, name) for name in CASES}
 
 
 @pytest.mark.parametrize("name", CASES)
 def test_equals_the_definition(outcomes, name):
-    net, expected, actual = outcomes[name].result()
+    net, expected, actual, _ = outcomes[name].result()
     found = compare(net, expected, actual)
     assert found.first_difference is None
     assert found.compared["states"] > 0
@@ -56,9 +61,15 @@ def test_equals_the_definition(outcomes, name):
     [("graded dense", True, True), ("wide graded dense", True, True), ("graded conv", True, False)],
 )
 def test_the_extremes_are_reached(outcomes, name, overflows, saturations):
-    _, expected, _ = outcomes[name].result()
+    _, expected, *_ = outcomes[name].result()
     assert not overflows or expected.layers[0].overflows > 100
     assert not saturations or expected.layers[0].saturations > 100
+
+
+def test_it_says_which_sample_runs(outcomes):
+    heard = outcomes["delays"].result()[-1]
+    assert heard[0] == "Lava starts" and heard[-1] == ""
+    assert any(re.fullmatch(r"Lava: sample \d of 2", said) for said in heard)
 
 
 def small(**options):
@@ -118,13 +129,13 @@ def test_a_hang_is_ended(tmp_path):
 
 
 def test_traces_are_complete(outcomes):
-    net, _, actual = outcomes["conv"].result()
+    net, _, actual, _ = outcomes["conv"].result()
     assert isinstance(actual, SpikeTrace) and actual.engine == "lava"
     for layer, seen in zip(net.layers, actual.layers, strict=True):
         assert isinstance(seen, LayerTrace)
         assert seen.spikes.shape == (4, 9, *layer.shape) and seen.spikes.dtype == np.uint8
         assert seen.u.dtype == seen.v.dtype == np.int32
-    _, _, bare = outcomes["single"].result()
+    _, _, bare, _ = outcomes["single"].result()
     assert [seen.v is None for seen in bare.layers] == [True, False]
     assert [seen.u is None for seen in bare.layers] == [True, True]
     assert [seen.v_last is None for seen in bare.layers] == [True, False]

@@ -297,6 +297,7 @@ def test_applying_overrides_leaves_the_data_alone() -> None:
     [
         ("data.variants=3", "has no effect without data.shift, data.flip or data.noise"),
         ("data.flip=true", "data.shift, data.flip and data.noise have no effect with data.variants = 1"),
+        ("data.shift=4", "moves images of 8 x 8 by half of their side or more"),
         ("chain.student.distil.losses={kl = 0}", "'student' learns from the labels alone"),
     ],
 )
@@ -308,6 +309,11 @@ def test_what_augments_recordings_is_no_noise_of_images() -> None:
     assert not recipe.warnings(recipe.load("best/shd"))
     still = recipe.load("best/shd", ["data.drop=0", "data.jitter_us=0"])
     assert "without data.shift, data.flip, data.drop or data.jitter_us" in recipe.warnings(still)[0]
+
+
+def test_a_shift_that_leaves_nothing_is_refused() -> None:
+    message = refusal("digits", "data.shift=8", "data.variants=2")
+    assert "data.shift: expected less than 8, the shorter side" in message and "found 8" in message
 
 
 def test_a_current_that_piles_up_is_warned_about() -> None:

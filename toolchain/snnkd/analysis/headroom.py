@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from snnkd.base import progress
 from snnkd.engines.reference.definition import DEFINITION, UNLIMITED, no_limit, run
 from snnkd.ir.arithmetic import STATE_LIMIT, STATE_SHIFT, shift
 from snnkd.ir.events import check_input
@@ -105,6 +106,7 @@ def measure(net: IntNet, spikes: np.ndarray, most: int = BLOCK) -> Headroom:
     headroom = Headroom(samples, steps, rows)
     block = max(1, most // (steps * max(prod(layer.shape) for layer in net.layers)))
     for start in range(0, samples, block):
+        progress.say(f"headroom: sample {start + 1:,} of {samples:,}")
         _measure_block(net, events[start : start + block], headroom)
     return headroom
 

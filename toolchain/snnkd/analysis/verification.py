@@ -10,7 +10,7 @@ import numpy as np
 
 from snnkd.analysis import cautions
 from snnkd.analysis.explanation import Cause, Sums, explain
-from snnkd.base import memory
+from snnkd.base import memory, progress
 from snnkd.base.errors import MismatchError
 from snnkd.ir.network import Input, IntNet
 from snnkd.ir.trace import LayerTrace, SpikeTrace
@@ -88,7 +88,9 @@ def compare(net: IntNet, expected: SpikeTrace, actual: SpikeTrace) -> Verificati
     if first is None:
         return Verification(True, compared, None, differences, warnings=warnings)
     place = (net.names.index(first.layer), first.sample, first.step, tuple(first.neuron))
-    return Verification(False, compared, first, differences, *explain(net, expected, actual, place), warnings)
+    with progress.doing("looking for the cause of the first difference"):
+        found = explain(net, expected, actual, place)
+    return Verification(False, compared, first, differences, *found, warnings)
 
 
 class Pair(NamedTuple):

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from snnkd.base import progress
 from snnkd.base.errors import FormatError, LimitError
 from snnkd.cli import output
 from snnkd.cli.findings import render_headroom, render_recording, render_verification
@@ -61,7 +62,8 @@ def simulate(
     net = formats.load(network_file(file), shape_of(input_shape))
     events = check_input(net, read_events(inputs), str(inputs))
     started = time.perf_counter()
-    run = evaluation.simulate(net, events, engine, states)
+    with progress.doing(f"engine {engine} runs"):
+        run = evaluation.simulate(net, events, engine, states)
     seconds = time.perf_counter() - started
     trace.save(run, out)
     layers = [

@@ -139,7 +139,7 @@ def summary(data: dict[str, Any]) -> Any:
     title = f"{data['data_set']}: accuracy on all {data['test_images']:,} test images, {data['steps']} steps"
     columns = ["stage", "network", "parameters", "neurons", "float", "integer"]
     reused = [f"{name}: not trained, taken over from {folder}" for name, folder in data["reused"].items()]
-    student = [*_by_step(data["by_step"]), *_early_exit(data), f"student: {data['net']}"]
+    student = [*_by_step(data["by_step"]), *_early_exit(data), *_by_class(data["classes"]), f"student: {data['net']}"]
     return output.group(output.table(title, columns, rows, left=2), *reused, *student)
 
 
@@ -148,6 +148,16 @@ def _by_step(accuracy: list[float]) -> list[str]:
     steps = {2**power for power in range(len(accuracy).bit_length())} | ({len(accuracy)} - {0})
     listed = ", ".join(f"{step}: {accuracy[step - 1]:.2%}" for step in sorted(steps))
     return [f"student by steps: {listed}"] if steps else []
+
+
+def _by_class(classes: list[dict[str, Any]]) -> list[str]:
+    """The classes that are recognized worst and best."""
+    known = [row for row in classes if row["accuracy"] is not None]
+    if len(known) < 2:
+        return []
+    worst, best = (of(known, key=lambda row: row["accuracy"]) for of in (min, max))
+    told = " to ".join(f"{row['accuracy']:.2%} (class {row['name']})" for row in (worst, best))
+    return [f"student by class: {told}"]
 
 
 def _early_exit(data: dict[str, Any]) -> list[str]:

@@ -8,9 +8,10 @@ from snnkd.base import schema
 from snnkd.base.errors import RecipeError
 from snnkd.base.schema import Problem
 from snnkd.data.recordings.named import SETS
+from snnkd.ir.event_encoding import EventEncoding
 from snnkd.ir.network import Shape
 from snnkd.recipe import crossing, net_files
-from snnkd.recipe.tables import DATA_SETS, Recipe, Stage
+from snnkd.recipe.tables import DATA_SETS, Data, Recipe, Stage
 
 _COMPARE_SPIKES = ("l1", "l2", "sliding_l1", "sliding_l2")
 
@@ -29,6 +30,10 @@ def misfits(recipe: Recipe) -> list[Problem]:
                 ("encoding", "kind"), f"one for {what}: data.set is '{recipe.data.set}'", recipe.encoding.kind
             )
         ]
+    for place, table, sides in _augmented(recipe):
+        if table.shift >= min(sides):
+            expected = f"less than {min(sides)}, the shorter side of the images, of which nothing is left otherwise"
+            problems.append(schema.unexpected((*place, "shift"), expected, table.shift))
     for name, stage in recipe.chain.items():
         if stage.net or stage.start:
             problems += net_files.misfits(recipe, name)
@@ -36,6 +41,16 @@ def misfits(recipe: Recipe) -> list[Problem]:
             problems += _network_misfits(recipe, name, recipe.read_by(name))
         problems += crossing.misfits(recipe, name)
     return problems
+
+
+def _augmented(recipe: Recipe) -> Iterator[tuple[schema.Place, Data, tuple[int, int]]]:
+    """Yields each table of images or recordings with its place and their sides, in pixels."""
+    encoder = recipe.encoder()
+    sides = encoder.sensor if isinstance(encoder, EventEncoding) else recipe.images[0][1:]
+    yield ("data",), recipe.data, sides
+    for name, stage in recipe.chain.items():
+        if stage.data is not None:
+            yield ("chain", name, "data"), stage.data, recipe.read_by(name)[0][1:]
 
 
 def _network_misfits(recipe: Recipe, name: str, images: tuple[Shape, int]) -> Iterator[Problem]:
@@ -74,6 +89,12 @@ def warnings(recipe: Recipe) -> list[str]:
         texts.append(f"data.variants = {data.variants} has no effect without {', '.join(others)} or {last}")
     if data.variants == 1 and changed:
         texts.append(f"{', '.join(others)} and {last} have no effect with data.variants = 1, the originals alone")
+    for place, table, sides in _augmented(recipe):
+        if 2 * table.shift >= min(sides):
+            what = f"{schema.dotted((*place, 'shift'))} = {table.shift} moves images of {sides[0]} x {sides[1]}"
+            texts.append(
+                f"{what} by half of their side or more: variants may show next to nothing of what they are labelled as"
+            )
     for name in recipe.chain:
         texts += _stage_warnings(recipe, name)
     return texts

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from snnkd import runs, targets
-from snnkd.analysis import evaluation, fit
+from snnkd.analysis import cautions, evaluation, fit
 from snnkd.base import files, lock, progress, provenance
 from snnkd.base.errors import FormatError, LimitError, MismatchError, Note, RecipeError, SnnkdWarning
 from snnkd.base.files import to_json
@@ -177,6 +177,10 @@ def start(recipe: Recipe, options: TrainingOptions) -> Context:
     root = datasets.root_folder(given_root).absolute()
     data = read_data(recipe, root, options.download)
     frames = read_frames(recipe, root, options.download)
+    for name, read in {"data": data, **frames}.items():
+        if len(read.classes) == 1:
+            text = f"{name}: {read.name} has one class, '{read.classes[0]}': a network learns to tell nothing apart"
+            warnings.warn(text, SnnkdWarning, stacklevel=2)
     chain = Chain(recipe, data, folder, options.device, frames)
     footprint.check(chain, recipe.chain)
     chain.check_teachers()
@@ -289,12 +293,14 @@ def _evaluated(context: Context, name: str, test: Feed) -> tuple[NetworkResult, 
     stage, images = context.run.recipe.chain.get(name), "the test images"
     if stage is not None and stage.neuron == "relu":
         ann, plan = context.chain.ann(name), context.chain.plan(name)
-        accuracy = Accuracy(ann.accuracy(context.chain.test(name)), None)
-        return NetworkResult(plan.name, "ann", ann.size, plan.neurons, accuracy), [], None
+        seen = context.chain.test(name)
+        accuracy = Accuracy(ann.accuracy(seen), None)
+        return NetworkResult(plan.name, "ann", ann.size, plan.neurons, accuracy), _chance(accuracy, seen), None
     if stage is not None and stage.frozen in ("model", "logits"):
         teacher = context.chain.outside(name)
         accuracy = Accuracy(teacher.accuracy(test), None)
-        return NetworkResult(stage.title, stage.frozen, teacher.parameters, None, accuracy), [], None
+        row = NetworkResult(stage.title, stage.frozen, teacher.parameters, None, accuracy)
+        return row, _chance(accuracy, test), None
     if stage is not None and stage.net is not None:
         net = context.chain.net(name)
         measured = measuring.measure(net, test)
@@ -309,6 +315,13 @@ def _evaluated(context: Context, name: str, test: Feed) -> tuple[NetworkResult, 
     accuracy = Accuracy(trained.accuracy, integer.accuracy)
     row = NetworkResult(context.chain.plan(name).name, "snn", net.parameters, net.neurons, accuracy)
     return row, measuring.doubts(integer, test, images), integer if is_student else None
+
+
+def _chance(accuracy: Accuracy, seen: Feed) -> list[str]:
+    """What is wrong with an accuracy of which nothing else is known."""
+    labels = seen.split.labels
+    right = round((accuracy.float or 0.0) * len(labels))
+    return cautions.of_accuracy(right, cautions.counted(labels), "the test images")
 
 
 def export(context: Context) -> Exported:

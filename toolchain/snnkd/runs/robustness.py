@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from snnkd.analysis import cautions, evaluation, proportion
+from snnkd.base import progress
 from snnkd.base.errors import LimitError
 from snnkd.data import corruption, event_corruption
 from snnkd.data.recordings.collection import Recordings
@@ -229,7 +230,8 @@ def _of_integers(net: IntNet, samples: Samples) -> Answers:
 
 def _of_stage(subject: Subject, run: Run, name: str) -> Callable[[Samples], Answers]:
     """The network of a stage from its checkpoint: a spiking one's integers, an ANN in float32."""
-    from snnkd.training.chain import Chain
+    with progress.doing("loading torch and what trains"):
+        from snnkd.training.chain import Chain
 
     known = [*run.recipe.chain, *([BASELINE] if (run.checkpoints / f"{BASELINE}.safetensors").exists() else [])]
     if name not in known:

@@ -178,7 +178,9 @@ def doubts(measured: Measured, feed: Feed, data: str) -> list[str]:
     """
     texts = [text for _, text in warnings(measured.activity, data)]
     if len(feed):
-        texts += cautions.of_answers(measured.answers, measured.undecided, len(np.unique(feed.split.labels)), data)
+        right, labels = round(measured.accuracy * len(feed)), cautions.counted(feed.split.labels)
+        answers = {number: count for number, count in enumerate(measured.answers) if count}
+        texts += cautions.of_answers(answers, right, measured.undecided, labels, data)
     return texts
 
 
