@@ -59,8 +59,9 @@ def test_ties_are_of_a_count_only(tmp_path: Path) -> None:
     rules = {kind: recipe.load(path, [f"readout.kind={kind}"]).readout.rule() for kind in ("count", "membrane")}
     assert rules == {"count": Readout("count", "membrane"), "membrane": Readout("membrane", "first")}
     assert "readout.kind: expected 'count' or 'membrane', found 'voltage'" in refusal(path, "readout.kind=voltage")
-    over = recipe.load(path, ["readout.kind=membrane", "readout.over=max"]).readout.rule()
-    assert over == Readout("membrane", over="max")
+    over = recipe.load(path, ["readout.kind=membrane", "readout.over=max"])
+    assert over.readout.rule() == Readout("membrane", over="max")
+    assert over.to_dict()["readout"]["over"] == "max" and "over" not in recipe.load(path).to_dict()["readout"]
     assert "expected kind 'membrane' with over 'sum', found 'count', over all" in refusal(path, "readout.over=sum")
 
 

@@ -68,13 +68,13 @@ def test_energy_of_each_target_with_its_constants():
 
 def test_energy_at_real_time_is_per_inference_and_per_second():
     shown = profile("loihi1", "loihi2")
-    assert "real time" not in render(shown)
+    assert "recording's real time" not in render(shown)
     chips = {name: targets.load(name) for name in shown["energy"]}
     for name, found in shown["energy"].items():
         found["real_time"] = real_time.at(0.32, energy.Range(1.0, 2.0, 3.0), chips[name]).to_json()
     text = render(shown)
     assert "Energy at the recording's real time, 0.320 s an inference (estimate)" in text
-    assert cells(text.split("real time")[1], ["loihi1", "dynamic"])[2:] == [
+    assert cells(text.split("recording's real time")[1], ["loihi1", "dynamic"])[2:] == [
         "1.00",
         "2.00",
         "3.00",

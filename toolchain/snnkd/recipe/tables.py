@@ -191,6 +191,11 @@ class ReadoutRule(Table):
             raise ValueError(f"expected kind 'membrane' with over '{self.over}', found 'count', over all steps")
         return self
 
+    @model_serializer(mode="wrap")
+    def _what_is_said(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Nothing of `over` where it is the last step, so that what was trained before it existed is known."""
+        return {key: value for key, value in dump(self).items() if (key, value) != ("over", "last")}
+
     def rule(self) -> Readout:
         """Returns the readout of the recipe's networks."""
         return Readout(self.kind, self.ties if self.kind == "count" else "first", over=self.over)
