@@ -37,8 +37,8 @@ last two rows of each data set).
 """
 
 _PLOTS = """In the first plot, a filled point has an interval that leaves out 0. In the others, each network in blue is
-more accurate than all that have as few spikes, or weights; bars are 95 % intervals, and hollow points have fewer than three
-seeds. Names that would cover others are left out: the tables below have all.
+more accurate than all that have as few spikes, or weights; bars are 95 % intervals, and hollow points have fewer than
+three seeds. Names that would cover others are left out: the tables below have all.
 """
 
 _GROUPS = {  # title and text
