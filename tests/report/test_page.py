@@ -79,7 +79,7 @@ def _metrics(run, random):
     for stage in ("teacher", "student"):
         for epoch in range(1, 31):
             layers = {f"{key}.layer{k}": random.random() for key in ("rate", "silent") for k in (0, 1)}
-            row = {"stage": stage, "epoch": epoch, "loss": 3.0 / epoch, "validation.integer": 1 - 0.5 / epoch}
+            row = {"stage": stage, "epoch": epoch, "loss.label": 3.0 / epoch, "validation.integer": 1 - 0.5 / epoch}
             rows.append(row | layers)
     runs.write_metrics(run, rows)
 
@@ -249,6 +249,11 @@ def test_seeds_of_one_recipe_are_compared_by_pairs(several, report):
     assert "50.00\N{NO-BREAK SPACE}% (" in text  # the mean of 10 and 11 of 21
 
 
+def test_two_runs_of_one_seed_stand_side_by_side(one, make, report):
+    text = Elements(report(one, make("shapes"))[1].read_text()).text
+    assert "2 runs side by side" in text and "shapes-002" in text and "Seeds of one recipe" not in text
+
+
 def test_student_t():
     for freedom, expected in ((1, 12.7062), (2, 4.3027), (3, 3.1824), (4, 2.7764), (9, 2.2622), (30, 2.0423)):
         assert spread.quantile(freedom) == pytest.approx(expected, abs=1e-4)
@@ -271,12 +276,12 @@ _SHOWN = "[...document.querySelectorAll('article')].map(a => a.getBoundingClient
 _OPEN = "document.querySelectorAll('details').forEach(part => part.open = true)"
 
 
-@pytest.mark.parametrize("which", ["one", "several"])
-def test_a_browser_draws_it(which, request, report, browser):
-    made = request.getfixturevalue(which)
-    _, path, _ = report(*(made if which == "several" else [made]))
+@pytest.mark.parametrize("runs_of", [slice(1), slice(2, 4)], ids=["one", "several"])
+def test_a_browser_draws_it(runs_of, one, several, report, browser):
+    _, path, _ = report(*[one, *several][runs_of])
     grounds = set()
-    for width, scheme in ((400, "light"), (400, "dark"), (1400, "light"), (1400, "dark")):
+    sizes = [(400, "light"), (1400, "dark"), (400, "dark"), (1400, "light")]
+    for width, scheme in sizes if runs_of.stop == 1 else sizes[:2]:
         browser.said.clear()
         browser.open(path, width, scheme)
         browser.value(_OPEN)

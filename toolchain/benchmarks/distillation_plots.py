@@ -6,6 +6,7 @@ from __future__ import annotations
 import statistics
 from collections.abc import Callable
 from itertools import product
+from math import log10
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -199,14 +200,19 @@ def _front_panel(axes: Axes, points: list[Point]) -> None:
         options["markerfacecolor"] = "white" if few else _FRONT
         axes.errorbar(point.across, point.accuracy.mean, yerr=half, **options)  # pyright: ignore[reportArgumentType]
     axes.set_xscale("log")
-    axes.margins(x=0.2, y=0.15)
-    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.margins(x=0.12, y=0.15)
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if _decades(axes) < 3 else (1, 3)))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
     axes.xaxis.set_minor_locator(NullLocator())
 
 
+def _decades(axes: Axes) -> float:
+    low, high = axes.get_xlim()
+    return log10(high / low)
+
+
 def _name(axes: Axes, best: list[Point]) -> None:
-    """Writes each label where it covers no earlier one, no point and no frame: as near to its point as can be."""
+    """Writes each label where it covers no earlier one and no point: as near to its point as can be."""
     axes.figure.canvas.draw()
     inside = axes.get_window_extent()
     places = axes.transData.transform([(point.across, point.accuracy.mean) for point in best])
@@ -217,7 +223,7 @@ def _name(axes: Axes, best: list[Point]) -> None:
             options["ha"] = "left" if side > 0 else "right"
             text = axes.annotate(point.label, (point.across, point.accuracy.mean), **options)  # pyright: ignore
             box = text.get_window_extent()
-            if not box.count_overlaps(taken) and all(inside.contains(*corner) for corner in (box.p0, box.p1)):
+            if not box.count_overlaps(taken) and inside.contains(*box.p0) and box.y1 < inside.y1:
                 break
             text.remove()
         else:

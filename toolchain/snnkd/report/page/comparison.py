@@ -23,16 +23,21 @@ _GREY = 5  # the number of the colour that belongs to no group
 
 @dataclass(frozen=True)
 class Group:
-    """Runs of one recipe that differ in their seeds. name: the recipe's, without a seed at its end."""
+    """Runs of one recipe that differ in their seeds at most. name: the recipe's, without a seed at its end."""
 
     name: str
-    by_seed: dict[int, Facts]
+    runs: Sequence[Facts]
+
+    @property
+    def by_seed(self) -> dict[int, Facts]:
+        """Returns one run of each seed, the last."""
+        return {facts.run.recipe.seed: facts for facts in self.runs}
 
 
 def comparison(runs: Sequence[Facts]) -> dict[str, Any]:
     """Puts at least two runs beside each other."""
     groups = grouped(runs)
-    numbers = {id(facts): k for k, group in enumerate(groups) for facts in group.by_seed.values()}
+    numbers = {id(facts): k for k, group in enumerate(groups) for facts in group.runs}
     own = [
         interval_row(
             facts.name, facts.summary["accuracy"]["integer"], facts.summary.get("test_images", 0), numbers[id(facts)]
@@ -54,12 +59,12 @@ def comparison(runs: Sequence[Facts]) -> dict[str, Any]:
 
 
 def grouped(runs: Sequence[Facts]) -> list[Group]:
-    """Puts runs together whose recipes say the same but for name, description and seed; of one seed, the last."""
+    """Puts runs together whose recipes say the same but for name, description and seed."""
     found: dict[str, list[Facts]] = {}
     for facts in runs:
         said = {k: v for k, v in facts.run.recipe.to_dict().items() if k not in ("name", "description", "seed")}
         found.setdefault(json.dumps(said, sort_keys=True), []).append(facts)
-    return [Group(_name(group), {facts.run.recipe.seed: facts for facts in group}) for group in found.values()]
+    return [Group(_name(group), group) for group in found.values()]
 
 
 def _name(group: Sequence[Facts]) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +50,7 @@ class Facts:
     def classes(self) -> list[str]:
         """Lists the names of the classes, or their numbers where nobody has said them."""
         named = self.seen.classes if self.seen else [row["name"] for row in self.summary.get("classes", ())]
-        outputs = self.net.layers[-1].shape[0] // self.net.readout.population
+        outputs = prod(self.net.layers[-1].shape) // self.net.readout.population
         return [str(name) for name in named] or [str(k) for k in range(outputs)]
 
     @property

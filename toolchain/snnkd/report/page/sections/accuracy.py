@@ -75,7 +75,7 @@ def learning(facts: Facts) -> dict[str, Any] | None:
     validation = [
         _course(facts, stage, k, ("validation.integer", "validation.float")) for k, stage in enumerate(stages)
     ]
-    loss = [_course(facts, stage, k, ("loss.label", "loss")) for k, stage in enumerate(stages)]
+    loss = [_course(facts, stage, k, ("loss.label",)) for k, stage in enumerate(stages)]
     layers = [column.removeprefix("rate.") for column in facts.metrics[0] if column.startswith("rate.")]
     rates = [_course(facts, student, k, (f"rate.{layer}",), layer) for k, layer in enumerate(layers)]
     silent = [_course(facts, student, k, (f"silent.{layer}",), layer) for k, layer in enumerate(layers)]
