@@ -21,6 +21,7 @@ from snnkd.base.errors import FormatError, in_a_line
 # What numpy and zipfile raise of damaged files, their members and headers.
 DAMAGE = (OSError, ValueError, EOFError, TypeError, SyntaxError, OverflowError, MemoryError, RuntimeError, LookupError)
 DAMAGE += (AttributeError, NotImplementedError, struct.error, tokenize.TokenError, zipfile.BadZipFile, zlib.error)
+_LONGEST_HEADER = 1 << 16  # bytes
 _ADVICE = "cut it into several files"
 
 
@@ -85,7 +86,11 @@ def check(source: Path | bytes) -> None:
 
 
 def _check_one(name: str, file: IO[bytes], size: int) -> None:
-    version = npy.read_magic(file)
+    version, start = npy.read_magic(file), file.tell()
+    length = int.from_bytes(file.read(2 if version == (1, 0) else 4), "little")
+    if length > min(size, _LONGEST_HEADER):  # numpy takes the memory for it before it reads
+        raise ValueError(f"its header claims to be {length:,} bytes long")
+    file.seek(start)
     read_header = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
     try:
         shape, _, dtype = read_header(file)

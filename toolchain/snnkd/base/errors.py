@@ -7,7 +7,8 @@ The CLI prints an error and exits 2; it prints warnings and notes on stderr and 
 def in_a_line(value: object) -> str:
     """Returns what another library's error says, or a name in a file: one short line without control characters."""
     shown = "".join(letter if letter.isprintable() else " " for letter in str(value))
-    return " ".join(shown.split())[:200] or type(value).__name__
+    line = " ".join(shown.split())[:200]
+    return line or (type(value).__name__ if isinstance(value, Exception) else "")
 
 
 class SnnkdError(Exception):
