@@ -72,12 +72,15 @@ def test_advice_leads_to_what_was_wanted(tmp_path: Path) -> None:
         ("pickle", "array", "numpy.save"),
         ("npy", "bundle", "expected a zip that `snnkd handoff` has written"),
         ("npy", "toml", "expected a TOML file"),
+        ("lfs", "picture", "`git lfs pull`"),
+        ("text", "onnx", "expected an ONNX model"),
+        ("npy", "weights", "expected weights"),
     ):
         (tmp_path / name).write_bytes(FILES[name][0])
         assert advice in str(recognition.sentence(tmp_path / name, wanted))
     (tmp_path / "x.npy").write_bytes(FILES["npy"][0])
     assert recognition.sentence(tmp_path / "x.npy", "array") is None
-    assert recognition.sentence(tmp_path, "array") == "is a folder: name a file"
+    assert recognition.sentence(tmp_path, "array") == "is a folder: name a file in it"
     assert recognition.sentence(tmp_path / "none", "array") is None
 
 

@@ -119,7 +119,7 @@ def damage_empty(folder):
 @pytest.mark.parametrize(
     ("damage", "words"),
     [
-        (damage_text, "001.png: cannot be decoded as an image"),
+        (damage_text, "001.png: is text: expected a picture"),
         (damage_half, "001.png: cannot be decoded as an image"),
         (damage_size, "001.png: 6x4 pixels, expected 5x4 as in"),
         (damage_depth, "001.png: pixels of type 'I;16': expected 8 bits"),

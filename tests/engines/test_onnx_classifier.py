@@ -73,7 +73,7 @@ def test_what_is_no_classifier_is_named(tmp_path: Path) -> None:
     with pytest.raises(FormatError, match=r"expected an output of floats \(N, classes\), found label: tensor\(int64\)"):
         Classifier(write(path, outputs=("label",)))
     path.write_bytes(b"no graph")
-    with pytest.raises(FormatError, match=r"a.onnx: onnxruntime refuses the model"):
+    with pytest.raises(FormatError, match=r"a.onnx: is text: expected an ONNX model"):
         Classifier(path)
 
 

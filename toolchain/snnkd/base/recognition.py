@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-Wanted = Literal["network", "array", "toml", "bundle"]
+Wanted = Literal["network", "array", "toml", "bundle", "picture", "onnx", "weights"]
 
 _HEAD = 4096  # bytes that are looked at
 _MOST_MEMBERS = 10_000  # of a zip
@@ -34,6 +34,9 @@ _EXPECTED: dict[Wanted, str] = {
     "array": "expected an array, an .npy or .npz file",
     "toml": "expected a TOML file",
     "bundle": "expected a zip that `snnkd handoff` has written",
+    "picture": "expected a picture, such as .png or .jpg",
+    "onnx": "expected an ONNX model",
+    "weights": "expected weights, as torch.save or safetensors write a state_dict",
 }
 _TEACHER = "no spiking network, but it can teach one: `snnkd train --teacher FILE.onnx`"
 _ANN: dict[Wanted, str] = {"network": f"{_TEACHER}, once it is exported as ONNX"}
@@ -42,6 +45,9 @@ _OWN: dict[Wanted, tuple[str, ...]] = {
     "array": ("npy", "npz"),
     "toml": ("text",),
     "bundle": ("bundle",),
+    "picture": ("picture",),
+    "onnx": ("onnx",),
+    "weights": ("torch", "safetensors", "pickle", "zip"),
 }
 
 KINDS = {

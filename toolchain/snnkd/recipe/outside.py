@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from snnkd.base import schema
+from snnkd.base import recognition, schema
 from snnkd.base.errors import RecipeError
 
 EXPECTED = "'file.py:name', 'package.module:name' or 'file.onnx'"
@@ -99,7 +99,10 @@ def teacher_table(teacher: str, weights: str | None) -> dict[str, Any]:
         return {kind: str(Path(teacher).absolute())}
     model = ModelName.parse(teacher)
     if model is None:
-        raise RecipeError(f"--teacher {teacher}: expected {EXPECTED}, a .net or .nir file, or an .npz file of logits")
+        what = recognition.sentence(Path(teacher), "network") if Path(teacher).is_file() else None
+        found = f"; this one {what}" if what else ""
+        expected = f"{EXPECTED}, a .net or .nir file, or an .npz file of logits"
+        raise RecipeError(f"--teacher {teacher}: expected {expected}{found}")
     table = {"model": model.at(Path(model.where).absolute()) if model.is_file else teacher}
     return table if weights is None else {**table, "weights": str(Path(weights).absolute())}
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from snnkd.base import packages
+from snnkd.base import packages, recognition
 from snnkd.base.errors import DataError
 from snnkd.data.datasets.splits import Contents, Split
 
@@ -114,7 +114,8 @@ def decoded(path: Path) -> np.ndarray:
     except DataError:
         raise
     except Exception as error:  # pillow's decoders raise nearly anything on damaged files
-        raise DataError(f"{path}: cannot be decoded as an image: {error}") from error
+        what = recognition.sentence(path, "picture") or f"cannot be decoded as an image: {error}"
+        raise DataError(f"{path}: {what}") from error
 
 
 def _map(function: Callable[[int], Any], items: range) -> list[Any]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from snnkd.base import recognition
 from snnkd.base.errors import FormatError, LimitError
 from snnkd.base.schema import closest
 from snnkd.engines.onnx.session import available, open_session
@@ -34,7 +35,7 @@ class Classifier:
         try:
             self._session = open_session(str(path))
         except LimitError as error:
-            raise FormatError(f"{path}: {error}") from error
+            raise FormatError(f"{path}: {recognition.sentence(path, 'onnx') or error}") from error
         inputs, outputs = self._session.get_inputs(), self._session.get_outputs()
         if len(inputs) != 1 or inputs[0].type not in _TYPES:
             found = ", ".join(f"{value.name}: {value.type}" for value in inputs) or "none"

@@ -17,6 +17,7 @@ from typing import Any
 
 import torch
 
+from snnkd.base import recognition
 from snnkd.base.errors import FormatError
 from snnkd.recipe.outside import ModelName
 
@@ -138,12 +139,15 @@ def _state(path: Path) -> dict[str, torch.Tensor]:
             return load_file(path)
         state = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
+        if what := recognition.sentence(path, "weights"):
+            raise FormatError(f"{path}: {what}") from error
         raise FormatError(
             f"{path}: expected a state_dict alone, and it holds Python objects, which could run code; save it with "
             "torch.save(model.state_dict(), ...) or as .safetensors"
         ) from error
     except (SafetensorError, OSError, EOFError, RuntimeError, ValueError, KeyError) as error:
-        raise FormatError(f"{path}: cannot be read as weights: {raised(error)}") from error
+        what = recognition.sentence(path, "weights") or f"cannot be read as weights: {raised(error)}"
+        raise FormatError(f"{path}: {what}") from error
     if not isinstance(state, dict) or not all(isinstance(value, torch.Tensor) for value in state.values()):
         keys = f" with {_listed(list(map(str, state)))}" if isinstance(state, dict) else ""
         raise FormatError(
