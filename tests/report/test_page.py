@@ -16,7 +16,7 @@ import pytest
 
 from snnkd import recipe as recipes
 from snnkd import runs
-from snnkd.analysis import evaluation, spread
+from snnkd.analysis import evaluation
 from snnkd.base import files, provenance
 from snnkd.base.errors import DataError
 from snnkd.data import datasets
@@ -252,13 +252,6 @@ def test_seeds_of_one_recipe_are_compared_by_pairs(several, report):
 def test_two_runs_of_one_seed_stand_side_by_side(one, make, report):
     text = Elements(report(one, make("shapes"))[1].read_text()).text
     assert "2 runs side by side" in text and "shapes-002" in text and "Seeds of one recipe" not in text
-
-
-def test_student_t():
-    for freedom, expected in ((1, 12.7062), (2, 4.3027), (3, 3.1824), (4, 2.7764), (9, 2.2622), (30, 2.0423)):
-        assert spread.quantile(freedom) == pytest.approx(expected, abs=1e-4)
-    assert spread.mean([0.5]) == (0.5, None)
-    assert spread.mean([1.0, 3.0]) == (2.0, pytest.approx((2 - 12.7062, 2 + 12.7062), abs=1e-3))
 
 
 # In a browser
