@@ -48,7 +48,6 @@ def read(path: Path, names: Sequence[str]) -> np.ndarray:
         raise FormatError(f"{path}: {what}") from error
 
 
-<<<<<<< HEAD
 def read_all(path: Path) -> dict[str, np.ndarray]:
     """Reads all arrays of an .npz file, by name; what else is in it is left. Raises FormatError and LimitError as
     `read` does."""
@@ -62,14 +61,10 @@ def read_all(path: Path) -> dict[str, np.ndarray]:
         raise FormatError(f"{path}: not a readable .npz file ({in_a_line(error)})") from error
 
 
-def check(source: Path | bytes) -> None:
-    """Checks what the headers of an .npy or .npz file say, without reading an array. source: its path or its bytes.
-=======
 def check(source: Path | bytes, name: str = "") -> None:
     """Checks what the headers of an .npy or .npz file say, without reading an array.
 
     source: its path or its bytes. name: what messages call it, its path where it is empty.
->>>>>>> h2
 
     Raises FormatError for an array of Python objects and one that claims to be longer than what is there, LimitError
     for more than fits in memory, OSError, ValueError or BadZipFile for a file that is neither.
