@@ -139,7 +139,7 @@ def of_zip(random: Random, data: bytes, sums: bool = False) -> tuple[bytes, str]
         other = picked(random, list(files))
         files[name], files[other] = files[other], files[name]
     elif choice == "bomb":
-        files[name] = files[name][:10] + bytes(1 << 25)
+        files[name] = files[name][:10] + bytes(1 << 22)
     method = picked(random, (zipfile.ZIP_DEFLATED,) * 6 + (zipfile.ZIP_STORED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA))
     written = io.BytesIO()
     if sums and random.random() < 0.9:
