@@ -17,7 +17,7 @@ from snnkd.base.errors import LimitError, SnnkdError
 from snnkd.engines import conformance, lava
 from snnkd.engines.reference.definition import simulate
 from snnkd.formats import netx
-from snnkd.ir.network import Dense, IntNet, Neuron
+from snnkd.ir.network import Cuba, Dense, IntNet
 from snnkd.ir.trace import LayerTrace, SpikeTrace
 
 pytestmark = [pytest.mark.lava, pytest.mark.smoke]
@@ -58,7 +58,7 @@ def test_the_extremes_are_reached(outcomes, name, overflows, saturations):
 
 
 def small(**options):
-    neuron = Neuron(*(np.array(x, np.int32) for x in (1024, 128, 80)))
+    neuron = Cuba(*(np.array(x, np.int32) for x in (1024, 128, 80)))
     return IntNet((2,), (Dense(np.array([[2, -2]], np.int32), neuron, **options),))
 
 

@@ -16,7 +16,7 @@ from snnkd.base.errors import LimitError
 from snnkd.engines import conformance
 from snnkd.engines.reference import definition
 from snnkd.formats import netx
-from snnkd.ir.network import Dense, IntNet, Neuron
+from snnkd.ir.network import Cuba, Dense, IntNet
 from snnkd.ir.readout import Readout
 
 onnx = pytest.importorskip("onnx", reason="onnx is not installed")
@@ -190,7 +190,7 @@ def test_sums_beyond_64_bits_are_refused():
 
 def test_u_at_its_limits_is_corrected_once():
     """u is 2^23, one more, -2^23, one more than that, and far out of range on both sides."""
-    keeps = Neuron(*(np.array(value, np.int32) for value in (0, 4096, 1 << 17)))
+    keeps = Cuba(*(np.array(value, np.int32) for value in (0, 4096, 1 << 17)))
     weight = np.array(
         [[1 << 17], [(1 << 17) + 1], [-(1 << 17)], [1 - (1 << 17)], [(1 << 25) - 1], [-(1 << 25)]], np.int32
     )

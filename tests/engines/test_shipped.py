@@ -19,7 +19,7 @@ from snnkd.engines.fast import simulation
 from snnkd.engines.reference import definition
 from snnkd.formats import netx
 from snnkd.ir.events import check_input
-from snnkd.ir.network import Dense, IntNet, Neuron
+from snnkd.ir.network import Cuba, Dense, IntNet
 
 FOLDER = Path(next(path for path in sys.path if path.endswith("site-packages"))) / "tests/lava/lib/dl/netx"
 TRUTHS = FOLDER / "gts"
@@ -52,7 +52,7 @@ def ntidigits(steps=None):
 
 def dense(steps=None):
     """The layer of lava-dl's test of dense blocks."""
-    neuron = Neuron(*(np.array(value, np.int32) for value in (4096, 415, 6)))
+    neuron = Cuba(*(np.array(value, np.int32) for value in (4096, 415, 6)))
     weight = np.load(TRUTHS / "dense/weight.npy").astype(np.int32)
     return IntNet((200,), (Dense(weight, neuron),)), truth("dense/in")[None, :steps].astype(np.uint8)
 

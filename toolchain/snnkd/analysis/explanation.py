@@ -14,7 +14,7 @@ import numpy as np
 
 from snnkd.analysis import replay
 from snnkd.analysis.replay import OneNeuron, Recorded, Step
-from snnkd.engines.reference.definition import DEFINITION, UNLIMITED, Limit, Rules
+from snnkd.engines.reference.rules import DEFINITION, UNLIMITED, Limit, Rules
 from snnkd.ir.arithmetic import (
     DECAY_BITS,
     STATE_LIMIT,

@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from snnkd.engines.reference.definition import DEFINITION, UNLIMITED, no_limit, run
+from snnkd.engines.reference.definition import run
+from snnkd.engines.reference.rules import DEFINITION, UNLIMITED, no_limit
 from snnkd.ir.arithmetic import STATE_LIMIT, STATE_SHIFT, shift
 from snnkd.ir.events import check_input
 from snnkd.ir.network import Conv, Dense, IntNet, Layer

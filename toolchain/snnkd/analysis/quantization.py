@@ -23,7 +23,7 @@ from snnkd.formats import netx
 from snnkd.ir import rounding
 from snnkd.ir.arithmetic import DECAY_BITS, STATE_SHIFT, THRESHOLD_LIMIT, WEIGHT_MIN
 from snnkd.ir.events import check_input
-from snnkd.ir.network import Conv, Dense, Input, IntNet, Layer, Neuron, Shape, per_neuron
+from snnkd.ir.network import Conv, Cuba, Dense, Input, IntNet, Layer, Shape, per_neuron
 from snnkd.ir.rounding import Fit
 from snnkd.ir.trace import LayerTrace, SpikeTrace
 
@@ -60,7 +60,7 @@ class Quantized:
     net: IntNet
     unit: float
     layers: tuple[Scaled, ...]
-    neurons: tuple[Neuron, ...]
+    neurons: tuple[Cuba, ...]
     weights: tuple[np.ndarray, ...]
     biases: tuple[np.ndarray | None, ...]
 
@@ -235,7 +235,7 @@ def _error(fitted: tuple[np.ndarray, Fit]) -> float:
     return fitted[1].error
 
 
-def _rescaled(neuron: Neuron, fit: Fit) -> Neuron:
+def _rescaled(neuron: Cuba, fit: Fit) -> Cuba:
     """Neurons whose thresholds are multiplied by the layer's factor; one that is never reached stays so."""
     scaled = np.clip(np.rint(neuron.threshold * fit.factor), 0, THRESHOLD_LIMIT).astype(np.int32)
     return replace(neuron, threshold=np.where(neuron.threshold > THRESHOLD_LIMIT, neuron.threshold, scaled))
@@ -257,7 +257,7 @@ def _float_run(quantized: Quantized, events: np.ndarray) -> SpikeTrace:
 
 
 def _float_layer(
-    name: str, layer: Layer, neuron: Neuron, weight: np.ndarray | None, bias: np.ndarray | None, events: np.ndarray
+    name: str, layer: Layer, neuron: Cuba, weight: np.ndarray | None, bias: np.ndarray | None, events: np.ndarray
 ) -> LayerTrace:
     """CUBA-LIF neurons with real weights and states on the events (N, T, *shape) that the layer reads."""
     samples, steps = events.shape[:2]

@@ -13,7 +13,7 @@ import numpy as np
 
 from snnkd.engines.reference.definition import DEFINITION, Rules, run
 from snnkd.ir.arithmetic import STATE_SHIFT, wrap32
-from snnkd.ir.network import Conv, Dense, Input, IntNet, Layer, Neuron, per_neuron
+from snnkd.ir.network import Conv, Cuba, Dense, Input, IntNet, Layer, per_neuron
 from snnkd.ir.trace import LayerTrace, SpikeTrace
 
 
@@ -169,7 +169,7 @@ def again(neurons: Sequence[OneNeuron], rules: Rules = DEFINITION, early: int = 
 def _side_by_side(neurons: Sequence[OneNeuron]) -> Layer:
     """A layer of these neurons, which were cut out of the same one."""
     layer = neurons[0].layer
-    parameters = Neuron(*(np.array([getattr(neuron, name) for neuron in neurons], np.int32) for name in _PARAMETERS))
+    parameters = Cuba(*(np.array([getattr(neuron, name) for neuron in neurons], np.int32) for name in _PARAMETERS))
     if isinstance(layer, Input):
         return Input((len(neurons),), parameters)
     weight = np.stack([neuron.weight for neuron in neurons])
@@ -178,7 +178,7 @@ def _side_by_side(neurons: Sequence[OneNeuron]) -> Layer:
     return Dense(weight, parameters, layer.weight_exp, np.stack([neuron.delay for neuron in neurons]))
 
 
-_PARAMETERS = ("current_decay", "voltage_decay", "threshold", "bias")  # of Neuron, in its order
+_PARAMETERS = ("current_decay", "voltage_decay", "threshold", "bias")  # of Cuba, in its order
 
 
 def _own(values: np.ndarray | None, layer: Layer, neuron: tuple[int, ...]) -> int:

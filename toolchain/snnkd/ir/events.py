@@ -29,8 +29,9 @@ def check_input(net: IntNet, spikes: np.ndarray) -> np.ndarray:
     """Checks events for `net` and returns them as (N, T, *net.input_shape), uint8 or int32.
 
     spikes: integers (N, T, C, H, W) or (N, T, features) whose sizes agree with `net.input_shape`. Events are 0 or 1;
-    integers of magnitude below 2^message_bits on graded input; any int32, constant over T, for an input layer that
-    owns neurons. uint8 comes back without a copy, and where all steps share their memory (stride 0) they still do.
+    integers of magnitude below 2^message_bits on graded input; any int32 for an input layer that owns neurons, constant
+    over T where it takes them as a bias. uint8 comes back without a copy, and where all steps share their memory
+    (stride 0) they still do.
     Raises FormatError that names what was expected and what was found.
     """
     spikes = np.asarray(spikes)
@@ -52,8 +53,8 @@ def check_input(net: IntNet, spikes: np.ndarray) -> np.ndarray:
 
 def _checked_values(net: IntNet, spikes: np.ndarray) -> np.ndarray:
     low, high = int(spikes.min()), int(spikes.max())
-    if net.reads_image:
-        if (spikes != spikes[:, :1]).any():
+    if net.layers[0].kind == "input":
+        if net.reads_image and (spikes != spikes[:, :1]).any():
             raise FormatError("input: layer0 takes the image as its bias, so all time steps must be the same")
         limits, what = (-(1 << 31), (1 << 31) - 1), "int32 for an input layer that owns neurons"
     elif net.message_bits:

@@ -17,10 +17,11 @@ from snnkd.ir.network import Conv, IntNet, Layer, LayerKind, Shape
 class LayerTrace:
     """One layer over N samples and T steps.
 
-    spikes: (N, T, *shape) uint8. v_last: (N, *shape) int32, v after the last step's reset. u, v: (N, T, *shape)
-    int32, at the end of each step, v after the reset, where states were asked for. overflows: wraps of the current
-    and of its sums; saturations: clips of v; both totals over neurons, steps and samples, -1 where an engine cannot
-    tell.
+    spikes: (N, T, *shape) uint8, or of sigma-delta neurons their messages, int32. v_last: (N, *shape) int32, v after
+    the last step's reset; of sigma-delta neurons act, of Sigma sigma. u, v: (N, T, *shape)
+    int32, at the end of each step, v after the reset, where states were asked for. overflows: wraps of the states and
+    of their sums; saturations: clips of v; both totals over neurons, steps and samples, -1 where an engine cannot
+    tell. sigma, act, residue, error: as u and v, of sigma-delta neurons, each where they hold it (their `states`).
     """
 
     name: str
@@ -30,6 +31,21 @@ class LayerTrace:
     v: np.ndarray | None = None
     overflows: int = -1
     saturations: int = -1
+    sigma: np.ndarray | None = None
+    act: np.ndarray | None = None
+    residue: np.ndarray | None = None
+    error: np.ndarray | None = None
+
+    @property
+    def states(self) -> dict[str, np.ndarray]:
+        """Gives what was recorded of the states, by name, in the order in which a step computes them."""
+        recorded = {name: getattr(self, name) for name in ("u", "v", "sigma", "act", "residue", "error")}
+        return {name: values for name, values in recorded.items() if values is not None}
+
+    @property
+    def membrane(self) -> np.ndarray | None:
+        """Gives what a readout reads after each step, None where it was not recorded: v, act, or of Sigma sigma."""
+        return next((values for values in (self.v, self.act, self.sigma) if values is not None), None)
 
 
 @dataclass(frozen=True, eq=False)
@@ -162,11 +178,10 @@ def count(net: IntNet, trace: SpikeTrace) -> list[LayerCount]:
 
 
 def save(trace: SpikeTrace, path: Path) -> None:
-    """Writes `trace` as .npz: input and layerK (N, T, *shape), and layerK_u and layerK_v where it has states."""
+    """Writes `trace` as .npz: input and layerK (N, T, *shape), and layerK_u, ... where it has states."""
     arrays = {"input": np.ascontiguousarray(trace.input)}
     for layer in trace.layers:
         arrays[layer.name] = layer.spikes
-        if layer.u is not None and layer.v is not None:
-            arrays |= {f"{layer.name}_u": layer.u, f"{layer.name}_v": layer.v}
+        arrays |= {f"{layer.name}_{name}": values for name, values in layer.states.items()}
     with atomic(path) as temporary, temporary.open("wb") as file:
         np.savez_compressed(file, **arrays)  # pyright: ignore[reportArgumentType]

@@ -16,7 +16,7 @@ import torch
 
 from snnkd.base.errors import FormatError, QuantizationError
 from snnkd.ir.arithmetic import DELAY_MAX, WEIGHT_MAX, WEIGHT_MIN
-from snnkd.ir.network import Conv, Dense, IntNet, Neuron, Shape, conv_shape
+from snnkd.ir.network import Conv, Cuba, Dense, IntNet, Shape, conv_shape
 from snnkd.training import slayer
 from snnkd.training.delays import delays_of
 
@@ -128,7 +128,7 @@ def _weight(where: str, block: Any) -> np.ndarray:
     return integers
 
 
-def _neuron(where: str, neuron: Any) -> Neuron:
+def _neuron(where: str, neuron: Any) -> Cuba:
     if neuron.norm is not None or getattr(neuron, "graded_spike", False):
         raise QuantizationError(f"{where}: neurons with `norm` or graded spikes are not deployed; leave them out")
     if not neuron.shared_param and neuron.shape is None:
@@ -139,4 +139,4 @@ def _neuron(where: str, neuron: Any) -> Neuron:
         return decays.reshape(()) if decays.size == 1 else decays
 
     threshold = np.array(neuron.v_th_mant, dtype=np.int32)
-    return Neuron(decay(neuron.current_decay), decay(neuron.voltage_decay), threshold)
+    return Cuba(decay(neuron.current_decay), decay(neuron.voltage_decay), threshold)

@@ -78,10 +78,12 @@ def job(net: IntNet, states: bool) -> dict[str, Any]:
         "input_shape": net.input_shape[::-1] if reads == "image" else None,
         "flat": reads == "features",
         "message_bits": net.message_bits,
-        "bias_input": reads == "bias",
+        "bias_input": net.reads_image,
+        "delta_input": reads == "neurons" and not net.reads_image,
         "together": not any(feature.own_run for feature in features),
         "reset": any(feature.reset for feature in features),
-        "states": states,
+        "states": [list(layer.neuron.states) if states else [] for layer in net.layers],
+        "membrane": net.layers[-1].neuron.membrane,
     }
 
 
@@ -116,7 +118,7 @@ def run_worker(folder: Path, timeout: float) -> None:
 def read_trace(folder: Path, net: IntNet, events: np.ndarray, states: bool) -> SpikeTrace:
     """Reads what the worker wrote into `folder` on `events` (N, T, *input shape), its arrays back in the order C, H, W.
 
-    states: whether the job asked for u and v.
+    states: whether the job asked for them.
     """
     return SpikeTrace("lava", events, tuple(_read_layer(folder, net, k, states) for k in range(len(net.layers))))
 
@@ -141,10 +143,10 @@ def _read_layer(folder: Path, net: IntNet, k: int, states: bool) -> LayerTrace:
     def read(what: str, leading: int) -> np.ndarray:
         return _reversed(np.load(folder / f"layer{k}_{what}.npy"), leading)
 
-    u, v = (read("u", 2), read("v", 2)) if states else (None, None)
-    is_last = k == len(net.layers) - 1
-    v_last = read("v_last", 1) if is_last else v[:, -1] if v is not None else None
-    return LayerTrace(net.names[k], read("s", 2), v_last, u, v)
+    neuron, is_last = net.layers[k].neuron, k == len(net.layers) - 1
+    recorded = {name: read(name, 2) for name in neuron.states} if states else {}
+    membrane = recorded[neuron.membrane][:, -1] if states else None
+    return LayerTrace(net.names[k], read("s", 2), read("v_last", 1) if is_last else membrane, **recorded)
 
 
 def _reversed(array: np.ndarray, leading: int) -> np.ndarray:

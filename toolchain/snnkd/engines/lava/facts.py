@@ -29,20 +29,25 @@ class Source:
 @dataclass(frozen=True)
 class Loaded:
     """A kind of layer that NetX loads. first_reads: what the network's input is where it is the first layer: 'features'
-    (features,), an 'image' (W, H, C), or a 'bias', the image as the mantissa of the layer's own neurons."""
+    (features,), an 'image' (W, H, C), or what the layer's own 'neurons' take, CUBA ones as the mantissa of their bias."""
 
-    first_reads: Literal["features", "image", "bias"]
+    first_reads: Literal["features", "image", "neurons"]
     source: Source
 
 
 LAYERS: dict[LayerKind, Loaded] = {
-    "input": Loaded("bias", Source(_NETX, 582, "if layer_type == 'input'")),
+    "input": Loaded("neurons", Source(_NETX, 582, "if layer_type == 'input'")),
     "dense": Loaded("features", Source(_NETX, 638, "elif layer_type == 'dense'")),
     "conv": Loaded("image", Source(_NETX, 599, "elif layer_type == 'conv'")),
 }
 
-# What else NetX loads (SDNN, RF) has other states than the u and v that the worker records.
-NEURONS: dict[NeuronKind, Source] = {"cuba": Source(_NETX, 144, "if neuron_type in ['LOIHI', 'CUBA']")}
+# What else NetX loads (RF) has other states than those that the worker records.
+NEURONS: dict[NeuronKind, Source] = {
+    "cuba": Source(_NETX, 144, "if neuron_type in ['LOIHI', 'CUBA']"),
+    "delta": Source(_NETX, 172, "neuron_process = Delta"),
+    "sigma": Source(_NETX, 179, "neuron_process = Sigma"),
+    "sigma-delta": Source(_NETX, 183, "neuron_process = SigmaDelta"),
+}
 
 
 @dataclass(frozen=True)
@@ -76,8 +81,8 @@ def is_delayed(layer: Layer) -> bool:
 
 
 def is_biased(layer: Layer) -> bool:
-    """Tells whether the layer's neurons have a bias of their own, which they add up from Lava's first step on."""
-    return layer.neuron.bias is not None
+    """Tells whether CUBA neurons have a bias of their own, which they add up from Lava's first step on."""
+    return layer.neuron.kind == "cuba" and layer.neuron.bias is not None
 
 
 _DELAYED_SUMS = Source("proc/dense/models.py", 302, "a_buff: np.ndarray")
@@ -85,7 +90,7 @@ _RESET = Source("proc/lif/models.py", 434, "self.time_step % self.reset_interval
 
 FEATURES = {
     "image as bias": Feature(
-        lambda layer: layer.kind == "input",
+        lambda layer: layer.kind == "input" and layer.neuron.kind == "cuba",
         own_run=True,  # the mantissa is set before a run and stays as it is
         reset=False,  # the first layer of all: it begins with its first input
         source=Source(_BLOCKS, 103, "must be handled through neuron's bias"),
