@@ -104,6 +104,11 @@ def quantize(path: str | Path, bits: int, scale: float | None = None, input_shap
     values = netx.stored_weights(path)
     with warnings.catch_warnings(record=True):  # the same warnings come again below
         outline = netx.load(path, input_shape, _signs)
+    if outline.is_sigma_delta:
+        raise LimitError(
+            f"{path}: sigma-delta neurons: only networks of CUBA neurons can be rounded here; lava-dl's export rounds "
+            "weights itself (quantize_8bit)"
+        )
     unit = _unit(outline, values) if scale is None else scale
     largest = [_largest_factor(layer) for layer in _synaptic(outline)] if scale is None else None
     how = _Rounding(bits, unit, largest)

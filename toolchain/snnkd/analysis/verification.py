@@ -20,7 +20,7 @@ _MOST = 1 << 30  # values that random events may have
 
 @dataclass(frozen=True)
 class Difference:
-    """One element that differs: `quantity` s, u or v of `neuron` ([c, h, w] or [i]) at the end of `step`."""
+    """One element that differs: `quantity` s, u or v, or of sigma-delta neurons s, sigma, act, residue or error, of `neuron` ([c, h, w] or [i]) at the end of `step`."""
 
     quantity: str
     layer: str
@@ -65,10 +65,11 @@ def compare(net: IntNet, expected: SpikeTrace, actual: SpikeTrace) -> Verificati
     first: Difference | None = None
     differences: dict[str, int] = {}
     cells = states = 0
-    for name, expected_layer, actual_layer in zip(net.names, expected.layers, actual.layers, strict=True):
+    for layer, expected_layer, actual_layer in zip(net.layers, expected.layers, actual.layers, strict=True):
+        name = expected_layer.name
         firsts: list[Difference] = []  # of each quantity of this layer
         differences[name] = 0
-        for pair in _pairs(expected.steps, expected_layer, actual_layer):
+        for pair in _pairs(expected.steps, layer.neuron.membrane, expected_layer, actual_layer):
             differing = pair.expected != pair.actual
             cells += differing.size
             states += differing.size if pair.quantity != "s" else 0
@@ -92,7 +93,7 @@ def compare(net: IntNet, expected: SpikeTrace, actual: SpikeTrace) -> Verificati
 
 
 class _Pair(NamedTuple):
-    """Two arrays (N, T, *shape) of one quantity, 'u', 'v' or 's', of a layer; of v, maybe only the last step."""
+    """Two arrays (N, T, *shape) of one quantity, 's' or a state, of a layer; of the membrane, maybe only the last step."""
 
     quantity: str
     first_step: int
@@ -100,16 +101,15 @@ class _Pair(NamedTuple):
     actual: np.ndarray
 
 
-def _pairs(steps: int, expected: LayerTrace, actual: LayerTrace) -> list[_Pair]:
-    """The quantities that both traces have, in the order in which a step computes them."""
-    pairs = []
-    if expected.u is not None and actual.u is not None:
-        pairs.append(_Pair("u", 0, expected.u, actual.u))
-    if expected.v is not None and actual.v is not None:
-        pairs.append(_Pair("v", 0, expected.v, actual.v))
-    elif expected.v_last is not None and actual.v_last is not None:
-        pairs.append(_Pair("v", steps - 1, expected.v_last[:, None], actual.v_last[:, None]))
-    return [*pairs, _Pair("s", 0, expected.spikes, actual.spikes)]
+def _pairs(steps: int, name: str, expected: LayerTrace, actual: LayerTrace) -> list[_Pair]:
+    """The quantities that both traces have, in the order in which a step computes them; name: of the membrane."""
+    both = {key: (left, actual.states[key]) for key, left in expected.states.items() if key in actual.states}
+    pairs = [_Pair(key, 0, *values) for key, values in both.items()]
+    if name not in both and expected.v_last is not None and actual.v_last is not None:
+        pairs.append(_Pair(name, steps - 1, expected.v_last[:, None], actual.v_last[:, None]))
+    behind = {"residue", "error"}  # these follow from what is sent
+    sent = _Pair("s", 0, expected.spikes, actual.spikes)
+    return [p for p in pairs if p.quantity not in behind] + [sent] + [p for p in pairs if p.quantity in behind]
 
 
 def _first_difference(layer: str, pair: _Pair, differing: np.ndarray) -> Difference:
@@ -137,7 +137,8 @@ def synthetic_input(
 
     steps: the network's own where None, or else 32 and as many as its delays can hold an event back. Each element is an
     event with probability `activity`; on graded input with a value from 1 to 2^message_bits - 1. For an input layer
-    with neurons: an image of 0 to 2550 * activity, at all steps. Raises LimitError where it would not fit in memory.
+    with neurons: an image of 0 to 2550 * activity, at all steps; for Delta encoders a video of which so many pixels
+    change at each step. Raises LimitError where it would not fit in memory.
     """
     steps = steps or net.steps or DEFAULT_STEPS + net.longest_delay
     if samples * steps * prod(net.input_shape) > _MOST:
@@ -146,6 +147,8 @@ def synthetic_input(
             f"{_MOST:,} values; ask for fewer samples, or give events with fewer steps by --input"
         )
     random = np.random.default_rng(seed)
+    if net.layers[0].neuron.kind == "delta":
+        return _video(random, (samples, steps, *net.input_shape), activity)
     if isinstance(net.layers[0], Input):
         brightest = round(2550 * activity)
         dtype = np.uint8 if brightest < 256 else np.int32
@@ -159,3 +162,12 @@ def synthetic_input(
         return events.astype(np.uint8)
     values = random.integers(1, 1 << net.message_bits, shape)
     return np.where(events, values, 0).astype(np.uint8 if net.message_bits <= 8 else np.int32)
+
+
+def _video(random: np.random.Generator, shape: tuple[int, ...], activity: float) -> np.ndarray:
+    """(N, T, *input_shape) int32 in [-64, 64], as lava-dl's PilotNet has it: a share `activity` of it is new each step."""
+    frames = random.integers(-64, 65, shape).astype(np.int32)
+    kept = random.random(shape) >= activity
+    for t in range(1, shape[1]):
+        frames[:, t] = np.where(kept[:, t], frames[:, t - 1], frames[:, t])
+    return frames

@@ -45,8 +45,8 @@ def run(net: IntNet, spikes: np.ndarray, states: bool = False, timeout: float = 
     """Runs `net` in Lava on integers (N, T, *input shape); equals `definition.simulate`, overflows and saturations -1.
 
     All samples run in one go where nothing of a sample can reach the next one, else each in a network of its own
-    (0.5 s each, see `facts.FEATURES`). timeout: seconds. Raises LimitError where Lava is missing, refuses the network
-    or is not done in time, FormatError for unusable input, SnnkdError with Lava's last words where it fails.
+    (0.5 s each, see `facts.FEATURES`). timeout: seconds. Raises LimitError where Lava is missing, refuses the network,
+    is not done in time, or cannot hold sums of messages (`facts.sums_beyond`), FormatError for unusable input, SnnkdError with Lava's last words where it fails.
     """
     if reason := available() or refuses(net):
         raise LimitError(f"engine lava: {reason}")
@@ -56,7 +56,10 @@ def run(net: IntNet, spikes: np.ndarray, states: bool = False, timeout: float = 
         netx.save(net, folder / "network.net")
         write_job(folder, net, events, states)
         run_worker(folder, timeout)
-        return read_trace(folder, net, events, states)
+        trace = read_trace(folder, net, events, states)
+    if reason := facts.sums_beyond(net, trace):
+        raise LimitError(f"engine lava: {reason}")
+    return trace
 
 
 def write_job(folder: Path, net: IntNet, events: np.ndarray, states: bool) -> None:

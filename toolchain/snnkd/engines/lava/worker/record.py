@@ -114,9 +114,7 @@ def _create_files(folder: Path, network: Network, samples: int, steps: int, job:
     for k, layer in enumerate(network.layers):
         every = (samples, steps, *layer.shape)
         graded = isinstance(layer.neuron, sigma_delta.KINDS)
-        wanted = {"s": (every, np.int32 if graded else np.uint8)} | {
-            name: (every, np.int32) for name in job["states"][k]
-        }
+        wanted = {"s": (every, np.int32 if graded else np.uint8)} | dict.fromkeys(job["states"][k], (every, np.int32))
         if k == last:
             wanted["v_last"] = ((samples, *layer.shape), np.int32)
         for name, (shape, dtype) in wanted.items():

@@ -40,13 +40,17 @@ def read_own_keys() -> None:
 
 
 class _Reset:
-    """Clears the states right before the first input of each sample, as LIFReset does for CUBA neurons; all else is
-    Lava's model."""
+    """Clears the states right before the first input of each sample, as LIFReset does for CUBA neurons, and sends
+    nothing before the first one, which delays would carry into it; all else is Lava's model."""
 
     def run_spk(self) -> None:
         lag, steps = self.proc_params["reset"]
         step = self.time_step - 1 - lag
-        if step >= 0 and step % steps == 0:
+        if step < 0:
+            self.a_in.recv()
+            self.s_out.send(np.zeros(self.s_out.shape, np.int32))
+            return
+        if step % steps == 0:
             for name in ("sigma", "act", "residue", "error"):
                 if isinstance(getattr(self, name, None), np.ndarray):
                     setattr(self, name, np.zeros_like(getattr(self, name)))

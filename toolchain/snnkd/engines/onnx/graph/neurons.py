@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 from onnx import TensorProto
-from typing_extensions import assert_never
 
 from snnkd.engines.onnx.graph.nodes import Nodes, Value
 from snnkd.ir.arithmetic import DECAY_BITS, STATE_LIMIT, STATE_SHIFT
@@ -17,9 +16,8 @@ def step(nodes: Nodes, name: str, layer: Layer, activation: Value | None, bias: 
 
     activation, bias: a << 6 and bias << 6, (N, *shape) or what broadcasts to it, None for none.
     """
-    if layer.neuron.kind == "cuba":
-        return _cuba(nodes, name, layer.neuron, layer.shape, activation, bias)
-    assert_never(layer.neuron)
+    assert layer.neuron.kind == "cuba"  # `limits.refusal` has seen to that
+    return _cuba(nodes, name, layer.neuron, layer.shape, activation, bias)
 
 
 def _cuba(nodes: Nodes, name: str, neuron: Cuba, shape: Shape, activation: Value | None, bias: str | None) -> str:
