@@ -8,14 +8,9 @@ _SUM = 1 << 62  # half of what 64 bits hold, so that what is added to a sum fits
 
 
 def refusal(net: IntNet) -> str | None:
-    """Says which layer of `net` the graphs cannot compute: neurons that they do not know, sums that could leave 64 bits;
-    None where there is none."""
-    largest_event = net.largest_event
-    for name, layer in zip(net.names, net.layers, strict=True):
-        if layer.neuron.kind != "cuba":
-            return f"{name}: ONNX graphs are made of CUBA neurons only, these are of the kind '{layer.neuron.kind}'"
+    """Says which layer of `net` has sums that could leave the 64 bits in which graphs compute; None where none has."""
+    for name, layer, largest_event in zip(net.names, net.layers, net.largest_events, strict=True):
         bound = 0 if layer.kind == "input" else largest_sum(layer, largest_event)
         if bound >= _SUM:
             return f"{name}: sums of up to {bound} do not fit the 64 bits of ONNX; use fewer message_bits"
-        largest_event = 1
     return None
