@@ -404,7 +404,7 @@ def _sigma_delta_once(random: np.random.Generator) -> Case:
 def _sigma_delta_own(random: np.random.Generator) -> Case:
     """Other exponents than NetX's, no activation, cumulative error; states that wrap in 32 bits."""
     layers = (
-        Input((12,), Delta(3, spike_exp=15, state_exp=9, cumulative=True)),
+        Input((12,), Delta(3, spike_exp=14, state_exp=13, cumulative=True)),
         replace(
             random_dense(random, (12,), 10, signs="mixed"),
             neuron=SigmaDelta(

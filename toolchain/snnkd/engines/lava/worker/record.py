@@ -13,9 +13,9 @@ FOLDER holds network.net, input.npy (N, T, ...) in the order of Lava (W, H, C) a
     states          for each layer the names of the states to record at every step
     membrane        the name of the state of the last layer that is recorded after the last step of each sample
 
-For each layer K with neurons it writes layerK_s.npy (N, T, *shape) uint8, of sigma-delta neurons int32, layerK_v_last.npy
-(N, *shape) int32 for the last layer, and layerK_NAME.npy like the spikes, int32, for each of the states; shapes in the
-order of Lava.
+For each layer K with neurons it writes layerK_s.npy (N, T, *shape) uint8, of sigma-delta neurons int32;
+layerK_v_last.npy (N, *shape) int32 for the last layer; and layerK_NAME.npy like the spikes, int32, for each of the
+states; shapes in the order of Lava.
 
 Time. Lava counts steps from 1 and its synapses send one step late: layer K (from 0) sees input step t of sample n at
 step n * T + t + K + 2, one earlier behind an input layer that owns neurons. Lava's LIFReset clears u and v right
@@ -55,6 +55,8 @@ from lava.magma.core.run_conditions import RunSteps  # noqa: E402
 from lava.magma.core.run_configs import Loihi2SimCfg  # noqa: E402
 from lava.magma.core.sync.protocols.loihi_protocol import LoihiProtocol  # noqa: E402
 from lava.proc.io.source import RingBuffer  # noqa: E402
+
+sigma_delta.read_own_keys()
 
 
 class SpikeRecorder(AbstractProcess):
@@ -195,7 +197,6 @@ def _run(folder: Path, job: dict, events: np.ndarray, sample: int, total: int) -
 
 def main(folder: Path) -> None:
     logging.disable(logging.WARNING)
-    sigma_delta.read_own_keys()
     job = json.loads((folder / "job.json").read_text())
     events = np.load(folder / "input.npy", mmap_mode="r")
     total = len(events)
