@@ -12,7 +12,8 @@ from itertools import islice
 
 import numpy as np
 
-from snnkd.analysis import replay
+from snnkd.analysis import graded_explanation, replay
+from snnkd.analysis.graded_explanation import GradedSums
 from snnkd.analysis.replay import OneNeuron, Recorded, Step
 from snnkd.engines.reference.rules import DEFINITION, UNLIMITED, Limit, Rules
 from snnkd.ir.arithmetic import (
@@ -146,12 +147,15 @@ RULES = (
 
 def explain(
     net: IntNet, expected: SpikeTrace, actual: SpikeTrace, place: tuple[int, int, int, tuple[int, ...]]
-) -> tuple[Sums, tuple[Cause, ...]]:
+) -> tuple[Sums | GradedSums, tuple[Cause, ...]]:
     """Finds the sums of one neuron at one step, and the causes that explain how the traces differ there.
 
     place: number of the layer, sample, step and neuron ([c, h, w] or [i]) of the first difference.
     """
     number, sample, step, index = place
+    if net.layers[number].neuron.kind != "cuba":
+        graded, causes = graded_explanation.explain(net, expected, actual, place)
+        return graded, tuple(Cause(*cause) for cause in causes)
     neuron = replay.cut_out(net, expected, number, sample, index)
     definition = neuron.steps()
     of_expected, of_actual = (

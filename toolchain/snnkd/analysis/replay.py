@@ -132,8 +132,8 @@ def cut_out(net: IntNet, trace: SpikeTrace, number: int, sample: int, neuron: tu
     place = (np.full_like(inputs[0], neuron[0]), *inputs)
     delay = np.zeros_like(inputs[0])
     if isinstance(layer, Conv):
-        events = _window(layer, neuron, source.reshape(len(source), *shape))
-        exists = _window(layer, neuron, np.ones((1, *shape), bool))[0]
+        events = window(layer, neuron, source.reshape(len(source), *shape))
+        exists = window(layer, neuron, np.ones((1, *shape), bool))[0]
     else:
         events, exists = source.reshape(len(source), -1), np.ones(len(delay), bool)
         delay = delay if layer.delay is None else layer.delay[place].astype(np.int64)
@@ -186,9 +186,9 @@ def _own(values: np.ndarray | None, layer: Layer, neuron: tuple[int, ...]) -> in
     return 0 if values is None else int(np.broadcast_to(per_neuron(values, layer.shape), layer.shape)[neuron])
 
 
-def _window(layer: Conv, neuron: tuple[int, ...], events: np.ndarray) -> np.ndarray:
-    """(T, F) of events (T, *shape): what one neuron of a convolution reads, in the order of its weights, 0 in the
-    padding."""
+def window(layer: Conv, neuron: tuple[int, ...], events: np.ndarray) -> np.ndarray:
+    """Returns (T, F) of events (T, *shape): what one neuron of a convolution reads, in the order of its weights, and 0
+    in the padding."""
     output, *position = neuron
     per_group = layer.weight.shape[1]
     group = output // (layer.weight.shape[0] // layer.groups)

@@ -10,6 +10,7 @@ import numpy as np
 
 from snnkd.analysis import cautions
 from snnkd.analysis.explanation import Cause, Sums, explain
+from snnkd.analysis.graded_explanation import GradedSums
 from snnkd.base.errors import LimitError, MismatchError
 from snnkd.ir.network import Input, IntNet
 from snnkd.ir.trace import LayerTrace, SpikeTrace
@@ -20,7 +21,8 @@ _MOST = 1 << 30  # values that random events may have
 
 @dataclass(frozen=True)
 class Difference:
-    """One element that differs: `quantity` s, u or v, or of sigma-delta neurons s, sigma, act, residue or error, of `neuron` ([c, h, w] or [i]) at the end of `step`."""
+    """One element that differs: `quantity` s, u or v, of sigma-delta neurons s or a state of theirs, of `neuron`
+    ([c, h, w] or [i]) at the end of `step`."""
 
     quantity: str
     layer: str
@@ -45,7 +47,7 @@ class Verification:
     compared: dict[str, int]
     first_difference: Difference | None
     differences: dict[str, int]
-    sums: Sums | None = None
+    sums: Sums | GradedSums | None = None
     causes: tuple[Cause, ...] = ()
     warnings: tuple[str, ...] = ()
 
@@ -93,7 +95,7 @@ def compare(net: IntNet, expected: SpikeTrace, actual: SpikeTrace) -> Verificati
 
 
 class _Pair(NamedTuple):
-    """Two arrays (N, T, *shape) of one quantity, 's' or a state, of a layer; of the membrane, maybe only the last step."""
+    """Two arrays (N, T, *shape) of a quantity of a layer, 's' or a state; of the membrane, maybe only the last step."""
 
     quantity: str
     first_step: int
@@ -165,7 +167,7 @@ def synthetic_input(
 
 
 def _video(random: np.random.Generator, shape: tuple[int, ...], activity: float) -> np.ndarray:
-    """(N, T, *input_shape) int32 in [-64, 64], as lava-dl's PilotNet has it: a share `activity` of it is new each step."""
+    """(N, T, *input_shape) int32 in [-64, 64], as lava-dl's PilotNet has it; at each step a share `activity` is new."""
     frames = random.integers(-64, 65, shape).astype(np.int32)
     kept = random.random(shape) >= activity
     for t in range(1, shape[1]):

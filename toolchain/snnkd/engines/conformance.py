@@ -56,8 +56,10 @@ def random_sigma_delta(
     thresholds: Range = (0, 12),
     own: bool = False,
 ) -> SigmaDelta:
-    """Draws sigma-delta neurons: a bias for all neurons, or with `vary` also for each neuron or channel of `shape`; own:
-    whether exponents, activation and cumulative error are drawn too, where NetX alone has others than its own."""
+    """Draws sigma-delta neurons: a bias for all neurons, or with `vary` also for each neuron or channel of `shape`.
+
+    own: whether exponents, activation and cumulative error are drawn too, for which NetX alone has fixed values.
+    """
     size = [(), shape[:1], shape][random.integers(0, 3)] if vary else ()
     values = np.asarray(random.integers(-30, 40, size)).astype(np.int32) if bias else None
     neuron = SigmaDelta(int(random.integers(thresholds[0], thresholds[1] + 1)), values)

@@ -46,7 +46,8 @@ def run(net: IntNet, spikes: np.ndarray, states: bool = False, timeout: float = 
 
     All samples run in one go where nothing of a sample can reach the next one, else each in a network of its own
     (0.5 s each, see `facts.FEATURES`). timeout: seconds. Raises LimitError where Lava is missing, refuses the network,
-    is not done in time, or cannot hold sums of messages (`facts.sums_beyond`), FormatError for unusable input, SnnkdError with Lava's last words where it fails.
+    is not done in time or cannot hold sums of messages (`facts.sums_beyond`), FormatError for unusable input,
+    SnnkdError with Lava's last words where it fails.
     """
     if reason := available() or refuses(net):
         raise LimitError(f"engine lava: {reason}")

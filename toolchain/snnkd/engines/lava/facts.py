@@ -199,8 +199,8 @@ def features(net: IntNet) -> list[Feature]:
     return [feature for feature in FEATURES.values() if any(map(feature.has, net.layers))]
 
 
-# Lava shifts dense weights up to 8 bits and sums in 32 (lib/dl/netx/utils.py, optimize_weight_bits), and casts the float64
-# sums of a convolution to int32 (proc/conv/utils.py). The definition wraps the sums themselves, in 32 and 24 bits.
+# Lava shifts dense weights up to 8 bits and sums in 32 (lib/dl/netx/utils.py, optimize_weight_bits), and casts the
+# float64 sums of a convolution to int32 (proc/conv/utils.py). The definition wraps sums as they are, in 32 and 24 bits.
 
 
 def sums_beyond(net: IntNet, trace: SpikeTrace) -> str | None:

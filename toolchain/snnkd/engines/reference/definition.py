@@ -56,7 +56,7 @@ _COLUMNS = 1 << 24  # elements of the unfolded input that one convolution call m
 def simulate(net: IntNet, spikes: np.ndarray, states: bool = False) -> SpikeTrace:
     """Runs `net` on integers (N, T, *input shape) as `check_input` takes them; all samples start from states of 0.
 
-    Records the states of every step with `states`. A layer's `overflows` counts, per neuron and step, each of these that
+    Records the states of every step with `states`. A layer's `overflows` counts, by neuron and step, each of these that
     changed a value: the 24 bit wrap of a convolution's sum, the 32 bit wrap of a << 6, that of the current, and the
     current's correction by 2^24; of sigma-delta neurons the 32 bit wraps of a dense layer's sum, of sigma, of its sum
     with the bias, of the input << E, of the change and of the error. `saturations` counts the clips of v. Raises

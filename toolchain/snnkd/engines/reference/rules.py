@@ -41,7 +41,8 @@ class Rules:
     dense_sum, conv_sum: of the sum of weight * s; activation: of a << 6; current: of the new u; voltage: of the new v,
     in the order in which they are computed; sigma, change: of sigma-delta neurons' sigma, and of all that follows from
     it. decay: (state, fraction of 4096) to what is left of the state. fires: (v, threshold << 6) to where there is a
-    spike.
+    spike. sends: (|error|, threshold) of sigma-delta neurons to where a change is sent; scale: (change, state_exp) to
+    what is sent of it.
     """
 
     dense_sum: Limit = _in_32_bits
@@ -53,6 +54,8 @@ class Rules:
     change: Limit = _in_32_bits
     decay: Callable[[np.ndarray, np.ndarray], np.ndarray] = decay
     fires: Callable[[np.ndarray, np.ndarray], np.ndarray] = np.greater
+    sends: Callable[[np.ndarray, int], np.ndarray] = np.greater_equal
+    scale: Callable[[np.ndarray, int], np.ndarray] = np.right_shift
 
     def watched(self, watch: Callable[[str, np.ndarray, np.ndarray, int], None]) -> Rules:
         """Returns the same rules, whose limits also tell `watch` their name, the values that came, what became of them

@@ -91,11 +91,11 @@ def _change(neuron: Delta | SigmaDelta, new: np.ndarray, held: _Held, rules: Rul
     change = held.limited(rules.change(new - states["act"] + states["residue"]))
     error = held.limited(rules.change(states["error"] + change)) if neuron.cumulative else change
     threshold = neuron.threshold << (neuron.spike_exp + neuron.state_exp)
-    sent = np.where(_magnitude(error) >= threshold, change, 0)
+    sent = np.where(rules.sends(_magnitude(error), threshold), change, 0)
     states["act"], states["residue"] = new, change - sent
     if neuron.cumulative:
         states["error"] = np.where(_magnitude(sent) > 0, 0, error)
-    return sent >> neuron.state_exp
+    return rules.scale(sent, neuron.state_exp)
 
 
 def _magnitude(values: np.ndarray) -> np.ndarray:

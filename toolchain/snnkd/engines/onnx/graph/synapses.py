@@ -26,8 +26,7 @@ def dense(nodes: Nodes, name: str, layer: Dense, events: Value) -> Value:
 
 
 def _shifted(nodes: Nodes, total: Value, layer: Dense) -> Value:
-    """total << weight_exp, aligned, for a `total` of 32 bits, or what is the same modulo 2^32, in which u and sigma wrap
-    anyway."""
+    """total << weight_exp, aligned, for a `total` of 32 bits, or the same modulo 2^32, in which u and sigma wrap."""
     if layer.weight_exp < 0:
         return nodes.scaled(nodes.floored(total, min(-layer.weight_exp, 32)), 1 << aligned(layer))
     shift = aligned(layer) + layer.weight_exp
