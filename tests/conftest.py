@@ -10,7 +10,7 @@ import os
 import re
 import sys
 from contextlib import redirect_stderr, redirect_stdout
-from dataclasses import replace
+from dataclasses import fields, replace
 from importlib.util import find_spec
 from pathlib import Path
 from types import SimpleNamespace
@@ -128,8 +128,13 @@ def build():
 
 
 def _parameters(neuron, shape):
-    for name in ("current_decay", "voltage_decay", "threshold", "bias"):
+    names = [field.name for field in fields(neuron)]
+    yield "kind", np.array([neuron.kind, *names])
+    for name in names:
         values = getattr(neuron, name)
+        if isinstance(values, str):
+            yield name, np.array(values)
+            continue
         yield name, np.zeros(shape, np.int64) if values is None else np.broadcast_to(per_neuron(values, shape), shape)
 
 

@@ -8,7 +8,7 @@ import pytest
 from snnkd.analysis import cautions, evaluation
 from snnkd.analysis.verification import synthetic_input
 from snnkd.base.errors import LimitError
-from snnkd.ir.network import Dense, IntNet, Neuron
+from snnkd.ir.network import Cuba, Dense, IntNet
 from snnkd.ir.readout import Readout
 
 
@@ -16,7 +16,7 @@ def chain(*thresholds, delay=0, readout=None, steps=None):
     """Layers of 8 neurons with weights of 60."""
     layers = []
     for threshold in thresholds:
-        neuron = Neuron(*(np.array(value, np.int32) for value in (4096, 4096, threshold)))
+        neuron = Cuba(*(np.array(value, np.int32) for value in (4096, 4096, threshold)))
         waits = np.full((8, 8), delay, np.int32) if delay and not layers else None
         layers.append(Dense(np.full((8, 8), 60, np.int32), neuron, 0, waits))
     return IntNet((8,), tuple(layers), steps=steps, readout=readout or Readout())

@@ -16,7 +16,7 @@ from snnkd.analysis.early_exit import Course
 from snnkd.engines import conformance
 from snnkd.formats import netx
 from snnkd.ir import trace
-from snnkd.ir.network import Dense, IntNet, Neuron
+from snnkd.ir.network import Cuba, Dense, IntNet
 from snnkd.ir.readout import EarlyExit, Readout
 
 READOUTS = (("count", "first"), ("count", "membrane"), ("membrane", "first"))
@@ -143,7 +143,7 @@ def test_of_rules_with_as_many_steps_the_one_that_is_right_more_often():
 
 def dense(random, outputs, inputs):
     weight = (2 * random.integers(-20, 40, (outputs, inputs))).astype(np.int32)
-    return Dense(weight, Neuron(*(np.array(value, np.int32) for value in (4096, 400, 90))))
+    return Dense(weight, Cuba(*(np.array(value, np.int32) for value in (4096, 400, 90))))
 
 
 @pytest.fixture

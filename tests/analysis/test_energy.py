@@ -14,12 +14,12 @@ from snnkd.analysis.energy import Range
 from snnkd.analysis.traffic import Traffic
 from snnkd.base.errors import FormatError
 from snnkd.ir.event_encoding import EventEncoding
-from snnkd.ir.network import Conv, Dense, IntNet, Neuron
+from snnkd.ir.network import Conv, Cuba, Dense, IntNet
 from snnkd.ir.trace import LayerCount, LayerTrace, SpikeTrace, count
 from snnkd.targets import Target
 from snnkd.targets.quantities import Quantity
 
-NEURON = Neuron(*(np.array(value, np.int32) for value in (1024, 128, 80)))
+NEURON = Cuba(*(np.array(value, np.int32) for value in (1024, 128, 80)))
 COUNTS = [
     LayerCount("input", "input", 20, 300, 0, 0, 0),
     LayerCount("layer0", "conv", 10, 40, 1000, 900, 500),

@@ -15,14 +15,14 @@ from snnkd.analysis import replay
 from snnkd.analysis.verification import compare
 from snnkd.engines.reference.definition import Rules, run, simulate
 from snnkd.ir import arithmetic
-from snnkd.ir.network import Conv, Dense, Input, IntNet, Neuron
+from snnkd.ir.network import Conv, Cuba, Dense, Input, IntNet
 from snnkd.ir.trace import SpikeTrace
 
 TOP = 1 << 23
 
 
 def neuron(current=1024, voltage=128, threshold=1 << 17, bias=None):
-    return Neuron(*(None if x is None else np.array(x, np.int32) for x in (current, voltage, threshold, bias)))
+    return Cuba(*(None if x is None else np.array(x, np.int32) for x in (current, voltage, threshold, bias)))
 
 
 def wrong(net, events, **rules):

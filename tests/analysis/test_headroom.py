@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from snnkd.analysis import headroom
 from snnkd.base.errors import FormatError
 from snnkd.engines.reference.definition import simulate
-from snnkd.ir.network import Dense, IntNet, Neuron
+from snnkd.ir.network import Cuba, Dense, IntNet
 from snnkd.ir.readout import Readout
 
 TOP = 1 << 23
@@ -19,7 +19,7 @@ TOP = 1 << 23
 
 def single(weight, bits=24, weight_exp=0, voltage=4096, threshold=1 << 17):
     """One input, one neuron, whose u is a << 6 and whose v is u, unless `voltage` says otherwise."""
-    neuron = Neuron(*(np.array(value, np.int32) for value in (4096, voltage, threshold)))
+    neuron = Cuba(*(np.array(value, np.int32) for value in (4096, voltage, threshold)))
     return IntNet((1,), (Dense(np.array([[weight]], np.int32), neuron, weight_exp),), message_bits=bits)
 
 

@@ -14,8 +14,10 @@ import pytest
 from snnkd.analysis.verification import compare
 from snnkd.base.errors import MismatchError
 from snnkd.engines import get
+from snnkd.engines.reference.definition import run
+from snnkd.engines.reference.rules import Rules
 from snnkd.formats.netx.weights import convert
-from snnkd.ir.network import Conv, Dense, IntNet
+from snnkd.ir.network import Conv, Delta, Dense, Input, IntNet, Sigma, SigmaDelta
 
 STEPS = 14
 SLOW_DECAYS = {"decays": (200, 700), "thresholds": (60, 60)}
@@ -56,10 +58,24 @@ def convs_net(build, random):
     return IntNet((2, 7, 6), (first, build.conv(random, first.shape, 3, stride=(1, 2), padding=(1, 1), **SLOW_DECAYS)))
 
 
+def messages_net(build, random):
+    """Sigma-delta neurons: Delta encoders, a convolution with strides, dense ones with a threshold, a Sigma output."""
+    conv = build.conv(random, (2, 7, 6), 3, stride=(2, 1), padding=(1, 0))
+    layers = (
+        Input((2, 7, 6), Delta(2)),
+        replace(conv, neuron=SigmaDelta(0, np.array([3, -4, 5], np.int32))),
+        replace(build.dense(random, conv.shape, 8), neuron=SigmaDelta(6, np.array(2, np.int32))),
+        replace(build.dense(random, (8,), 4), neuron=Sigma()),
+    )
+    return IntNet((2, 7, 6), layers)
+
+
 # How many samples: with delays, Lava runs each in a network of its own.
 NETS = {"dense": (dense_net, 1), "conv": (conv_net, 3), "delays": (delayed_net, 1), "convs": (convs_net, 3)}
+NETS |= {"messages": (messages_net, 2)}
 FLIPS = [("dense", 0), ("dense", 1), ("dense", 2), ("conv", 0), ("conv", 1), ("conv", 2)]
 FLIPS += [("delays", 0), ("convs", 0), ("convs", 1)]
+FLIPS += [("messages", 1), ("messages", 2), ("messages", 3)]
 
 
 def arrivals(layer, place, events):
@@ -147,7 +163,7 @@ def test_a_flipped_weight_bit_is_found(cases, traces, engine, other, name, k):
     first = found.first_difference
     assert (first.layer, first.quantity, first.step, first.sample, first.neuron) == (
         f"layer{k}",
-        "u",
+        net.layers[k].neuron.states[0],
         step,
         sample,
         neuron,
@@ -203,3 +219,32 @@ def test_a_flipped_input_event_is_another_input(cases):
     changed[1, 3].flat[7] ^= 1
     with pytest.raises(MismatchError, match="inputs differ"):
         compare(net, get("reference").run(net, events), get("fast").run(net, changed))
+
+
+@pytest.mark.parametrize(
+    ("k", "field", "value", "quantity"),
+    [(2, "threshold", 7, "s"), (1, "bias", np.array([3, -4, 4], np.int32), "act")],
+)
+def test_a_changed_parameter_of_sigma_delta_neurons_is_found(cases, k, field, value, quantity):
+    net, events = cases["messages"]
+    layer = net.layers[k]
+    copy = with_layer(net, k, replace(layer, neuron=replace(layer.neuron, **{field: value})))
+    found = compare(net, get("reference").run(net, events, True), get("fast").run(copy, events, True))
+    first = found.first_difference
+    assert (first.layer, first.quantity) == (f"layer{k}", quantity)
+    assert field in {one.name: one.text for one in found.causes}["parameter"]
+    assert found.to_json()["sums"]["expected"]["s"] == found.sums.expected.s
+
+
+@pytest.mark.parametrize(
+    ("rules", "name"),
+    [
+        (Rules(sends=np.greater), "threshold"),
+        (Rules(scale=lambda s, bits: np.sign(s) * (np.abs(s) >> bits)), "rounding"),
+    ],
+)
+def test_an_engine_with_another_rule_for_messages_is_found(cases, rules, name):
+    net, events = cases["messages"]
+    changed = run(net, events, [rules] * len(net.layers), states=True)
+    found = compare(net, get("reference").run(net, events, True), changed)
+    assert [cause.name for cause in found.causes] == [name]

@@ -11,7 +11,7 @@ from snnkd.base.errors import LimitError, MismatchError
 from snnkd.engines import ENGINES, get
 from snnkd.engines.reference.definition import simulate
 from snnkd.ir.events import check_input
-from snnkd.ir.network import Dense, Input, IntNet, Neuron
+from snnkd.ir.network import Cuba, Dense, Input, IntNet
 
 
 @pytest.fixture
@@ -112,7 +112,7 @@ def test_graded_synthetic_input(net, bits):
 
 
 def test_synthetic_images():
-    neuron = Neuron(*(np.array(x, np.int32) for x in (4096, 0, 500)))
+    neuron = Cuba(*(np.array(x, np.int32) for x in (4096, 0, 500)))
     net = IntNet((1, 3, 3), (Input((1, 3, 3), neuron), Dense(np.full((2, 9), 2, np.int32), neuron)))
     images = synthetic_input(net)
     assert images.shape == (16, 32, 1, 3, 3) and images.strides[1] == 0

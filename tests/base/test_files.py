@@ -170,11 +170,11 @@ def test_a_full_disk_leaves_the_earlier_file(tmp_path: Path) -> None:
         from snnkd.ir import trace
         from snnkd.base.errors import SnnkdError
         from snnkd.base.files import write_text
-        from snnkd.ir.network import Dense, IntNet, Neuron
+        from snnkd.ir.network import Dense, IntNet, Cuba
         from snnkd.ir.trace import SpikeTrace
 
         def net(size):
-            neuron = Neuron(*(np.array(value, np.int32) for value in (1, 2, 3)))
+            neuron = Cuba(*(np.array(value, np.int32) for value in (1, 2, 3)))
             return IntNet((size,), (Dense(np.full((size, size), 2, np.int32), neuron),))
 
         def noise(size):

@@ -21,7 +21,7 @@ from snnkd.base import lock
 from snnkd.engines import conformance
 from snnkd.engines.reference import definition
 from snnkd.formats import netx
-from snnkd.ir.network import Dense, IntNet, Neuron
+from snnkd.ir.network import Cuba, Dense, IntNet
 from snnkd.recipe import architecture
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -528,7 +528,7 @@ def test_a_name_with_brackets_is_printed_as_it_is(untrained: Path, tmp_path: Pat
 
 
 def test_warnings_are_one_line(tmp_path: Path, call: Call) -> None:
-    neuron = Neuron(*(np.array(value, np.int32) for value in (1024, 128, 80)))
+    neuron = Cuba(*(np.array(value, np.int32) for value in (1024, 128, 80)))
     netx.save(IntNet((2,), (Dense(np.array([[2, -2]], np.int32), neuron),)), tmp_path / "x.net")
     with h5py.File(tmp_path / "x.net", "r+") as file:
         file["layer/1/weight"][...] = [[300, -2]]

@@ -11,10 +11,11 @@ from snnkd.formats import netx
 from snnkd.ir.network import Conv, Dense, Input
 
 NETS = [net for net, _ in conformance.networks().values()] + [conformance.random_net(seed) for seed in range(40)]
+SIGMA_DELTA = [net for net in NETS if net.is_sigma_delta] + [conformance.random_sigma_delta_net(s) for s in range(30)]
 
 
 def layers(kind):
-    return [layer for net in NETS for layer in net.layers if isinstance(layer, kind)]
+    return [layer for net in NETS for layer in net.layers if isinstance(layer, kind) and layer.neuron.kind == "cuba"]
 
 
 def test_every_kind_of_layer_is_reached():
@@ -50,18 +51,37 @@ def test_named_cases(name, tmp_path, same_net):
     netx.save(net, tmp_path / "x.net")
     same_net(netx.load(tmp_path / "x.net"), net)
     expected = definition.simulate(net, events, states=True)
-    assert compare(net, expected, engines.get("fast").run(net, events, True)).first_difference is None
+    actual = engines.get("fast").run(net, events, True)
+    assert compare(net, expected, actual).first_difference is None
+    assert [layer.overflows for layer in actual.layers] == [layer.overflows for layer in expected.layers]
 
 
+def test_every_kind_of_sigma_delta_layer_is_reached():
+    found = [layer for net in SIGMA_DELTA for layer in net.layers]
+    neurons = [layer.neuron for layer in found]
+    assert {(layer.kind, layer.neuron.kind) for layer in found} == {
+        ("input", "delta"),
+        *((layer, neuron) for layer in ("dense", "conv") for neuron in ("cuba", "sigma-delta", "sigma")),
+    } - {("conv", "sigma")}
+    for name in ("threshold", "spike_exp", "state_exp", "cumulative", "activation"):
+        for kind in ("delta", "sigma-delta") if name != "activation" else ("sigma-delta",):
+            assert len({getattr(neuron, name) for neuron in neurons if neuron.kind == kind}) > 1, (kind, name)
+    biases = {np.shape(layer.neuron.bias) == layer.shape for layer in found if np.ndim(layer.neuron.bias)}
+    assert biases == {True, False}
+
+
+@pytest.mark.parametrize("make", [conformance.random_net, conformance.random_sigma_delta_net])
 @pytest.mark.parametrize("seed", range(30))
-def test_random_networks(seed, tmp_path, same_net):
-    net = conformance.random_net(seed)
-    same_net(net, conformance.random_net(seed))
+def test_random_networks(seed, make, tmp_path, same_net):
+    net = make(seed)
+    same_net(net, make(seed))
     netx.save(net, tmp_path / "x.net")
     same_net(netx.load(tmp_path / "x.net"), net)
     events = conformance.random_events(np.random.default_rng(seed), net, 2, 12)
     expected = definition.simulate(net, events, states=True)
-    assert compare(net, expected, engines.get("fast").run(net, events, True)).first_difference is None
+    actual = engines.get("fast").run(net, events, True)
+    assert compare(net, expected, actual).first_difference is None
+    assert [layer.overflows for layer in actual.layers] == [layer.overflows for layer in expected.layers]
 
 
 def test_random_networks_overflow_saturate_and_spike():

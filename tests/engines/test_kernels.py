@@ -42,7 +42,7 @@ for name, (net, events) in cases.items():
         assert compare(net, expected, trace).first_difference is None, name
         digest = hashlib.sha256()
         for layer in trace.layers:
-            for values in (layer.spikes, layer.u, layer.v, layer.v_last, [layer.overflows, layer.saturations]):
+            for values in (layer.spikes, *layer.states.values(), layer.v_last, [layer.overflows, layer.saturations]):
                 digest.update(np.ascontiguousarray(values).tobytes())
         digests[f"{name}, {scatters}"] = digest.hexdigest()
 print(json.dumps([primitives._chosen.__name__, digests]))

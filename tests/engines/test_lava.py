@@ -20,7 +20,7 @@ from snnkd.base.errors import LimitError, SnnkdError
 from snnkd.engines import conformance, lava
 from snnkd.engines.reference.definition import simulate
 from snnkd.formats import netx
-from snnkd.ir.network import Dense, IntNet, Neuron
+from snnkd.ir.network import Cuba, Dense, IntNet
 from snnkd.ir.readout import Readout
 from snnkd.ir.trace import LayerTrace, SpikeTrace
 
@@ -73,7 +73,7 @@ def test_it_says_which_sample_runs(outcomes):
 
 
 def small(**options):
-    neuron = Neuron(*(np.array(x, np.int32) for x in (1024, 128, 80)))
+    neuron = Cuba(*(np.array(x, np.int32) for x in (1024, 128, 80)))
     return IntNet((2,), (Dense(np.array([[2, -2]], np.int32), neuron, **options),))
 
 

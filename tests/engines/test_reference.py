@@ -12,14 +12,14 @@ import snnkd.engines.reference.definition
 from snnkd.base.errors import FormatError
 from snnkd.engines.reference.definition import simulate
 from snnkd.ir.events import check_input
-from snnkd.ir.network import Conv, Dense, Input, IntNet, Neuron, per_neuron
+from snnkd.ir.network import Conv, Cuba, Dense, Input, IntNet, per_neuron
 from snnkd.ir.readout import Readout
 
 TOP = 1 << 23
 
 
 def neuron(current=4096, voltage=4096, threshold=1 << 17, bias=None):
-    return Neuron(*(None if x is None else np.array(x, np.int32) for x in (current, voltage, threshold, bias)))
+    return Cuba(*(None if x is None else np.array(x, np.int32) for x in (current, voltage, threshold, bias)))
 
 
 def single(weight=1, weight_exp=0, bits=24, delay=None, **parameters):

@@ -19,7 +19,7 @@ from snnkd.engines.fast import simulation
 from snnkd.engines.reference import definition
 from snnkd.formats import netx
 from snnkd.ir.events import check_input
-from snnkd.ir.network import Dense, IntNet, Neuron
+from snnkd.ir.network import Cuba, Dense, IntNet
 
 FOLDER = Path(next(path for path in sys.path if path.endswith("site-packages"))) / "tests/lava/lib/dl/netx"
 TRUTHS = FOLDER / "gts"
@@ -52,7 +52,7 @@ def ntidigits(steps=None):
 
 def dense(steps=None):
     """The layer of lava-dl's test of dense blocks."""
-    neuron = Neuron(*(np.array(value, np.int32) for value in (4096, 415, 6)))
+    neuron = Cuba(*(np.array(value, np.int32) for value in (4096, 415, 6)))
     weight = np.load(TRUTHS / "dense/weight.npy").astype(np.int32)
     return IntNet((200,), (Dense(weight, neuron),)), truth("dense/in")[None, :steps].astype(np.uint8)
 
@@ -192,16 +192,49 @@ def test_ntidigits_equals_its_truth():
     assert trace.classes(net).tolist() == [average.argmax()]
 
 
-@pytest.mark.parametrize("name", ["network.net", "square_network.net"])
-def test_sigma_delta_is_refused(name):
-    with pytest.raises(FormatError, match=rf"{name}: layer/0/neuron: type: 'SDNN': sigma-delta"):
-        netx.load(TRUTHS / "pilotnet_sdnn" / name)
+# PilotNet SDNN: recorded where Lava runs freely, with no reset
+
+
+def freely(net, source, engine=definition):
+    """Each layer's trace where all start at once and synapses are one step late, on `source` (1, T, *shape)."""
+    shape, traces = source.shape[2:], []
+    for layer in net.layers:
+        traces.append(engine.simulate(IntNet(shape, (layer,), message_bits=31), source, states=True).layers[0])
+        shape, messages = layer.shape, traces[-1].spikes
+        source = np.zeros_like(messages)
+        source[:, 1:] = messages[:, :-1]
+    return traces
+
+
+@pytest.mark.parametrize("engine", [definition, simulation])
+def test_pilotnet_sdnn_equals_its_truth(engine):
+    """lava-dl's own test: one image at every step, for as many steps as there are layers, with the output of each."""
+    net = netx.load(TRUTHS / "pilotnet_sdnn/network.net")
+    image = truth("pilotnet_sdnn/input").astype(np.int32)
+    source = np.broadcast_to(image, (1, len(net.layers), *net.input_shape))
+    output = truth("pilotnet_sdnn/output")
+    np.testing.assert_array_equal(freely(net, source, engine)[-1].spikes[0], output)
+    assert np.count_nonzero(output) > 7
+
+
+@pytest.mark.parametrize("size", ["", "_square"])
+def test_pilotnet_sdnn_equals_its_sigmas(size):
+    """The messages of the input layer over 20 frames of a video, and the sigma that they give each layer."""
+    net = netx.load(TRUTHS / f"pilotnet_sdnn/{'square_' * bool(size)}network.net")
+    messages = truth("pilotnet_sdnn/act0").astype(np.int32)[None, :, :, :, : net.input_shape[2]]
+    source = np.zeros_like(messages)
+    source[:, 1:] = messages[:, :-1]
+    recorded = [path for k in range(1, 5) if (path := TRUTHS / f"pilotnet_sdnn/sigma{k}{size}.npy").exists()]
+    assert len(recorded) == (4 if size else 2)
+    traces = freely(IntNet(net.input_shape, net.layers[1 : len(recorded) + 1], message_bits=31), source)
+    for path, trace in zip(recorded, traces, strict=True):
+        np.testing.assert_array_equal(truth(f"pilotnet_sdnn/{path.stem}"), trace.sigma[0], err_msg=path.stem)
 
 
 @pytest.mark.parametrize(
     ("kind", "weights", "problem"),
     [
-        ("dense", {"weight": "tinynet_sdnn/layer2_weight"}, "layer/0/neuron: type: 'SDNN': sigma-delta"),
+        ("dense_rec", {"weight": "tinynet_sdnn/layer2_weight"}, "layer/0: type: 'dense_rec': recurrent"),
         ("dense_comp", {"weight/real": "complex_dense/weight_r"}, "layer/0: type: 'dense_comp': complex"),
     ],
 )

@@ -12,7 +12,7 @@ from snnkd.base.errors import FormatError
 from snnkd.engines.fast import products, simulation, strategy, threads
 from snnkd.engines.fast.simulation import simulate
 from snnkd.engines.reference import definition
-from snnkd.ir.network import Conv, Dense, Input, IntNet, Neuron, conv_shape
+from snnkd.ir.network import Conv, Cuba, Dense, Input, IntNet, conv_shape
 
 MODES = ("chosen", "scatter", "patterns", "products")
 FORCED = {"scatter": True, "patterns": False}
@@ -79,7 +79,7 @@ def neuron(random, shape, vary=False, bias=False):
         return random.integers(low, high, [(), shape[:1], shape][random.integers(3)] if vary else ()).astype(np.int32)
 
     decays = [(0, 4097), (0, 3), (4094, 4097)][random.integers(3)]
-    return Neuron(one(*decays), one(*decays), one(0, 400), one(-200, 300) if bias else None)
+    return Cuba(one(*decays), one(*decays), one(0, 400), one(-200, 300) if bias else None)
 
 
 def binary(net, seed, samples, steps, activity):
@@ -150,7 +150,7 @@ def test_every_count_is_reached(build):
 @pytest.mark.parametrize("kind", ["dense", "conv"])
 def test_events_that_wrap_the_current(kind, mode):
     """Small weights and binary events, which the kernels add up, reach the correction of u and the clip of v too."""
-    never = Neuron(*(np.array(x, np.int32) for x in (0, 0, 1 << 17)))
+    never = Cuba(*(np.array(x, np.int32) for x in (0, 0, 1 << 17)))
     weight = np.full((17, 600), 250, np.int32) * np.where(np.arange(17) % 2, 1, -1).astype(np.int32)[:, None]
     if kind == "dense":
         net = IntNet((600,), (Dense(weight, never),))

@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 
 from snnkd.base.errors import FormatError
 from snnkd.ir import describe
-from snnkd.ir.network import Conv, Dense, Input, IntNet, Neuron, conv_shape
+from snnkd.ir.network import Conv, Cuba, Dense, Input, IntNet, conv_shape
 from snnkd.ir.readout import Readout
 from snnkd.ir.trace import LayerCount, LayerTrace, SpikeTrace, count, fan_out
 
-NEURON = Neuron(*(np.array(value, np.int32) for value in (1024, 128, 80)))
+NEURON = Cuba(*(np.array(value, np.int32) for value in (1024, 128, 80)))
 
 
 def weights(rng, *shape):

@@ -14,7 +14,7 @@ from snnkd import recipe
 from snnkd.base import provenance, schema
 from snnkd.base.errors import RecipeError, SnnkdWarning
 from snnkd.formats import netx
-from snnkd.ir.network import Conv, Dense, IntNet, Neuron
+from snnkd.ir.network import Conv, Cuba, Dense, IntNet
 from snnkd.ir.readout import Readout
 from snnkd.recipe import Recipe, overrides, stages
 from snnkd.recipe.tables import Cross, Distil, Features, Frames, Normalize, Rate
@@ -414,14 +414,14 @@ STARTED = FILE.replace('[chain.teacher]\nnet = "old.net"\n', "").replace(
 def old_net(folder: Path, name: str = "old.net", **changes: Any) -> Path:
     """A network that fits FILE and STARTED, but for `changes`: of IntNet, its last layer or that layer's neurons."""
     random, values = np.random.default_rng(0), {"threshold": 80, "current_decay": 4096, "voltage_decay": 128}
-    neuron = Neuron(**{key: np.array(changes.pop(key, value), np.int32) for key, value in values.items()})
+    neuron = Cuba(**{key: np.array(changes.pop(key, value), np.int32) for key, value in values.items()})
     neuron = replace(neuron, bias=changes.pop("bias", None))
     shape = changes.get("input_shape", (1, 8, 8))
     hidden = (2, shape[1] - 2, shape[2] - 2)
     weight = random.integers(-127, 127, (changes.pop("outputs", 10), int(np.prod(hidden)))) * 2
     layer = {key: changes.pop(key) for key in ("weight_exp", "delay") if key in changes}
     dense = Dense((weight + changes.pop("odd", 0)).astype(np.int32), neuron, **layer)
-    plain = Neuron(*(np.array(value, np.int32) for value in (4096, 128, 80)))
+    plain = Cuba(*(np.array(value, np.int32) for value in (4096, 128, 80)))
     conv = Conv((random.integers(-128, 128, (2, 1, 3, 3)) * 2).astype(np.int32), plain, hidden)
     made = {"input_shape": shape, "layers": (conv, dense), "message_bits": 8} | changes
     netx.save(IntNet(**made), folder / name)

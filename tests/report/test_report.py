@@ -11,11 +11,11 @@ from rich.console import Console
 
 from snnkd import targets
 from snnkd.analysis import energy, real_time
-from snnkd.ir.network import Dense, IntNet, Neuron
+from snnkd.ir.network import Cuba, Dense, IntNet
 from snnkd.ir.trace import LayerCount
 from snnkd.report import profiles, terminal
 
-NEURON = Neuron(*(np.array(value, np.int32) for value in (1024, 128, 80)))
+NEURON = Cuba(*(np.array(value, np.int32) for value in (1024, 128, 80)))
 NET = IntNet((20,), (Dense(np.ones((10, 20), np.int32), NEURON), Dense(np.ones((4, 10), np.int32), NEURON)))
 COUNTS = [
     LayerCount("input", "input", 20, 300, 0, 0, 0),

@@ -10,13 +10,13 @@ import pytest
 from snnkd import targets
 from snnkd.analysis import fit, placement
 from snnkd.base.errors import FormatError, SnnkdError
-from snnkd.ir.network import Conv, Dense, Input, IntNet, Neuron
+from snnkd.ir.network import Conv, Cuba, Dense, Input, IntNet
 from snnkd.targets import Target, tables
 from snnkd.targets.quantities import KINDS, ErrorFactor, Quantity
 
 LIMIT_UNITS, COST_UNITS = tables.units(tables.Limits), tables.units(tables.Costs)
 
-NEURON = Neuron(*(np.array(value, np.int32) for value in (1024, 128, 80)))
+NEURON = Cuba(*(np.array(value, np.int32) for value in (1024, 128, 80)))
 ORIGIN = 'kind = "assumed"\nsource = "made up"\n'
 
 

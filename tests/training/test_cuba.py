@@ -9,8 +9,8 @@ from lava.lib.dl import slayer
 
 from snnkd.engines.reference import definition
 from snnkd.ir.arithmetic import STATE_LIMIT, THRESHOLD_LIMIT
+from snnkd.ir.network import Cuba as IntNeuron
 from snnkd.ir.network import Dense, IntNet
-from snnkd.ir.network import Neuron as IntNeuron
 from snnkd.training.dynamics import S_SCALE, W_SCALE
 from snnkd.training.neuron import Neuron
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Iterator
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -31,8 +32,10 @@ def _parts(net: IntNet) -> Iterator[tuple[str, Any]]:
         yield name, getattr(net, name)
     for name, layer in zip(net.names, net.layers, strict=True):
         yield f"{name}: kind or shape", f"{type(layer).__name__} {layer.shape}"
-        for parameter in ("current_decay", "voltage_decay", "threshold", "bias"):
-            yield f"{name}.{parameter}", _spread(layer, parameter)
+        yield f"{name}: kind of neurons", layer.neuron.kind
+        for parameter in (field.name for field in fields(layer.neuron)):
+            own = getattr(layer.neuron, parameter)
+            yield f"{name}.{parameter}", own if isinstance(own, str) else _spread(layer, parameter)
         for what in ("weight", "weight_exp", "delay", "stride", "padding", "dilation", "groups"):
             yield f"{name}.{what}", getattr(layer, what, None)
 
@@ -56,24 +59,41 @@ def lava_difference(net: IntNet, path: Path) -> str:
     try:
         if len(network.layers) != len(net.layers):
             return f"{len(net.layers)} layers, in NetX {len(network.layers)}"
+        bits = net.message_bits
         for name, layer, theirs in zip(net.names, net.layers, network.layers, strict=True):
-            if difference := _layer_difference(layer, theirs, net.message_bits if name == "layer0" else 0):
+            if difference := _layer_difference(layer, theirs, bits):
                 return f"{name}: {difference}"
+            bits = 0 if layer.neuron.kind == "cuba" else 16
         return ""
     finally:
         network.net_config.f.file.close()
 
 
+def _parameters(layer: Layer, theirs: Any) -> dict[str, np.ndarray]:
+    """What NetX's neurons have, by the name of ours; biases and thresholds of sigma-delta ones without their shift."""
+    if layer.neuron.kind == "cuba":
+        return {
+            "current_decay": np.asarray(theirs.du.init) + 1,
+            "voltage_decay": np.asarray(theirs.dv.init),
+            "threshold": np.minimum(theirs.vth.init, 1 << 17),
+            "bias": np.asarray(theirs.bias_mant.init).astype(np.int16),
+        }
+    if layer.neuron.kind == "sigma":
+        return {}
+    names = {"threshold": "vth", "spike_exp": "spike_exp", "state_exp": "state_exp", "cumulative": "cum_error"}
+    names |= {"bias": "bias"} if layer.neuron.kind == "sigma-delta" else {}
+    shift = layer.neuron.spike_exp + layer.neuron.state_exp
+    values = {name: np.asarray(getattr(theirs, var).init) for name, var in names.items()}
+    return {name: value >> shift if name in ("threshold", "bias") else value for name, value in values.items()}
+
+
 def _layer_difference(layer: Layer, theirs: Any, bits: int) -> str:
     if type(layer).__name__ != type(theirs).__name__ or layer.shape[::-1] != tuple(theirs.shape):
         return f"{type(layer).__name__} {layer.shape}, in NetX {type(theirs).__name__} {tuple(theirs.shape)} (W, H, C)"
-    neuron = theirs.neuron
-    parameters = {
-        "current_decay": np.asarray(neuron.du.init) + 1,
-        "voltage_decay": np.asarray(neuron.dv.init),
-        "threshold": np.minimum(neuron.vth.init, 1 << 17),
-        "bias": np.asarray(neuron.bias_mant.init).astype(np.int16),
-    }
+    process = {"cuba": "LIF", "delta": "Delta", "sigma-delta": "SigmaDelta", "sigma": "Sigma"}[layer.neuron.kind]
+    if type(theirs.neuron).__name__ != process:
+        return f"neurons of the kind '{layer.neuron.kind}', in NetX {type(theirs.neuron).__name__}"
+    parameters = _parameters(layer, theirs.neuron)
     compared: list[Compared] = [
         (name, _spread(layer, name).T, np.broadcast_to(values, theirs.shape)) for name, values in parameters.items()
     ]

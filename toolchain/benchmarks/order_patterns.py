@@ -18,7 +18,7 @@ import numpy as np
 
 from snnkd.data.datasets import Split
 from snnkd.data.encoding import Encoding
-from snnkd.ir.network import Dense, IntNet, Neuron
+from snnkd.ir.network import Cuba, Dense, IntNet
 
 CLASSES = 4
 SHAPE = (1, 8, 8)
@@ -55,9 +55,9 @@ def teacher() -> IntNet:
     return IntNet(SHAPE, layers, steps=STEPS)
 
 
-def _integrator(threshold: int) -> Neuron:
+def _integrator(threshold: int) -> Cuba:
     current, voltage, above = (np.array(value, dtype=np.int32) for value in (4096, 0, threshold))
-    return Neuron(current, voltage, above)
+    return Cuba(current, voltage, above)
 
 
 def renamed(net: IntNet, by: int) -> IntNet:

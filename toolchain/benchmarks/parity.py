@@ -2,10 +2,10 @@
 
     python toolchain/benchmarks/parity.py [--n 20] [--engines fast,lava,onnx,c99] [--json]
 
-The networks: the named cases of `engines.conformance`, n random ones, and those inside lava-dl's wheel where it is
-installed. `states` are the values of u and v that were compared in each engine, `overflows` the wraps and clips that
-the definition counts in the run (where an engine counts them too, they must be the same). A network that an engine
-cannot take is listed with its reason. Exit status 1 where anything differs.
+The networks: the named cases of `engines.conformance`, n random ones of CUBA neurons and n of sigma-delta ones, and
+those inside lava-dl's wheel where it is installed. `states` are the values of states that were compared in each engine,
+`overflows` the wraps and clips that the definition counts in the run (where an engine counts them too, they must be the
+same). A network that an engine cannot take is listed with its reason. Exit status 1 where anything differs.
 """
 
 from __future__ import annotations
@@ -96,10 +96,13 @@ def _named() -> Iterator[Work]:
 
 
 def _random(count: int) -> Iterator[Work]:
-    for seed in range(count):
-        net = conformance.random_net(seed)
-        events = conformance.random_events(np.random.default_rng(seed), net, 2, 16, activity=0.4)
-        yield Work(f"random {seed}", net, events)
+    kinds = {"random": conformance.random_net, "random sigma-delta": conformance.random_sigma_delta_net}
+    for name, make in kinds.items():
+        for seed in range(count):
+            net = make(seed)
+            steps = (16, 1, 4, 32)[seed % 4] if net.is_sigma_delta else 16
+            events = conformance.random_events(np.random.default_rng(seed), net, 2, steps, activity=0.4)
+            yield Work(f"{name} {seed}", net, events)
 
 
 def _shipped() -> Iterator[Work]:
@@ -111,6 +114,9 @@ def _shipped() -> Iterator[Work]:
     for name, samples, steps in (("mnist.net", 2, 16), ("tiny.net", 2, 16), ("gts/pilotnet_lif/network.net", 1, 3)):
         net = netx.load(folder / name)
         yield Work(name, net, conformance.random_events(random, net, samples, steps))
+    name = "gts/pilotnet_sdnn/network.net"
+    net, image = netx.load(folder / name), np.load(folder / "gts/pilotnet_sdnn/input.npy").T
+    yield Work(name, net, np.stack([image[0] >> shift for shift in (0, 0, 1, 2)])[None])
     name = "gts/ntidigits/ntidigits.net"
     net = netx.load(folder / name)
     recorded = np.load(folder / "gts/ntidigits/input.npy").T[None, :160]
@@ -175,6 +181,7 @@ def _layers(net: IntNet) -> str:
     words = ["x".join(map(str, net.input_shape)) + (f" of {net.message_bits} bits" if net.message_bits else "")]
     for layer in net.layers:
         word = {Input: "input", Dense: "dense", Conv: "conv"}[type(layer)]
+        word += f"/{layer.neuron.kind}" * (layer.neuron.kind != "cuba")
         if isinstance(layer, Conv):
             word += "/stride" * (max(layer.stride) > 1) + "/padding" * (max(layer.padding) > 0)
             word += "/dilation" * (max(layer.dilation) > 1) + "/groups" * (layer.groups > 1)

@@ -34,7 +34,7 @@ from snnkd.engines import lava
 from snnkd.engines.fast import simulation
 from snnkd.engines.reference import definition
 from snnkd.formats import netx
-from snnkd.ir.network import Conv, Dense, Input, IntNet, Neuron, Shape, conv_shape
+from snnkd.ir.network import Conv, Cuba, Dense, Input, IntNet, Shape, conv_shape
 
 STEPS = 16
 ACTIVITIES = (0.1, 0.5)
@@ -99,8 +99,8 @@ def _versions() -> dict[str, str]:
 # Networks
 
 
-def _neuron(threshold: int) -> Neuron:
-    return Neuron(*(np.array(value, np.int32) for value in (1024, 128, threshold)))
+def _neuron(threshold: int) -> Cuba:
+    return Cuba(*(np.array(value, np.int32) for value in (1024, 128, threshold)))
 
 
 def _weights(random: np.random.Generator, *shape: int) -> np.ndarray:

@@ -78,6 +78,8 @@ def _comes_back(net: IntNet, suffix: str) -> str:
 
 
 def _graph_alone(net: IntNet) -> str:
+    if net.is_sigma_delta:
+        return "no"
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "network.nir"
         formats.save(net, path)

@@ -12,7 +12,7 @@ from snnkd.engines import c99, conformance
 from snnkd.engines.c99 import harness
 from snnkd.engines.reference import definition
 from snnkd.ir.events import check_input
-from snnkd.ir.network import Dense, Input, IntNet, Neuron
+from snnkd.ir.network import Cuba, Dense, Input, IntNet
 
 CHECKED = ("-std=c99", "-Wall", "-Wextra", "-Wconversion", "-pedantic", "-Werror", "-O1")
 
@@ -65,7 +65,7 @@ def four_bits():
 def classifier():
     """784-128-10, as large as the MNIST students: direct encoding, membrane readout, early exit."""
     random = np.random.default_rng(5)
-    fast = Neuron(*(np.array(value, np.int32) for value in (4096, 128, 400)))
+    fast = Cuba(*(np.array(value, np.int32) for value in (4096, 128, 400)))
     layers = (
         Dense(conformance.random_weight(random, 128, 784), fast),
         Dense(conformance.random_weight(random, 10, 128), fast),

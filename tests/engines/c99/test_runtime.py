@@ -19,7 +19,7 @@ from snnkd.data.encoding import Encoding
 from snnkd.engines import c99, conformance
 from snnkd.engines.c99 import build
 from snnkd.engines.reference.definition import simulate
-from snnkd.ir.network import Conv, Dense, IntNet, Neuron
+from snnkd.ir.network import Conv, Cuba, Dense, IntNet
 from snnkd.ir.readout import EarlyExit, Readout
 
 SANITIZED = ("-g", "-fsanitize=undefined,address", "-fno-sanitize-recover=all")
@@ -47,9 +47,12 @@ def library(tmp_path, gcc):
     return make
 
 
-@pytest.mark.parametrize("name", conformance.networks())
+CASES = {name: case for name, case in conformance.networks().items() if c99.refuses(case[0]) is None}
+
+
+@pytest.mark.parametrize("name", CASES)
 def test_named_cases(name, gcc, equals_definition):
-    equals_definition(*conformance.networks()[name], gcc)
+    equals_definition(*CASES[name], gcc)
 
 
 @pytest.mark.parametrize("seed", range(300, 305))
@@ -100,7 +103,7 @@ def test_the_last_values_of_each_range(kind, compiler, equals_definition):
     events[0, :2] = 4032, 127041  # a decay of 1 takes 63 of 64 * 4032: then u is 2^23 + 1, the first to be corrected
     decays, thresholds = [(4096, 4096), (0, 1), (4096, 0), (1, 4096)], (80, (1 << 17) - 1, 1 << 17)
     each = [(*pair, threshold) for pair in decays for threshold in thresholds]
-    neuron = Neuron(*(np.array(column, np.int32) for column in zip(*each, strict=True)))
+    neuron = Cuba(*(np.array(column, np.int32) for column in zip(*each, strict=True)))
     weight = np.ones((len(each), 1), np.int32)
     layer = Dense(weight, neuron) if kind is Dense else Conv(weight[:, :, None, None], neuron, (len(each), 1, 1))
     equals_definition(IntNet((1, 1, 1), (layer,), message_bits=31), events[:, :, None, None, None], compiler)

@@ -17,9 +17,9 @@ from snnkd.base.errors import FormatError, LimitError
 from snnkd.engines import c99, conformance
 from snnkd.engines.c99 import build
 from snnkd.engines.reference.definition import simulate
-from snnkd.ir.network import Conv, Dense, IntNet, Neuron
+from snnkd.ir.network import Conv, Cuba, Dense, IntNet
 
-NEURON = Neuron(*(np.array(value, np.int32) for value in (4096, 128, 80)))
+NEURON = Cuba(*(np.array(value, np.int32) for value in (4096, 128, 80)))
 
 
 @pytest.fixture

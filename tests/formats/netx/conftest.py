@@ -6,13 +6,13 @@ import pytest
 
 from snnkd.base.errors import FormatError
 from snnkd.formats import netx
-from snnkd.ir.network import Conv, Dense, IntNet, Neuron
+from snnkd.ir.network import Conv, Cuba, Dense, IntNet
 
 
 @pytest.fixture
 def path(tmp_path):
     """A file with a convolution (layer/1) and a dense layer (layer/3)."""
-    neuron = Neuron(*(np.array(value, np.int32) for value in (1024, 128, 80)))
+    neuron = Cuba(*(np.array(value, np.int32) for value in (1024, 128, 80)))
     conv = Conv(np.arange(1, 13, dtype=np.int32).reshape(2, 1, 2, 3) * 2, neuron, (2, 3, 3))
     second = Dense(np.arange(-20, 34, 2, dtype=np.int32).repeat(2).reshape(3, 18), neuron)
     netx.save(IntNet((1, 4, 5), (conv, second)), tmp_path / "x.net")

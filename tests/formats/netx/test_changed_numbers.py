@@ -10,7 +10,7 @@ import pytest
 from snnkd.base import checksums
 from snnkd.base.errors import FormatError, SnnkdWarning
 from snnkd.formats import netx
-from snnkd.ir.network import Dense, IntNet, Neuron
+from snnkd.ir.network import Cuba, Dense, IntNet
 from snnkd.ir.readout import EarlyExit
 
 
@@ -127,7 +127,7 @@ def test_another_readout_drops_the_rule_for_early_exit(build):
 
 
 def test_a_file_that_is_not_as_listed_is_refused(tmp_path):
-    neuron = Neuron(*(np.array(value, np.int32) for value in (1024, 128, 80)))
+    neuron = Cuba(*(np.array(value, np.int32) for value in (1024, 128, 80)))
     path = tmp_path / "x.net"
     netx.save(IntNet((2,), (Dense(np.array([[2, -2]], np.int32), neuron),)), path)
     (tmp_path / checksums.SUMS).write_text(checksums.text({"x.net": checksums.of(path.read_bytes()), "y": "0"}))

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from snnkd.base.errors import FormatError, QuantizationError
 from snnkd.engines import conformance
 from snnkd.formats import netx
-from snnkd.ir.network import Dense, Input, IntNet, Neuron
+from snnkd.ir.network import Cuba, Dense, Input, IntNet
 from snnkd.ir.readout import EarlyExit, Readout
 
 SITE = Path(next(path for path in sys.path if path.endswith("site-packages")))
@@ -24,7 +24,7 @@ SHIPPED = SITE / "tests/lava/lib/dl/netx"
 
 
 def neuron(current=1024, voltage=128, threshold=80, bias=None):
-    return Neuron(*(None if x is None else np.array(x, np.int32) for x in (current, voltage, threshold, bias)))
+    return Cuba(*(None if x is None else np.array(x, np.int32) for x in (current, voltage, threshold, bias)))
 
 
 def dense(*rows, **options):

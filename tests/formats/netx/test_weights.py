@@ -15,14 +15,14 @@ from hypothesis.extra.numpy import arrays
 from snnkd.base.errors import FormatError, QuantizationError
 from snnkd.formats import netx
 from snnkd.formats.netx.weights import convert, source_of
-from snnkd.ir.network import Dense, IntNet, Neuron
+from snnkd.ir.network import Cuba, Dense, IntNet
 
 SITE = Path(next(path for path in sys.path if path.endswith("site-packages")))
 SHIPPED = SITE / "tests/lava/lib/dl/netx"
 
 
 def neuron(current=1024, voltage=128, threshold=80, bias=None):
-    return Neuron(*(None if x is None else np.array(x, np.int32) for x in (current, voltage, threshold, bias)))
+    return Cuba(*(None if x is None else np.array(x, np.int32) for x in (current, voltage, threshold, bias)))
 
 
 def dense(*rows, **options):

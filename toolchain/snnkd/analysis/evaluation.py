@@ -91,7 +91,9 @@ def in_blocks(spikes: np.ndarray, size: int) -> Iterator[np.ndarray]:
 
 def block_of(net: IntNet, steps: int, states: bool, most: int = COMPARED) -> int:
     """Returns how many samples run at a time where two traces of `net`, with or without states, take `most` bytes."""
-    per_sample = steps * (net.neurons * (1 + 8 * states) + prod(net.input_shape))
+    sizes = ((prod(layer.shape), layer.neuron) for layer in net.layers)
+    recorded = sum(n * ((1 if of.kind == "cuba" else 4) + 4 * states * len(of.states)) for n, of in sizes)
+    per_sample = steps * (recorded + prod(net.input_shape))
     return max(1, most // (2 * per_sample))
 
 
@@ -210,19 +212,19 @@ def survey(net: IntNet, blocks: Iterable[np.ndarray], answers: bool) -> Survey:
 def course(net: IntNet, run: SpikeTrace) -> Course:
     """Says what the network's readout gives after each step of `run`, a trace of the network with or without states."""
     last = output(net, run) if net.readout.reads_v else run.layers[-1]
-    return early_exit.course(net.readout, last.spikes, last.v)
+    return early_exit.course(net.readout, last.spikes, last.membrane)
 
 
 def output(net: IntNet, run: SpikeTrace) -> LayerTrace:
-    """Returns the last layer in `run`, a trace of the network, with its u and v.
+    """Returns the last layer in `run`, a trace of the network, with its states.
 
     Where the trace lacks them, that layer alone runs once more on what it has read: the states of all the others are
     never held.
     """
-    if run.layers[-1].v is not None:
+    if run.layers[-1].membrane is not None:
         return run.layers[-1]
     events = run.input if len(net.layers) == 1 else run.layers[-2].spikes
-    bits = net.message_bits if len(net.layers) == 1 else 0
+    bits = net.message_bits if len(net.layers) == 1 else 0 if events.dtype == np.uint8 else 31
     return _soonest(IntNet(events.shape[2:], net.layers[-1:], message_bits=bits), events, states=True).layers[-1]
 
 

@@ -12,9 +12,10 @@ from itertools import islice
 
 import numpy as np
 
-from snnkd.analysis import replay
+from snnkd.analysis import graded_explanation, replay
+from snnkd.analysis.graded_explanation import GradedSums
 from snnkd.analysis.replay import OneNeuron, Recorded, Step
-from snnkd.engines.reference.definition import DEFINITION, UNLIMITED, Limit, Rules
+from snnkd.engines.reference.rules import DEFINITION, UNLIMITED, Limit, Rules
 from snnkd.ir.arithmetic import (
     DECAY_BITS,
     STATE_LIMIT,
@@ -25,7 +26,7 @@ from snnkd.ir.arithmetic import (
     wrap32,
     wrap_current,
 )
-from snnkd.ir.network import Dense, IntNet
+from snnkd.ir.network import Cuba, Dense, IntNet
 from snnkd.ir.trace import SpikeTrace
 
 _WEIGHT_BITS = 9  # with the sign: [-256, 255]
@@ -82,7 +83,7 @@ class Case:
         remaining, explained = iter(neurons), list[bool]()
         at_once = max(1, _WEIGHTS // (1 + len(self.neuron.weight)))
         while group := list(islice(remaining, at_once)):
-            explained += self.recorded.equals(replay.again(group, rules, early)).tolist()
+            explained += self.recorded.equals(replay.again(group, rules, early).recorded(), Cuba.membrane).tolist()
         return explained
 
 
@@ -146,7 +147,7 @@ RULES = (
 
 def explain(
     net: IntNet, expected: SpikeTrace, actual: SpikeTrace, place: tuple[int, int, int, tuple[int, ...]]
-) -> tuple[Sums, tuple[Cause, ...]]:
+) -> tuple[Sums | GradedSums, tuple[Cause, ...]]:
     """Finds the sums of one neuron at one step, and the causes that explain how the traces differ there.
 
     place: number of the layer, sample, step and neuron ([c, h, w] or [i]) of the first difference.
@@ -157,9 +158,12 @@ def explain(
 
 def explain_recorded(
     net: IntNet, expected: SpikeTrace, of_actual: Recorded, place: tuple[int, int, int, tuple[int, ...]]
-) -> tuple[Sums, tuple[Cause, ...]]:
+) -> tuple[Sums | GradedSums, tuple[Cause, ...]]:
     """Finds the same as `explain` where of the other trace no more is known than `of_actual`, of that neuron."""
     number, sample, step, index = place
+    if net.layers[number].neuron.kind != "cuba":
+        graded, causes = graded_explanation.explain(net, expected, of_actual, place)
+        return graded, tuple(Cause(*cause) for cause in causes)
     neuron = replay.cut_out(net, expected, number, sample, index)
     definition = neuron.steps()
     of_expected = Recorded.of(expected.engine, expected.layers[number], sample, index)
@@ -175,7 +179,7 @@ def explain_recorded(
         expected=definition[step],
         actual=_from_states(neuron, of_actual, definition[step], step),
     )
-    swapped = of_actual.equals(replay.again([neuron]))[0]
+    swapped = of_actual.equals(replay.again([neuron]).recorded(), Cuba.membrane)[0]
     causes = _causes(Case(neuron, definition, of_expected if swapped else of_actual, number, step))
     if swapped:
         text = f"the definition has what {of_actual.engine} has: it is {expected.engine} that differs"
@@ -198,7 +202,7 @@ def _from_states(neuron: OneNeuron, recorded: Recorded, expected: Step, step: in
             u_exact = min(fitting, key=lambda value: abs(value - expected.u_exact))
             activation = u_exact - u_decayed
             known |= {"u_exact": u_exact, "activation": activation, "a": activation >> STATE_SHIFT}
-    if recorded.v is not None:
+    if "v" in recorded.series:
         before = recorded.at("v", step - 1)
         known |= {"v_before": before, "v": recorded.at("v", step)}
         if before is not None:

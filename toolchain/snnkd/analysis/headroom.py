@@ -9,12 +9,14 @@ from typing import Any
 import numpy as np
 
 from snnkd.base import progress
-from snnkd.engines.reference.definition import DEFINITION, UNLIMITED, no_limit, run
+from snnkd.engines.reference.definition import run
+from snnkd.engines.reference.rules import DEFINITION, UNLIMITED, no_limit
 from snnkd.ir.arithmetic import STATE_LIMIT, STATE_SHIFT, shift
 from snnkd.ir.events import check_input
-from snnkd.ir.network import Conv, Dense, IntNet, Layer
+from snnkd.ir.network import Conv, Dense, Input, IntNet, Layer
 
 NEAR = 0.9  # of a limit: other input may pass it
+_WIDE = (1 << 31) - 1  # of the states of sigma-delta neurons
 BLOCK = 1 << 26  # spikes of a layer that a block of samples may hold: 64 MB
 
 
@@ -44,8 +46,9 @@ class LayerHeadroom:
     """How one layer uses its limits.
 
     uses: of `a`, the sums of weight * event before they wrap in 24 bits (dense: in 32, behind << 6), of `u` before its
-    correction and of `v` before it is clipped. spikes: by the definition; spikes_differing: how many elements of
-    (sample, step, neuron) differ where there are no limits.
+    correction and of `v` before it is clipped; of sigma-delta neurons of `a` (dense: in 32 bits as it is), of `sigma`
+    and of `change`, the largest of all that follows from it, before they wrap in 32 bits. spikes: by the definition;
+    spikes_differing: how many elements of (sample, step, neuron) differ where there are no limits.
     """
 
     name: str
@@ -56,10 +59,13 @@ class LayerHeadroom:
     @classmethod
     def empty(cls, name: str, layer: Layer) -> LayerHeadroom:
         """Returns the headroom of `layer` before anything has come to its limits."""
-        a = STATE_LIMIT if isinstance(layer, Conv) else 1 << 31 - STATE_SHIFT
+        a = STATE_LIMIT if isinstance(layer, Conv) else 1 << 31 - STATE_SHIFT * (layer.neuron.kind == "cuba")
         if isinstance(layer, Dense) and layer.weight_exp < 0:
             a = min(a, (1 << 31) >> -layer.weight_exp)
-        return cls(name, {"a": Use(a), "u": Use(STATE_LIMIT), "v": Use(STATE_LIMIT - 1)})
+        if layer.neuron.kind == "cuba":
+            return cls(name, {"a": Use(a), "u": Use(STATE_LIMIT), "v": Use(STATE_LIMIT - 1)})
+        of_sum = {} if isinstance(layer, Input) else {"a": Use(a), "sigma": Use(_WIDE)}
+        return cls(name, of_sum | ({} if layer.neuron.kind == "sigma" else {"change": Use(_WIDE)}))
 
 
 @dataclass
@@ -166,4 +172,5 @@ class _Watch:
 
 
 _USE_OF = {"dense_sum": "a", "conv_sum": "a", "activation": "a", "current": "u", "voltage": "v"}
-_UNLIMITED = replace(UNLIMITED, voltage=no_limit((1 << 31) - 1))  # v fits a trace
+_USE_OF |= {"sigma": "sigma", "change": "change"}
+_UNLIMITED = replace(UNLIMITED, **dict.fromkeys(("voltage", "sigma", "change"), no_limit(_WIDE)))  # they fit a trace

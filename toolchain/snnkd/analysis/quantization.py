@@ -24,7 +24,7 @@ from snnkd.formats import netx
 from snnkd.ir import rounding
 from snnkd.ir.arithmetic import DECAY_BITS, STATE_SHIFT, THRESHOLD_LIMIT, WEIGHT_MIN
 from snnkd.ir.events import check_input
-from snnkd.ir.network import Conv, Dense, Input, IntNet, Layer, Neuron, Shape, per_neuron
+from snnkd.ir.network import Conv, Cuba, Dense, Input, IntNet, Layer, Shape, per_neuron
 from snnkd.ir.rounding import Fit
 from snnkd.ir.trace import LayerTrace, SpikeTrace
 
@@ -61,7 +61,7 @@ class Quantized:
     net: IntNet
     unit: float
     layers: tuple[Scaled, ...]
-    neurons: tuple[Neuron, ...]
+    neurons: tuple[Cuba, ...]
     weights: tuple[np.ndarray, ...]
     biases: tuple[np.ndarray | None, ...]
 
@@ -106,6 +106,11 @@ def quantize(path: str | Path, bits: int, scale: float | None = None, input_shap
     values = netx.stored_weights(path)
     with warnings.catch_warnings(record=True):  # the same warnings come again below
         outline = netx.load(path, input_shape, _signs)
+    if outline.is_sigma_delta:
+        raise LimitError(
+            f"{path}: sigma-delta neurons: only networks of CUBA neurons can be rounded here; lava-dl's export rounds "
+            "weights itself (quantize_8bit)"
+        )
     unit = _unit(outline, values) if scale is None else scale
     largest = [_largest_factor(layer) for layer in _synaptic(outline)] if scale is None else None
     how = _Rounding(bits, unit, largest)
@@ -238,7 +243,7 @@ def _error(fitted: tuple[np.ndarray, Fit]) -> float:
     return fitted[1].error
 
 
-def _rescaled(neuron: Neuron, fit: Fit) -> Neuron:
+def _rescaled(neuron: Cuba, fit: Fit) -> Cuba:
     """Neurons whose thresholds are multiplied by the layer's factor; one that is never reached stays so."""
     scaled = np.clip(np.rint(neuron.threshold * fit.factor), 0, THRESHOLD_LIMIT).astype(np.int32)
     return replace(neuron, threshold=np.where(neuron.threshold > THRESHOLD_LIMIT, neuron.threshold, scaled))
@@ -262,7 +267,7 @@ def _float_run(quantized: Quantized, events: np.ndarray) -> SpikeTrace:
 def _float_layer(
     name: str,
     layer: Layer,
-    neuron: Neuron,
+    neuron: Cuba,
     weight: np.ndarray | None,
     bias: np.ndarray | None,
     events: np.ndarray,

@@ -22,7 +22,7 @@ from snnkd.analysis.verification import Difference, Pair, Verification
 from snnkd.base.errors import FormatError, MismatchError
 from snnkd.ir.network import IntNet
 from snnkd.ir.partial_trace import PartialTrace, Record
-from snnkd.ir.trace import SpikeTrace
+from snnkd.ir.trace import SpikeTrace, array_name
 
 LONGEST_LAG = 16  # steps; of those that are tried
 _FEW = 10  # spikes that agree: a lag found by fewer may be chance
@@ -161,7 +161,7 @@ def _recorded(
             known = record.values[sample, lags[record.name] :, column[0]][: expected.steps].astype(np.int64)
             series[record.quantity] = np.ma.masked_all(expected.steps, np.int64)
             series[record.quantity][: len(known)] = known
-    return Recorded(recording.name, series.get("s"), series.get("u"), series.get("v"), None)
+    return Recorded(recording.name, series)
 
 
 # Lags
@@ -258,4 +258,5 @@ def _unseen(net: IntNet, recording: PartialTrace, first: Difference | None) -> l
 
 def _missing(net: IntNet, recording: PartialTrace) -> tuple[str, ...]:
     has = {record.name for record in recording.records}
-    return tuple(name + end for name in net.names for end in ("", "_u", "_v") if name + end not in has)
+    named = (array_name(name, what) for name, _, layer in net.inputs() for what in ("s", *layer.neuron.states))
+    return tuple(name for name in named if name not in has)

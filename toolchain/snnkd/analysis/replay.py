@@ -5,15 +5,16 @@ It becomes a layer of its own, dense, or a 1x1 convolution on what its window se
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 
-from snnkd.engines.reference.definition import DEFINITION, Rules, run
+from snnkd.engines.reference.definition import run
+from snnkd.engines.reference.rules import DEFINITION, Rules
 from snnkd.ir.arithmetic import STATE_SHIFT, wrap32
-from snnkd.ir.network import Conv, Dense, Input, IntNet, Layer, Neuron, per_neuron
+from snnkd.ir.network import Conv, Cuba, Dense, Input, IntNet, Layer, per_neuron
 from snnkd.ir.trace import LayerTrace, SpikeTrace
 
 
@@ -27,6 +28,10 @@ class States(NamedTuple):
     v_exact: np.ndarray
     s: np.ndarray
     v: np.ndarray
+
+    def recorded(self) -> dict[str, np.ndarray]:
+        """Returns what a trace holds of them, in 32 bits."""
+        return {"s": self.s, "u": wrap32(self.u), "v": wrap32(self.v)}
 
 
 @dataclass(frozen=True)
@@ -95,35 +100,30 @@ class OneNeuron:
 class Recorded:
     """What an engine's trace, or somebody's recording, has of one neuron in one sample.
 
-    s, u, v: (T,), masked at steps that were not recorded, None where none was. v_last: ().
+    series: 's' and states by name, (T,), those of which any step was recorded, masked at the others. v_last: ().
     """
 
     engine: str
-    s: np.ndarray | None
-    u: np.ndarray | None
-    v: np.ndarray | None
-    v_last: np.ndarray | None
+    series: Mapping[str, np.ndarray]
+    v_last: np.ndarray | None = None
 
     @classmethod
     def of(cls, engine: str, layer: LayerTrace, sample: int, neuron: tuple[int, ...]) -> Recorded:
         """Returns what `layer`, of a trace by `engine`, has of the neuron [c, h, w] or [i] in one sample."""
-        s, u, v = (
-            None if values is None else values[(sample, slice(None), *neuron)]
-            for values in (layer.spikes, layer.u, layer.v)
-        )
-        v_last = None if layer.v_last is None else layer.v_last[(sample, *neuron)]
-        return cls(engine, np.asarray(s), u, v, v_last)
+        own = (sample, slice(None), *neuron)
+        series = {name: values[own] for name, values in {"s": layer.spikes, **layer.states}.items()}
+        return cls(engine, series, None if layer.v_last is None else layer.v_last[(sample, *neuron)])
 
-    def equals(self, states: States) -> np.ndarray:
-        """Compares what K neurons do with what was recorded; (K,) bool, where all of it is the same."""
-        u, v = wrap32(states.u), wrap32(states.v)  # as a trace holds them
-        pairs = ((self.s, states.s), (self.u, u), (self.v, v), (self.v_last, v[-1:]))
-        same = [_alike(recorded, values) for recorded, values in pairs if recorded is not None]
+    def equals(self, done: Mapping[str, np.ndarray], membrane: str) -> np.ndarray:
+        """Compares what K neurons do, (T, K) by quantity, with what was recorded; (K,) bool, where all is the same."""
+        same = [_alike(recorded, done[name]) for name, recorded in self.series.items()]
+        if self.v_last is not None:
+            same.append(_alike(self.v_last[None], done[membrane][-1:]))
         return np.logical_and.reduce(same)
 
     def at(self, quantity: str, step: int) -> int | None:
-        """Returns s, u or v at the end of `step`, 0 before the first one; None where it was not recorded."""
-        series = getattr(self, quantity)
+        """Returns 's' or a state at the end of `step`, 0 before the first one; None where it was not recorded."""
+        series = self.series.get(quantity)
         if series is None or (step >= 0 and np.ma.getmaskarray(series)[step]):
             return None
         return int(series[step]) if step >= 0 else 0
@@ -148,8 +148,8 @@ def cut_out(net: IntNet, trace: SpikeTrace, number: int, sample: int, neuron: tu
     place = (np.full_like(inputs[0], neuron[0]), *inputs)
     delay = np.zeros_like(inputs[0])
     if isinstance(layer, Conv):
-        events = _window(layer, neuron, source.reshape(len(source), *shape))
-        exists = _window(layer, neuron, np.ones((1, *shape), bool))[0]
+        events = window(layer, neuron, source.reshape(len(source), *shape))
+        exists = window(layer, neuron, np.ones((1, *shape), bool))[0]
     else:
         events, exists = source.reshape(len(source), -1), np.ones(len(delay), bool)
         delay = delay if layer.delay is None else layer.delay[place].astype(np.int64)
@@ -185,7 +185,7 @@ def again(neurons: Sequence[OneNeuron], rules: Rules = DEFINITION, early: int = 
 def _side_by_side(neurons: Sequence[OneNeuron]) -> Layer:
     """A layer of these neurons, which were cut out of the same one."""
     layer = neurons[0].layer
-    parameters = Neuron(*(np.array([getattr(neuron, name) for neuron in neurons], np.int32) for name in _PARAMETERS))
+    parameters = Cuba(*(np.array([getattr(neuron, name) for neuron in neurons], np.int32) for name in _PARAMETERS))
     if isinstance(layer, Input):
         return Input((len(neurons),), parameters)
     weight = np.stack([neuron.weight for neuron in neurons])
@@ -194,7 +194,7 @@ def _side_by_side(neurons: Sequence[OneNeuron]) -> Layer:
     return Dense(weight, parameters, layer.weight_exp, np.stack([neuron.delay for neuron in neurons]))
 
 
-_PARAMETERS = ("current_decay", "voltage_decay", "threshold", "bias")  # of Neuron, in its order
+_PARAMETERS = ("current_decay", "voltage_decay", "threshold", "bias")  # of Cuba, in its order
 
 
 def _own(values: np.ndarray | None, layer: Layer, neuron: tuple[int, ...]) -> int:
@@ -202,9 +202,9 @@ def _own(values: np.ndarray | None, layer: Layer, neuron: tuple[int, ...]) -> in
     return 0 if values is None else int(np.broadcast_to(per_neuron(values, layer.shape), layer.shape)[neuron])
 
 
-def _window(layer: Conv, neuron: tuple[int, ...], events: np.ndarray) -> np.ndarray:
-    """(T, F) of events (T, *shape): what one neuron of a convolution reads, in the order of its weights, 0 in the
-    padding."""
+def window(layer: Conv, neuron: tuple[int, ...], events: np.ndarray) -> np.ndarray:
+    """Returns (T, F) of events (T, *shape): what one neuron of a convolution reads, in the order of its weights, and 0
+    in the padding."""
     output, *position = neuron
     per_group = layer.weight.shape[1]
     group = output // (layer.weight.shape[0] // layer.groups)

@@ -10,9 +10,10 @@ import numpy as np
 
 from snnkd.analysis import cautions
 from snnkd.analysis.explanation import Cause, Sums, explain
+from snnkd.analysis.graded_explanation import GradedSums
 from snnkd.base import memory, progress
 from snnkd.base.errors import MismatchError
-from snnkd.ir.network import Input, IntNet
+from snnkd.ir.network import Input, IntNet, Neuron, quantities
 from snnkd.ir.trace import LayerTrace, SpikeTrace
 
 DEFAULT_STEPS = 32
@@ -20,7 +21,8 @@ DEFAULT_STEPS = 32
 
 @dataclass(frozen=True)
 class Difference:
-    """One element that differs: `quantity` s, u or v of `neuron` ([c, h, w] or [i]) at the end of `step`."""
+    """One element that differs: `quantity` s, u or v, of sigma-delta neurons s or a state of theirs, of `neuron`
+    ([c, h, w] or [i]) at the end of `step`."""
 
     quantity: str
     layer: str
@@ -45,7 +47,7 @@ class Verification:
     compared: dict[str, int]
     first_difference: Difference | None
     differences: dict[str, int]
-    sums: Sums | None = None
+    sums: Sums | GradedSums | None = None
     causes: tuple[Cause, ...] = ()
     warnings: tuple[str, ...] = ()
 
@@ -55,7 +57,7 @@ class Verification:
 
 
 def compare(net: IntNet, expected: SpikeTrace, actual: SpikeTrace) -> Verification:
-    """Compares spikes of all layers, u and v where both traces have them, else v after the last step where both do.
+    """Compares what all layers send, states where both traces have them, else v after the last step where both do.
 
     The first difference is the one in the earliest layer, there at the earliest step, then in the first sample; of
     its u, v and s, in that order, the first one that differs. Raises MismatchError where the traces are not of the
@@ -65,10 +67,11 @@ def compare(net: IntNet, expected: SpikeTrace, actual: SpikeTrace) -> Verificati
     first: Difference | None = None
     differences: dict[str, int] = {}
     cells = states = 0
-    for name, expected_layer, actual_layer in zip(net.names, expected.layers, actual.layers, strict=True):
+    for layer, expected_layer, actual_layer in zip(net.layers, expected.layers, actual.layers, strict=True):
+        name = expected_layer.name
         firsts: list[Difference] = []  # of each quantity of this layer
         differences[name] = 0
-        for pair in _pairs(expected.steps, expected_layer, actual_layer):
+        for pair in _pairs(expected.steps, layer.neuron, expected_layer, actual_layer):
             differing = pair.expected != pair.actual
             cells += differing.size
             states += differing.size if pair.quantity != "s" else 0
@@ -94,7 +97,7 @@ def compare(net: IntNet, expected: SpikeTrace, actual: SpikeTrace) -> Verificati
 
 
 class Pair(NamedTuple):
-    """Two arrays (N, T, *shape) of one quantity, 'u', 'v' or 's', of a layer; of v, maybe only the last step."""
+    """Two arrays (N, T, *shape) of a quantity of a layer, 's' or a state; of the membrane, maybe only the last step."""
 
     quantity: str
     first_step: int
@@ -102,16 +105,21 @@ class Pair(NamedTuple):
     actual: np.ndarray
 
 
-def _pairs(steps: int, expected: LayerTrace, actual: LayerTrace) -> list[Pair]:
+def _pairs(steps: int, neuron: Neuron, expected: LayerTrace, actual: LayerTrace) -> list[Pair]:
     """The quantities that both traces have, in the order in which a step computes them."""
     pairs = []
-    if expected.u is not None and actual.u is not None:
-        pairs.append(Pair("u", 0, expected.u, actual.u))
-    if expected.v is not None and actual.v is not None:
-        pairs.append(Pair("v", 0, expected.v, actual.v))
-    elif expected.v_last is not None and actual.v_last is not None:
-        pairs.append(Pair("v", steps - 1, expected.v_last[:, None], actual.v_last[:, None]))
-    return [*pairs, Pair("s", 0, expected.spikes, actual.spikes)]
+    for quantity in quantities(neuron):
+        left, right, first_step = expected.of(quantity), actual.of(quantity), 0
+        if quantity == neuron.membrane and (left is None or right is None):
+            left, right, first_step = _last_step(expected), _last_step(actual), steps - 1
+        if left is not None and right is not None:
+            pairs.append(Pair(quantity, first_step, left, right))
+    return pairs
+
+
+def _last_step(layer: LayerTrace) -> np.ndarray | None:
+    """The membrane after the last step, (N, 1, *shape)."""
+    return None if layer.v_last is None else layer.v_last[:, None]
 
 
 def first_of(layer: str, pair: Pair, differing: np.ndarray) -> Difference:
@@ -139,7 +147,8 @@ def synthetic_input(
 
     steps: the network's own where None, or else 32 and as many as its delays can hold an event back. Each element is an
     event with probability `activity`; on graded input with a value from 1 to 2^message_bits - 1. For an input layer
-    with neurons: an image of 0 to 2550 * activity, at all steps. Raises LimitError where it would not fit in memory.
+    with neurons: an image of 0 to 2550 * activity, at all steps; for Delta encoders a video of which so many pixels
+    change at each step. Raises LimitError where it would not fit in memory.
     """
     steps = steps or net.steps or DEFAULT_STEPS + net.longest_delay
     drawn = samples if isinstance(net.layers[0], Input) else samples * steps  # an image is the same at all steps
@@ -149,6 +158,8 @@ def synthetic_input(
         "ask for fewer samples, or give events with fewer steps by --input",
     )
     random = np.random.default_rng(seed)
+    if net.layers[0].neuron.kind == "delta":
+        return _video(random, (samples, steps, *net.input_shape), activity)
     if isinstance(net.layers[0], Input):
         brightest = round(2550 * activity)
         dtype = np.uint8 if brightest < 256 else np.int32
@@ -162,3 +173,12 @@ def synthetic_input(
         return events.astype(np.uint8)
     values = random.integers(1, 1 << net.message_bits, shape)
     return np.where(events, values, 0).astype(np.uint8 if net.message_bits <= 8 else np.int32)
+
+
+def _video(random: np.random.Generator, shape: tuple[int, ...], activity: float) -> np.ndarray:
+    """(N, T, *input_shape) int32 in [-64, 64], as lava-dl's PilotNet has it; at each step a share `activity` is new."""
+    frames = random.integers(-64, 65, shape).astype(np.int32)
+    kept = random.random(shape) >= activity
+    for t in range(1, shape[1]):
+        frames[:, t] = np.where(kept[:, t], frames[:, t - 1], frames[:, t])
+    return frames

@@ -82,7 +82,10 @@ def generated(
         STEP: graph.step_model(net).SerializeToString(deterministic=True),
         INFERENCE: graph.inference_model(net, run.steps).SerializeToString(deterministic=True),
         "lava/run.py": _SCRIPT.read_bytes(),
-        **{f"lava/worker/{name}": (lava.WORKER / name).read_bytes() for name in ("mends.py", "record.py")},
+        **{
+            f"lava/worker/{name}": (lava.WORKER / name).read_bytes()
+            for name in ("mends.py", "record.py", "sigma_delta.py")
+        },
         "lava/job.json": (json.dumps(lava.job(net, states=False), indent=2) + "\n").encode(),
     }
 

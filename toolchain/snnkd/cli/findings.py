@@ -8,6 +8,7 @@ from snnkd.cli import output
 from snnkd.cli.deployment import difference
 
 _LIMITS = {"a": ("sum a", "wrapped"), "u": ("current u", "wrapped"), "v": ("voltage v", "clipped")}
+_LIMITS |= {"sigma": ("sigma", "wrapped"), "change": ("the change of the activation", "wrapped")}
 
 
 def render_verification(data: dict[str, Any]) -> Any:
@@ -61,7 +62,8 @@ def _difference(data: dict[str, Any]) -> list[Any]:
     if data["first_difference"]:
         lines.append("differences by layer: " + ", ".join(f"{k} {n:,}" for k, n in data["differences"].items()))
         lines.append(f"first difference: {difference(data['first_difference'])}")
-        lines += ["", _sums(data["sums"])] if data["sums"] else []
+        sums = data["sums"]
+        lines += ["", (_graded if "state_exp" in sums else _sums)(sums)] if sums else []
         lines += [f"cause ({cause['name']}): {cause['text']}" for cause in data["causes"]]
         if not data["causes"]:
             lines.append("cause: none of the usual ones explains all that was recorded of this neuron in this sample")
@@ -103,6 +105,35 @@ def _sums(sums: dict[str, Any]) -> Any:
     return output.table(f"what led there: {events}{delayed}", ["", "definition", sums["engine"], ""], rows)
 
 
+def _graded(sums: dict[str, Any]) -> Any:
+    """What one sigma-delta neuron did at one step, in the order in which it is computed."""
+    expected, actual = sums["expected"], sums["actual"]
+    delta = sums["kind"] == "delta"
+    names = {
+        "total": "the input" if delta else "sum of weight * message",
+        "a": "the input << spike_exp + state_exp" if delta else "a, that sum as it arrives",
+        "sigma_before": "sigma at the step before",
+        "sigma": "= sigma",
+        "bias": "+ (bias << spike_exp + state_exp)",
+        "act": "= activation",
+        "act_before": "- activation at the step before",
+        "residue_before": "+ residue of the step before",
+        "change": "= change",
+        "error": "error, whose magnitude is compared",
+        "threshold": "threshold << spike_exp + state_exp",
+        "s": "s, the message" if sums["state_exp"] is None else f"s, the message: what is sent >> {sums['state_exp']}",
+        "residue": "residue",
+    }
+    rows = [
+        [text, _number(expected[key]), _number(actual[key]), _mark(expected[key], actual[key])]
+        for key, text in names.items()
+        if expected[key] is not None and not (key == "error" and expected[key] == expected["change"])
+    ]
+    delayed = f", {sums['delayed']} of them delayed" if sums["delayed"] else ""
+    events = "" if delta else f": {sums['events']:,} messages of {sums['synapses']:,} synapses{delayed}"
+    return output.table(f"what led there{events}", ["", "definition", sums["engine"], ""], rows)
+
+
 def _number(value: int | None) -> str:
     return "" if value is None else f"{value:,}"
 
@@ -118,11 +149,11 @@ def render_headroom(data: dict[str, Any]) -> Any:
     columns = ["layer", "value", "largest", "limit", "used", "bits left", "beyond", "samples"]
     rows, verdicts = [], []
     for row in data["layers"]:
-        for name, (words, what) in _LIMITS.items():
-            use = row[name]
+        for number, name in enumerate(name for name in _LIMITS if name in row):
+            (words, what), use = _LIMITS[name], row[name]
             left = "" if use["bits_left"] is None else str(use["bits_left"])
             counts = [f"{use['beyond']:,}", f"{use['samples']:,}"]
-            shown = row["layer"] if name == "a" else ""
+            shown = row["layer"] if number == 0 else ""
             rows.append([shown, name, f"{use['largest']:,}", f"{use['limit']:,}", f"{use['used']:.1%}", left, *counts])
             if use["beyond"]:
                 verdicts.append(
@@ -141,7 +172,7 @@ def render_headroom(data: dict[str, Any]) -> Any:
 
 
 def _changed(data: dict[str, Any]) -> list[str]:
-    if not any(row[name]["beyond"] for row in data["layers"] for name in _LIMITS):
+    if not any(row[name]["beyond"] for row in data["layers"] for name in _LIMITS if name in row):
         return []
     layers = ", ".join(f"{row['layer']} {row['spikes_differing']:,}" for row in data["layers"])
     return [

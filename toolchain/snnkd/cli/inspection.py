@@ -234,7 +234,9 @@ def _inspected(data: dict[str, Any]) -> Any:
     columns = ["layer", "kind", "shape", "connection", "weights", "range", "threshold", "iDecay", "vDecay"]
     if any(row["delay"] for row in data["layers"]):
         columns.insert(6, "delay")
-    rows = [[describe.shortened(str(row[column])) for column in columns] for row in data["layers"]]
+    if any(row["neuron"] != "cuba" for row in data["layers"]):
+        columns.insert(2, "neuron")
+    rows = [[describe.shortened(str(row.get(column, ""))) for column in columns] for row in data["layers"]]
     facts = [
         f"{key}: {data[key]}"
         for key in (

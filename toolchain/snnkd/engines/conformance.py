@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from snnkd.ir.network import Conv, Cuba, Dense, Input, IntNet, Layer, Shape, conv_shape
+from snnkd.ir.network import Conv, Cuba, Delta, Dense, Input, IntNet, Layer, Shape, Sigma, SigmaDelta, conv_shape
 
 Range = tuple[int, int]  # both included
 Case = tuple[IntNet, np.ndarray]  # a network and its input (N, T, *input_shape)
@@ -45,6 +45,29 @@ def random_neuron(
         return np.asarray(random.integers(low, high + 1, size)).astype(np.int32)
 
     return Cuba(draw(*decays), draw(*decays), draw(*thresholds), draw(-200, 300) if bias else None)
+
+
+def random_sigma_delta(
+    random: np.random.Generator,
+    shape: Shape = (),
+    *,
+    vary: bool = False,
+    bias: bool = True,
+    thresholds: Range = (0, 12),
+    own: bool = False,
+) -> SigmaDelta:
+    """Draws sigma-delta neurons: a bias for all neurons, or with `vary` also for each neuron or channel of `shape`.
+
+    own: whether exponents, activation and cumulative error are drawn too, for which NetX alone has fixed values.
+    """
+    size = [(), shape[:1], shape][random.integers(0, 3)] if vary else ()
+    values = np.asarray(random.integers(-30, 40, size)).astype(np.int32) if bias else None
+    neuron = SigmaDelta(int(random.integers(thresholds[0], thresholds[1] + 1)), values)
+    if not own:
+        return neuron
+    exponents = {name: int(random.integers(0, 8)) for name in ("spike_exp", "state_exp")}
+    activation = "unit" if random.random() < 0.5 else "relu"
+    return replace(neuron, **exponents, activation=activation, cumulative=bool(random.random() < 0.5))
 
 
 def random_weight(random: np.random.Generator, *shape: int, largest: int = 60) -> np.ndarray:
@@ -153,6 +176,29 @@ def random_net(seed: int) -> IntNet:
     return IntNet(input_shape, tuple(layers), message_bits=0 if layers[0].kind == "input" else bits)
 
 
+def random_sigma_delta_net(seed: int) -> IntNet:
+    """Draws a network of sigma-delta layers, of which one may be of CUBA neurons, with or without Delta encoders."""
+    random = np.random.default_rng((seed, 2))
+    shape = tuple(map(int, random.integers((1, 5, 5), (4, 9, 9)))) if random.random() < 0.6 else (20,)
+    own, encoded = bool(random.random() < 0.4), bool(random.random() < 0.7)
+    options: dict[str, Any] = {"vary": bool(random.random() < 0.5), "bias": bool(random.random() < 0.7)}
+    exponents = {"spike_exp": int(random.integers(0, 7)), "state_exp": int(random.integers(0, 7))} if own else {}
+    delta = Delta(int(random.choice([0, 0, 3, 20])), **exponents, cumulative=own and bool(random.random() < 0.5))
+    input_shape, layers = shape, list[Layer]([Input(shape, delta)] if encoded else [])
+    drawn = [_any_conv for _ in range(random.integers(0, 3) if len(shape) == 3 else 0)]
+    drawn += [_any_dense for _ in range(random.integers(1, 4))]
+    mixed = int(random.integers(0, len(drawn))) if random.random() < 0.3 else None
+    for number, draw in enumerate(drawn):
+        layer = draw(random, shape, options | {"largest": 40})
+        if number != mixed:
+            layer = replace(layer, neuron=random_sigma_delta(random, layer.shape, **options, own=own))
+        layers.append(layer)
+        shape = layer.shape
+    if number != mixed and random.random() < 0.5:
+        layers[-1] = replace(layers[-1], neuron=Sigma())
+    return IntNet(input_shape, tuple(layers), message_bits=0 if encoded else int(random.choice([0, 4, 8])))
+
+
 def _any_conv(random: np.random.Generator, shape: Shape, options: dict[str, Any]) -> Conv:
     def pair(low: int, high: int) -> tuple[int, int]:
         height, width = random.integers(low, high + 1, 2)
@@ -170,8 +216,7 @@ def _any_conv(random: np.random.Generator, shape: Shape, options: dict[str, Any]
         padding=pair(0, 2),
         dilation=dilation,
         groups=groups,
-        largest=int(random.choice([60, 254])),
-        **options,
+        **({"largest": int(random.choice([60, 254]))} | options),
     )
 
 
@@ -184,18 +229,20 @@ def _any_dense(random: np.random.Generator, shape: Shape, options: dict[str, Any
         signs=str(random.choice(["trained", *(SIGNS if options["bias"] else ("mixed", "excitatory"))])),
         delays=int(random.choice([0, 0, 0, 3, 62])),
         delays_of=str(random.choice(["synapse", "output", "input"])),
-        largest=int(random.choice([60, 254])),
-        **options,
+        **({"largest": int(random.choice([60, 254]))} | options),
     )
 
 
 def random_events(
     random: np.random.Generator, net: IntNet, samples: int, steps: int, activity: float = 0.3
 ) -> np.ndarray:
-    """Draws input for `net`: (N, T, *input_shape), images constant over T where it reads images.
+    """Draws input for `net`: (N, T, *input_shape), images constant over T where it reads images, videos of both signs
+    where its first neurons are Delta encoders.
 
-    activity: the share of elements that are events.
+    activity: the share of elements that are events, or of a video those that are new.
     """
+    if net.layers[0].neuron.kind == "delta":
+        return _video(random, (samples, steps, *net.input_shape), activity)
     if net.reads_image:
         image = random.integers(-300, 600, (samples, 1, *net.input_shape)).astype(np.int32)
         return np.broadcast_to(image, (samples, steps, *net.input_shape))
@@ -204,6 +251,14 @@ def random_events(
     if not net.message_bits:
         return events.astype(np.uint8)
     return (events * random.integers(0, 1 << net.message_bits, shape)).astype(np.int32)
+
+
+def _video(random: np.random.Generator, shape: Shape, activity: float) -> np.ndarray:
+    frames = random.integers(-60, 61, shape).astype(np.int32)
+    stays = random.random(shape) >= activity
+    for t in range(1, shape[1]):
+        frames[:, t] = np.where(stays[:, t], frames[:, t - 1], frames[:, t])
+    return frames
 
 
 # Named cases
@@ -309,4 +364,85 @@ def _input(random: np.random.Generator) -> Case:
     return net, np.broadcast_to(images, (2, 16, 2, 6, 5))
 
 
+def _sigma_delta(random: np.random.Generator) -> Case:
+    """Delta encoders with a threshold, dense layers with thresholds of 0 and above and biases, a Sigma output; 32 steps
+    of both signs."""
+    shapes = ((30, 24, 0), (24, 20, 9), (20, 12, 2))
+    layers: list[Layer] = [Input((30,), Delta(5))]
+    for inputs, outputs, threshold in shapes:
+        neuron = random_sigma_delta(random, (outputs,), vary=True, thresholds=(threshold, threshold))
+        layers.append(replace(random_dense(random, (inputs,), outputs, signs="mixed"), neuron=neuron))
+    layers.append(replace(random_dense(random, (12,), 5), neuron=Sigma()))
+    return _active(random, IntNet((30,), tuple(layers)), 3, 32)
+
+
+def _sigma_delta_conv(random: np.random.Generator) -> Case:
+    """Strides, paddings, dilations and groups; biases by layer, channel and neuron; the outputs are sigma-delta too."""
+    first = random_conv(random, (2, 9, 7), 4, (3, 2), stride=(2, 1), padding=(1, 0))
+    second = random_conv(random, first.shape, 6, (2, 3), dilation=(1, 2), groups=2)
+    third = random_conv(random, second.shape, 3, (2, 1), stride=(1, 2), padding=(0, 1))
+    layers: list[Layer] = [Input((2, 9, 7), Delta(0))]
+    for layer, size in ((first, ()), (second, (6,)), (third, third.shape)):
+        bias = random.integers(-40, 60, size).astype(np.int32)
+        layers.append(replace(layer, neuron=SigmaDelta(int(random.integers(0, 5)), np.asarray(bias))))
+    layers.append(replace(random_dense(random, third.shape, 5), neuron=random_sigma_delta(random)))
+    return _active(random, IntNet((2, 9, 7), tuple(layers)), 3, 6)
+
+
+def _sigma_delta_once(random: np.random.Generator) -> Case:
+    """One step, thresholds of 0: the integer ReLU network."""
+    conv = random_conv(random, (2, 6, 5), 4, padding=(1, 1))
+    layers = (
+        Input((2, 6, 5), Delta(0)),
+        replace(conv, neuron=SigmaDelta(0, random.integers(-40, 60, 4).astype(np.int32))),
+        replace(
+            random_dense(random, conv.shape, 9), neuron=SigmaDelta(0, random.integers(-40, 60, 9).astype(np.int32))
+        ),
+        replace(random_dense(random, (9,), 4), neuron=Sigma()),
+    )
+    return _active(random, IntNet((2, 6, 5), layers), 5, 1)
+
+
+def _sigma_delta_own(random: np.random.Generator) -> Case:
+    """Other exponents than NetX's, no activation, cumulative error; states that wrap in 32 bits."""
+    layers = (
+        Input((12,), Delta(3, spike_exp=14, state_exp=13, cumulative=True)),
+        replace(
+            random_dense(random, (12,), 10, signs="mixed"),
+            neuron=SigmaDelta(
+                2, np.array(-3, np.int32), spike_exp=13, state_exp=11, activation="unit", cumulative=True
+            ),
+        ),
+        replace(random_dense(random, (10,), 8, signs="inhibitory"), neuron=SigmaDelta(1, None, 0, 3, "unit", False)),
+        replace(random_dense(random, (8,), 6), neuron=SigmaDelta(0, None, 2, 0, "relu", True)),
+    )
+    return _active(random, IntNet((12,), layers), 2, 40)
+
+
+def _sigma_delta_delays(random: np.random.Generator) -> Case:
+    """Graded events of both signs without encoders, through delays of synapses and of outputs."""
+    layers = (
+        replace(random_dense(random, (12,), 9, delays=4), neuron=random_sigma_delta(random, bias=True)),
+        replace(random_dense(random, (9,), 6, delays=5, delays_of="output"), neuron=random_sigma_delta(random)),
+    )
+    net = IntNet((12,), layers, message_bits=6)
+    events = random_events(random, net, 2, 16, activity=0.3)
+    return net, events * random.choice([-1, 1], events.shape).astype(np.int32)
+
+
+def _mixed(random: np.random.Generator) -> Case:
+    """A sigma-delta layer in front of CUBA ones, and one behind them; a Sigma decoder in the middle."""
+    conv = random_conv(random, (2, 6, 5), 3, stride=(2, 2))
+    layers = (
+        Input((2, 6, 5), Delta(0, 0, 6)),
+        replace(conv, neuron=replace(random_sigma_delta(random), spike_exp=0)),
+        random_dense(random, conv.shape, 12, largest=8, decays=(400, 900), thresholds=(300, 2000)),
+        replace(random_dense(random, (12,), 8, largest=20), neuron=Sigma()),
+        random_dense(random, (8,), 6, largest=8, decays=(400, 900), thresholds=(300, 2000), bias=True),
+        replace(random_dense(random, (6,), 4), neuron=random_sigma_delta(random)),
+    )
+    return _active(random, IntNet((2, 6, 5), layers), 2, 20)
+
+
 _CASES = (_dense, _graded_dense, _wide_graded_dense, _conv, _graded_conv, _delays, _negative_events, _single, _input)
+_CASES += (_sigma_delta, _sigma_delta_conv, _sigma_delta_once, _sigma_delta_own, _sigma_delta_delays, _mixed)

@@ -14,6 +14,7 @@ STATE_LIMIT = 1 << 23  # u and v are 24 bit signed
 THRESHOLD_LIMIT = (1 << 17) - 1  # vThMant is 17 bit unsigned
 WEIGHT_MIN, WEIGHT_MAX = -256, 254  # 8 bit, mixed sign mode: even integers
 DELAY_MAX = 62
+EXPONENT_MAX = 15  # of spikes and states of sigma-delta neurons; NetX has 6
 
 
 def decay(state: np.ndarray, fraction: np.ndarray) -> np.ndarray:

@@ -113,12 +113,18 @@ def _layer(layer: Layer) -> dict[str, Any]:
 
 
 def _neuron(neuron: Neuron) -> dict[str, Any]:
+    row: dict[str, Any] = {"neuron": neuron.kind}
     if neuron.kind == "cuba":
         fields = {"threshold": neuron.threshold, "iDecay": neuron.current_decay, "vDecay": neuron.voltage_decay}
+        ranges = {name: (values.min(), values.max()) for name, values in fields.items()}
+        row |= {name: str(low) if low == high else f"{low} to {high}" for name, (low, high) in ranges.items()}
+    elif neuron.kind == "delta" or neuron.kind == "sigma-delta":
+        row |= {"threshold": str(neuron.threshold), "spike_exp": neuron.spike_exp, "state_exp": neuron.state_exp}
+        row |= {"cumulative": neuron.cumulative}
+        if neuron.kind == "sigma-delta":
+            row["activation"] = neuron.activation
+    elif neuron.kind == "sigma":
+        row["threshold"] = ""
     else:
         assert_never(neuron)
-    ranges = {name: (values.min(), values.max()) for name, values in fields.items()}
-    row: dict[str, Any] = {
-        name: str(low) if low == high else f"{low} to {high}" for name, (low, high) in ranges.items()
-    }
     return row | {"bias": neuron.bias is not None}

@@ -30,10 +30,10 @@ def check_input(net: IntNet, spikes: np.ndarray, source: str = "input") -> np.nd
     """Checks events for `net` and returns them as (N, T, *net.input_shape), uint8 or int32.
 
     spikes: integers (N, T, C, H, W) or (N, T, features) whose sizes agree with `net.input_shape`. Events are 0 or 1;
-    integers of magnitude below 2^message_bits on graded input; any int32, constant over T, for an input layer that
-    owns neurons. uint8 comes back without a copy, and where all steps share their memory (stride 0) they still do.
-    source: what messages call them, such as the name of their file. Raises FormatError that names what was expected,
-    what was found, and where it can be told how to turn it.
+    integers of magnitude below 2^message_bits on graded input; any int32 for an input layer that owns neurons, constant
+    over T where it takes them as a bias. uint8 comes back without a copy, and where all steps share their memory
+    (stride 0) they still do. source: what messages call them, such as the name of their file. Raises FormatError that
+    names what was expected, what was found, and where it can be told how to turn it.
     """
     spikes = np.asarray(spikes)
     shape = spikes.shape
@@ -81,8 +81,8 @@ def _unexpected(net: IntNet, spikes: np.ndarray, source: str) -> FormatError:
 
 def _checked_values(net: IntNet, spikes: np.ndarray, source: str) -> np.ndarray:
     low, high = int(spikes.min()), int(spikes.max())
-    if net.reads_image:
-        if (spikes != spikes[:, :1]).any():
+    if net.layers[0].kind == "input":
+        if net.reads_image and (spikes != spikes[:, :1]).any():
             advice = "repeat one: numpy.repeat(events[:, :1], events.shape[1], axis=1)"
             raise FormatError(
                 f"{source}: layer0 takes the image as its bias, so all time steps must be the same; {advice}"

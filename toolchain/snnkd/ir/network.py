@@ -19,7 +19,7 @@ import numpy as np
 from typing_extensions import assert_never
 
 from snnkd.base.errors import FormatError
-from snnkd.ir.arithmetic import DELAY_MAX, THRESHOLD_LIMIT
+from snnkd.ir.arithmetic import DELAY_MAX, EXPONENT_MAX, THRESHOLD_LIMIT
 from snnkd.ir.readout import READOUTS, EarlyExit, Readout
 
 Shape = tuple[int, ...]
@@ -34,11 +34,17 @@ class Cuba:
     """CUBA-LIF neurons of one layer; every field is int32, of shape () for all neurons, (C,) or (O,) per channel or
     neuron, or the layer's whole shape.
 
+    Of every kind of neurons: states names what they hold from one step to the next, membrane which of these a readout
+    reads; largest_message is the largest magnitude of what they send.
+
     current_decay, voltage_decay: fractions of 4096, in [0, 4096] (iDecay, vDecay). threshold: vThMant; a neuron fires
     where v > threshold * 64. bias: mantissa, int16 range, added as bias * 64 to v at every step; None for no bias.
     """
 
     kind: ClassVar[Literal["cuba"]] = "cuba"
+    states: ClassVar[tuple[str, ...]] = ("u", "v")
+    membrane: ClassVar[str] = "v"
+    largest_message: ClassVar[int] = 1
     current_decay: np.ndarray
     voltage_decay: np.ndarray
     threshold: np.ndarray
@@ -50,13 +56,91 @@ class Cuba:
         return bool(np.min(self.threshold) <= THRESHOLD_LIMIT)
 
 
-Neuron = Cuba
-NeuronKind = Literal["cuba"]
+@dataclass(frozen=True, eq=False)
+class Delta:
+    """Delta encoders, an input layer's: they take the input as it is, and send by how much it changed, as integers.
+
+    threshold: vth, in units of the input; a change is sent where its magnitude is at least that. spike_exp, state_exp:
+    the input is held times 2^(spike_exp + state_exp), and sent times 2^spike_exp, rounded down. cumulative: whether
+    changes that were not sent add up to an error, and it is that which is compared with the threshold.
+    """
+
+    kind: ClassVar[Literal["delta"]] = "delta"
+    membrane: ClassVar[str] = "act"
+    bias: ClassVar[None] = None
+    can_fire: ClassVar[bool] = True
+    threshold: int
+    spike_exp: int = 6
+    state_exp: int = 6
+    cumulative: bool = False
+
+    @property
+    def states(self) -> tuple[str, ...]:
+        """Names what they hold from one step to the next, in the order in which a step computes it."""
+        return ("act", "residue", *(("error",) if self.cumulative else ()))
+
+    @property
+    def largest_message(self) -> int:
+        """Gives the largest magnitude of what they send: states have 32 bits."""
+        return (1 << 31) >> self.state_exp
+
+
+@dataclass(frozen=True, eq=False)
+class SigmaDelta:
+    """Sigma-delta neurons: they sum up what arrives, add a bias, and send by how much the activation of that changed.
+
+    threshold, spike_exp, state_exp, cumulative: as of `Delta`. bias: int32 of shape (), (C,), (O,) or the layer's, in
+    units of the threshold; None for no bias. activation: 'relu', or 'unit' for none.
+    """
+
+    kind: ClassVar[Literal["sigma-delta"]] = "sigma-delta"
+    membrane: ClassVar[str] = "act"
+    can_fire: ClassVar[bool] = True
+    threshold: int
+    bias: np.ndarray | None = None
+    spike_exp: int = 6
+    state_exp: int = 6
+    activation: Literal["relu", "unit"] = "relu"
+    cumulative: bool = False
+
+    @property
+    def states(self) -> tuple[str, ...]:
+        """Names what they hold from one step to the next, in the order in which a step computes it."""
+        return ("sigma", "act", "residue", *(("error",) if self.cumulative else ()))
+
+    @property
+    def largest_message(self) -> int:
+        """Gives the largest magnitude of what they send: states have 32 bits."""
+        return (1 << 31) >> self.state_exp
+
+
+@dataclass(frozen=True, eq=False)
+class Sigma:
+    """Sigma decoders, an output's: they sum up what arrives, and send that sum at every step."""
+
+    kind: ClassVar[Literal["sigma"]] = "sigma"
+    states: ClassVar[tuple[str, ...]] = ("sigma",)
+    membrane: ClassVar[str] = "sigma"
+    bias: ClassVar[None] = None
+    can_fire: ClassVar[bool] = True
+    largest_message: ClassVar[int] = 1 << 31
+
+
+Neuron = Cuba | Delta | SigmaDelta | Sigma
+NeuronKind = Literal["cuba", "delta", "sigma-delta", "sigma"]
+
+
+def quantities(neuron: Neuron) -> tuple[str, ...]:
+    """Names all that is recorded of a neuron, in the order in which a step computes it: its states, and 's', what it
+    sends."""
+    behind = tuple(state for state in neuron.states if state in ("residue", "error"))  # they follow from what is sent
+    return (*(state for state in neuron.states if state not in behind), "s", *behind)
 
 
 @dataclass(frozen=True, eq=False)
 class Input:
-    """An input layer that owns neurons: the input image is their bias mantissa, constant over all steps."""
+    """An input layer that owns neurons. Of CUBA neurons, the input image is their bias mantissa, constant over all
+    steps; Delta encoders take the input of each step."""
 
     kind: ClassVar[Literal["input"]] = "input"
     shape: Shape
@@ -163,12 +247,25 @@ class IntNet:
     @property
     def reads_image(self) -> bool:
         """Tells whether a sample is one image, the bias of an input layer's neurons at every step, and no events."""
-        return self.layers[0].kind == "input"
+        return self.layers[0].kind == "input" and self.layers[0].neuron.kind == "cuba"
 
     @property
     def largest_event(self) -> int:
-        """Gives the largest magnitude of an input event: 1, or what `message_bits` hold."""
+        """Gives the largest magnitude of an input event: 1, or what `message_bits` hold; of a layer of Delta encoders
+        any that int32 holds."""
+        if self.layers[0].neuron.kind == "delta":
+            return 1 << 31
         return (1 << self.message_bits) - 1 if self.message_bits else 1
+
+    @property
+    def largest_events(self) -> list[int]:
+        """Lists the largest magnitude of an event that each layer reads."""
+        return [self.largest_event, *(layer.neuron.largest_message for layer in self.layers[:-1])]
+
+    @property
+    def is_sigma_delta(self) -> bool:
+        """Tells whether any layer has neurons other than CUBA, whose messages are integers."""
+        return any(layer.neuron.kind != "cuba" for layer in self.layers)
 
     @property
     def has_bias(self) -> bool:
@@ -200,6 +297,14 @@ class IntNet:
             return self
         kind, over = READOUTS[name]
         return replace(self, readout=Readout(kind, "first", self.readout.population, over), early_exit=None)
+
+    def recorded(self, states: bool) -> list[tuple[str, ...]]:
+        """Lists of each layer the states that a trace holds of every step: all with `states`, else the last layer's
+        membrane where the readout reads it at every step. An engine may record more of that layer."""
+        if states:
+            return [layer.neuron.states for layer in self.layers]
+        read = (self.layers[-1].neuron.membrane,) if self.readout.reads_every_v else ()
+        return [*(() for _ in self.layers[:-1]), read]
 
     def inputs(self) -> Iterator[tuple[str, Shape, Layer]]:
         """Yields (name, shape of what the layer reads, layer) for each layer in order."""
@@ -314,25 +419,59 @@ def _check_conv(name: str, shape: Shape, layer: Conv) -> None:
         raise FormatError(f"{name}.shape: expected {expected} from input {shape}, found {layer.shape}")
 
 
+_NEURONS_OF: dict[LayerKind, tuple[NeuronKind, ...]] = {
+    "input": ("cuba", "delta"),
+    "dense": ("cuba", "sigma-delta", "sigma"),
+    "conv": ("cuba", "sigma-delta", "sigma"),
+}
+
+
 def _check_neuron(name: str, layer: Layer) -> None:
     neuron = layer.neuron
+    if neuron.kind not in _NEURONS_OF[layer.kind]:
+        raise FormatError(f"{name}: a layer of the kind '{layer.kind}' cannot have neurons of the kind '{neuron.kind}'")
     if neuron.kind == "cuba":
-        fields = (
+        for field_name, values, low, high in (
             ("current_decay", neuron.current_decay, 0, 4096),
             ("voltage_decay", neuron.voltage_decay, 0, 4096),
             ("threshold", neuron.threshold, 0, THRESHOLD_LIMIT + 1),
             ("bias", neuron.bias, -(1 << 15), (1 << 15) - 1),
-        )
+        ):
+            _check_values(f"{name}.{field_name}", values, low, high, layer.shape)
+    elif neuron.kind == "delta":
+        _check_delta(name, neuron)
+    elif neuron.kind == "sigma-delta":
+        top = _check_delta(name, neuron)
+        _check_values(f"{name}.bias", neuron.bias, -top - 1, top, layer.shape)
+        if neuron.activation not in ("relu", "unit"):
+            raise FormatError(f"{name}.activation: expected 'relu' or 'unit', found {neuron.activation!r:.40}")
+    elif neuron.kind == "sigma":
+        pass
     else:
         assert_never(neuron)
-    for field_name, values, low, high in fields:
-        if values is None:
-            continue
-        try:
-            per_neuron(values, layer.shape)
-        except FormatError as error:
-            raise FormatError(f"{name}.{field_name}: {error}") from error
-        if values.min() < low or values.max() > high:
-            raise FormatError(
-                f"{name}.{field_name}: expected values in [{low}, {high}], found {values.min()} to {values.max()}"
-            )
+
+
+def _check_delta(name: str, neuron: Delta | SigmaDelta) -> int:
+    """Gives the largest threshold or bias that 32 bits hold behind the exponents."""
+    for exponent in ("spike_exp", "state_exp"):
+        if not 0 <= getattr(neuron, exponent) <= EXPONENT_MAX:
+            found = getattr(neuron, exponent)
+            raise FormatError(f"{name}.{exponent}: expected an integer in [0, {EXPONENT_MAX}], found {found}")
+    top = ((1 << 31) - 1) >> (neuron.spike_exp + neuron.state_exp)
+    if not 0 <= neuron.threshold <= top:
+        raise FormatError(
+            f"{name}.threshold: expected a value in [0, {top}], which 32 bits hold times 2^(spike_exp + state_exp), "
+            f"found {neuron.threshold}"
+        )
+    return top
+
+
+def _check_values(what: str, values: np.ndarray | None, low: int, high: int, shape: Shape) -> None:
+    if values is None:
+        return
+    try:
+        per_neuron(values, shape)
+    except FormatError as error:
+        raise FormatError(f"{what}: {error}") from error
+    if values.min() < low or values.max() > high:
+        raise FormatError(f"{what}: expected values in [{low}, {high}], found {values.min()} to {values.max()}")

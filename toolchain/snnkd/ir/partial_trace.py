@@ -1,7 +1,8 @@
 """A trace that somebody else made, a chip's recording or another simulator's: of some layers, neurons and states.
 
-Its file has the layout of `snnkd simulate --out`, an .npz with `layerK`, `layerK_u` and `layerK_v`; any may be missing,
-and beside each of them may lie `<its name>_neurons`, which of the layer's neurons it has.
+Its file has the layout of `snnkd simulate --out`, an .npz with `layerK`, `layerK_u` and `layerK_v`, or the states of
+sigma-delta neurons; any may be missing, and beside each of them may lie `<its name>_neurons`, which of the layer's
+neurons it has.
 """
 
 from __future__ import annotations
@@ -16,10 +17,9 @@ import numpy as np
 from snnkd.base import arrays
 from snnkd.base.errors import FormatError
 from snnkd.ir.events import check_input
-from snnkd.ir.network import IntNet, Shape
-from snnkd.ir.trace import LayerTrace
+from snnkd.ir.network import IntNet, Shape, quantities
+from snnkd.ir.trace import LayerTrace, array_name
 
-QUANTITIES = {"_u": "u", "_v": "v", "": "s"}  # by the end of an array's name, in the order in which a step has them
 _NEURONS = "_neurons"
 
 
@@ -27,8 +27,9 @@ _NEURONS = "_neurons"
 class Record:
     """One array of a partial trace.
 
-    name: in the file, like layer1_v. layer: its number. quantity: s, u or v. neurons: (K,) which of the layer it has,
-    numbers in the order of its flattened shape, and `size` how many there are. values: (N, T, K) integers.
+    name: in the file, like layer1_v. layer: its number. quantity: s or the name of a state. neurons: (K,) which of the
+    layer it has, numbers in the order of its flattened shape, and `size` how many there are. values: (N, T, K)
+    integers.
     """
 
     name: str
@@ -40,15 +41,15 @@ class Record:
 
     def of(self, layer: LayerTrace) -> np.ndarray:
         """Returns the same quantity of the same neurons in a trace by an engine: (n, T, K)."""
-        whole = {"s": layer.spikes, "u": layer.u, "v": layer.v}[self.quantity]
+        whole = layer.of(self.quantity)
         assert whole is not None, "the trace was made with states"
         return whole.reshape(*whole.shape[:2], -1)[:, :, self.neurons]
 
 
 @dataclass(frozen=True, eq=False)
 class PartialTrace:
-    """records: in the order of the layers, there of QUANTITIES. input: the events that went in, None where the file
-    has none. ignored: names of arrays that are no part of the layout. All records have the same N samples."""
+    """records: in the order of the layers, there in that of `quantities`. input: the events that went in, None where the
+    file has none. ignored: names of arrays that are no part of the layout. All records have the same N samples."""
 
     name: str
     records: tuple[Record, ...]
@@ -62,7 +63,7 @@ class PartialTrace:
 
     @property
     def has_states(self) -> bool:
-        """Tells whether it has any u or v."""
+        """Tells whether it has any states."""
         return any(record.quantity != "s" for record in self.records)
 
     def between(self, start: int, stop: int | None) -> PartialTrace:
@@ -84,10 +85,11 @@ def load(path: str | Path, net: IntNet) -> PartialTrace:
     held = arrays.read_all(Path(path))
     records, used = [], {"input"}
     for number, (name, layer) in enumerate(zip(net.names, net.layers, strict=True)):
-        for end, quantity in QUANTITIES.items():
-            if name + end in held:
-                records.append(_record(f"{path}: {name + end}", held, name + end, (number, quantity), layer.shape))
-                used |= {name + end, name + end + _NEURONS}
+        for quantity in quantities(layer.neuron):
+            own = array_name(name, quantity)
+            if own in held:
+                records.append(_record(f"{path}: {own}", held, own, (number, quantity), layer.shape))
+                used |= {own, own + _NEURONS}
     if not records:
         raise FormatError(f"{path}: has nothing to compare: {_nothing(net, held)}")
     _check_alike(str(path), records)
@@ -157,7 +159,8 @@ def _check_alike(place: str, records: list[Record]) -> None:
 
 def _nothing(net: IntNet, held: Mapping[str, np.ndarray]) -> str:
     found = ", ".join(f"{name} {array.shape}" for name, array in held.items()) or "no arrays"
-    return f"expected any of {', '.join(net.names)}, with _u and _v for states, found {found[:300]}"
+    ends = dict.fromkeys(f"_{state}" for layer in net.layers for state in layer.neuron.states)
+    return f"expected any of {', '.join(net.names)}, with {', '.join(ends)} for states, found {found[:300]}"
 
 
 def _words(values: np.ndarray) -> str:

@@ -17,10 +17,12 @@ from snnkd.ir.network import Conv, IntNet, Layer, LayerKind, Shape
 class LayerTrace:
     """One layer over N samples and T steps.
 
-    spikes: (N, T, *shape) uint8. v_last: (N, *shape) int32, v after the last step's reset. u, v: (N, T, *shape)
-    int32, at the end of each step, v after the reset, where states were asked for; v of the last layer also where the
-    network's readout needs it. overflows: wraps of the current and of its sums; saturations: clips of v; both totals
-    over neurons, steps and samples, -1 where an engine cannot tell.
+    spikes: (N, T, *shape) uint8, or of sigma-delta neurons their messages, int32. v_last: (N, *shape) int32, the
+    membrane after the last step: v after its reset; of sigma-delta neurons act, of Sigma sigma. u, v, sigma, act,
+    residue, error: (N, T, *shape) int32, the states that the neurons hold, at the end of each step, v after the reset,
+    where states were asked for; the membrane of the last layer also where the network's readout needs it. overflows:
+    wraps of the states and of their sums; saturations: clips of v; both totals over neurons, steps and samples, -1
+    where an engine cannot tell.
     """
 
     name: str
@@ -30,6 +32,25 @@ class LayerTrace:
     v: np.ndarray | None = None
     overflows: int = -1
     saturations: int = -1
+    sigma: np.ndarray | None = None
+    act: np.ndarray | None = None
+    residue: np.ndarray | None = None
+    error: np.ndarray | None = None
+
+    @property
+    def states(self) -> dict[str, np.ndarray]:
+        """Gives what was recorded of the states, by name, in the order in which a step computes them."""
+        recorded = {name: getattr(self, name) for name in ("u", "v", "sigma", "act", "residue", "error")}
+        return {name: values for name, values in recorded.items() if values is not None}
+
+    def of(self, quantity: str) -> np.ndarray | None:
+        """Gives a state of every step by its name, or of 's' what was sent; None where it was not recorded."""
+        return self.spikes if quantity == "s" else self.states.get(quantity)
+
+    @property
+    def membrane(self) -> np.ndarray | None:
+        """Gives what a readout reads after each step, None where it was not recorded: v, act, or of Sigma sigma."""
+        return next((values for values in (self.v, self.act, self.sigma) if values is not None), None)
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,11 +90,11 @@ class SpikeTrace:
         return [int(np.count_nonzero(values)) for values in (self.input, *(layer.spikes for layer in self.layers))]
 
     def _v_read(self, net: IntNet) -> np.ndarray | None:
-        """What the readout reads of the last layer's v, (N, outputs); None where the trace lacks it."""
-        last = self.layers[-1]
+        """What the readout reads of the last layer's membrane, (N, outputs); None where the trace lacks it."""
+        last, every = self.layers[-1], self.layers[-1].membrane
         if not net.readout.reads_every_v:
             return None if last.v_last is None else last.v_last.reshape(self.samples, -1)
-        return None if last.v is None else net.readout.read(last.v.reshape(self.samples, self.steps, -1))[:, -1]
+        return None if every is None else net.readout.read(every.reshape(self.samples, self.steps, -1))[:, -1]
 
 
 @dataclass(frozen=True)
@@ -163,12 +184,16 @@ def count(net: IntNet, trace: SpikeTrace) -> list[LayerCount]:
     return rows
 
 
+def array_name(layer: str, quantity: str) -> str:
+    """Names an array of a trace's file: `layerK` of what is sent, 's', and `layerK_u`, ... of states."""
+    return layer if quantity == "s" else f"{layer}_{quantity}"
+
+
 def save(trace: SpikeTrace, path: Path) -> None:
-    """Writes `trace` as .npz: input and layerK (N, T, *shape), and layerK_u and layerK_v where it has states."""
+    """Writes `trace` as .npz: input and layerK (N, T, *shape), and layerK_u, ... where it has states."""
     arrays = {"input": np.ascontiguousarray(trace.input)}
     for layer in trace.layers:
-        arrays[layer.name] = layer.spikes
-        if layer.u is not None and layer.v is not None:
-            arrays |= {f"{layer.name}_u": layer.u, f"{layer.name}_v": layer.v}
+        held = {"s": layer.spikes, **layer.states}
+        arrays |= {array_name(layer.name, quantity): values for quantity, values in held.items()}
     with atomic(path) as temporary, temporary.open("wb") as file:
         np.savez_compressed(file, **arrays)  # pyright: ignore[reportArgumentType]

@@ -43,7 +43,7 @@ UNDEPLOYABLE = {
     "alif": f"NetX fails to load adaptive neurons; {_NEURON}",
     "adrf": f"NetX fails to load adaptive resonate-and-fire neurons; {_NEURON}",
     "rf": f"resonate-and-fire neurons have no exact integer form here; {_NEURON}",
-    "sigmadelta": f"sigma-delta neurons are not covered by the integer network; {_NEURON}",
+    "sigmadelta": f"sigma-delta neurons cannot be trained here, files of lava-dl that have them run; {_NEURON}",
     "cuba": _NEURON,
     "flatten": "it is implied between a conv and a dense layer; leave it out",
     "input": "the input is not a layer here; give its shape as input = [C, H, W]",

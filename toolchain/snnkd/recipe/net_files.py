@@ -64,6 +64,7 @@ def warnings(recipe: Recipe, name: str) -> Iterator[str]:
 
 
 def _teacher_misfits(net: IntNet, encoding: Encoder, classes: int) -> Iterator[str]:
+    yield from _sigma_delta_misfit(net)
     outputs = prod(net.layers[-1].shape)
     if net.readout.population != 1:
         yield f"reads each class from {net.readout.population} outputs, expected one output for each class"
@@ -77,7 +78,15 @@ def _teacher_misfits(net: IntNet, encoding: Encoder, classes: int) -> Iterator[s
         )
 
 
+def _sigma_delta_misfit(net: IntNet) -> Iterator[str]:
+    if net.is_sigma_delta:
+        yield "has sigma-delta neurons, which cannot be trained or taught with; expected CUBA neurons only"
+
+
 def _start_misfits(net: IntNet, network: Architecture, readout: str) -> Iterator[str]:
+    if net.is_sigma_delta:
+        yield from _sigma_delta_misfit(net)
+        return
     if net.readout.kind != readout:
         yield f"its classes are read by '{net.readout.kind}', expected readout.kind '{readout}'"
     elif readout == "membrane" and (net.layers[-1].neuron.threshold != THRESHOLD_LIMIT).any():

@@ -16,7 +16,7 @@ import torch
 
 from snnkd.base.errors import FormatError, QuantizationError
 from snnkd.ir.arithmetic import DELAY_MAX, THRESHOLD_LIMIT, WEIGHT_MAX, WEIGHT_MIN
-from snnkd.ir.network import Conv, Dense, IntNet, Neuron, Shape, conv_shape
+from snnkd.ir.network import Conv, Cuba, Dense, IntNet, Shape, conv_shape
 from snnkd.ir.readout import Readout
 from snnkd.recipe.architecture import UNDEPLOYABLE
 from snnkd.training import slayer
@@ -125,10 +125,10 @@ def _dense(where: str, block: Any, shape: Shape, axonal: np.ndarray | None) -> D
     return Dense(weight, _neuron(where, block.neuron), delay=delay if delay.any() else None)
 
 
-def _silent(where: str, block: Any) -> Neuron:
+def _silent(where: str, block: Any) -> Cuba:
     """The neurons of an Affine block, which cannot fire; without dynamics they only add up, as NetX takes them."""
     if not block.dynamics:
-        return Neuron(*(np.array(value, np.int32) for value in (0, block.neuron.p_scale, THRESHOLD_LIMIT + 1)))
+        return Cuba(*(np.array(value, np.int32) for value in (0, block.neuron.p_scale, THRESHOLD_LIMIT + 1)))
     return _neuron(where, block.neuron, THRESHOLD_LIMIT + 1)
 
 
@@ -175,7 +175,7 @@ def _weight(where: str, block: Any) -> np.ndarray:
     return integers
 
 
-def _neuron(where: str, neuron: Any, threshold: int | None = None) -> Neuron:
+def _neuron(where: str, neuron: Any, threshold: int | None = None) -> Cuba:
     """The neurons of a block, with their own threshold unless another one is given."""
     if neuron.norm is not None or getattr(neuron, "graded_spike", False):
         raise QuantizationError(f"{where}: neurons with `norm` or graded spikes are not deployed; leave them out")
@@ -187,4 +187,4 @@ def _neuron(where: str, neuron: Any, threshold: int | None = None) -> Neuron:
         return decays.reshape(()) if decays.size == 1 else decays
 
     mantissa = neuron.v_th_mant if threshold is None else threshold
-    return Neuron(decay(neuron.current_decay), decay(neuron.voltage_decay), np.array(mantissa, dtype=np.int32))
+    return Cuba(decay(neuron.current_decay), decay(neuron.voltage_decay), np.array(mantissa, dtype=np.int32))

@@ -11,7 +11,6 @@ from math import prod
 from weakref import WeakKeyDictionary
 
 import numpy as np
-from typing_extensions import assert_never
 
 from snnkd.base.errors import LimitError
 from snnkd.engines.c99.weights import Stored, by_input, stored
@@ -104,8 +103,11 @@ _PLANS: WeakKeyDictionary[IntNet, Plan] = WeakKeyDictionary()
 
 
 def refusal(net: IntNet) -> str | None:
-    """Says which size of `net` the runtime's fields cannot hold, by layer and field; None where they hold all."""
+    """Says which neurons the runtime does not have, or which size of `net` its fields cannot hold, by layer and field;
+    None where it has all."""
     for name, read, layer in net.inputs():
+        if layer.neuron.kind != "cuba":
+            return f"{name}: the C99 runtime has CUBA neurons only, these are of the kind '{layer.neuron.kind}'"
         if layer.kind != "conv":
             continue
         sizes = {"input": read, "shape": layer.shape, "weight": layer.weight.shape, "groups": (layer.groups,)}
@@ -207,9 +209,8 @@ def _delays(layer: Layer, read: Shape) -> Delays | None:
 def _neurons(layer: Layer) -> np.ndarray:
     """(period, 4) int64: threshold and bias aligned to v, keep_u, keep_v; one row for all neurons, one for each
     channel or one for each neuron, channels last."""
-    if layer.neuron.kind == "cuba":
-        return _cuba(layer.neuron, layer.shape)
-    assert_never(layer.neuron)
+    assert layer.neuron.kind == "cuba"  # `refusal` has seen to that
+    return _cuba(layer.neuron, layer.shape)
 
 
 def _cuba(neuron: Cuba, shape: Shape) -> np.ndarray:

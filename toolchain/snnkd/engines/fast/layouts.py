@@ -5,7 +5,6 @@ from __future__ import annotations
 from math import prod
 
 import numpy as np
-from typing_extensions import assert_never
 
 from snnkd.engines.fast.kernels.sizes import TILE
 from snnkd.ir.arithmetic import DECAY_BITS, STATE_SHIFT
@@ -17,8 +16,7 @@ _LINE = 32  # int16 in 64 bytes
 def parameters(layer: Layer) -> np.ndarray:
     """Lays out (3, neurons) int32: 4096 - current_decay, 4096 - voltage_decay, threshold << 6 of each, in `order`."""
     neuron, shape = layer.neuron, layer.shape
-    if neuron.kind != "cuba":
-        assert_never(neuron)
+    assert neuron.kind == "cuba"
     rows = (
         (1 << DECAY_BITS) - per_neuron(neuron.current_decay, shape),
         (1 << DECAY_BITS) - per_neuron(neuron.voltage_decay, shape),

@@ -10,6 +10,8 @@ from math import prod
 import numpy as np
 
 from snnkd.base.errors import FormatError
+from snnkd.engines.fast.kernels import layers
+from snnkd.engines.fast.threads import spread
 from snnkd.ir.arithmetic import STATE_SHIFT, shift, wrap24, wrap32
 from snnkd.ir.network import Conv, Dense
 from snnkd.ir.network import largest_sum as exact_bound
@@ -46,10 +48,7 @@ def sums(layer: Dense | Conv, events: np.ndarray, bound: int) -> tuple[np.ndarra
     events: (N, D, inputs) for a dense layer, (N, D, C, H, W) else. bound: as from `largest_sum`. overflows: how many
     sums or shifted sums wrapped, one count per neuron, sample and distinct step. Not for layers with delays.
     """
-    dtype = np.float32 if bound < 1 << 24 else np.float64 if bound < 1 << 53 else np.int64
-    flat = events.reshape(-1, *events.shape[2:])
-    total = _convolve(layer, flat, dtype) if layer.kind == "conv" else _multiply(layer, flat, dtype)
-    total = total.reshape(*events.shape[:2], -1)
+    total = _total(layer, events, bound)
     if fits(layer, bound):
         exact = total.astype(np.int32)
         return (shift(exact, layer.weight_exp) if layer.kind == "dense" and layer.weight_exp else exact), 0
@@ -59,6 +58,35 @@ def sums(layer: Dense | Conv, events: np.ndarray, bound: int) -> tuple[np.ndarra
     wrapped = wrap24(exact)
     a, overflows = in_32_bits(wrapped)
     return a, overflows + int(np.count_nonzero(wrapped != exact))
+
+
+def exact_sums(layer: Dense | Conv, events: np.ndarray, bound: int) -> tuple[np.ndarray, int]:
+    """Computes (a, overflows) as `sums` does, but a as it is, int64, and overflows of the sums alone."""
+    exact = _total(layer, events, bound).astype(np.int64)
+    wrapped = wrap24(exact) if layer.kind == "conv" else wrap32(exact)
+    a = shift(wrapped, layer.weight_exp) if layer.kind == "dense" else wrapped
+    return a, int(np.count_nonzero(wrapped != exact))
+
+
+def delayed_sums(layer: Dense, events: np.ndarray) -> tuple[np.ndarray, int]:
+    """Computes (a, overflows) as `exact_sums` does, of a layer with delays and events (N, T, inputs) of all steps."""
+    assert layer.delay is not None
+    waits, slot = np.unique(layer.delay, return_inverse=True)
+    slot = np.ascontiguousarray(slot.reshape(layer.weight.shape).T)
+    weight = np.ascontiguousarray(layer.weight.T, dtype=np.int64)
+    every = np.ascontiguousarray(events, dtype=np.int32)
+    sums = np.zeros((*events.shape[:2], layer.weight.shape[0]), np.int64)
+    exponent = max(-63, min(63, layer.weight_exp))
+    arguments = (every, weight, slot, waits.astype(np.int64), exponent, sums)
+    return sums, spread(layers.delayed_sums, len(events), arguments)[0]
+
+
+def _total(layer: Dense | Conv, events: np.ndarray, bound: int) -> np.ndarray:
+    """Sums (N, D, neurons), in a type in which they are exact."""
+    dtype = np.float32 if bound < 1 << 24 else np.float64 if bound < 1 << 53 else np.int64
+    flat = events.reshape(-1, *events.shape[2:])
+    total = _convolve(layer, flat, dtype) if layer.kind == "conv" else _multiply(layer, flat, dtype)
+    return total.reshape(*events.shape[:2], -1)
 
 
 def in_32_bits(a: np.ndarray) -> tuple[np.ndarray, int]:

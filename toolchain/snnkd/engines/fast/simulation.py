@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from math import prod
 from typing import TypeVar
 
 import numpy as np
 
-from snnkd.engines.fast import conv_layouts, layouts, products, strategy
+from snnkd.engines.fast import conv_layouts, graded_layers, layouts, products, strategy
 from snnkd.engines.fast.kernels import convolutions, layers
+from snnkd.engines.fast.source import Source, rearranged
 from snnkd.engines.fast.threads import spread
 from snnkd.ir.arithmetic import STATE_SHIFT
 from snnkd.ir.events import check_input
@@ -30,35 +31,18 @@ def simulate(net: IntNet, spikes: np.ndarray, states: bool = False) -> SpikeTrac
     few seconds; later processes find it on disk.
     """
     events = check_input(net, spikes)
-    source = _Source.of_input(net, events)
+    source = Source.of_input(net, events)
     traces = []
-    for name, layer in zip(net.names, net.layers, strict=True):
-        kept = states or (layer is net.layers[-1] and net.readout.reads_every_v)
-        record = _Record.empty(layer, events.shape[0], events.shape[1], kept)
-        overflows, saturations = _run_layer(layer, source, record)
-        traces.append(record.trace(name, layer, overflows, saturations))
-        source = _Source(record.spikes, traces[-1].spikes, layouts.order(layer), 1)
+    for name, layer, kept in zip(net.names, net.layers, net.recorded(states), strict=True):
+        if layer.neuron.kind == "cuba":
+            record = _Record.empty(layer, events.shape[0], events.shape[1], bool(kept))
+            overflows, saturations = _run_layer(layer, source, record)
+            traces.append(record.trace(name, layer, overflows, saturations))
+            source = Source(record.spikes, traces[-1].spikes, layouts.order(layer), 1)
+        else:
+            trace, source = graded_layers.run(name, layer, layer.neuron, source, events.shape[1], bool(kept))
+            traces.append(trace)
     return SpikeTrace("fast", events, tuple(traces))
-
-
-@dataclass(frozen=True, eq=False)
-class _Source:
-    """What a layer reads: events (N, D, inputs), contiguous, D = T or 1 where all steps are the same; images, the same
-    as (N, D, *shape); order, (inputs,), the place in `shape` of each of `events`; largest, magnitude of an event."""
-
-    events: np.ndarray
-    images: np.ndarray
-    order: np.ndarray
-    largest: int
-
-    @classmethod
-    def of_input(cls, net: IntNet, events: np.ndarray) -> _Source:
-        distinct = events[:, :1] if events.strides[1] == 0 else events
-        images = np.require(distinct, requirements=["C", "W"])  # the one type that kernels take
-        flat = images.reshape(*images.shape[:2], -1)
-        binary = images.dtype == np.uint8 and net.message_bits == 0
-        largest = 1 if binary else max(-int(flat.min()), int(flat.max()), 1)
-        return cls(flat, images, np.arange(flat.shape[2]), largest)
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,13 +72,13 @@ class _Record:
         return LayerTrace(name, spikes, v_last, u, v, overflows, saturations)
 
 
-def _run_layer(layer: Layer, source: _Source, record: _Record) -> tuple[int, int]:
+def _run_layer(layer: Layer, source: Source, record: _Record) -> tuple[int, int]:
     """Writes `record`; (overflows, saturations)."""
     if layer.kind == "input":
         return _by_bias(layer, source, record)
     bound = products.largest_sum(layer, source.largest)
     if layer.kind == "dense" and source.images.ndim > 3:
-        layer = _rearranged(layer, source.order)
+        layer = rearranged(layer, source.order)
     if layer.kind == "dense" and layer.delay is not None:
         every = np.broadcast_to(source.events, (*record.spikes.shape[:2], source.events.shape[2]))
         return _by_sums(layer, every, record, _delayed)
@@ -104,13 +88,7 @@ def _run_layer(layer: Layer, source: _Source, record: _Record) -> tuple[int, int
     return _by_sums(layer, events, record, lambda layer, part: products.sums(layer, part, bound))
 
 
-def _rearranged(layer: Dense, order: np.ndarray) -> Dense:
-    """`layer` with its inputs as they are in memory."""
-    delay = None if layer.delay is None else layer.delay[:, order]
-    return replace(layer, weight=layer.weight[:, order], delay=delay)
-
-
-def _by_bias(layer: Input, source: _Source, record: _Record) -> tuple[int, int]:
+def _by_bias(layer: Input, source: Source, record: _Record) -> tuple[int, int]:
     """An input layer with neurons: the image is their bias, cast to int16 as Lava does."""
     parameters, order = layouts.parameters(layer), layouts.order(layer)
     overflows = saturations = 0
@@ -124,7 +102,7 @@ def _by_bias(layer: Input, source: _Source, record: _Record) -> tuple[int, int]:
     return overflows, saturations
 
 
-def _by_events(layer: Dense | Conv, source: _Source, record: _Record) -> tuple[int, int]:
+def _by_events(layer: Dense | Conv, source: Source, record: _Record) -> tuple[int, int]:
     samples = len(source.events)
     neurons = layouts.parameters(layer), layouts.bias(layer), *record.arrays(0, samples)
     if layer.kind == "dense":
@@ -158,12 +136,4 @@ def _by_sums(
 
 def _delayed(layer: Dense, events: np.ndarray) -> tuple[np.ndarray, int]:
     """As `products.sums` for a layer with delays and events of all steps."""
-    assert layer.delay is not None
-    waits, slot = np.unique(layer.delay, return_inverse=True)
-    slot = np.ascontiguousarray(slot.reshape(layer.weight.shape).T)
-    weight = np.ascontiguousarray(layer.weight.T, dtype=np.int64)
-    every = np.ascontiguousarray(events, dtype=np.int32)
-    sums = np.zeros((*events.shape[:2], layer.weight.shape[0]), np.int64)
-    exponent = max(-63, min(63, layer.weight_exp))
-    spread(layers.delayed_sums, len(events), (every, weight, slot, waits.astype(np.int64), exponent, sums))
-    return products.in_32_bits(sums)
+    return products.in_32_bits(products.delayed_sums(layer, events)[0])

@@ -33,6 +33,13 @@ def by_events(layer: Dense | Conv, events: np.ndarray, bound: int) -> bool:
     return _patterns_fit(layer) or (products.largest_weight(layer) <= _INT16 and _blocks_fit(layer))
 
 
+def follows_messages(layer: Dense | Conv, events: np.ndarray, bound: int) -> bool:
+    """Tells whether a kernel adds the weights of each message, times it: where 32 bits hold sums of up to `bound`."""
+    if layer.kind == "dense":
+        return bound << min(max(layer.weight_exp, 0), 64) < 1 << 31
+    return bound < 1 << 31 and products.largest_weight(layer) <= _INT16 and _blocks_fit(layer)
+
+
 def scatters(layer: Conv, events: np.ndarray) -> bool:
     """Tells whether events (N, D, C, H, W), for which `by_events` holds, are scattered; else patterns are looked up."""
     return not _patterns_fit(layer) or (_blocks_fit(layer) and pays_to_scatter(layer, events))

@@ -46,8 +46,9 @@ def run(net: IntNet, spikes: np.ndarray, states: bool = False, timeout: float = 
     """Runs `net` in Lava on integers (N, T, *input shape); equals `definition.simulate`, overflows and saturations -1.
 
     All samples run in one go where nothing of a sample can reach the next one, else each in a network of its own
-    (0.5 s each, see `facts.FEATURES`). timeout: seconds. Raises LimitError where Lava is missing, refuses the network
-    or is not done in time, FormatError for unusable input, SnnkdError with Lava's last words where it fails.
+    (0.5 s each, see `facts.FEATURES`). timeout: seconds. Raises LimitError where Lava is missing, refuses the network,
+    is not done in time or cannot hold sums of messages (`facts.sums_beyond`), FormatError for unusable input,
+    SnnkdError with Lava's last words where it fails.
     """
     if reason := available() or refuses(net):
         raise LimitError(f"engine lava: {reason}")
@@ -57,7 +58,10 @@ def run(net: IntNet, spikes: np.ndarray, states: bool = False, timeout: float = 
         netx.save(net, folder / "network.net")
         write_job(folder, net, events, states)
         run_worker(folder, timeout)
-        return read_trace(folder, net, events, states)
+        trace = read_trace(folder, net, events, states)
+    if reason := facts.sums_beyond(net, trace):
+        raise LimitError(f"engine lava: {reason}")
+    return trace
 
 
 def write_job(folder: Path, net: IntNet, events: np.ndarray, states: bool) -> None:
@@ -79,11 +83,12 @@ def job(net: IntNet, states: bool) -> dict[str, Any]:
         "input_shape": net.input_shape[::-1] if reads == "image" else None,
         "flat": reads == "features",
         "message_bits": net.message_bits,
-        "bias_input": reads == "bias",
+        "bias_input": net.reads_image,
+        "delta_input": reads == "neurons" and not net.reads_image,
         "together": not any(feature.own_run for feature in features),
         "reset": any(feature.reset for feature in features),
-        "states": states,
-        "every_v": net.readout.reads_every_v,
+        "states": [list(names) for names in net.recorded(states)],
+        "membrane": net.layers[-1].neuron.membrane,
     }
 
 
@@ -132,7 +137,7 @@ def _awaited(child: subprocess.Popen, sample: Path, timeout: float) -> int:
 def read_trace(folder: Path, net: IntNet, events: np.ndarray, states: bool) -> SpikeTrace:
     """Reads what the worker wrote into `folder` on `events` (N, T, *input shape), its arrays back in the order C, H, W.
 
-    states: whether the job asked for u and v.
+    states: whether the job asked for them.
     """
     return SpikeTrace("lava", events, tuple(_read_layer(folder, net, k, states) for k in range(len(net.layers))))
 
@@ -157,11 +162,10 @@ def _read_layer(folder: Path, net: IntNet, k: int, states: bool) -> LayerTrace:
     def read(what: str, leading: int) -> np.ndarray:
         return _reversed(np.load(folder / f"layer{k}_{what}.npy"), leading)
 
-    is_last = k == len(net.layers) - 1
-    u = read("u", 2) if states else None
-    v = read("v", 2) if states or (is_last and net.readout.reads_every_v) else None
-    v_last = read("v_last", 1) if is_last else v[:, -1] if v is not None else None
-    return LayerTrace(net.names[k], read("s", 2), v_last, u, v)
+    recorded = {name: read(name, 2) for name in net.recorded(states)[k]}
+    every = recorded.get(net.layers[k].neuron.membrane)
+    last = read("v_last", 1) if k == len(net.layers) - 1 else None if every is None else every[:, -1]
+    return LayerTrace(net.names[k], read("s", 2), last, **recorded)
 
 
 def _reversed(array: np.ndarray, leading: int) -> np.ndarray:

@@ -10,8 +10,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-from snnkd.formats.netx.weights import source_of
-from snnkd.ir.network import IntNet, Layer, LayerKind, NeuronKind, largest_sum
+import numpy as np
+
+from snnkd.engines.reference.definition import correlate
+from snnkd.formats.netx.weights import source_of, spare_bits
+from snnkd.ir.network import Conv, Dense, IntNet, Layer, LayerKind, NeuronKind, largest_sum
+from snnkd.ir.trace import SpikeTrace
 
 _NETX, _BLOCKS = "lib/dl/netx/hdf5.py", "lib/dl/netx/blocks/process.py"
 _INT8_MAX, _INT32_MAX = (1 << 7) - 1, (1 << 31) - 1
@@ -29,20 +33,25 @@ class Source:
 @dataclass(frozen=True)
 class Loaded:
     """A kind of layer that NetX loads. first_reads: what the network's input is where it is the first layer: 'features'
-    (features,), an 'image' (W, H, C), or a 'bias', the image as the mantissa of the layer's own neurons."""
+    (features,), an 'image' (W, H, C), or what its own 'neurons' take, CUBA ones as the mantissa of their bias."""
 
-    first_reads: Literal["features", "image", "bias"]
+    first_reads: Literal["features", "image", "neurons"]
     source: Source
 
 
 LAYERS: dict[LayerKind, Loaded] = {
-    "input": Loaded("bias", Source(_NETX, 582, "if layer_type == 'input'")),
+    "input": Loaded("neurons", Source(_NETX, 582, "if layer_type == 'input'")),
     "dense": Loaded("features", Source(_NETX, 638, "elif layer_type == 'dense'")),
     "conv": Loaded("image", Source(_NETX, 599, "elif layer_type == 'conv'")),
 }
 
-# What else NetX loads (SDNN, RF) has other states than the u and v that the worker records.
-NEURONS: dict[NeuronKind, Source] = {"cuba": Source(_NETX, 144, "if neuron_type in ['LOIHI', 'CUBA']")}
+# What else NetX loads (RF) has other states than those that the worker records.
+NEURONS: dict[NeuronKind, Source] = {
+    "cuba": Source(_NETX, 144, "if neuron_type in ['LOIHI', 'CUBA']"),
+    "delta": Source(_NETX, 172, "neuron_process = Delta"),
+    "sigma": Source(_NETX, 179, "neuron_process = Sigma"),
+    "sigma-delta": Source(_NETX, 183, "neuron_process = SigmaDelta"),
+}
 
 
 @dataclass(frozen=True)
@@ -76,8 +85,8 @@ def is_delayed(layer: Layer) -> bool:
 
 
 def is_biased(layer: Layer) -> bool:
-    """Tells whether the layer's neurons have a bias of their own, which they add up from Lava's first step on."""
-    return layer.neuron.bias is not None
+    """Tells whether CUBA neurons have a bias of their own, which they add up from Lava's first step on."""
+    return layer.neuron.kind == "cuba" and layer.neuron.bias is not None
 
 
 _DELAYED_SUMS = Source("proc/dense/models.py", 302, "a_buff: np.ndarray")
@@ -85,7 +94,7 @@ _RESET = Source("proc/lif/models.py", 434, "self.time_step % self.reset_interval
 
 FEATURES = {
     "image as bias": Feature(
-        lambda layer: layer.kind == "input",
+        lambda layer: layer.kind == "input" and layer.neuron.kind == "cuba",
         own_run=True,  # the mantissa is set before a run and stays as it is
         reset=False,  # the first layer of all: it begins with its first input
         source=Source(_BLOCKS, 103, "must be handled through neuron's bias"),
@@ -188,3 +197,30 @@ def refusal(net: IntNet) -> str | None:
 def features(net: IntNet) -> list[Feature]:
     """Lists those of `FEATURES` that a layer of `net` has."""
     return [feature for feature in FEATURES.values() if any(map(feature.has, net.layers))]
+
+
+# Lava shifts dense weights up to 8 bits and sums in 32 (lib/dl/netx/utils.py, optimize_weight_bits), and casts the
+# float64 sums of a convolution to int32 (proc/conv/utils.py). The definition wraps sums as they are, in 32 and 24 bits.
+
+
+def sums_beyond(net: IntNet, trace: SpikeTrace) -> str | None:
+    """Says in which layer of `trace`, a run of `net` in Lava, sums of messages left Lava's integers; None where all are
+    what the definition computes."""
+    sources = [trace.input, *(layer.spikes for layer in trace.layers)]
+    for (name, _, layer), events in zip(net.inputs(), sources, strict=False):
+        if layer.kind == "input" or (layer.neuron.kind == "cuba" and events.dtype == np.uint8):
+            continue
+        limit = 1 << 31 if layer.kind == "conv" else 1 << 31 - spare_bits(layer.weight, layer.weight_exp)
+        largest = max(abs(int(events.min())), abs(int(events.max())))
+        if largest_sum(layer, largest) >= limit and (found := _largest_of(layer, events)) >= limit:
+            return f"{name}: sums of messages of up to {found} do not fit Lava's integers, which hold {limit - 1} here"
+    return None
+
+
+def _largest_of(layer: Dense | Conv, events: np.ndarray) -> int:
+    """The largest magnitude that partial sums of the events (N, T, *shape) can come to."""
+    magnitudes = np.abs(events.astype(np.int64)).reshape(-1, *events.shape[2:])
+    weight = np.abs(layer.weight.astype(np.int64))
+    if layer.kind == "conv":
+        return int(correlate(layer, weight, magnitudes).max())
+    return int((magnitudes.reshape(len(magnitudes), -1) @ weight.T).max())

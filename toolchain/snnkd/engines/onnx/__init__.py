@@ -11,7 +11,7 @@ from snnkd.base.errors import LimitError
 from snnkd.engines.onnx import limits
 from snnkd.engines.onnx.session import available, open_session
 from snnkd.ir.events import check_input
-from snnkd.ir.network import IntNet, Layer
+from snnkd.ir.network import IntNet, Layer, Neuron
 from snnkd.ir.trace import LayerTrace, SpikeTrace
 
 __all__ = ["BYTES", "available", "refuses", "run"]
@@ -58,12 +58,12 @@ def run_model(model: bytes, net: IntNet, spikes: np.ndarray, states: bool = Fals
         for name, values in zip(names, map(np.asarray, session.run(names, {"input": part})), strict=True):
             whole = outputs.setdefault(name, np.empty((samples, *values.shape[1:]), values.dtype))
             whole[start : start + block] = values
-    return SpikeTrace("onnx", events, tuple(_layer(outputs, name) for name in net.names))
+    return SpikeTrace("onnx", events, tuple(_layer(outputs, name, layer.neuron) for name, _, layer in net.inputs()))
 
 
-def _layer(outputs: dict[str, np.ndarray], name: str) -> LayerTrace:
-    u, v = (outputs.get(f"{name}_{state}_steps") for state in "uv")
-    return LayerTrace(name, outputs[name], outputs[f"{name}_v"], u, v)
+def _layer(outputs: dict[str, np.ndarray], name: str, neuron: Neuron) -> LayerTrace:
+    states = {state: outputs.get(f"{name}_{state}_steps") for state in neuron.states}
+    return LayerTrace(name, outputs[name], outputs[f"{name}_{neuron.membrane}"], **states)
 
 
 def _bytes_of_a_sample(net: IntNet, steps: int, states: bool) -> int:

@@ -9,10 +9,8 @@ _SUM = 1 << 62  # half of what 64 bits hold, so that what is added to a sum fits
 
 def refusal(net: IntNet) -> str | None:
     """Says which layer of `net` has sums that could leave the 64 bits in which graphs compute; None where none has."""
-    largest_event = net.largest_event
-    for name, layer in zip(net.names, net.layers, strict=True):
+    for name, layer, largest_event in zip(net.names, net.layers, net.largest_events, strict=True):
         bound = 0 if layer.kind == "input" else largest_sum(layer, largest_event)
         if bound >= _SUM:
             return f"{name}: sums of up to {bound} do not fit the 64 bits of ONNX; use fewer message_bits"
-        largest_event = 1
     return None

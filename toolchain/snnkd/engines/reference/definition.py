@@ -10,108 +10,58 @@ arithmetic, `wrapN` is two's complement in N bits:
     v = trunc0(v * (4096 - voltage_decay) / 4096) + u + (bias << 6), clipped to +-(2^23 - 1)
     s = v > threshold << 6;  v = 0 where s
 
-Time is local to each layer: u = v = 0 before its first input, all layers see step t at step t, bias comes in at every
-step. An event at step t through a synapse of delay d arrives at step t + d; past the last step it is dropped.
+of CUBA-LIF neurons. Of sigma-delta neurons, with E = spike_exp + state_exp and every line wrapped to 32 bits:
+
+    sigma = sigma + a
+    new = sigma + (bias << E), with activation 'relu' at least 0
+    change = new - act + residue;  act = new
+    error = error + change where cumulative, else change
+    s = change where |error| >= threshold << E, else 0, as |-2^31| is
+    residue = change - s;  error = 0 where |s| > 0 or not cumulative
+    and s >> state_exp is sent
+
+Delta encoders of an input layer do the same with new = input << E. Sigma decoders keep sigma, and send it at every
+step.
+
+Time is local to each layer: all states are 0 before its first input, all layers see step t at step t, bias comes in at
+every step. An event at step t through a synapse of delay d arrives at step t + d; past the last step it is dropped.
 
 The wraps, corrections and clips of these lines, the decays and the comparison are fields of `Rules`, whose defaults are
 the definition. `headroom` and `explanation` run the same lines by rules that differ in one of them.
 
-Follows lava-nc 0.10.0 `proc/lif/models.py` (AbstractPyLifModelFixed), `proc/dense/models.py` (PyDenseModelBitAcc,
-PyDelayDenseModelBitAcc), `proc/conv/models.py` (PyConvModelFixed), without the step that Lava's synapses are late.
+Follows lava-nc 0.10.0 `proc/lif/models.py` (AbstractPyLifModelFixed), `proc/sdn/models.py` (those of fixed_pt),
+`proc/dense/models.py` (PyDenseModelBitAcc, PyDelayDenseModelBitAcc), `proc/conv/models.py` (PyConvModelFixed), without
+the step that Lava's synapses are late.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from typing_extensions import assert_never
 
 from snnkd.base.errors import FormatError
-from snnkd.ir.arithmetic import STATE_SHIFT, decay, saturate_voltage, shift, wrap24, wrap32, wrap_current
+from snnkd.engines.reference import sigma_delta
+from snnkd.engines.reference.rules import DEFINITION, Rules
+from snnkd.ir.arithmetic import STATE_SHIFT, shift
 from snnkd.ir.events import check_input
 from snnkd.ir.network import Conv, Cuba, Dense, IntNet, Layer, Shape, largest_sum, per_neuron
 from snnkd.ir.trace import LayerTrace, SpikeTrace
 
 _COLUMNS = 1 << 24  # elements of the unfolded input that one convolution call may hold
 
-# Brings int64 values, whose first dimension is the sample, into a range; also returns how many that changed.
-Limit = Callable[[np.ndarray], tuple[np.ndarray, int]]
-
-
-def _in_24_bits(a: np.ndarray) -> tuple[np.ndarray, int]:
-    wrapped = wrap24(a)
-    return wrapped, int(np.count_nonzero(wrapped != a))
-
-
-def _in_32_bits(a: np.ndarray) -> tuple[np.ndarray, int]:
-    wrapped = wrap32(a)
-    return wrapped, int(np.count_nonzero(wrapped != a))
-
-
-def _corrected(total: np.ndarray) -> tuple[np.ndarray, int]:
-    current, wraps = _in_32_bits(total)
-    u, corrected = wrap_current(current)
-    return u, wraps + int(np.count_nonzero(corrected))
-
-
-def _saturated(total: np.ndarray) -> tuple[np.ndarray, int]:
-    v, clipped = saturate_voltage(total)
-    return v, int(np.count_nonzero(clipped))
-
-
-@dataclass(frozen=True)
-class Rules:
-    """What a layer follows where engines are known to differ; the defaults are the definition.
-
-    dense_sum, conv_sum: of the sum of weight * s; activation: of a << 6; current: of the new u; voltage: of the new v,
-    in the order in which they are computed. decay: (state, fraction of 4096) to what is left of the state. fires: (v,
-    threshold << 6) to where there is a spike.
-    """
-
-    dense_sum: Limit = _in_32_bits
-    conv_sum: Limit = _in_24_bits
-    activation: Limit = _in_32_bits
-    current: Limit = _corrected
-    voltage: Limit = _saturated
-    decay: Callable[[np.ndarray, np.ndarray], np.ndarray] = decay
-    fires: Callable[[np.ndarray, np.ndarray], np.ndarray] = np.greater
-
-    def watched(self, watch: Callable[[str, np.ndarray, np.ndarray, int], None]) -> Rules:
-        """Returns the same rules, whose limits also tell `watch` their name, the values that came, what became of them
-        and how many changed."""
-
-        def telling(name: str, limit: Limit) -> Limit:
-            def tell(values: np.ndarray) -> tuple[np.ndarray, int]:
-                limited, count = limit(values)
-                watch(name, values, limited, count)
-                return limited, count
-
-            return tell
-
-        return replace(self, **{name: telling(name, getattr(self, name)) for name in LIMITS})
-
-
-def no_limit(bound: int) -> Limit:
-    """Makes a limit that changes no value of a real network; `bound` keeps the products that follow in 64 bits."""
-    return lambda values: (np.clip(values, -bound, bound), 0)
-
-
-LIMITS = ("dense_sum", "conv_sum", "activation", "current", "voltage")
-DEFINITION = Rules()
-# Nothing wraps and nothing is clipped.
-UNLIMITED = Rules(no_limit(1 << 44), no_limit(1 << 44), no_limit(1 << 50), no_limit(1 << 50), no_limit(1 << 50))
-
 
 def simulate(net: IntNet, spikes: np.ndarray, states: bool = False) -> SpikeTrace:
-    """Runs `net` on integers (N, T, *input shape) as `check_input` takes them; all samples start from u = v = 0.
+    """Runs `net` on integers (N, T, *input shape) as `check_input` takes them; all samples start from states of 0.
 
-    Records u and v of every step with `states`, of the last layer also where the readout reads every v. A layer's
-    `overflows` counts, per neuron and step, each of these that changed a value: the 24 bit wrap of a convolution's sum,
-    the 32 bit wrap of a << 6, that of the current, and the current's correction by 2^24; `saturations` counts the clips
-    of v. Raises FormatError for unusable input.
+    Records the states of every step with `states`, of the last layer also where the readout reads its membrane at every
+    step. A layer's `overflows` counts, by neuron and step, each of these that
+    changed a value: the 24 bit wrap of a convolution's sum, the 32 bit wrap of a << 6, that of the current, and the
+    current's correction by 2^24; of sigma-delta neurons the 32 bit wraps of a dense layer's sum, of sigma, of its sum
+    with the bias, of the input << E, of the change and of the error. `saturations` counts the clips of v. Raises
+    FormatError for unusable input.
     """
     return run(net, check_input(net, spikes), [DEFINITION] * len(net.layers), states)
 
@@ -119,15 +69,21 @@ def simulate(net: IntNet, spikes: np.ndarray, states: bool = False) -> SpikeTrac
 def run(net: IntNet, events: np.ndarray, rules: Sequence[Rules], states: bool = False) -> SpikeTrace:
     """Runs `net` as `simulate` does, by the rules of each layer, on events as `check_input` gives them."""
     source, traces = events, []
-    for name, layer, own in zip(net.names, net.layers, rules, strict=True):
-        kept = states or (layer is net.layers[-1] and net.readout.reads_every_v)
-        traces.append(_run_layer(name, layer, source, own, kept))
+    for name, layer, own, kept in zip(net.names, net.layers, rules, net.recorded(states), strict=True):
+        traces.append(_run_layer(name, layer, source, own, bool(kept)))
         source = traces[-1].spikes
     return SpikeTrace("reference", events, tuple(traces))
 
 
 def _run_layer(name: str, layer: Layer, events: np.ndarray, rules: Rules, states: bool) -> LayerTrace:
     """One layer on the events (N, T, *shape) that it reads."""
+    neuron = layer.neuron
+    if neuron.kind == "cuba":
+        return _run_cuba(name, layer, neuron, events, rules, states)
+    return sigma_delta.run(name, layer, neuron, sums(layer, events, rules), events.shape[:2], rules, states)
+
+
+def _run_cuba(name: str, layer: Layer, neuron: Cuba, events: np.ndarray, rules: Rules, states: bool) -> LayerTrace:
     samples, steps = events.shape[:2]
     shape = (samples, *layer.shape)
     spikes = np.zeros((samples, steps, *layer.shape), np.uint8)
@@ -135,11 +91,7 @@ def _run_layer(name: str, layer: Layer, events: np.ndarray, rules: Rules, states
     u, v = np.zeros(shape, np.int64), np.zeros(shape, np.int64)
     bias = _bias(layer, events)
     overflows = saturations = 0
-    if layer.neuron.kind == "cuba":
-        neuron = layer.neuron
-    else:
-        assert_never(layer.neuron)
-    for t, (a, wraps) in enumerate(_sums(layer, events, rules)):
+    for t, (a, wraps) in enumerate(sums(layer, events, rules)):
         u, v, spikes[:, t], overflowed, clipped = _step(neuron, layer.shape, bias, a, u, v, rules)
         overflows += wraps + overflowed
         saturations += clipped
@@ -168,17 +120,19 @@ def _bias(layer: Layer, events: np.ndarray) -> np.ndarray:
     return np.zeros((), np.int64) if bias is None else per_neuron(bias, layer.shape)
 
 
-def _sums(layer: Layer, events: np.ndarray, rules: Rules) -> Iterator[tuple[np.ndarray, int]]:
-    """For each step: a, (N, *layer.shape) int64, and how many convolution sums wrapped."""
+def sums(layer: Layer, events: np.ndarray, rules: Rules) -> Iterator[tuple[np.ndarray, int]]:
+    """For each step: a, (N, *layer.shape) int64, and how many sums wrapped; of Delta encoders, the events."""
     steps = events.shape[1]
-    if layer.kind == "input":
+    if layer.neuron.kind == "delta":
+        yield from ((events[:, t].astype(np.int64), 0) for t in range(steps))
+    elif layer.kind == "input":
         yield from ((np.zeros((1,) * events[:, 0].ndim, np.int64), 0) for _ in range(steps))
     elif layer.kind == "dense":
         if layer.delay is not None:
             yield from _delayed_sums(layer, layer.delay, events, rules)
             return
         weight = layer.weight.astype(_exact_dtype(layer, events))
-        yield from _each_step(events, lambda now: (_dense_sum(weight, layer.weight_exp, now, rules), 0))
+        yield from _each_step(events, lambda now: _dense_sum(layer, weight, now, rules))
     elif layer.kind == "conv":
         weight = layer.weight.astype(_exact_dtype(layer, events))
         yield from _each_step(events, lambda now: rules.conv_sum(correlate(layer, weight, now)))
@@ -206,9 +160,11 @@ def _exact_dtype(layer: Dense | Conv, events: np.ndarray) -> type:
     return np.float32 if bound < 1 << 24 else np.float64 if bound < 1 << 53 else np.int64
 
 
-def _dense_sum(weight: np.ndarray, weight_exp: int, events: np.ndarray, rules: Rules) -> np.ndarray:
+def _dense_sum(layer: Dense, weight: np.ndarray, events: np.ndarray, rules: Rules) -> tuple[np.ndarray, int]:
+    """a of CUBA neurons wraps once more, behind << 6, and is counted there."""
     flat = events.reshape(len(events), -1).astype(weight.dtype)
-    return shift(rules.dense_sum((flat @ weight.T).astype(np.int64))[0], weight_exp)
+    total, wraps = rules.dense_sum((flat @ weight.T).astype(np.int64))
+    return shift(total, layer.weight_exp), 0 if layer.neuron.kind == "cuba" else wraps
 
 
 def _delayed_sums(
@@ -218,11 +174,14 @@ def _delayed_sums(
     samples, steps = events.shape[:2]
     dtype = _exact_dtype(layer, events)
     pending = np.zeros((steps, samples, *layer.shape), np.int64)
+    wraps = [0] * steps
     for wait in np.unique(delay):
         group = np.where(delay == wait, layer.weight, 0).astype(dtype)
         for t in range(steps - wait):
-            pending[t + wait] += _dense_sum(group, layer.weight_exp, events[:, t], rules)
-    yield from ((a, 0) for a in pending)
+            total, wrapped = _dense_sum(layer, group, events[:, t], rules)
+            pending[t + wait] += total
+            wraps[t] += wrapped
+    yield from zip(pending, wraps, strict=True)
 
 
 def correlate(layer: Conv, weight: np.ndarray, events: np.ndarray) -> np.ndarray:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import fields
 from math import prod
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -22,23 +22,28 @@ from snnkd.formats.hdf5.groups import Group, opened
 from snnkd.formats.hdf5.process import MAX_ELEMENTS, Wanted
 from snnkd.formats.netx import refusals
 from snnkd.formats.netx.weights import convert
-from snnkd.ir.arithmetic import DECAY_BITS, DELAY_MAX, THRESHOLD_LIMIT
+from snnkd.ir.arithmetic import DECAY_BITS, DELAY_MAX, EXPONENT_MAX, THRESHOLD_LIMIT
 from snnkd.ir.network import (
     MAX_MESSAGE_BITS,
     MAX_STEPS,
     Conv,
+    Cuba,
+    Delta,
     Dense,
     Input,
     IntNet,
     Layer,
     Neuron,
     Shape,
+    Sigma,
+    SigmaDelta,
     conv_shape,
 )
 from snnkd.ir.readout import EarlyExit, Readout
 
 WANTED = Wanted(("layer", "simulation"), 3)  # what NetX reads; layer/0/neuron/iDecay
 _MAX_LAYERS = 1000
+NETX_EXP = 6  # spike_exp and state_exp of NetX
 _DEFAULT_NEURON = {
     "iDecay": 0,
     "vDecay": 1 << DECAY_BITS,
@@ -287,30 +292,80 @@ def _pair(group: Group, name: str, low: int) -> tuple[int, int]:
 
 
 def _neuron(layer: Group, shape: Shape, rounding: Rounding) -> Neuron:
-    """CUBA-LIF neurons of `layer`, or NetX's defaults where it has no group `neuron`."""
-    values = {name: np.array(value, np.int32) for name, value in _DEFAULT_NEURON.items()}
-    if "neuron" in layer:
-        group = layer.group("neuron")
+    """The neurons of `layer`, or NetX's defaults where it has no group `neuron`."""
+    group = layer.group("neuron") if "neuron" in layer else None
+    if group is None:
+        values = {name: np.array(value, np.int32) for name, value in _DEFAULT_NEURON.items()}
+    else:
         if "messageBits" in group:
             raise group.error("messageBits", "neurons that send graded spikes are not supported; train without them")
+        if group.text("type") == "SDNN":
+            return _sigma_delta(layer, group, shape, rounding)
         values = {name: _parameter(group, name, shape) for name in _DEFAULT_NEURON}
     # A threshold of 2^17 is never reached: v stays below 2^23. Larger ones say the same.
     threshold = np.minimum(values["vThMant"], THRESHOLD_LIMIT + 1)
-    is_input = layer.text("type") == "input"  # there, bias belongs to a transform of the image that NetX ignores
-    bias = None if is_input or "bias" not in layer else _bias(layer, shape, rounding)
-    return Neuron(values["iDecay"], values["vDecay"], threshold, bias)
+    bias = _bias(layer, shape, rounding, 16) if _has_bias(layer) else None
+    return Cuba(values["iDecay"], values["vDecay"], threshold, bias)
 
 
-def _bias(layer: Group, shape: Shape, rounding: Rounding) -> np.ndarray:
-    """Bias mantissas, wrapped into 16 bits as Lava does."""
+def _has_bias(layer: Group) -> bool:
+    """On an input layer, bias belongs to a transform of the image that NetX ignores."""
+    return "bias" in layer and layer.text("type") != "input"
+
+
+def _sigma_delta(layer: Group, group: Group, shape: Shape, rounding: Rounding) -> Neuron:
+    """What NetX makes of neurons of the type SDNN: Delta encoders on an input layer, Sigma decoders with the key
+    sigma_output, else sigma-delta ones; exponents, activation and cumulative error as snnkd writes them, which NetX
+    alone does not read."""
+    if layer.text("type") != "input" and "sigma_output" in group:
+        if _has_bias(layer):
+            raise layer.error("bias", "NetX fails on it: a Sigma output has none; remove it")
+        return Sigma()
+    exponents = [_small(group, name, NETX_EXP, EXPONENT_MAX) for name in ("spikeExp", "stateExp")]
+    cumulative = bool(_small(group, "cumError", 0, 1))
+    top = ((1 << 31) - 1) >> sum(exponents)
+    threshold = group.integers("vThMant")
+    if threshold.size != 1 or not 0 <= threshold.item() <= top:
+        raise group.error(
+            "vThMant",
+            f"expected one number in [0, {top}], which Lava's 32 bits hold; found {threshold.reshape(-1)[:4]}",
+        )
+    if layer.text("type") == "input":
+        return Delta(threshold.item(), *exponents, cumulative)
+    bias = _bias(layer, shape, rounding, 32 - sum(exponents)) if _has_bias(layer) else None
+    return SigmaDelta(threshold.item(), bias, *exponents, _activation(group), cumulative)
+
+
+def _small(group: Group, name: str, default: int, high: int) -> int:
+    if name not in group:
+        return default
+    values = group.numbers(name)
+    if values.size != 1 or values.item() not in range(high + 1):
+        raise group.error(name, f"expected one integer in [0, {high}]")
+    return int(values.item())
+
+
+def _activation(group: Group) -> Literal["relu", "unit"]:
+    """What the file says; NetX makes a ReLU of all that lava-dl writes."""
+    said = group.text("activation") if "activation" in group else "relu"
+    if said == "unit":
+        return "unit"
+    if said != "relu":
+        _warn(group, "activation", f"'{said[:32]}' is taken for relu, as NetX does with all of them")
+    return "relu"
+
+
+def _bias(layer: Group, shape: Shape, rounding: Rounding, bits: int) -> np.ndarray:
+    """Biases, wrapped into so many bits as Lava does."""
     values = layer.floats("bias")
     if len(shape) == 3 and values.shape not in (shape[:1], shape[::-1]):
         raise layer.error("bias", f"expected {shape[0]} values or (W, H, C) = {shape[::-1]}: NetX takes no other")
     bias = _per_neuron(layer, "bias", rounding(layer, "bias", values) if values.any() else values, shape)
-    wrapped = bias.astype(np.int16).astype(np.int32)
+    half = 1 << bits - 1
+    wrapped = ((bias.astype(np.int64) + half) % (2 * half) - half).astype(np.int32)
     beyond = int(np.count_nonzero(wrapped != bias))
     if beyond:
-        _warn(layer, "bias", f"{beyond} of {values.size} do not fit 16 bits and wrap around, as in Lava")
+        _warn(layer, "bias", f"{beyond} of {values.size} do not fit {bits} bits and wrap around, as in Lava")
     return wrapped
 
 
@@ -363,11 +418,12 @@ def _json(root: Group, name: str) -> dict[str, Any] | None:
 
 def _readout(root: Group, last: Group, layers: tuple[Layer, ...]) -> Readout:
     """What the attribute says; in a file without one, a trailing `average` tells the neurons of each class, and a last
-    layer that cannot fire (lava-dl's Affine, one without `neuron`) is read by its membrane."""
+    layer that cannot fire (lava-dl's Affine, one without `neuron`) or that is no CUBA one is read by its membrane."""
     data = _json(root, "snnkd_readout")
     if data is None:
         averaged = last.text("type") == "average"
-        kind = "count" if layers and layers[-1].neuron.can_fire else "membrane"
+        spikes = bool(layers) and layers[-1].neuron.kind == "cuba" and layers[-1].neuron.can_fire
+        kind = "count" if spikes else "membrane"
         return Readout(kind, population=prod(layers[-1].shape) // prod(_shape(last)) if averaged else 1)
     known = {field.name for field in fields(Readout)}
     if not data.keys() <= known:

@@ -26,10 +26,9 @@ NEURONS = {
     "ADRF_IZHIKEVICH": f"adaptive resonate-and-fire neurons are not supported; {_CUBA}",
     "RF_PHASE": f"resonate-and-fire neurons have no exact integer form here; {_CUBA}",
     "RF_IZHIKEVICH": f"resonate-and-fire neurons have no exact integer form here; {_CUBA}",
-    "SDNN": f"sigma-delta neurons are not supported; {_CUBA}",
 }
 _SUPPORTED_LAYERS = ("input", "flatten", "dense", "conv", "average")
-_SUPPORTED_NEURONS = ("CUBA", "LOIHI")
+_SUPPORTED_NEURONS = ("CUBA", "LOIHI", "SDNN")
 
 
 def check(groups: Sequence[Group]) -> None:
@@ -45,7 +44,7 @@ def check(groups: Sequence[Group]) -> None:
             neurons = group.group("neuron")
             name = neurons.text("type")
             if name not in _SUPPORTED_NEURONS:
-                known = NEURONS.get(name, f"not known; expected {' or '.join(_SUPPORTED_NEURONS)}: {_CUBA}")
+                known = NEURONS.get(name, f"not known; expected {', '.join(_SUPPORTED_NEURONS)}: {_CUBA}")
                 raise neurons.error("type", f"'{name[:32]}': {known}")
 
 

@@ -81,6 +81,14 @@ def source_of(weight: np.ndarray, weight_exp: int) -> np.ndarray | None:
     return None
 
 
+def spare_bits(weight: np.ndarray, weight_exp: int) -> int:
+    """Counts the bits by which NetX shifts these weights up before it sums, beyond those that weight_exp says: Lava's
+    sums of 32 bits have so many fewer."""
+    source = source_of(weight, weight_exp)
+    _, _, scale_bits = _fit(_clip_mixed(weight.astype(np.int64) if source is None else source))
+    return max(0, scale_bits + weight_exp)
+
+
 def _clip_mixed(weight: np.ndarray) -> np.ndarray:
     """NetX: weights of both signs clipped to what a synapse of both signs holds."""
     low, high = weight.min(), weight.max()

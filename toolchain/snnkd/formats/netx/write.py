@@ -12,9 +12,22 @@ import numpy as np
 
 from snnkd.base.errors import FormatError, QuantizationError
 from snnkd.base.files import atomic
+from snnkd.formats.netx.read import NETX_EXP
 from snnkd.formats.netx.weights import convert, source_of
 from snnkd.ir import describe
-from snnkd.ir.network import MAX_MESSAGE_BITS, Conv, Dense, Input, IntNet, Layer, Neuron, Shape
+from snnkd.ir.network import (
+    MAX_MESSAGE_BITS,
+    Conv,
+    Delta,
+    Dense,
+    Input,
+    IntNet,
+    Layer,
+    Neuron,
+    Shape,
+    Sigma,
+    SigmaDelta,
+)
 
 _MAX_FIXED = 60_000
 
@@ -89,15 +102,33 @@ def _write_layer(group: h5py.Group, name: str, layer: Layer) -> None:
 
 
 def _write_neuron(group: h5py.Group, neuron: Neuron, shape: Shape) -> None:
-    group["neuron/type"] = np.bytes_(b"CUBA")
-    group["neuron/iDecay"] = _in_lava_order(neuron.current_decay, shape)
-    group["neuron/vDecay"] = _in_lava_order(neuron.voltage_decay, shape)
-    group["neuron/vThMant"] = _in_lava_order(neuron.threshold, shape)
-    group["neuron/refDelay"] = 1
-    group["neuron/gradedSpike"] = False
+    if neuron.kind == "cuba":
+        group["neuron/type"] = np.bytes_(b"CUBA")
+        group["neuron/iDecay"] = _in_lava_order(neuron.current_decay, shape)
+        group["neuron/vDecay"] = _in_lava_order(neuron.voltage_decay, shape)
+        group["neuron/vThMant"] = _in_lava_order(neuron.threshold, shape)
+        group["neuron/refDelay"] = 1
+        group["neuron/gradedSpike"] = False
+    else:
+        _write_sigma_delta(group, neuron)
     if neuron.bias is not None:
         bias = _in_lava_order(neuron.bias, shape)
         group["bias"] = bias if bias.size > 1 else np.full(shape[:1], bias)  # NetX: no scalars behind a convolution
+
+
+def _write_sigma_delta(group: h5py.Group, neuron: Delta | SigmaDelta | Sigma) -> None:
+    """As lava-dl does; and what NetX alone does not read only where it is another value than NetX takes."""
+    group["neuron/type"] = np.bytes_(b"SDNN")
+    group["neuron/activation"] = np.bytes_(neuron.activation if neuron.kind == "sigma-delta" else "relu")
+    if neuron.kind == "sigma":
+        group["neuron/vThMant"], group["neuron/sigma_output"] = 0, True
+        return
+    group["neuron/vThMant"] = neuron.threshold
+    own = {"spikeExp": (neuron.spike_exp, NETX_EXP), "stateExp": (neuron.state_exp, NETX_EXP)}
+    own |= {"cumError": (int(neuron.cumulative), 0)}
+    for name, (value, of_netx) in own.items():
+        if value != of_netx:
+            group[f"neuron/{name}"] = value
 
 
 def _in_lava_order(values: np.ndarray, shape: Shape) -> np.ndarray:

@@ -9,6 +9,7 @@ from typing import Any
 import h5py
 import numpy as np
 
+from snnkd.base.errors import LimitError
 from snnkd.base.files import atomic
 from snnkd.formats.nir.export import graph_of
 from snnkd.formats.nir.graph import VERSION, Graph, Value
@@ -21,8 +22,10 @@ _PACKED = 64  # elements of an array from which on it is compressed
 def save(net: IntNet, path: str | Path) -> None:
     """Writes `net` to `path`, whole or not at all. Reading it back gives the same network.
 
-    Raises SnnkdError where the file cannot be written.
+    Raises LimitError for neurons that NIR has no words for, SnnkdError where the file cannot be written.
     """
+    if net.is_sigma_delta:
+        raise LimitError(f"{path}: NIR has no sigma-delta neurons; write the network as a .net file")
     with atomic(Path(path)) as temporary:
         temporary.write_bytes(to_bytes(net))
 

@@ -142,7 +142,7 @@ def _sample(net: IntNet, samples: Samples, index: int, answer: int, end: int | N
         end=end,
         picture=pictures.image(pixels),
         panels=[_panel(name, values[0]) for name, values in _values(run)],
-        scores=early_exit.scores(net.readout, last.spikes, last.v)[0],
+        scores=early_exit.scores(net.readout, last.spikes, last.membrane)[0],
     )
 
 

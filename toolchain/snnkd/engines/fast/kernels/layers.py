@@ -142,8 +142,9 @@ def delayed_sums(events, weight, slot, waits, exponent, sums, first, last):
     """Writes the sums of a dense layer with delays to sums (N, T, outputs) int64, which is zeroed before.
 
     events (N, T, inputs) int32; weight and slot (inputs, outputs) int64 and int32: waits[slot] is a synapse's delay.
-    Synapses of each delay sum and shift on their own, when the event is sent. Returns (0, 0).
+    Synapses of each delay sum and shift on their own, when the event is sent. Returns (sums that wrapped, 0).
     """
+    wraps = 0
     steps, inputs = events.shape[1:]
     outputs = weight.shape[1]
     parts = np.empty((waits.shape[0], outputs), np.int64)
@@ -158,5 +159,6 @@ def delayed_sums(events, weight, slot, waits, exponent, sums, first, last):
                 if t + waits[k] < steps:
                     for o in range(outputs):
                         part = np.int64(np.int32(parts[k, o]))
+                        wraps += part != parts[k, o]
                         sums[n, t + waits[k], o] += part << exponent if exponent > 0 else part >> -exponent
-    return 0, 0
+    return wraps, 0

@@ -8,17 +8,19 @@ FOLDER holds network.net, input.npy (N, T, ...) in the order of Lava (W, H, C) a
     flat            whether input.npy is flat, (N, T, features)
     message_bits    of an input event
     bias_input      whether the network begins with neurons that take the input as their bias
+    delta_input     whether it begins with Delta encoders, which take the input without a synapse
     together        whether all samples run in one go, with the neurons reset in between
-    states          whether u and v of every step are recorded
-    every_v         whether v of every step is, of the last layer
+    states          for each layer the names of the states to record at every step
+    membrane        the name of the state of the last layer that is recorded after the last step of each sample
 
-For each layer K with neurons it writes layerK_s.npy (N, T, *shape) uint8, layerK_v_last.npy (N, *shape) int32 for the
-last layer, and layerK_u.npy and layerK_v.npy like the spikes, int32, with states, layerK_v.npy of the last layer with
-every_v; shapes in the order of Lava. Meanwhile sample.txt says in words which samples run.
+For each layer K with neurons it writes layerK_s.npy (N, T, *shape) uint8, of sigma-delta neurons int32;
+layerK_v_last.npy (N, *shape) int32 for the last layer; and layerK_NAME.npy like the spikes, int32, for each of the
+states; shapes in the order of Lava. Meanwhile sample.txt says in words which samples run.
 
 Time. Lava counts steps from 1 and its synapses send one step late: layer K (from 0) sees input step t of sample n at
 step n * T + t + K + 2, one earlier behind an input layer that owns neurons. Lava's LIFReset clears u and v right
-before the step at which a layer sees the first input of a sample, so samples follow each other without a gap.
+before the step at which a layer sees the first input of a sample, so samples follow each other without a gap; NetX
+resets no sigma-delta neurons, so `sigma_delta` does.
 """
 
 # Lava's own types are no help here: ports and blocks are declared as something else than they become.
@@ -40,6 +42,7 @@ import numpy as np
 
 mends.apply()
 
+import sigma_delta  # noqa: E402  # pyright: ignore[reportMissingImports]
 from lava.lib.dl.netx.hdf5 import Network  # noqa: E402
 from lava.magma.core.decorator import implements, requires  # noqa: E402
 from lava.magma.core.model.py.model import PyLoihiProcessModel  # noqa: E402
@@ -53,6 +56,8 @@ from lava.magma.core.run_configs import Loihi2SimCfg  # noqa: E402
 from lava.magma.core.sync.protocols.loihi_protocol import LoihiProtocol  # noqa: E402
 from lava.proc.io.source import RingBuffer  # noqa: E402
 
+sigma_delta.read_own_keys()
+
 
 class SpikeRecorder(AbstractProcess):
     """Writes what a layer sends into a file. (A sink's RingBuffer is read one element per message: slow.)"""
@@ -63,7 +68,7 @@ class SpikeRecorder(AbstractProcess):
 
 
 class StateRecorder(AbstractProcess):
-    """Writes a layer's u or v into a file: after every step, or where `last_of` = T > 0 after the last of each T."""
+    """Writes a state of a layer into a file: after every step, or where `last_of` = T > 0 after the last of each T."""
 
     def __init__(self, *, shape: tuple[int, ...], file: str, first: int, lag: int, last_of: int = 0) -> None:
         super().__init__(shape=shape, file=file, first=first, lag=lag, last_of=last_of)
@@ -106,20 +111,15 @@ class PyStateRecorder(_Recording):
         self.write(step // max(self.proc_params["last_of"], 1), self.state.read())
 
 
-def _states(job: dict, k: int, last: int) -> str:
-    """The states of the layer k that are recorded at every step."""
-    return "uv" if job["states"] else "v" if job["every_v"] and k == last else ""
-
-
 def _create_files(folder: Path, network: Network, samples: int, steps: int, job: dict) -> None:
     last = len(network.layers) - 1
     for k, layer in enumerate(network.layers):
         every = (samples, steps, *layer.shape)
-        wanted = {"s": every} | dict.fromkeys(_states(job, k, last), every)
+        graded = isinstance(layer.neuron, sigma_delta.KINDS)
+        wanted = {"s": (every, np.int32 if graded else np.uint8)} | dict.fromkeys(job["states"][k], (every, np.int32))
         if k == last:
-            wanted["v_last"] = (samples, *layer.shape)
-        for name, shape in wanted.items():
-            dtype = np.uint8 if name == "s" else np.int32
+            wanted["v_last"] = ((samples, *layer.shape), np.int32)
+        for name, (shape, dtype) in wanted.items():
             np.lib.format.open_memmap(folder / f"layer{k}_{name}.npy", "w+", dtype, tuple(map(int, shape)))
 
 
@@ -129,12 +129,14 @@ def _record(folder: Path, network: Network, sample: int, steps: int, first_lag: 
     for k, layer in enumerate(network.layers):
         where = {"shape": tuple(layer.shape), "lag": first_lag + k}
         layer.out.connect(SpikeRecorder(file=f"{folder}/layer{k}_s.npy", first=sample * steps, **where).a_in)
-        for name in _states(job, k, last):
+        for name in job["states"][k]:
             probe = StateRecorder(file=f"{folder}/layer{k}_{name}.npy", first=sample * steps, **where)
             probe.state.connect_var(getattr(layer.neuron, name))
         if k == last:
             probe = StateRecorder(file=f"{folder}/layer{k}_v_last.npy", first=sample, last_of=steps, **where)
-            probe.state.connect_var(layer.neuron.v)
+            probe.state.connect_var(getattr(layer.neuron, job["membrane"]))
+        if isinstance(layer.neuron, sigma_delta.KINDS):
+            layer.neuron.proc_params["reset"] = (first_lag + k, steps)
 
 
 @contextlib.contextmanager
@@ -165,7 +167,7 @@ def _watched(network: Network) -> Iterator[None]:
 def _run(folder: Path, job: dict, events: np.ndarray, sample: int, total: int) -> None:
     """Runs `events` (n, T, ...), the samples from number `sample` of `total` on, in one Lava run."""
     samples, steps = events.shape[:2]
-    first_lag = 0 if job["bias_input"] else 1
+    first_lag = 0 if job["bias_input"] or job["delta_input"] else 1
     reset = {} if samples == 1 and not job["reset"] else {"reset_interval": steps if samples > 1 else 1 << 30}
     network = Network(
         net_config=str(folder / "network.net"),
@@ -181,11 +183,14 @@ def _run(folder: Path, job: dict, events: np.ndarray, sample: int, total: int) -
     else:
         timeline = np.moveaxis(events.reshape(samples * steps, *events.shape[2:]), 0, -1)
         source = RingBuffer(data=np.ascontiguousarray(timeline, dtype=np.int32))
-        source.s_out.connect(network.inp)
+        source.s_out.connect(network.in_layer.neuron.a_in if job["delta_input"] else network.inp)
     _record(folder, network, sample, steps, first_lag, job)
     count = samples * steps + len(network.layers) - 1 + first_lag
     with _watched(network):
-        network.run(condition=RunSteps(num_steps=count), run_cfg=Loihi2SimCfg(select_tag="fixed_pt"))
+        network.run(
+            condition=RunSteps(num_steps=count),
+            run_cfg=Loihi2SimCfg(select_tag="fixed_pt", exception_proc_model_map=sigma_delta.MODELS),
+        )
     network.stop()
     network.net_config.f.file.close()
 

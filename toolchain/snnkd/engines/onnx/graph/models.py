@@ -24,11 +24,17 @@ _INPUT = {
     "events": "events 0 or 1, uint8",
     "graded": "graded events, integers of magnitude below 2^{bits}, int32",
     "image": "the image, int32, of which the input layer takes 16 bits as its bias, the same at every step",
+    "delta": "the values of each step, int32, of which the input layer sends the changes",
 }
+_SIGMA_DELTA = (
+    " Some of its layers are of sigma-delta neurons: their layerK are messages, int32, their states layerK_sigma, "
+    "layerK_act, layerK_residue and layerK_error, of which layerK_act, or else layerK_sigma, takes the place of v; "
+    "counts of such outputs are the sums of their messages, int64."
+)
 _STEP = (
     "One time step of a spiking network of CUBA-LIF neurons, in integers. input {shape}: {events}. The states "
     "layerK_u, layerK_v, layerK_pending (what arrives over delays in the steps to come) and counts (spikes of the "
-    "outputs) are int32; of a readout over all steps v_max (each output's largest v so far, plus 2^23) or v_sum (the "
+    "outputs) are int32; of a readout over all steps v_max (each output's largest v so far, plus 2^31) or v_sum (the "
     "sum of its v) is int64. All are 0 before the first step; each output *_next is the state to give to the next one. "
     "layerK: spikes of that layer, 0 or 1, uint8. classes: what the readout says after this step."
 )
@@ -82,8 +88,8 @@ def inference_model(net: IntNet, steps: int, states: bool = False) -> ModelProto
     """
     inner = _step(net, "step_")
     kept, recorded = _states(net), _spikes(net)
-    every = ("_u", "_v") if states else (f"{net.names[-1]}_v",) if net.readout.reads_every_v else ()
-    for state in (state for state in kept if state.name.endswith(every)):
+    every = {f"{name}_{state}" for name, own in zip(net.names, net.recorded(states), strict=True) for state in own}
+    for state in (state for state in kept if state.name in every):
         inner.add("Identity", f"step_{state.name}_next", name=f"{state.name}_steps")
         recorded.append(_Tensor(f"{state.name}_steps", state.kind, state.shape))
     outer = Nodes(constants=inner.constants)
@@ -95,7 +101,8 @@ def inference_model(net: IntNet, steps: int, states: bool = False) -> ModelProto
     for tensor in recorded:
         outer.add("Transpose", f"{tensor.name}_by_step", name=tensor.name, perm=_time_and_samples(tensor))
     neurons.classes(outer, net.readout, "counts", _read(net))
-    final = [state.info(_SAMPLES) for state in kept if state.name.endswith(("_v", "counts"))]
+    last = {"counts", *(f"{name}_{layer.neuron.membrane}" for name, _, layer in net.inputs())}
+    final = [state.info(_SAMPLES) for state in kept if state.name in last]
     graph = helper.make_graph(
         [*inner.prepared, *outer.steps],
         "inference",
@@ -135,7 +142,9 @@ def _step(net: IntNet, prefix: str) -> Nodes:
     events = Value(f"{prefix}input", net.largest_event)
     for name, shape, layer in net.inputs():
         bias = neurons.constant_bias(nodes, name, layer)
-        if layer.kind == "input":
+        if layer.neuron.kind == "delta":
+            activation = Value(nodes.cast(events.name, TensorProto.INT64), events.bound)
+        elif layer.kind == "input":
             activation, bias = None, neurons.image_bias(nodes, events.name)
         elif layer.kind == "dense":
             activation = synapses.dense(nodes, name, layer, events)
@@ -143,41 +152,51 @@ def _step(net: IntNet, prefix: str) -> Nodes:
             activation = synapses.conv(nodes, name, layer, events, shape)
         else:
             assert_never(layer)
-        events = Value(neurons.step(nodes, name, layer, activation, bias), 1)
-    fired = nodes.cast(nodes.add("Flatten", events.name, axis=1), TensorProto.INT32)
+        events = Value(neurons.step(nodes, name, layer, activation, bias), layer.neuron.largest_message)
+    fired = nodes.cast(nodes.add("Flatten", events.name, axis=1), _counted(net))
     nodes.add("Add", f"{prefix}counts", fired, name="counts_next")
     if net.readout.reads_every_v:
-        neurons.read_so_far(nodes, net.readout, f"{prefix}{net.names[-1]}_v_next", _read(net))
+        neurons.read_so_far(nodes, net.readout, f"{_membrane(net)}_next", _read(net))
     return nodes
 
 
 def _input(net: IntNet) -> _Tensor:
-    binary = not net.message_bits and not net.reads_image
+    binary = not net.message_bits and net.layers[0].kind != "input"
     return _Tensor("input", TensorProto.UINT8 if binary else TensorProto.INT32, net.input_shape)
 
 
 def _spikes(net: IntNet) -> list[_Tensor]:
-    return [_Tensor(name, TensorProto.UINT8, layer.shape) for name, _, layer in net.inputs()]
+    kinds = (TensorProto.UINT8 if layer.neuron.kind == "cuba" else TensorProto.INT32 for layer in net.layers)
+    return [_Tensor(name, kind, layer.shape) for (name, _, layer), kind in zip(net.inputs(), kinds, strict=True)]
 
 
 def _states(net: IntNet) -> list[_Tensor]:
     """What one step leaves to the next one."""
     states = list[_Tensor]()
     for name, _, layer in net.inputs():
-        states += [_Tensor(f"{name}_{state}", TensorProto.INT32, layer.shape) for state in "uv"]
+        states += [_Tensor(f"{name}_{state}", TensorProto.INT32, layer.shape) for state in layer.neuron.states]
         if layer.kind == "dense" and layer.longest_delay:
             states.append(_Tensor(f"{name}_pending", TensorProto.INT32, (layer.longest_delay, *layer.shape)))
     outputs = (prod(net.layers[-1].shape),)
-    states.append(_Tensor("counts", TensorProto.INT32, outputs))
+    states.append(_Tensor("counts", _counted(net), outputs))
     if net.readout.reads_every_v:
         states.append(_Tensor(_read(net), TensorProto.INT64, outputs))
     return states
 
 
+def _counted(net: IntNet) -> int:
+    """The type of the counts: of messages their sums."""
+    return TensorProto.INT32 if net.layers[-1].neuron.kind == "cuba" else TensorProto.INT64
+
+
+def _membrane(net: IntNet) -> str:
+    """The state of the last layer that a readout reads."""
+    return f"{net.names[-1]}_{net.layers[-1].neuron.membrane}"
+
+
 def _read(net: IntNet, after: str = "") -> str:
-    """The state that the readout reads of v; after: '_next' for what a step leaves of it."""
-    every = net.readout.reads_every_v
-    return f"v_{net.readout.over}{after}" if every else f"{net.names[-1]}_v{after}"
+    """The state that the readout reads of the membrane; after: '_next' for what a step leaves of it."""
+    return f"{f'v_{net.readout.over}' if net.readout.reads_every_v else _membrane(net)}{after}"
 
 
 def _classes() -> ValueInfoProto:
@@ -186,7 +205,10 @@ def _classes() -> ValueInfoProto:
 
 def _said(net: IntNet, text: str, steps: int | None = None) -> str:
     """`text` of this network's input."""
-    events = _INPUT["image" if net.reads_image else "graded" if net.message_bits else "events"]
+    delta = net.layers[0].neuron.kind == "delta"
+    events = _INPUT["delta" if delta else "image" if net.reads_image else "graded" if net.message_bits else "events"]
+    if net.is_sigma_delta:
+        text += _SIGMA_DELTA
     times = () if steps is None else (str(steps),)
     shape = f"({', '.join((_SAMPLES, *times, *map(str, net.input_shape)))})"
     return text.format(shape=shape, events=events.format(bits=net.message_bits), steps=steps)

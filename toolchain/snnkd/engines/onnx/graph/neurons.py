@@ -1,4 +1,4 @@
-"""One time step of CUBA-LIF neurons, and the class that comes out of the last ones, as nodes."""
+"""One time step of neurons, and the class that comes out of the last ones, as nodes."""
 
 from __future__ import annotations
 
@@ -8,18 +8,63 @@ from typing_extensions import assert_never
 
 from snnkd.engines.onnx.graph.nodes import Nodes, Value
 from snnkd.ir.arithmetic import DECAY_BITS, STATE_LIMIT, STATE_SHIFT
-from snnkd.ir.network import Cuba, Layer, Shape, per_neuron
+from snnkd.ir.network import Cuba, Delta, Layer, Shape, SigmaDelta, per_neuron
 from snnkd.ir.readout import Readout
 
 
 def step(nodes: Nodes, name: str, layer: Layer, activation: Value | None, bias: str | None) -> str:
-    """Adds the neurons of `layer`: gives their spikes (N, *shape) uint8, and adds the next states as outputs.
+    """Adds the neurons of `layer`: gives what they send, (N, *shape) uint8 or of sigma-delta ones int32, and adds the
+    next states as outputs.
 
-    activation, bias: a << 6 and bias << 6, (N, *shape) or what broadcasts to it, None for none.
+    activation, bias: a << 6 and bias << 6, of sigma-delta neurons a and bias << spike_exp + state_exp, of Delta
+    encoders the input; (N, *shape) or what broadcasts to it, None for none.
     """
-    if layer.neuron.kind == "cuba":
-        return _cuba(nodes, name, layer.neuron, layer.shape, activation, bias)
-    assert_never(layer.neuron)
+    neuron = layer.neuron
+    if neuron.kind == "cuba":
+        return _cuba(nodes, name, neuron, layer.shape, activation, bias)
+    assert activation is not None
+    if neuron.kind == "delta":
+        return _change(nodes, name, neuron, nodes.wrapped(nodes.scaled(activation, 1 << _exponent(neuron)), 32).name)
+    sigma = nodes.cast(f"{nodes.prefix}{name}_sigma", TensorProto.INT64)
+    sigma = nodes.wrapped(Value(nodes.add("Add", sigma, activation.name), activation.bound + (1 << 31)), 32).name
+    kept = nodes.cast(sigma, TensorProto.INT32, f"{name}_sigma_next")
+    if neuron.kind == "sigma":
+        return nodes.add("Identity", kept, name=name)
+    if neuron.kind == "sigma-delta":
+        new = sigma if bias is None else nodes.wrapped(Value(nodes.add("Add", sigma, bias), 1 << 32), 32).name
+        if neuron.activation == "relu":
+            new = nodes.add("Clip", new, nodes.number(0), nodes.number((1 << 31) - 1))
+        return _change(nodes, name, neuron, new)
+    assert_never(neuron)
+
+
+def _exponent(neuron: Delta | SigmaDelta) -> int:
+    return neuron.spike_exp + neuron.state_exp
+
+
+def _change(nodes: Nodes, name: str, neuron: Delta | SigmaDelta, new: str) -> str:
+    """What is sent where the activation becomes `new`, of 32 bits."""
+    act, residue = (nodes.cast(f"{nodes.prefix}{name}_{state}", TensorProto.INT64) for state in ("act", "residue"))
+    nodes.cast(new, TensorProto.INT32, f"{name}_act_next")
+    change = nodes.wrapped(Value(nodes.add("Add", nodes.add("Sub", new, act), residue), 3 << 31), 32).name
+    error = change
+    if neuron.cumulative:
+        before = nodes.cast(f"{nodes.prefix}{name}_error", TensorProto.INT64)
+        error = nodes.wrapped(Value(nodes.add("Add", before, change), 1 << 32), 32).name
+    quiet = nodes.add("Less", _magnitude(nodes, error), nodes.number(neuron.threshold << _exponent(neuron)))
+    sent = nodes.add("Where", quiet, nodes.number(0), change)
+    nodes.cast(nodes.add("Sub", change, sent), TensorProto.INT32, f"{name}_residue_next")
+    if neuron.cumulative:
+        shown = nodes.add("Greater", _magnitude(nodes, sent), nodes.number(0))
+        nodes.cast(nodes.add("Where", shown, nodes.number(0), error), TensorProto.INT32, f"{name}_error_next")
+    message = nodes.floored(Value(sent, 1 << 31), neuron.state_exp) if neuron.state_exp else Value(sent, 1 << 31)
+    return nodes.cast(message.name, TensorProto.INT32, name)
+
+
+def _magnitude(nodes: Nodes, value: str) -> str:
+    """|value| as 32 bits have it: that of -2^31 is -2^31."""
+    lowest = nodes.number(-(1 << 31))
+    return nodes.add("Where", nodes.add("Equal", value, lowest), lowest, nodes.add("Abs", value))
 
 
 def _cuba(nodes: Nodes, name: str, neuron: Cuba, shape: Shape, activation: Value | None, bias: str | None) -> str:
@@ -40,9 +85,12 @@ def _cuba(nodes: Nodes, name: str, neuron: Cuba, shape: Shape, activation: Value
 
 
 def constant_bias(nodes: Nodes, name: str, layer: Layer) -> str | None:
-    """Adds bias << 6 of a layer; None where it has no bias."""
-    bias = layer.neuron.bias
-    return None if bias is None else nodes.small(f"{name}_bias", per_neuron(bias, layer.shape) << STATE_SHIFT)
+    """Adds the bias of a layer, shifted as its states are; None where it has no bias."""
+    neuron = layer.neuron
+    if neuron.bias is None:
+        return None
+    shift = _exponent(neuron) if neuron.kind == "sigma-delta" else STATE_SHIFT
+    return nodes.small(f"{name}_bias", per_neuron(neuron.bias, layer.shape) << shift)
 
 
 def image_bias(nodes: Nodes, image: str) -> str:
@@ -52,8 +100,8 @@ def image_bias(nodes: Nodes, image: str) -> str:
 
 
 def classes(nodes: Nodes, readout: Readout, counts: str, v: str) -> None:
-    """Adds the output `classes` (N,) int64 from the outputs' spike counts (N, O) int32 and what is read of v,
-    (N, *shape) int32 or (N, O) int64."""
+    """Adds the output `classes` (N,) int64 from the outputs' spike counts, or sums of messages, (N, O) and what is read
+    of their membrane, (N, *shape) int32 or (N, O) int64."""
     most = _highest(nodes, _by_class(nodes, readout, counts if readout.kind == "count" else v))
     if readout.ties == "membrane":
         lowest = nodes.number(np.iinfo(np.int64).min)
@@ -64,10 +112,10 @@ def classes(nodes: Nodes, readout: Readout, counts: str, v: str) -> None:
 
 def read_so_far(nodes: Nodes, readout: Readout, v: str, name: str) -> None:
     """Adds what a readout over all steps has read of v, (N, O) int64, to the state `name`, which is 0 before them: the
-    largest v lies there 2^23 higher than it is, so that any v is above 0."""
+    largest one lies there 2^31 higher than it is, so that none is below 0."""
     now = nodes.cast(nodes.add("Flatten", v, axis=1), TensorProto.INT64)
     if readout.over == "max":
-        now = nodes.add("Add", now, nodes.number(STATE_LIMIT))
+        now = nodes.add("Add", now, nodes.number(1 << 31))
     nodes.add("Max" if readout.over == "max" else "Add", f"{nodes.prefix}{name}", now, name=f"{name}_next")
 
 

@@ -1,4 +1,4 @@
-"""What arrives at the neurons of a layer in one time step, a << 6, as nodes."""
+"""What arrives at the neurons of a layer in one time step, a << 6, of sigma-delta ones a, as nodes."""
 
 from __future__ import annotations
 
@@ -9,7 +9,12 @@ from onnx import TensorProto
 
 from snnkd.engines.onnx.graph.nodes import Nodes, Value, narrow
 from snnkd.ir.arithmetic import STATE_SHIFT
-from snnkd.ir.network import Conv, Dense, Shape
+from snnkd.ir.network import Conv, Dense, Layer, Shape
+
+
+def aligned(layer: Layer) -> int:
+    """Says by how many bits a is shifted up for the layer's neurons."""
+    return STATE_SHIFT if layer.neuron.kind == "cuba" else 0
 
 
 def dense(nodes: Nodes, name: str, layer: Dense, events: Value) -> Value:
@@ -17,14 +22,14 @@ def dense(nodes: Nodes, name: str, layer: Dense, events: Value) -> Value:
     flat = Value(nodes.add("Flatten", events.name, axis=1), events.bound)
     if layer.longest_delay:
         return _delayed(nodes, name, layer, flat)
-    return _shifted(nodes, nodes.wrapped(_product(nodes, name, layer.weight.T, flat), 32), layer.weight_exp)
+    return _shifted(nodes, nodes.wrapped(_product(nodes, name, layer.weight.T, flat), 32), layer)
 
 
-def _shifted(nodes: Nodes, total: Value, weight_exp: int) -> Value:
-    """total << weight_exp << 6 for a `total` of 32 bits, or what is the same modulo 2^32, in which u wraps anyway."""
-    if weight_exp < 0:
-        return nodes.scaled(nodes.floored(total, min(-weight_exp, 32)), 1 << STATE_SHIFT)
-    shift = STATE_SHIFT + weight_exp
+def _shifted(nodes: Nodes, total: Value, layer: Dense) -> Value:
+    """total << weight_exp, aligned, for a `total` of 32 bits, or the same modulo 2^32, in which u and sigma wrap."""
+    if layer.weight_exp < 0:
+        return nodes.scaled(nodes.floored(total, min(-layer.weight_exp, 32)), 1 << aligned(layer))
+    shift = aligned(layer) + layer.weight_exp
     return nodes.scaled(total, 1 << shift if shift < 32 else 0)
 
 
@@ -35,7 +40,7 @@ def _delayed(nodes: Nodes, name: str, layer: Dense, flat: Value) -> Value:
     outputs = layer.weight.shape[0]
     waits, longest = np.unique(layer.delay), layer.longest_delay
     total = _product(nodes, name, layer.weight.T, flat, layer.delay.T)
-    sent = _shifted(nodes, nodes.wrapped(total, 32), layer.weight_exp)
+    sent = _shifted(nodes, nodes.wrapped(total, 32), layer)
     by_wait = nodes.add("Reshape", sent.name, nodes.indices(0, len(waits), outputs))
     if len(waits) <= longest:  # a row of zeros stands for the delays that no synapse has
         with_zeros = nodes.add("Pad", by_wait, nodes.indices(0, 0, 0, 0, 1, 0))
@@ -60,7 +65,7 @@ def conv(nodes: Nodes, name: str, layer: Conv, events: Value, shape: Shape) -> V
     total = nodes.wrapped(_product(nodes, name, kernels if layer.groups > 1 else kernels[0], columns), 24)
     order = (0, 1, 3, 2) if layer.groups > 1 else (0, 2, 1)
     a = nodes.add("Reshape", nodes.add("Transpose", total.name, perm=order), nodes.indices(0, *layer.shape))
-    return nodes.scaled(Value(a, total.bound), 1 << STATE_SHIFT)
+    return nodes.scaled(Value(a, total.bound), 1 << aligned(layer))
 
 
 def _columns(nodes: Nodes, name: str, layer: Conv, events: str, shape: Shape) -> str:
