@@ -4,7 +4,8 @@
 
 The networks: the named cases of `engines.conformance`, n random ones of CUBA neurons and n of sigma-delta ones, and
 those inside lava-dl's wheel where it is installed. `states` are the values of states that were compared in each engine,
-`overflows` the wraps and clips that the definition counts in the run (where an engine counts them too, they must be the same). A network that an engine
+`overflows` the wraps and clips that the definition counts in the run (where an engine counts them too, they must be the
+same). A network that an engine
 cannot take is listed with its reason. Exit status 1 where anything differs.
 """
 
