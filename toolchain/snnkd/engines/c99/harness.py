@@ -127,17 +127,13 @@ def _run(net: IntNet, events: np.ndarray, program: Path, states: bool) -> Record
         raise LimitError(f"{program.name}: exit status {done.returncode}\n{done.stderr.strip()}")
     raw = np.fromfile(result, _layout(net, events.shape[1]))
     layers = []
-    for name, layer in zip(net.names, net.layers, strict=True):
+    for name, layer, kept in zip(net.names, net.layers, net.recorded(states), strict=True):
         recorded = {
             field: _channels_first(raw["steps"][f"{name}_{field}"], layer.shape)
             for field in ("s", *layer.neuron.states)
         }
-        spikes, membrane = recorded.pop("s"), layer.neuron.membrane
-        held = recorded[membrane]
-        if not states:
-            read = layer is net.layers[-1] and net.readout.reads_every_v
-            recorded = {membrane: held} if read else {}
-        layers.append(LayerTrace(name, spikes, held[:, -1].copy(), **recorded))
+        last = recorded[layer.neuron.membrane][:, -1].copy()
+        layers.append(LayerTrace(name, recorded["s"], last, **{state: recorded[state] for state in kept}))
     classes, decided = (raw["steps"][field][..., 0] for field in ("class", "decided"))
     trace = SpikeTrace("c99", events, tuple(layers))
     return Recording(trace, classes.astype(np.int64), decided != 0, raw["counts"].astype(np.int64))
