@@ -48,8 +48,8 @@ class Record:
 
 @dataclass(frozen=True, eq=False)
 class PartialTrace:
-    """records: in the order of the layers, there in that of `quantities`. input: the events that went in, None where the
-    file has none. ignored: names of arrays that are no part of the layout. All records have the same N samples."""
+    """records: in the order of the layers, there in that of `quantities`. input: the events that went in, None where
+    the file has none. ignored: names of arrays that are no part of the layout. All records have the same N samples."""
 
     name: str
     records: tuple[Record, ...]
