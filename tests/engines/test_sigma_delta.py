@@ -137,13 +137,13 @@ def test_random_neurons(engine):
 
 
 @pytest.mark.parametrize("engine", ["reference", "fast", "onnx"])
-@pytest.mark.parametrize("last", [SigmaDelta(3, activation="unit"), Sigma()])
+@pytest.mark.parametrize("last", [SigmaDelta(3, None, 2, 0, "unit"), Sigma()])
 @pytest.mark.parametrize("over", ["max", "sum"])
 def test_readouts_over_all_steps(engine, last, over):
     """They read the membrane by its name: act of sigma-delta outputs, of Sigma ones sigma. No other state is kept."""
     random = np.random.default_rng(0)
     layers = (
-        Dense(random.integers(-9, 10, (6, 5)).astype(np.int32), SigmaDelta(2)),
+        Dense(random.integers(-9, 10, (6, 5)).astype(np.int32), SigmaDelta(2, None, 0, 0)),
         Dense(random.integers(-9, 10, (4, 6)).astype(np.int32), last),
     )
     net = IntNet((5,), layers, message_bits=8, readout=Readout("membrane", over=over))
