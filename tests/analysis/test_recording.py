@@ -8,6 +8,7 @@ import pytest
 
 from snnkd.analysis import recording
 from snnkd.base.errors import FormatError, MismatchError
+from snnkd.engines import conformance
 from snnkd.engines.reference.definition import simulate
 from snnkd.formats import netx
 from snnkd.ir import partial_trace, trace
@@ -199,3 +200,37 @@ def test_the_command(net, run, held, tmp_path, call):
     assert status == 2 and "r.npz: has no array input: give the events that went in with --input" in errors
     np.save(tmp_path / "events.npy", run.input)
     assert call(*words, "--input", str(tmp_path / "events.npy"))[0] == 0
+
+
+@pytest.fixture(scope="module")
+def graded():
+    """(network, its run) with Delta encoders, sigma-delta layers and a Sigma output."""
+    net, events = conformance.networks()["sigma delta"]
+    return net, simulate(net, events, states=True)
+
+
+def test_a_recording_of_sigma_delta_layers(graded, tmp_path):
+    """Messages and states by their names, late; one layer's residue is missing, another has a single neuron."""
+    net, run = graded
+    trace.save(run, tmp_path / "own.npz")
+    held = {name: array if name == "input" else late(array) for name, array in np.load(tmp_path / "own.npz").items()}
+    del held["layer1_residue"]
+    held |= {"layer2_act": held["layer2_act"][:, :, [5]], "layer2_act_neurons": np.array([5])}
+    np.savez(tmp_path / "r.npz", **held)
+    recorded = partial_trace.load(tmp_path / "r.npz", net)
+    assert [r.quantity for r in recorded.records if r.layer == 3] == ["sigma", "act", "s", "residue"]
+    found = recording.verify(net, recorded, run.input)
+    assert found.equal and found.missing == ("layer1_residue",) and {row.lag for row in found.arrays} == {LATE}
+
+
+def test_a_bias_explains_a_recording_of_messages_alone(graded, tmp_path):
+    """A neuron without its bias, recorded in its messages and nothing else."""
+    net, run = graded
+    neuron = net.layers[1].neuron
+    other = replace(neuron, bias=neuron.bias * (np.arange(24) != 3))
+    changed = replace(net, layers=(net.layers[0], replace(net.layers[1], neuron=other), *net.layers[2:]))
+    np.savez(tmp_path / "r.npz", layer1=simulate(changed, run.input).layers[1].spikes)
+    found = recording.verify(net, partial_trace.load(tmp_path / "r.npz", net), run.input)
+    assert found.first_difference and found.first_difference.neuron == [3]
+    assert found.sums.actual["s"] == found.first_difference.actual and found.sums.actual["sigma"] is None
+    assert [cause.name for cause in found.causes] == ["parameter"] and "its bias is 0 instead" in found.causes[0].text

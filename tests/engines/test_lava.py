@@ -26,15 +26,16 @@ from snnkd.ir.trace import LayerTrace, SpikeTrace
 
 pytestmark = [pytest.mark.lava, pytest.mark.smoke]
 CASES = conformance.networks()
+READ_EVERY = ("single", "sigma delta own")  # the last layer's membrane is recorded without the other states
 
 
 def run_case(name):
     net, events = CASES[name]
-    if name == "single":  # the last layer's v is recorded without the other states
+    if name in READ_EVERY:
         net = replace(net, readout=Readout("membrane", over="max"))
     heard = []
     with progress.heard_by(heard.append):
-        actual = lava.run(net, events, states=name != "single")
+        actual = lava.run(net, events, states=name not in READ_EVERY)
     return net, simulate(net, events, states=True), actual, heard
 
 

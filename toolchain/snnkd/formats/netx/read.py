@@ -298,7 +298,7 @@ def _neuron(layer: Group, shape: Shape, rounding: Rounding) -> Neuron:
         values = {name: np.array(value, np.int32) for name, value in _DEFAULT_NEURON.items()}
     else:
         if "messageBits" in group:
-            raise group.error("messageBits", "neurons that send graded spikes are not supported; train without them")
+            raise group.error("messageBits", "NetX fails on it; train without graded spikes")
         if group.text("type") == "SDNN":
             return _sigma_delta(layer, group, shape, rounding)
         values = {name: _parameter(group, name, shape) for name in _DEFAULT_NEURON}

@@ -27,9 +27,9 @@ def png(pixels: np.ndarray) -> str:
 def raster(values: np.ndarray, most: tuple[int, int]) -> str:
     """Draws magnitudes (rows, columns): the larger, the darker. More than `most` rows and columns are put together,
     equally many, as their mean."""
-    cells = shrunk(np.abs(values.astype(np.float64)), most)
-    largest = float(np.abs(values).max(initial=0)) or 1.0
-    return png(_tinted(cells / largest, _BLUE))
+    magnitudes = np.abs(values.astype(np.float64))
+    largest = float(magnitudes.max(initial=0)) or 1.0
+    return png(_tinted(shrunk(magnitudes, most) / largest, _BLUE))
 
 
 def shrunk(values: np.ndarray, most: tuple[int, int]) -> np.ndarray:

@@ -156,7 +156,7 @@ def _step(net: IntNet, prefix: str) -> Nodes:
     fired = nodes.cast(nodes.add("Flatten", events.name, axis=1), _counted(net))
     nodes.add("Add", f"{prefix}counts", fired, name="counts_next")
     if net.readout.reads_every_v:
-        neurons.read_so_far(nodes, net.readout, f"{_membrane(net)}_next", _read(net))
+        neurons.read_so_far(nodes, net.readout, f"{prefix}{_membrane(net)}_next", _read(net))
     return nodes
 
 
