@@ -207,7 +207,7 @@ def test_a_run_without_its_images_still_has_a_page(make, report, monkeypatch):
     monkeypatch.setattr(datasets, "load", _gone)
     told, path, _ = report(run)
     assert any("samples" in text and "no such folder" in text for text in told["warnings"])
-    assert sections(path.read_text()) == ["structure", "accuracy", "learning", "steps", "parity", "reproduce"]
+    assert sections(path.read_text()) == ["structure", "accuracy", "learning", "steps", "cores", "parity", "reproduce"]
 
 
 def _gone(*_, **__):

@@ -118,15 +118,11 @@ def examine(net: IntNet, blocks: Iterable[np.ndarray]) -> Health:
 
     Raises FormatError for unusable input.
     """
-    watch, room = Watch(net), None
+    watch = Watch(net)
     for block in blocks:
-        events = check_input(net, block)
-        room = room or headroom.measure(net, events[:MEASURED])
-        run = evaluation.soonest(net, events)
+        run = evaluation.soonest(net, check_input(net, block))
         watch.add(run, evaluation.course(net, run))
-    if room is None:
-        raise FormatError("health: expected at least one sample")
-    return watch.result(room)
+    return watch.result()
 
 
 class Watch:
@@ -134,12 +130,14 @@ class Watch:
 
     def __init__(self, net: IntNet) -> None:
         self._net = net
+        self._room: Headroom | None = None
         self._samples = self._steps = self._ties = self._hanging = 0
         self._events = [np.zeros(shape, np.int64) for shape in (net.input_shape, *(row.shape for row in net.layers))]
         self._rasters = [[blake2b(digest_size=16) for _ in range(layer.shape[0])] for layer in net.layers]
 
     def add(self, run: SpikeTrace, course: Course) -> None:
         """Takes the next samples. course: what the readout says of them after each step."""
+        self._room = self._room or headroom.measure(self._net, run.input[:MEASURED])
         self._samples += run.samples
         self._steps = run.steps
         self._ties += int(run.undecided(self._net).sum())
@@ -150,8 +148,11 @@ class Watch:
             for unit, raster in enumerate(rasters):
                 raster.update(np.ascontiguousarray(row.spikes[:, :, unit]))
 
-    def result(self, room: Headroom) -> Health:
-        """Returns the health of all samples, at least one. room: what came to the limits in some of them."""
+    def result(self) -> Health:
+        """Returns the health of all samples. Raises FormatError where there are none."""
+        if self._room is None:
+            raise FormatError("health: expected at least one sample")
+        room = self._room
         net, findings = self._net, list(self._of_input())
         layers = []
         for number, limits in enumerate(room.layers):
@@ -161,23 +162,18 @@ class Watch:
             findings += [*examined.findings(), *examined.duplicates(twins)]
             findings += [*_of_weights(net.names[number], layers[-1].weights), *_of_limits(layers[-1], limits, room)]
         findings += self._of_readout()
-        channels, dead = len(self._dead), int(self._dead.sum())
+        dead = self._empty | self._unread
         return Health(
-            self._samples,
-            self._steps,
-            room.samples,
-            channels,
-            dead,
-            layers,
-            self._ties,
-            self._hanging,
-            findings,
+            samples=self._samples,
+            steps=self._steps,
+            measured=room.samples,
+            channels=len(dead),
+            dead_channels=int(dead.sum()),
+            layers=layers,
+            ties=self._ties,
+            hanging=self._hanging,
+            findings=findings,
         )
-
-    @property
-    def _dead(self) -> np.ndarray:
-        """Which channels of the input carry nothing to the network: without events, or read by no weight."""
-        return self._empty | self._unread
 
     @property
     def _empty(self) -> np.ndarray:
