@@ -322,7 +322,7 @@ class _Layer:
         )
         forced = self._saturated & (self._bias > self._threshold)
         raised = "raise their thresholds (neuron.threshold_gain of a recipe)"
-        says = f"always fire, in {SATURATED:.0%} of the steps or more"
+        says = f"always fire, in {100 * SATURATED:.0f} of 100 steps or more"
         yield from self._some(
             "saturated", forced, f"neurons {says}", "their bias alone is above the threshold", f"lower it, or {raised}"
         )
@@ -430,7 +430,7 @@ def _of_limits(row: LayerHealth, limits: LayerHeadroom, room: Headroom) -> Itera
         change = (
             "lower the weights, or raise the decays" if name != "a" else "lower the weights, or give it fewer inputs"
         )
-        cause = f"{name} comes to {use.used:.0%} of its limit"
+        cause = f"the largest {name} is {use.used:.2f} of its limit"
         if use.beyond:
             yield Finding(kind, row.name, use.beyond, cells, f"times {name} {happens}", cause, change)
         elif use.used > NEAR:

@@ -12,7 +12,7 @@ from snnkd.analysis.placement import Core
 from snnkd.report.page import charts
 from snnkd.report.page.charts import CoreCell
 from snnkd.report.page.facts import Facts
-from snnkd.report.page.words import count
+from snnkd.report.page.words import count, share
 
 TARGET = "loihi2"
 _VERDICTS = {
@@ -48,7 +48,7 @@ def _number(every: Sequence[Core]) -> str:
 
 
 def _cell(core: Core, number: int) -> CoreCell:
-    told = f"core {core.core}, {core.layer}: {core.neurons:,} neurons, {core.utilization:.0%} of {core.binds}"
+    told = f"core {core.core}, {core.layer}: {core.neurons:,} neurons, {share(core.utilization)} of {core.binds}"
     return CoreCell(core.utilization, number, told)
 
 
@@ -61,6 +61,6 @@ def _row(name: str, every: Sequence[Core], number: int) -> dict[str, Any]:
         "cores": count(len(every)),
         "neurons": count(fullest.neurons),
         "bytes": count(fullest.synapse_bytes),
-        "used": f"{fullest.utilization:.0%}",
+        "used": share(fullest.utilization),
         "binds": fullest.binds.removesuffix("_per_core").replace("_", " "),
     }

@@ -77,7 +77,7 @@ def _beside(rivals: Mapping[str, Mapping[str, Any]]) -> charts.Ranges | None:
 def _told(where: str, rival: Mapping[str, Any]) -> str:
     """Says by how much one of the two needs less, and at which activity both would need the same."""
     own, ann = (rival[key]["typical"] for key in ("snn_energy_uJ", "energy_uJ"))
-    told = f"{where} this network typically needs {number(own / ann)} times the energy of the ANN" if ann else where
+    told = f"{where}: this network typically needs {number(own / ann)} times the energy of the ANN" if ann else where
     even = rival["break_even_activity"]
     if even is None:
         return told

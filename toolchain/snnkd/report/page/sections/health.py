@@ -6,7 +6,7 @@ from typing import Any
 
 from snnkd.analysis.health import LayerHealth
 from snnkd.report.page.facts import Facts
-from snnkd.report.page.words import NONE, count
+from snnkd.report.page.words import NONE, count, share
 
 
 def health(facts: Facts) -> dict[str, Any] | None:
@@ -23,7 +23,7 @@ def _row(layer: LayerHealth) -> dict[str, str]:
         "name": layer.name,
         "kind": layer.kind,
         **{key: count(getattr(layer, key)) for key in ("neurons", "silent", "saturated", "duplicates")},
-        "threshold": NONE if layer.threshold_share is None else f"{layer.threshold_share:.1%}",
+        "threshold": NONE if layer.threshold_share is None else share(layer.threshold_share),
         "codes": NONE if weights is None else f"{weights.codes_used} of {weights.codes}",
         "left": " / ".join(NONE if bits is None else str(bits) for bits in layer.bits_left.values()),
     }
