@@ -202,7 +202,8 @@ def test_the_page_tells_the_health_the_cores_and_the_ann(one, report):
 
 
 def test_an_older_profile_has_fewer_parts(make, report):
-    run, newer = make("older"), evaluation.profile(*_few(make)).to_json()
+    run = make("older")
+    newer = evaluation.profile(netx.load(run.student), opened(run.folder).samples(4).events()).to_json()
     older = {key: value for key, value in newer.items() if key != "in_memory"}
     for energy in older["energy"].values():
         for key in ("ann", "latency_us", "static_uJ", "total_uJ"):
@@ -211,11 +212,6 @@ def test_an_older_profile_has_fewer_parts(make, report):
     text = Elements(report(run)[1].read_text()).text
     assert "loihi2, dynamic" in text
     assert not any(words in text for words in ("loihi2, static", "Latency", "ANN of the same shape"))
-
-
-def _few(make):
-    subject = opened(make("few").folder)
-    return subject.net, subject.samples(4).events()
 
 
 def test_chips_full_of_cores():

@@ -25,6 +25,7 @@ from snnkd.ir.events import check_input
 from snnkd.ir.network import IntNet, per_neuron
 from snnkd.ir.trace import SpikeTrace, fan_out
 
+EXAMINED = 256  # images of a run that are enough, unless more are asked for
 MEASURED = 16  # samples that the definition runs, for what comes to the limits of a, u and v
 SATURATED = 0.95  # of all steps: who fires in so many fires always
 ALIKE = 8  # spikes from which two equal rasters are no chance
@@ -181,7 +182,8 @@ class Watch:
 
     @property
     def _unread(self) -> np.ndarray:
-        return _by_channel(_readers(self._net, 0)) == 0
+        first, shape = self._net.layers[0], self._net.input_shape
+        return np.zeros(shape[0], bool) if first.kind == "input" else _by_channel(fan_out(first, shape)[1]) == 0
 
     def _of_input(self) -> Iterator[Finding]:
         channels = "channels" if len(self._net.input_shape) == 3 else "features"
@@ -246,7 +248,8 @@ class _Layer:
         self._bias = per_neuron(np.asarray(0 if neuron.bias is None else neuron.bias), shape)
         largest = net.largest_event if number == 0 else 1
         self._highest = highest_voltage(self.layer, largest, number == 0 and net.message_bits > 0, steps)
-        self._unread = np.zeros(shape, bool) if last else _readers(net, number + 1) == 0
+        every, effective = (np.ones(shape), np.ones(shape)) if last else fan_out(net.layers[number + 1], shape)
+        self._unread, self._out_of_reach = effective == 0, every == 0
 
     @property
     def _silent(self) -> np.ndarray:
@@ -333,11 +336,19 @@ class _Layer:
             "the threshold is low beside what comes in",
             f"{raised}: who always fires says nothing and costs most",
         )
+        idle = self._unread & (self._sent > 0)
         yield from self._some(
             "unread",
-            self._unread & ~silent,
+            idle & self._out_of_reach,
             "neurons fire for nothing",
-            "no weight of the next layer reads them",
+            "strides and padding of the next layer leave out where they are",
+            "pad the next layer, or make this one smaller at its border",
+        )
+        yield from self._some(
+            "unread",
+            idle & ~self._out_of_reach,
+            "neurons fire for nothing",
+            "all weights of the next layer that read them are 0",
             "leave them out: nothing changes but the cost",
         )
 
@@ -369,12 +380,6 @@ class _Layer:
 def _by_channel(values: np.ndarray) -> np.ndarray:
     """Sums (C, H, W) to (C,); (features,) stay."""
     return values.reshape(len(values), -1).sum(axis=1)
-
-
-def _readers(net: IntNet, number: int) -> np.ndarray:
-    """Counts the weights other than 0 that lead from each neuron of its input into the layer `number`."""
-    _, shape, layer = list(net.inputs())[number]
-    return np.ones(shape, np.int64) if layer.kind == "input" else fan_out(layer, shape)[1]
 
 
 def _twins(rasters: list[bytes], events: np.ndarray) -> list[tuple[int, int]]:

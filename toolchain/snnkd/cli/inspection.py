@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from snnkd.runs.subject import Subject
 
 SAMPLES = 16  # that an engine is compared on
-EXAMINED = 256  # test images of a run that its health is told from
 Checked = Annotated[
     str | None,
     typer.Argument(metavar="RUN|FILE|RECIPE|NETWORK", help="A run, a .net or .nir, or what has not been trained yet."),
@@ -192,7 +191,7 @@ def inspect(
 def _health(subject: Subject, samples: int | None, inputs: Path | None) -> dict[str, Any]:
     from snnkd.analysis import evaluation, health
 
-    count = EXAMINED if samples is None and inputs is None and subject.run is not None else samples
+    count = health.EXAMINED if samples is None and inputs is None and subject.run is not None else samples
     chosen = subject.samples(count, inputs)
     with progress.doing(f"examining {len(chosen):,} samples"):
         found = health.examine(subject.net, chosen.blocks(evaluation.block_of(subject.net, chosen.steps, states=False)))
