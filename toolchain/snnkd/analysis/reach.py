@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-from typing_extensions import assert_never
 
 from snnkd.ir.arithmetic import STATE_LIMIT, STATE_SHIFT, decay, shift
 from snnkd.ir.network import Input, Layer, per_neuron
@@ -13,12 +12,11 @@ def highest_voltage(layer: Layer, largest_event: int, signed: bool, steps: int) 
     """Bounds v of each neuron in a run of `steps` steps, before any reset: int64 that broadcasts over its shape.
 
     It is v where at every step every event comes that lifts it, and no other. largest_event: their magnitude; signed:
-    whether they may be negative. A neuron whose u could wrap, and one of an input layer, is given the end of v's range.
+    whether they may be negative. A neuron whose u could wrap, one of an input layer and one that is no CUBA neuron is
+    given the end of v's range.
     """
-    if isinstance(layer, Input):
+    if isinstance(layer, Input) or layer.neuron.kind != "cuba":
         return np.asarray(STATE_LIMIT)
-    if layer.neuron.kind != "cuba":
-        assert_never(layer.neuron)
     current, voltage, bias = (
         per_neuron(np.asarray(0 if values is None else values), layer.shape)
         for values in (layer.neuron.current_decay, layer.neuron.voltage_decay, layer.neuron.bias)

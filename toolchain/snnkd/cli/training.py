@@ -174,7 +174,8 @@ def _health(data: dict[str, Any]) -> list[str]:
     if not told:
         return []
     return [
-        f"student's health: {'; '.join([*told[:_FINDINGS], *more])}",
+        "student's health on validation data:",
+        *(f"    {text}" for text in [*told[:_FINDINGS], *more]),
         f"    why, and what to change: snnkd inspect {data['run']} --health",
     ]
 
