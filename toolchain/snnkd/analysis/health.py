@@ -18,7 +18,7 @@ from snnkd.analysis.early_exit import Course
 from snnkd.analysis.headroom import NEAR, Headroom, LayerHeadroom
 from snnkd.analysis.placement import weight_bits
 from snnkd.analysis.reach import highest_voltage
-from snnkd.base.errors import FormatError
+from snnkd.base.errors import FormatError, LimitError
 from snnkd.engines.reference.definition import correlate
 from snnkd.ir.arithmetic import STATE_SHIFT, THRESHOLD_LIMIT, WEIGHT_MAX
 from snnkd.ir.events import check_input
@@ -114,10 +114,16 @@ class Health:
         return asdict(self)
 
 
+def refuses(net: IntNet) -> str | None:
+    """Says why the health of `net` is not known: thresholds and silence are told of CUBA neurons alone."""
+    other = [name for name, layer in zip(net.names, net.layers, strict=True) if layer.neuron.kind != "cuba"]
+    return f"health: knows CUBA neurons only, not those of {', '.join(other)}; see `snnkd profile`" if other else None
+
+
 def examine(net: IntNet, blocks: Iterable[np.ndarray]) -> Health:
     """Runs `net` on blocks of events (n, T, *input shape), at least one, and says what is wrong with it there.
 
-    Raises FormatError for unusable input.
+    Raises FormatError for unusable input, LimitError as `refuses` says.
     """
     watch = Watch(net)
     for block in blocks:
@@ -130,6 +136,8 @@ class Watch:
     """Notes what runs of `net` show, block by block; `result` says what it means."""
 
     def __init__(self, net: IntNet) -> None:
+        if reason := refuses(net):
+            raise LimitError(reason)
         self._net = net
         self._room: Headroom | None = None
         self._samples = self._steps = self._ties = self._hanging = 0
