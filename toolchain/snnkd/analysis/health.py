@@ -22,7 +22,7 @@ from snnkd.base.errors import FormatError, LimitError
 from snnkd.engines.reference.definition import correlate
 from snnkd.ir.arithmetic import STATE_SHIFT, THRESHOLD_LIMIT, WEIGHT_MAX
 from snnkd.ir.events import check_input
-from snnkd.ir.network import IntNet, per_neuron
+from snnkd.ir.network import IntNet, cuba_of, per_neuron
 from snnkd.ir.trace import SpikeTrace, fan_out
 
 EXAMINED = 256  # images of a run that are enough, unless more are asked for
@@ -155,7 +155,7 @@ class Watch:
             total += np.count_nonzero(values, axis=(0, 1))
         for rasters, row in zip(self._rasters, run.layers, strict=True):
             for unit, raster in enumerate(rasters):
-                raster.update(np.ascontiguousarray(row.spikes[:, :, unit]))
+                raster.update(row.spikes[:, :, unit].tobytes())
 
     def result(self) -> Health:
         """Returns the health of all samples. Raises FormatError where there are none."""
@@ -251,7 +251,7 @@ class _Layer:
         last = number == len(net.layers) - 1
         self._read, self._sent, self._times = events[number], events[number + 1], times
         self._fires = not (last and net.readout.kind == "membrane")
-        neuron, shape = self.layer.neuron, self.layer.shape
+        neuron, shape = cuba_of(self.layer), self.layer.shape
         self._threshold = per_neuron(neuron.threshold, shape)
         self._bias = per_neuron(np.asarray(0 if neuron.bias is None else neuron.bias), shape)
         largest = net.largest_event if number == 0 else 1

@@ -159,7 +159,7 @@ def _recorded(
         column = np.flatnonzero(record.neurons == flat)
         if record.layer == number and len(column):
             known = record.values[sample, lags[record.name] :, column[0]][: expected.steps].astype(np.int64)
-            series[record.quantity] = np.ma.masked_all(expected.steps, np.int64)
+            series[record.quantity] = np.ma.masked_all(expected.steps, np.dtype(np.int64))
             series[record.quantity][: len(known)] = known
     return Recorded(recording.name, series)
 

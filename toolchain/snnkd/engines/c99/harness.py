@@ -133,7 +133,7 @@ def _run(net: IntNet, events: np.ndarray, program: Path, states: bool) -> Record
             for field in ("s", *layer.neuron.states)
         }
         last = recorded[layer.neuron.membrane][:, -1].copy()
-        layers.append(LayerTrace(name, recorded["s"], last, **{state: recorded[state] for state in kept}))
+        layers.append(LayerTrace(name, recorded["s"], last).holding({state: recorded[state] for state in kept}))
     classes, decided = (raw["steps"][field][..., 0] for field in ("class", "decided"))
     trace = SpikeTrace("c99", events, tuple(layers))
     return Recording(trace, classes.astype(np.int64), decided != 0, raw["counts"].astype(np.int64))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -69,7 +70,8 @@ class Rules:
 
             return tell
 
-        return replace(self, **{name: telling(name, getattr(self, name)) for name in LIMITS})
+        limits: dict[str, Any] = {name: telling(name, getattr(self, name)) for name in LIMITS}
+        return replace(self, **limits)
 
 
 def no_limit(bound: int) -> Limit:

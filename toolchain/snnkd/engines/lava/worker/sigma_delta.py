@@ -26,7 +26,8 @@ def read_own_keys() -> None:
     of_netx = Network.get_neuron_params
 
     def get(neuron_config: Any, *arguments: Any, **options: Any) -> dict[str, Any]:
-        params, said = of_netx(neuron_config, *arguments, **options), neuron_config.f
+        params: Any = of_netx(neuron_config, *arguments, **options)
+        said = neuron_config.f
         process = params["neuron_proc"]
         if process in (Delta, SigmaDelta):
             for key, name in (("spikeExp", "spike_exp"), ("stateExp", "state_exp"), ("cumError", "cum_error")):
