@@ -82,7 +82,5 @@ def no_limit(bound: int) -> Limit:
 LIMITS = ("dense_sum", "conv_sum", "activation", "current", "voltage", "sigma", "change")
 DEFINITION = Rules()
 # Nothing wraps and nothing is clipped.
-UNLIMITED = Rules(
-    *(no_limit(1 << 44) for _ in ("dense_sum", "conv_sum")),
-    *(no_limit(1 << 50) for _ in ("activation", "current", "voltage", "sigma", "change")),
-)
+_NO_SUM, _NO_STATE = no_limit(1 << 44), no_limit(1 << 50)
+UNLIMITED = Rules(_NO_SUM, _NO_SUM, _NO_STATE, _NO_STATE, _NO_STATE, _NO_STATE, _NO_STATE)
