@@ -70,11 +70,11 @@ class Weights:
 class LayerHealth:
     """One layer, in numbers.
 
-    silent, saturated: neurons that never and (of CUBA ones) that always fire, 0 where the layer need not fire; unreachable: those of
-    the silent whose threshold lies above all that their weights can lift v to. threshold_share: the median threshold,
-    as a fraction of that; None where nothing is known. duplicates: units that fire exactly as an earlier one; a unit is
-    a neuron, of a convolution a channel. unread: neurons that no weight of the next layer reads. weights: None for an
-    input layer. bits_left: of a, u, v, ..., how often the largest could double, None for 0.
+    silent, saturated: neurons that never and (of CUBA ones) that always fire, 0 where the layer need not fire;
+    unreachable: those of the silent whose threshold lies above all that their weights can lift v to. threshold_share:
+    the median threshold, as a fraction of that; None where nothing is known. duplicates: units that fire exactly as an
+    earlier one; a unit is a neuron, of a convolution a channel. unread: neurons that no weight of the next layer reads.
+    weights: None for an input layer. bits_left: of a, u, v, ..., how often the largest could double, None for 0.
     """
 
     name: str
