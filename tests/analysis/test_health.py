@@ -10,8 +10,7 @@ import pytest
 
 from snnkd.analysis import health
 from snnkd.analysis.reach import highest_voltage
-from snnkd.base.errors import FormatError, LimitError
-from snnkd.engines import conformance
+from snnkd.base.errors import FormatError
 from snnkd.engines.reference.definition import simulate
 from snnkd.ir.network import Conv, Cuba, Dense, IntNet
 from snnkd.ir.readout import Readout
@@ -223,9 +222,3 @@ def test_no_samples():
     net, _ = healthy()
     with pytest.raises(FormatError, match="at least one sample"):
         health.examine(net, [])
-
-
-def test_networks_of_other_neurons_are_refused_by_name():
-    net, events = conformance.networks()["mixed"]
-    with pytest.raises(LimitError, match="knows CUBA neurons only, not those of layer0"):
-        health.examine(net, [events])

@@ -170,7 +170,9 @@ def test_run_has_what_the_three_commands_print(folder: Path, data: Callable[...,
     assert not (folder / "runs/digits-002").exists()
     summary = json.loads((folder / "runs/digits-001/summary.json").read_text())
     trained = {"epochs": 6, "reused": {}, "parameters": 74 * HIDDEN, "neurons": HIDDEN + 10}
+    findings = printed["train"].pop("findings")
     assert printed["train"] == {**trained, **summary}
+    assert {one["layer"] for one in findings} <= {"input", "layer0", "layer1", "readout"}
     assert set(summary["accuracy"]) == {"float", "integer"} and list(summary["networks"]) == STAGES
     assert printed["export"] == json.loads((folder / "runs/digits-001/verification.json").read_text())
     written = json.loads((folder / "runs/digits-001/profile.json").read_text())

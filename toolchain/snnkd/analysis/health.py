@@ -18,11 +18,11 @@ from snnkd.analysis.early_exit import Course
 from snnkd.analysis.headroom import NEAR, Headroom, LayerHeadroom
 from snnkd.analysis.placement import weight_bits
 from snnkd.analysis.reach import highest_voltage
-from snnkd.base.errors import FormatError, LimitError
+from snnkd.base.errors import FormatError
 from snnkd.engines.reference.definition import correlate
-from snnkd.ir.arithmetic import STATE_SHIFT, THRESHOLD_LIMIT, WEIGHT_MAX
+from snnkd.ir.arithmetic import STATE_LIMIT, STATE_SHIFT, THRESHOLD_LIMIT, WEIGHT_MAX
 from snnkd.ir.events import check_input
-from snnkd.ir.network import IntNet, cuba_of, per_neuron
+from snnkd.ir.network import IntNet, per_neuron
 from snnkd.ir.trace import SpikeTrace, fan_out
 
 EXAMINED = 256  # images of a run that are enough, unless more are asked for
@@ -70,11 +70,11 @@ class Weights:
 class LayerHealth:
     """One layer, in numbers.
 
-    silent, saturated: neurons that never and that always fire, 0 where the layer need not fire; unreachable: those of
-    the silent whose threshold lies above all that their weights can lift v to. threshold_share: the median threshold,
-    as a fraction of that; None where nothing is known. duplicates: units that fire exactly as an earlier one; a unit is
-    a neuron, of a convolution a channel. unread: neurons that no weight of the next layer reads. weights: None for an
-    input layer. bits_left: of a, u and v, how often the largest could double, None for 0.
+    silent, saturated: neurons that never and (of CUBA ones) that always fire, 0 where the layer need not fire;
+    unreachable: those of the silent whose threshold lies above all that their weights can lift v to. threshold_share:
+    the median threshold, as a fraction of that; None where nothing is known. duplicates: units that fire exactly as an
+    earlier one; a unit is a neuron, of a convolution a channel. unread: neurons that no weight of the next layer reads.
+    weights: None for an input layer. bits_left: of a, u, v, ..., how often the largest could double, None for 0.
     """
 
     name: str
@@ -114,20 +114,14 @@ class Health:
         return asdict(self)
 
 
-def refuses(net: IntNet) -> str | None:
-    """Says why the health of `net` is not known: thresholds and silence are told of CUBA neurons alone."""
-    other = [name for name, layer in zip(net.names, net.layers, strict=True) if layer.neuron.kind != "cuba"]
-    return f"health: knows CUBA neurons only, not those of {', '.join(other)}; see `snnkd profile`" if other else None
-
-
 def examine(net: IntNet, blocks: Iterable[np.ndarray]) -> Health:
     """Runs `net` on blocks of events (n, T, *input shape), at least one, and says what is wrong with it there.
 
-    Raises FormatError for unusable input, LimitError as `refuses` says.
+    Raises FormatError for unusable input.
     """
     watch = Watch(net)
     for block in blocks:
-        run = evaluation.soonest(net, check_input(net, block))
+        run = evaluation.simulate(net, check_input(net, block))
         watch.add(run, evaluation.course(net, run))
     return watch.result()
 
@@ -136,8 +130,6 @@ class Watch:
     """Notes what runs of `net` show, block by block; `result` says what it means."""
 
     def __init__(self, net: IntNet) -> None:
-        if reason := refuses(net):
-            raise LimitError(reason)
         self._net = net
         self._room: Headroom | None = None
         self._samples = self._steps = self._ties = self._hanging = 0
@@ -251,11 +243,16 @@ class _Layer:
         last = number == len(net.layers) - 1
         self._read, self._sent, self._times = events[number], events[number + 1], times
         self._fires = not (last and net.readout.kind == "membrane")
-        neuron, shape = cuba_of(self.layer), self.layer.shape
-        self._threshold = per_neuron(neuron.threshold, shape)
+        neuron, shape = self.layer.neuron, self.layer.shape
+        self._cuba = neuron.kind == "cuba"
+        self._threshold = np.asarray(THRESHOLD_LIMIT)  # of other neurons: one that nothing is said about
+        if neuron.kind == "cuba":
+            self._threshold = per_neuron(neuron.threshold, shape)
         self._bias = per_neuron(np.asarray(0 if neuron.bias is None else neuron.bias), shape)
-        largest = net.largest_event if number == 0 else 1
-        self._highest = highest_voltage(self.layer, largest, number == 0 and net.message_bits > 0, steps)
+        self._highest = np.asarray(STATE_LIMIT)
+        if number == 0 or net.layers[number - 1].neuron.kind == "cuba":  # whose spikes are 0 or 1
+            largest = net.largest_event if number == 0 else 1
+            self._highest = highest_voltage(self.layer, largest, number == 0 and net.message_bits > 0, steps)
         every, effective = (np.ones(shape), np.ones(shape)) if last else fan_out(net.layers[number + 1], shape)
         self._unread, self._out_of_reach = effective == 0, every == 0
 
@@ -265,7 +262,7 @@ class _Layer:
 
     @property
     def _saturated(self) -> np.ndarray:
-        return (self._sent >= SATURATED * self._times) & self._fires
+        return (self._sent >= SATURATED * self._times) & self._fires & self._cuba
 
     @property
     def _unreachable(self) -> np.ndarray:
@@ -284,7 +281,7 @@ class _Layer:
 
     @property
     def _threshold_share(self) -> float | None:
-        if self.layer.kind == "input" or not self._fires:
+        if self.layer.kind == "input" or not self._fires or not self._cuba:
             return None
         threshold, highest = np.broadcast_arrays(self._threshold << STATE_SHIFT, self._highest)
         known = highest > 0
@@ -440,9 +437,7 @@ def _of_limits(row: LayerHealth, limits: LayerHeadroom, room: Headroom) -> Itera
     cells = room.samples * room.steps * row.neurons
     for name, use in limits.uses.items():
         kind, happens = ("clipped", "is clipped") if name == "v" else ("wrapped", "wraps")
-        change = (
-            "lower the weights, or raise the decays" if name != "a" else "lower the weights, or give it fewer inputs"
-        )
+        change = f"lower the weights, or {'raise the decays' if name in 'uv' else 'give it fewer inputs'}"
         cause = f"the largest {name} is {use.used:.2f} of its limit"
         if use.beyond:
             yield Finding(kind, row.name, use.beyond, cells, f"times {name} {happens}", cause, change)

@@ -12,7 +12,7 @@ NONE = "-"
 def render_health(data: dict[str, Any]) -> Any:
     """Renders the layers in numbers, and each finding with its cause and what to change."""
     title = f"health in {data['samples']:,} samples of {data['steps']:,} steps"
-    columns = ["layer", "neurons", "silent", "always on", "alike", "unread", "threshold", "codes", "bits left a u v"]
+    columns = ["layer", "neurons", "silent", "always on", "alike", "unread", "threshold", "codes", "bits left"]
     lines = [
         "",
         output.table(title, columns, [_row(layer) for layer in data["layers"]]),
@@ -30,7 +30,7 @@ def _row(layer: dict[str, Any]) -> list[str]:
         *(f"{layer[key]:,}" for key in ("neurons", "silent", "saturated", "duplicates", "unread")),
         NONE if share is None else f"{share:.1%}",
         NONE if weights is None else f"{weights['codes_used']} of {weights['codes']}",
-        " ".join(NONE if bits is None else str(bits) for bits in layer["bits_left"].values()),
+        ", ".join(f"{name} {NONE if bits is None else bits}" for name, bits in layer["bits_left"].items()),
     ]
 
 

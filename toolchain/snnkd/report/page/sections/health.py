@@ -25,5 +25,5 @@ def _row(layer: LayerHealth) -> dict[str, str]:
         **{key: count(getattr(layer, key)) for key in ("neurons", "silent", "saturated", "duplicates")},
         "threshold": NONE if layer.threshold_share is None else share(layer.threshold_share),
         "codes": NONE if weights is None else f"{weights.codes_used} of {weights.codes}",
-        "left": " / ".join(NONE if bits is None else str(bits) for bits in layer.bits_left.values()),
+        "left": ", ".join(f"{name} {NONE if bits is None else bits}" for name, bits in layer.bits_left.items()),
     }
