@@ -44,6 +44,13 @@ def pilotnet(steps):
     return netx.load(TRUTHS / "pilotnet_lif/network.net"), shown("pilotnet_lif/image", steps)
 
 
+def pilotnet_sdnn(steps):
+    """Its image, of which something changes at each step."""
+    net = netx.load(TRUTHS / "pilotnet_sdnn/network.net")
+    image = truth("pilotnet_sdnn/input").astype(np.int32)
+    return net, np.stack([image[0] + np.where(np.arange(100) % 9 == t, 5, 0) for t in range(steps)])[None]
+
+
 def ntidigits(steps=None):
     net = netx.load(TRUTHS / "ntidigits/ntidigits.net")
     events = truth("ntidigits/input")[None, :steps]
@@ -67,6 +74,7 @@ RUNS = {
     "mnist.net": lambda: of_images("mnist.net"),
     "tiny.net": lambda: of_images("tiny.net"),
     "gts/pilotnet_lif/network.net": lambda: pilotnet(2),
+    "gts/pilotnet_sdnn/network.net": lambda: pilotnet_sdnn(3),
     "gts/ntidigits/ntidigits.net": lambda: ntidigits(120),
     "gts/dense": lambda: dense(400),
 }

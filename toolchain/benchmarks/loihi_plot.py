@@ -16,6 +16,7 @@ from matplotlib.lines import Line2D
 
 import snnkd
 from loihi import AFTER_A_SPIKE, Recording
+from snnkd.ir.network import cuba_of
 from snnkd.ir.trace import LayerTrace
 
 # Of text and axes, of the chip, of snnkd: each at least 4.5 to 1 against GitHub's white or dark background.
@@ -57,7 +58,7 @@ def _spikes(axes: Axes, recording: Recording, spikes: np.ndarray, chip: str, our
 def _voltage(axes: Axes, recording: Recording, trace: LayerTrace, chip: str, ours: str) -> None:
     """The voltage of one neuron, in units of its threshold; the chip's record of a spike itself, 128, is left out."""
     assert trace.v is not None  # states were asked for
-    threshold = 64 * int(recording.net.layers[0].neuron.threshold)
+    threshold = 64 * int(cuba_of(recording.net.layers[0]).threshold)
     first, last = _SHOWN
     steps = np.arange(first, last)
     recorded = recording.records[f"hidden{_NEURON}_voltage"][first:last]

@@ -90,7 +90,8 @@ def valid_files(folder: Path) -> list[Path]:
 def valid_graphs(folder: Path) -> list[Path]:
     """Small `.nir` files: every primitive, and what `save` writes of networks, each in all FORMS."""
     made = [write(graph, folder / f"graph{index}.nir") for index, graph in enumerate(graphs().values())]
-    for name, (net, _) in networks().items():
+    of_nir = {name: net for name, (net, _) in networks().items() if not net.is_sigma_delta}
+    for name, net in of_nir.items():
         made.append(folder / f"{name.replace(' ', '_')}.nir")
         formats.save(net, made[-1])
     return [*made, *(_in_form(path, form, folder) for path in made for form in FORMS)]

@@ -9,7 +9,8 @@ runs the same batch again and again, since the first time pays for the threads t
 memory is that of a process that runs nothing else, its interpreter included.
 
 Thresholds are set so that the hidden layers are as active as the input (PilotNet's own thresholds stay; its input layer
-owns neurons, and takes a random image whose brightness depends on the activity).
+owns neurons, and takes a random image whose brightness depends on the activity). PilotNet SDNN, of sigma-delta neurons,
+takes a video of which that share of the pixels is new at each step.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ from pathlib import Path
 import numpy as np
 
 from snnkd.base.errors import SnnkdError
-from snnkd.engines import lava
+from snnkd.engines import conformance, lava
 from snnkd.engines.fast import simulation
 from snnkd.engines.reference import definition
 from snnkd.formats import netx
@@ -38,7 +39,7 @@ from snnkd.ir.network import Conv, Cuba, Dense, Input, IntNet, Shape, conv_shape
 
 STEPS = 16
 ACTIVITIES = (0.1, 0.5)
-PILOTNET = "tests/lava/lib/dl/netx/gts/pilotnet_lif/network.net"  # within lava-dl's wheel
+GTS = "tests/lava/lib/dl/netx/gts"  # within lava-dl's wheel
 _TURN = 0.3  # seconds
 SYSTEMS = ("lava", "reference", "fast", "floor")
 
@@ -140,17 +141,18 @@ def _convnet(random: np.random.Generator) -> IntNet:
     return IntNet((1, 28, 28), (first, second, _dense(random, 400, 10)))
 
 
-def _pilotnet(random: np.random.Generator) -> IntNet:
+def _shipped(name: str) -> IntNet:
     for folder in map(Path, sys.path):
-        if (folder / PILOTNET).exists():
-            return netx.load(folder / PILOTNET)
-    raise FileNotFoundError(f"no {PILOTNET}: it comes with lava-dl 0.6.0")
+        if (file := folder / GTS / name / "network.net").exists():
+            return netx.load(file)
+    raise FileNotFoundError(f"no {GTS}/{name}: it comes with lava-dl 0.6.0")
 
 
 NETWORKS = {
     "mlp 784-256-10": (_mlp, 256),
     "conv 8c5s2-16c3s2-10": (_convnet, 256),
-    "pilotnet": (_pilotnet, 8),
+    "pilotnet": (lambda random: _shipped("pilotnet_lif"), 8),
+    "pilotnet sdnn": (lambda random: _shipped("pilotnet_sdnn"), 8),
 }
 
 
@@ -159,7 +161,9 @@ def _work(name: str, activity: float, quick: bool) -> Work:
     random = np.random.default_rng(0)
     net = make(random)
     samples = max(1, batch // 8) if quick and batch < 256 else batch
-    if isinstance(net.layers[0], Input):
+    if net.layers[0].neuron.kind == "delta":
+        return Work(name, activity, net, conformance.random_events(random, net, samples, STEPS, activity))
+    if net.reads_image:
         image = random.integers(0, int(2 * activity * 255), (samples, 1, *net.input_shape)).astype(np.uint8)
         return Work(name, activity, net, np.broadcast_to(image, (samples, STEPS, *net.input_shape)))
     events = (random.random((samples, STEPS, *net.input_shape)) < activity).astype(np.uint8)
@@ -216,7 +220,7 @@ class _Lava:
 
     def seconds(self, count: int) -> float:
         """For as many samples, or for one of so many times the steps where each sample would start Lava anew."""
-        if isinstance(self.work.net.layers[0], Input):
+        if self.work.net.reads_image:
             events = np.broadcast_to(self.work.events[:1, :1], (1, count * STEPS, *self.work.net.input_shape))
         else:
             events = self.work.events[np.arange(count) % len(self.work.events)]

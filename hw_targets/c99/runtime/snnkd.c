@@ -5,6 +5,12 @@
  *   v = trunc0(v * keep_v / 4096) + u + bias * 64, clipped to +-(2^23 - 1)
  *   spike = v > threshold * 64, which sets v to 0
  *
+ * Of sigma-delta neurons all is 32 bits that wrap; with E = spike_exp + state_exp:
+ *
+ *   sigma = sigma + a;  new = sigma + (bias << E), with a ReLU at least 0; of Delta encoders new = input << E
+ *   change = new - act + residue;  error = change, or error + change;  act = new
+ *   sent = change where |error| >= threshold << E, else 0;  residue = change - sent;  message = sent >> state_exp
+ *
  * All that wraps is unsigned. Work follows events: weights lie by input, so that an event adds one row.
  * Defining SNNKD_DENSE visits every input instead, also those without an event: the same results, for comparison.
  * Defining SNNKD_OBSERVE reports each neuron at each step to a function of the caller.
@@ -65,6 +71,45 @@ static uint32_t lowest(uint32_t word)
 #endif
 
 /* ---- Events into sums ---- */
+
+#if SNNKD_USES_MESSAGES
+/* The layer whose messages a layer reads; NULL where it reads the input, or spikes, which are 1. */
+static const snnkd_layer *sender_of(const snnkd_layer *layer)
+{
+    if ((layer->source == SNNKD_NONE) || ((layer - 1)->neuron == SNNKD_NEURON_CUBA)) {
+        return NULL;
+    }
+    return layer - 1;
+}
+#endif
+
+/* What the neuron i, which has sent something, has sent to a layer. */
+static uint32_t sent_by(const snnkd_layer *layer, const snnkd_state *state, uint32_t i)
+{
+#if SNNKD_USES_MESSAGES
+    const snnkd_layer *sender = sender_of(layer);
+
+    if (sender != NULL) {
+        return (uint32_t)state->values[sender->u + i];
+    }
+#endif
+    (void)layer;
+    (void)state;
+    (void)i;
+    return 1U;
+}
+
+#if SNNKD_USES_8_BITS && !defined(SNNKD_DENSE)
+/* Whether all events of a layer are 1. */
+static bool reads_spikes(const snnkd_layer *layer)
+{
+#if SNNKD_USES_MESSAGES
+    return (layer->source != SNNKD_NONE) && (sender_of(layer) == NULL);
+#else
+    return layer->source != SNNKD_NONE;
+#endif
+}
+#endif
 
 static void clear(uint32_t *sums, uint32_t count)
 {
@@ -184,7 +229,7 @@ static void add_batch(const snnkd_layer *layer, uint32_t *restrict sums, const b
         const int8_t *d = &snnkd_weights8[first[3]];
 
 #ifndef SNNKD_DENSE
-        if (layer->source != SNNKD_NONE) {
+        if (reads_spikes(layer)) {
             for (o = 0U; o < layer->neurons; o++) {
                 sums[o] += (uint32_t)a[o] + (uint32_t)b[o] + (uint32_t)c[o] + (uint32_t)d[o];
             }
@@ -321,7 +366,7 @@ static uint32_t event_at(const snnkd_layer *layer, const snnkd_state *state, con
 {
     return (layer->source == SNNKD_NONE)
                ? (uint32_t)input[i]
-               : ((state->spikes[layer->source + (i / WORD_BITS)] >> (i % WORD_BITS)) & 1U);
+               : (((state->spikes[layer->source + (i / WORD_BITS)] >> (i % WORD_BITS)) & 1U) * sent_by(layer, state, i));
 }
 
 /* As arrive_all with delays, where a shift to the right rounds the sum of each delay before it is sent. */
@@ -393,14 +438,17 @@ static void arrive_all(const snnkd_layer *layer, snnkd_state *state, const snnkd
 
 #ifdef SNNKD_DENSE
         for (i = 0U; i < layer->inputs; i++) {
-            arrive(layer, state, &events, i, (spikes[i / WORD_BITS] >> (i % WORD_BITS)) & 1U);
+            arrive(layer, state, &events, i,
+                   ((spikes[i / WORD_BITS] >> (i % WORD_BITS)) & 1U) * sent_by(layer, state, i));
         }
 #else
         for (i = 0U; i < layer->inputs; i += WORD_BITS) {
             uint32_t word = spikes[i / WORD_BITS];
 
             while (word != 0U) {
-                arrive(layer, state, &events, i + lowest(word), 1U);
+                const uint32_t sender = i + lowest(word);
+
+                arrive(layer, state, &events, sender, sent_by(layer, state, sender));
                 word &= word - 1U;
             }
         }
@@ -582,9 +630,104 @@ static void update(uint32_t index, snnkd_state *state, const snnkd_input *input,
     }
 }
 
+#if SNNKD_USES_MESSAGES
+/* What arrives at a sigma-delta neuron: a, of Delta encoders the input. */
+static uint32_t arrived(const snnkd_layer *about, const uint32_t *sums, const snnkd_input *input, uint32_t n)
+{
+    uint32_t sum;
+
+    if (about->neuron == (SNNKD_NEURON_DELTA | (about->neuron & SNNKD_NEURON_CUMULATIVE))) {
+        return (uint32_t)input[n];
+    }
+    sum = sums[n] << about->left;
+    if (about->kind == SNNKD_KIND_CONV) {
+        return ((sum & UINT32_C(0x00FFFFFF)) ^ UINT32_C(0x00800000)) - UINT32_C(0x00800000);
+    }
+    return (about->right != 0U) ? shift_right(sum, about->right) : sum;
+}
+
+/* Whether a change is sent: the size of -2^31 is -2^31, below every threshold. */
+static bool is_sent(uint32_t error, int32_t threshold)
+{
+    const uint32_t size = ((error >> 31) != 0U) ? (0U - error) : error;
+
+    return (size <= (uint32_t)INT32_MAX) && (size >= (uint32_t)threshold);
+}
+
+/* A step of a sigma-delta neuron: its message. */
+static uint32_t message_of(const snnkd_layer *about, const snnkd_neuron *own, snnkd_state *state, uint32_t a, uint32_t n)
+{
+    const uint32_t kind = about->neuron & SNNKD_NEURON_KIND;
+    int32_t *values = &state->values[about->u + n];
+    int32_t *act = &state->values[about->v + n];
+    int32_t *residue = &values[about->neurons];
+    int32_t *next = &values[2U * about->neurons]; /* sigma, and behind it error */
+    uint32_t active;
+    uint32_t change;
+    uint32_t error;
+    uint32_t sent;
+
+    if (kind == SNNKD_NEURON_SIGMA) {
+        *act = to_signed((uint32_t)*act + a);
+        return (uint32_t)*act;
+    }
+    if (kind == SNNKD_NEURON_DELTA) {
+        active = a << own->keep_u;
+    } else {
+        *next = to_signed((uint32_t)*next + a);
+        active = (uint32_t)*next + (uint32_t)own->bias;
+        if (((about->neuron & SNNKD_NEURON_RELU) != 0U) && ((active >> 31) != 0U)) {
+            active = 0U;
+        }
+        next = &values[3U * about->neurons];
+    }
+    change = (active - (uint32_t)*act) + (uint32_t)*residue;
+    error = change;
+    if ((about->neuron & SNNKD_NEURON_CUMULATIVE) != 0U) {
+        error += (uint32_t)*next;
+    }
+    sent = is_sent(error, own->threshold) ? change : 0U;
+    *act = to_signed(active);
+    *residue = to_signed(change - sent);
+    if ((about->neuron & SNNKD_NEURON_CUMULATIVE) != 0U) {
+        *next = ((sent == 0U) || (sent == UINT32_C(0x80000000))) ? to_signed(error) : 0;
+    }
+    *values = to_signed(shift_right(sent, own->keep_v));
+    return (uint32_t)*values;
+}
+
+/* All neurons of a sigma-delta layer, from its sums of this step to its messages, and which of them are not 0. */
+static void update_messages(uint32_t index, snnkd_state *state, const snnkd_input *input, const uint32_t *sums)
+{
+    const snnkd_layer *about = &snnkd_layers[index];
+    uint32_t parameters = 0U;
+    uint32_t n;
+
+    for (n = 0U; n < about->neurons; n++) {
+        const snnkd_neuron *own = &snnkd_neurons[about->parameters + parameters];
+        const uint32_t message = message_of(about, own, state, arrived(about, sums, input, n), n);
+        uint32_t *word = &state->spikes[about->spikes + (n / WORD_BITS)];
+
+        if ((n % WORD_BITS) == 0U) {
+            *word = 0U;
+        }
+        if (message != 0U) {
+            *word |= UINT32_C(1) << (n % WORD_BITS);
+        }
+        if (index == (SNNKD_LAYERS - 1U)) {
+            state->counts[n] += message;
+        }
+        parameters++;
+        if (parameters == about->period) {
+            parameters = 0U;
+        }
+    }
+}
+#endif
+
 #if SNNKD_READS_MAXIMUM || SNNKD_READS_SUM
-/* What the readout reads of each output's voltage after this step. Highest voltages lie 2^23 higher than they are, so
- * that any is above the 0 of a reset. */
+/* What the readout reads of each output's voltage after this step. Highest voltages lie 2^31 higher than they are, so
+ * that none is below the 0 of a reset. */
 static void read_outputs(snnkd_state *state)
 {
     uint32_t n;
@@ -592,7 +735,7 @@ static void read_outputs(snnkd_state *state)
     for (n = 0U; n < SNNKD_OUTPUTS; n++) {
         const int32_t voltage = snnkd_voltage(state, SNNKD_LAYERS - 1U, n);
 #if SNNKD_READS_MAXIMUM
-        const uint32_t raised = (uint32_t)(voltage + STATE_LIMIT);
+        const uint32_t raised = (uint32_t)voltage + UINT32_C(0x80000000);
 
         if (raised > state->read[n]) {
             state->read[n] = raised;
@@ -610,6 +753,17 @@ static void read_outputs(snnkd_state *state)
 
 /* ---- The network ---- */
 
+static void finish(uint32_t index, snnkd_state *state, const snnkd_input *input, const uint32_t *sums)
+{
+#if SNNKD_USES_MESSAGES
+    if (snnkd_layers[index].neuron != SNNKD_NEURON_CUBA) {
+        update_messages(index, state, input, sums);
+        return;
+    }
+#endif
+    update(index, state, input, sums);
+}
+
 static void run_layer(uint32_t index, snnkd_state *state, const snnkd_input *input)
 {
     const snnkd_layer *layer = &snnkd_layers[index];
@@ -618,7 +772,7 @@ static void run_layer(uint32_t index, snnkd_state *state, const snnkd_input *inp
 
 #if SNNKD_USES_INPUT_NEURONS
     if (layer->kind == SNNKD_KIND_INPUT) {
-        update(index, state, input, NULL);
+        finish(index, state, input, NULL);
         return;
     }
 #endif
@@ -633,7 +787,7 @@ static void run_layer(uint32_t index, snnkd_state *state, const snnkd_input *inp
             arrive_all(layer, state, input);
         }
         sums = pending(layer, state, 0U);
-        update(index, state, input, sums);
+        finish(index, state, input, sums);
         clear(sums, layer->neurons);
         return;
     }
@@ -642,7 +796,7 @@ static void run_layer(uint32_t index, snnkd_state *state, const snnkd_input *inp
         clear(sums, layer->neurons);
         arrive_all(layer, state, input);
     }
-    update(index, state, input, sums);
+    finish(index, state, input, sums);
 }
 
 void snnkd_init(snnkd_state *state)
@@ -693,7 +847,13 @@ static int64_t count_of(const snnkd_state *state, uint32_t class)
     uint32_t member;
 
     for (member = 0U; member < SNNKD_POPULATION; member++) {
-        sum += (int64_t)state->counts[neuron_of((class * SNNKD_POPULATION) + member)];
+        const uint32_t count = state->counts[neuron_of((class * SNNKD_POPULATION) + member)];
+
+#if SNNKD_COUNTS_MESSAGES
+        sum += to_signed(count);
+#else
+        sum += (int64_t)count;
+#endif
     }
     return sum;
 }

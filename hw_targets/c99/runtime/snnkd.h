@@ -1,4 +1,4 @@
-/* Runtime of one integer network of CUBA-LIF neurons. C99, integers only, no heap, no recursion.
+/* Runtime of one integer network of CUBA-LIF and sigma-delta neurons. C99, integers only, no heap, no recursion.
  *
  * The network is constant data in model.c; what changes while it runs is one snnkd_state, which the caller owns. All
  * functions may run at the same time on different states. model.h says what the input is: SNNKD_INPUTS elements of
@@ -19,12 +19,12 @@ extern "C" {
 /* Everything that one run of the network needs. Its contents are private; they are found through snnkd_layers[]. */
 typedef struct {
     uint32_t step;                     /* steps since the last reset */
-    int32_t values[SNNKD_VALUES];      /* v of each layer, and u of those that keep one */
+    int32_t values[SNNKD_VALUES];      /* v of each layer, and u of those that keep one; of sigma-delta ones theirs */
     uint32_t sums[SNNKD_SUMS];         /* of the layer in work, of the input, and of delayed events */
     uint32_t spikes[SNNKD_SPIKE_WORDS]; /* bit sets, the spikes of each layer at its last step */
-    uint32_t counts[SNNKD_OUTPUTS];    /* spikes of each output, channels last */
+    uint32_t counts[SNNKD_OUTPUTS];    /* spikes of each output, or the sum of its messages, channels last */
 #if SNNKD_READS_MAXIMUM || SNNKD_READS_SUM
-    uint32_t read[SNNKD_READ_WORDS];   /* of each output's voltage, channels last: the highest + 2^23; or the sum, in
+    uint32_t read[SNNKD_READ_WORDS];   /* of each output's voltage, channels last: the highest + 2^31; or the sum, in
                                         * two's complement of 64 bits, lower word first */
 #endif
 } snnkd_state;
@@ -48,7 +48,8 @@ uint32_t snnkd_classify(const snnkd_state *state);
 /* Whether the network's rule of early exit says that no further step is needed; always false without a rule. */
 bool snnkd_decided(const snnkd_state *state);
 
-/* Whether a neuron spiked at the last step, and its voltage after it. neuron: channels last (H, W, C). */
+/* Whether a neuron spiked at the last step, and its voltage after it; whether a sigma-delta one sent something, and its
+ * activation, of a Sigma output sigma. neuron: channels last (H, W, C). */
 bool snnkd_spiked(const snnkd_state *state, uint32_t layer, uint32_t neuron);
 int32_t snnkd_voltage(const snnkd_state *state, uint32_t layer, uint32_t neuron);
 
@@ -58,10 +59,19 @@ int32_t snnkd_voltage(const snnkd_state *state, uint32_t layer, uint32_t neuron)
 #define SNNKD_KIND_CONV 1U
 #define SNNKD_KIND_INPUT 2U /* neurons that take the input as their bias */
 
+#define SNNKD_NEURON_CUBA 0U
+#define SNNKD_NEURON_DELTA 1U
+#define SNNKD_NEURON_SIGMA_DELTA 2U
+#define SNNKD_NEURON_SIGMA 3U
+#define SNNKD_NEURON_KIND 3U /* of the field neuron, beside what follows */
+#define SNNKD_NEURON_RELU 4U
+#define SNNKD_NEURON_CUMULATIVE 8U
+
 #define SNNKD_NONE UINT32_MAX /* an offset into nothing */
 
 /* A neuron's parameters. threshold and bias are aligned to v (mantissa * 64); what a step keeps of u and v, in
- * fractions of 4096. */
+ * fractions of 4096. Of sigma-delta neurons threshold and bias are shifted by keep_u bits, spike_exp + state_exp, and
+ * keep_v is state_exp. */
 typedef struct {
     int32_t threshold;
     int32_t bias;
@@ -78,12 +88,13 @@ typedef struct {
     uint8_t delay_left;   /* what is sent of the sum of each delay, where delay_right is not 0: (sum << left) >> right */
     uint8_t delay_right;
     uint8_t delay_slots;  /* the longest delay + 1; 0 for a layer without delays */
-    uint8_t unused_8;
+    uint8_t neuron;       /* SNNKD_NEURON_... */
     uint32_t source;      /* the spikes that it reads, in state.spikes; SNNKD_NONE for the input */
     uint32_t inputs;
     uint32_t neurons;
-    uint32_t v;           /* in state.values */
-    uint32_t u;           /* the same; SNNKD_NONE where nothing of u is kept */
+    uint32_t v;           /* in state.values; act of sigma-delta neurons, sigma of Sigma */
+    uint32_t u;           /* the same; SNNKD_NONE where nothing of u is kept. Of sigma-delta neurons the messages, residue,
+                           * sigma and error, as far as they have them, one behind the other; of Sigma v itself */
     uint32_t spikes;      /* in state.spikes */
     uint32_t sums;        /* in state.sums */
     uint32_t weights;     /* [inputs][neurons]; convolution [channels][kernel_h][kernel_w][neurons of a group] */

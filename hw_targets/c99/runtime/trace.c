@@ -2,7 +2,8 @@
  *
  * IN: samples and steps as uint32_t, then the events of each sample and step, snnkd_input each.
  * OUT: for each sample, for each step: the class and whether the run may end, as uint32_t; for each layer its spikes
- * as uint8_t, u and v as int32_t; after the last step the counts of the outputs. All in this machine's byte order.
+ * as uint8_t, u and v as int32_t, or of sigma-delta neurons act, messages, residue, sigma and error as int32_t, as far as
+ * they have them; after the last step the counts of the outputs. All in this machine's byte order.
  */
 #include "snnkd.h"
 
@@ -41,6 +42,17 @@ static void read_all(FILE *file, void *data, size_t size, size_t count)
     }
 }
 
+#if SNNKD_USES_MESSAGES
+/* How many values of a sigma-delta neuron lie from u on. */
+static size_t kept_by(uint32_t neuron)
+{
+    const size_t error = ((neuron & SNNKD_NEURON_CUMULATIVE) != 0U) ? 1U : 0U;
+    const uint32_t kind = neuron & SNNKD_NEURON_KIND;
+
+    return (kind == SNNKD_NEURON_SIGMA) ? 1U : (((kind == SNNKD_NEURON_DELTA) ? 2U : 3U) + error);
+}
+#endif
+
 static void write_step(FILE *file, const snnkd_state *state)
 {
     const uint32_t answer[2] = {snnkd_classify(state), snnkd_decided(state) ? 1U : 0U};
@@ -52,6 +64,14 @@ static void write_step(FILE *file, const snnkd_state *state)
         const uint32_t at = snnkd_layers[layer].v;
         const uint32_t count = snnkd_layers[layer].neurons;
 
+#if SNNKD_USES_MESSAGES
+        if (snnkd_layers[layer].neuron != SNNKD_NEURON_CUBA) {
+            write_all(file, &state->values[at], sizeof state->values[0], count);
+            write_all(file, &state->values[snnkd_layers[layer].u], sizeof state->values[0],
+                      (size_t)count * kept_by(snnkd_layers[layer].neuron));
+            continue;
+        }
+#endif
         for (n = 0U; n < count; n++) {
             if ((snnkd_spiked(state, layer, n) ? 1U : 0U) != spikes[at + n] ||
                 snnkd_voltage(state, layer, n) != voltages[at + n]) {

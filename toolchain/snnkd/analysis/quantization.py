@@ -24,7 +24,7 @@ from snnkd.formats import netx
 from snnkd.ir import rounding
 from snnkd.ir.arithmetic import DECAY_BITS, STATE_SHIFT, THRESHOLD_LIMIT, WEIGHT_MIN
 from snnkd.ir.events import check_input
-from snnkd.ir.network import Conv, Cuba, Dense, Input, IntNet, Layer, Shape, per_neuron
+from snnkd.ir.network import Conv, Cuba, Dense, Input, IntNet, Layer, Shape, cuba_of, per_neuron
 from snnkd.ir.rounding import Fit
 from snnkd.ir.trace import LayerTrace, SpikeTrace
 
@@ -119,12 +119,12 @@ def quantize(path: str | Path, bits: int, scale: float | None = None, input_shap
     for name, layer in zip(net.names, net.layers, strict=True):
         if not isinstance(layer, Input):
             fit = next(fitted)
-            neuron = _rescaled(layer.neuron, fit)
-            thresholds = int(layer.neuron.threshold.min()), int(neuron.threshold.min())
+            neuron = _rescaled(cuba_of(layer), fit)
+            thresholds = int(cuba_of(layer).threshold.min()), int(neuron.threshold.min())
             scaled.append(Scaled(name, unit * fit.factor, fit.step, thresholds, fit.clipped, fit.error))
             layer = replace(layer, neuron=neuron)
         layers.append(layer)
-    neurons = tuple(layer.neuron for layer in net.layers)
+    neurons = tuple(cuba_of(layer) for layer in net.layers)
     weights, biases = tuple(fit.weight for fit in how.layers), tuple(fit.bias for fit in how.layers)
     if net.early_exit is not None:  # its margin may be in units of v, which are others now
         warnings.warn(f"{path}: its rule for early exit is left out: other weights need another", SnnkdWarning, 2)
@@ -212,14 +212,14 @@ def _unit(net: IntNet, values: list[np.ndarray]) -> float:
     """64 where weights are SLAYER's but thresholds are integers as hardware holds them, else 1."""
     largest = max(float(np.abs(weight).max()) for weight in values)
     whole = all((weight == np.trunc(weight)).all() for weight in values)
-    reachable = [layer.neuron.threshold.max() for layer in _synaptic(net) if layer.neuron.can_fire]
+    reachable = [cuba_of(layer).threshold.max() for layer in _synaptic(net) if layer.neuron.can_fire]
     fits = largest * SLAYER_UNIT <= -WEIGHT_MIN
     return SLAYER_UNIT if not whole and fits and reachable and _FAR * largest <= min(reachable) else 1
 
 
 def _largest_factor(layer: Layer) -> float:
     """The largest factor at which thresholds and biases stay within their bits."""
-    threshold = layer.neuron.threshold[layer.neuron.threshold <= THRESHOLD_LIMIT]
+    threshold = cuba_of(layer).threshold[cuba_of(layer).threshold <= THRESHOLD_LIMIT]
     bias = np.abs(layer.neuron.bias).max() if layer.neuron.bias is not None else 0
     return float(min(THRESHOLD_LIMIT / max(threshold.max(initial=0), 1), _BIAS_MAX / max(bias, 1)))
 

@@ -17,9 +17,12 @@ from typing import Any
 import numpy as np
 
 from snnkd.ir.network import Conv, Cuba, Delta, Dense, Input, IntNet, Layer, Shape, Sigma, SigmaDelta, conv_shape
+from snnkd.ir.readout import Readout
 
 Range = tuple[int, int]  # both included
 Case = tuple[IntNet, np.ndarray]  # a network and its input (N, T, *input_shape)
+
+_MEMBRANE = Readout("membrane")  # of Sigma outputs, whose value is what they hold
 
 # Dense weights as the synapses of each sign mode hold them: what there may be, the first two of them always.
 SIGNS = {
@@ -196,7 +199,9 @@ def random_sigma_delta_net(seed: int) -> IntNet:
         shape = layer.shape
     if number != mixed and random.random() < 0.5:
         layers[-1] = replace(layers[-1], neuron=Sigma())
-    return IntNet(input_shape, tuple(layers), message_bits=0 if encoded else int(random.choice([0, 4, 8])))
+    bits = 0 if encoded else int(random.choice([0, 4, 8]))
+    read = _MEMBRANE if layers[-1].neuron.kind == "sigma" else Readout()
+    return IntNet(input_shape, tuple(layers), message_bits=bits, readout=read)
 
 
 def _any_conv(random: np.random.Generator, shape: Shape, options: dict[str, Any]) -> Conv:
@@ -373,7 +378,7 @@ def _sigma_delta(random: np.random.Generator) -> Case:
         neuron = random_sigma_delta(random, (outputs,), vary=True, thresholds=(threshold, threshold))
         layers.append(replace(random_dense(random, (inputs,), outputs, signs="mixed"), neuron=neuron))
     layers.append(replace(random_dense(random, (12,), 5), neuron=Sigma()))
-    return _active(random, IntNet((30,), tuple(layers)), 3, 32)
+    return _active(random, IntNet((30,), tuple(layers), readout=_MEMBRANE), 3, 32)
 
 
 def _sigma_delta_conv(random: np.random.Generator) -> Case:
@@ -400,7 +405,7 @@ def _sigma_delta_once(random: np.random.Generator) -> Case:
         ),
         replace(random_dense(random, (9,), 4), neuron=Sigma()),
     )
-    return _active(random, IntNet((2, 6, 5), layers), 5, 1)
+    return _active(random, IntNet((2, 6, 5), layers, readout=_MEMBRANE), 5, 1)
 
 
 def _sigma_delta_own(random: np.random.Generator) -> Case:

@@ -314,6 +314,12 @@ class IntNet:
             shape = layer.shape
 
 
+def cuba_of(layer: Layer) -> Cuba:
+    """Returns the neurons of a layer in a network that was seen to have CUBA ones only (`IntNet.is_sigma_delta`)."""
+    assert layer.neuron.kind == "cuba"
+    return layer.neuron
+
+
 def per_neuron(values: np.ndarray, shape: Shape) -> np.ndarray:
     """Returns a neuron parameter as int64 that broadcasts over (..., *shape).
 

@@ -15,7 +15,7 @@ from snnkd.data.encoding import Encoder
 from snnkd.ir.arithmetic import THRESHOLD_LIMIT, WEIGHT_MAX, WEIGHT_MIN
 from snnkd.ir.network import Conv as NetConv
 from snnkd.ir.network import Dense as NetDense
-from snnkd.ir.network import IntNet, Layer
+from snnkd.ir.network import IntNet, Layer, cuba_of
 from snnkd.recipe.architecture import Architecture, Conv, Dense
 from snnkd.recipe.stages import opened
 from snnkd.recipe.tables import Recipe
@@ -89,7 +89,7 @@ def _start_misfits(net: IntNet, network: Architecture, readout: str) -> Iterator
         return
     if net.readout.kind != readout:
         yield f"its classes are read by '{net.readout.kind}', expected readout.kind '{readout}'"
-    elif readout == "membrane" and (net.layers[-1].neuron.threshold != THRESHOLD_LIMIT).any():
+    elif readout == "membrane" and (cuba_of(net.layers[-1]).threshold != THRESHOLD_LIMIT).any():
         yield f"its output neurons may fire; expected a threshold of {THRESHOLD_LIMIT}, which readout 'membrane' needs"
     if len(net.layers) != len(network.layers):
         yield f"has {len(net.layers)} layers, expected {len(network.layers)} as the network '{network.name}' has"
@@ -131,7 +131,7 @@ def _not_trained(delay: np.ndarray, plan: Conv | Dense) -> str | None:
 
 def _not_trainable(layer: Layer, plan: Conv | Dense) -> str | None:
     """The first field of a layer that the neurons or the weights of a training cannot have, and why."""
-    neuron = layer.neuron
+    neuron = cuba_of(layer)
     if neuron.bias is not None:
         return "bias: networks are trained without; only a file without biases can be a start"
     for field in ("threshold", "current_decay", "voltage_decay"):

@@ -45,7 +45,7 @@ def golden_files(
     arrays = {
         "golden_input": ("uint8_t" if packed else "snnkd_input", rows),
         "golden_spikes": ("uint32_t", _spike_words(trace)),
-        "golden_counts": ("uint32_t", trace.counts),
+        "golden_counts": ("uint32_t", trace.counts % (1 << 32)),
         "golden_classes": ("uint32_t", trace.classes(net)),
         "golden_voltages": ("int32_t", _voltages(trace)),
     }

@@ -103,10 +103,17 @@ def _layout(net: IntNet, steps: int) -> np.dtype:
     """One sample of the harness's output."""
     fields: list[tuple[str, str, int]] = [("class", "u4", 1), ("decided", "u4", 1)]
     for name, layer in zip(net.names, net.layers, strict=True):
-        size = prod(layer.shape)
-        fields += [(f"{name}_s", "u1", size), (f"{name}_u", "i4", size), (f"{name}_v", "i4", size)]
+        size, neuron = prod(layer.shape), layer.neuron
+        if neuron.kind == "cuba":
+            fields += [(f"{name}_s", "u1", size), (f"{name}_u", "i4", size), (f"{name}_v", "i4", size)]
+        else:
+            behind = [
+                state for state in ("residue", "sigma", "error") if state in neuron.states[neuron.kind == "sigma" :]
+            ]
+            fields += [(f"{name}_{state}", "i4", size) for state in (neuron.membrane, "s", *behind)]
     step = np.dtype([(name, kind, (size,)) for name, kind, size in fields])
-    return np.dtype([("steps", step, (steps,)), ("counts", "u4", (prod(net.layers[-1].shape),))])
+    counted = "u4" if net.layers[-1].neuron.kind == "cuba" else "i4"  # sums of messages have a sign
+    return np.dtype([("steps", step, (steps,)), ("counts", counted, (prod(net.layers[-1].shape),))])
 
 
 def _run(net: IntNet, events: np.ndarray, program: Path, states: bool) -> Recording:
@@ -120,10 +127,11 @@ def _run(net: IntNet, events: np.ndarray, program: Path, states: bool) -> Record
         raise LimitError(f"{program.name}: exit status {done.returncode}\n{done.stderr.strip()}")
     raw = np.fromfile(result, _layout(net, events.shape[1]))
     layers = []
-    for name, layer in zip(net.names, net.layers, strict=True):
-        spikes, u, v = (_channels_first(raw["steps"][f"{name}_{field}"], layer.shape) for field in "suv")
-        kept = states or (layer is net.layers[-1] and net.readout.reads_every_v)
-        layers.append(LayerTrace(name, spikes, v[:, -1].copy(), u if kept else None, v if kept else None))
+    for name, layer, kept in zip(net.names, net.layers, net.recorded(states), strict=True):
+        membrane = layer.neuron.membrane
+        recorded = {q: _channels_first(raw["steps"][f"{name}_{q}"], layer.shape) for q in {"s", membrane, *kept}}
+        last = recorded[membrane][:, -1].copy()
+        layers.append(LayerTrace(name, recorded["s"], last, **{state: recorded[state] for state in kept}))
     classes, decided = (raw["steps"][field][..., 0] for field in ("class", "decided"))
     trace = SpikeTrace("c99", events, tuple(layers))
     return Recording(trace, classes.astype(np.int64), decided != 0, raw["counts"].astype(np.int64))
@@ -144,13 +152,11 @@ def _joined(events: np.ndarray, parts: Sequence[Recording]) -> Recording:
         arrays = [of(part) for part in parts]
         return None if arrays[0] is None else np.concatenate(arrays)  # type: ignore[arg-type]
 
+    names = ("spikes", "v_last", "u", "v", "sigma", "act", "residue", "error")
     layers = tuple(
         LayerTrace(
             layer.name,
-            *(
-                join(lambda part, k=k, name=name: getattr(part.trace.layers[k], name))
-                for name in ("spikes", "v_last", "u", "v")
-            ),
+            **{name: join(lambda part, k=k, name=name: getattr(part.trace.layers[k], name)) for name in names},
         )
         for k, layer in enumerate(parts[0].trace.layers)
     )

@@ -11,6 +11,7 @@ from math import prod
 from weakref import WeakKeyDictionary
 
 import numpy as np
+from typing_extensions import assert_never
 
 from snnkd.base.errors import LimitError
 from snnkd.engines.c99.weights import Stored, by_input, stored
@@ -42,7 +43,8 @@ class Delays:
 class Part:
     """One layer. neurons: its parameters, (period, 4): threshold and bias aligned to v, what u and v keep of a step.
 
-    v, u, spikes, sums: offsets in the arrays of snnkd_state, u NONE where u does not outlast a step. source: the
+    v, u, spikes, sums: offsets in the arrays of snnkd_state, u NONE where u does not outlast a step; of sigma-delta
+    neurons act, and what else they hold. source: the
     spikes that it reads, NONE for the input. stored: None on an input layer.
     """
 
@@ -103,11 +105,8 @@ _PLANS: WeakKeyDictionary[IntNet, Plan] = WeakKeyDictionary()
 
 
 def refusal(net: IntNet) -> str | None:
-    """Says which neurons the runtime does not have, or which size of `net` its fields cannot hold, by layer and field;
-    None where it has all."""
+    """Says which size of `net` the runtime's fields cannot hold, by layer and field; None where they hold all."""
     for name, read, layer in net.inputs():
-        if layer.neuron.kind != "cuba":
-            return f"{name}: the C99 runtime has CUBA neurons only, these are of the kind '{layer.neuron.kind}'"
         if layer.kind != "conv":
             continue
         sizes = {"input": read, "shape": layer.shape, "weight": layer.weight.shape, "groups": (layer.groups,)}
@@ -115,6 +114,8 @@ def refusal(net: IntNet) -> str | None:
         for field, values in sizes.items():
             if max(values) >= _SIZES:
                 return f"{name}.{field}: expected sizes below {_SIZES} for the C99 runtime, found {values}"
+    if net.layers[-1].neuron.kind == "sigma" and net.readout.kind == "count":
+        return f"{net.names[-1]}: sums of what a Sigma output sends may leave 32 bits; read it by --readout membrane"
     return None
 
 
@@ -136,10 +137,10 @@ def _plan(net: IntNet) -> Plan:
     parts, source, values, spikes = list[Part](), NONE, 0, 0
     for index, draft in enumerate(drafts):
         sums = sum(own[:index]) if own[index] else sum(own)
-        kept = draft.stored is not None and bool(draft.neurons[:, 2].any())
-        u = values + _size(draft) if kept else NONE
+        behind = _behind_v(draft)
+        u = values if draft.layer.neuron.kind == "sigma" else values + _size(draft) if behind else NONE
         parts.append(replace(draft, source=source, v=values, u=u, spikes=spikes, sums=sums))
-        values += _size(draft) * (2 if kept else 1)
+        values += _size(draft) * (1 + behind)
         source, spikes = spikes, spikes + (_size(draft) + 31) // 32
     sums, encoder = max(1, sum(own) + shared), _encoder(net)
     return Plan(
@@ -160,6 +161,14 @@ def _size(part: Part) -> int:
     return prod(part.layer.shape)
 
 
+def _behind_v(part: Part) -> int:
+    """How many values of each neuron lie from u on: u where it is kept; messages, residue, sigma and error."""
+    neuron = part.layer.neuron
+    if neuron.kind == "cuba":
+        return int(part.stored is not None and bool(part.neurons[:, 2].any()))
+    return 0 if neuron.kind == "sigma" else len(neuron.states)
+
+
 def _draft(name: str, read: Shape, layer: Layer) -> Part:
     weights = None if layer.kind == "input" else stored(layer, read)
     return Part(name, layer, read, weights, _delays(layer, read), _neurons(layer))
@@ -175,7 +184,7 @@ def _own_sums(part: Part, keeps_input: bool) -> int:
 def _encoder(net: IntNet) -> str | None:
     """The kind of its encoder; None where the runtime has none for it, or its file says what cannot be."""
     known = event_encoding.of_network(net) is not None or image_encoding.parameters(net.encoding) is not None
-    return (net.encoding or {}).get("kind") if known and not net.reads_image else None
+    return (net.encoding or {}).get("kind") if known and net.layers[0].kind != "input" else None
 
 
 def _keeps_input(net: IntNet) -> bool:
@@ -188,7 +197,7 @@ def _wide_input(net: IntNet) -> bool:
     """snnkd's encoders send 0 to 255, but for signed cells; of other graded events nothing but their bits is known,
     signs included."""
     recorded = event_encoding.of_network(net)
-    if net.reads_image or (recorded is not None and recorded.signed):
+    if net.layers[0].kind == "input" or (recorded is not None and recorded.signed):
         return True
     return net.message_bits > 8 or (net.message_bits > 0 and _encoder(net) is None)
 
@@ -207,23 +216,37 @@ def _delays(layer: Layer, read: Shape) -> Delays | None:
 
 
 def _neurons(layer: Layer) -> np.ndarray:
-    """(period, 4) int64: threshold and bias aligned to v, keep_u, keep_v; one row for all neurons, one for each
-    channel or one for each neuron, channels last."""
-    assert layer.neuron.kind == "cuba"  # `refusal` has seen to that
-    return _cuba(layer.neuron, layer.shape)
+    """(period, 4) int64: threshold and bias aligned to v, keep_u, keep_v; of sigma-delta neurons threshold and bias
+    shifted by spike_exp + state_exp, that, and state_exp. One row for all neurons, one for each channel or one for each
+    neuron, channels last."""
+    neuron = layer.neuron
+    if neuron.kind == "cuba":
+        return _periodic(_cuba(neuron, layer.shape), layer.shape)
+    if neuron.kind == "sigma":
+        return np.zeros((1, 4), np.int64)
+    if neuron.kind == "delta" or neuron.kind == "sigma-delta":
+        exponent = neuron.spike_exp + neuron.state_exp
+        bias = np.zeros((), np.int64) if neuron.bias is None else per_neuron(neuron.bias, layer.shape) << exponent
+        one = (np.asarray(value) for value in (neuron.threshold << exponent, exponent, neuron.state_exp))
+        threshold, shift, state_exp = one
+        return _periodic((threshold, bias, shift, state_exp), layer.shape)
+    assert_never(neuron)
 
 
-def _cuba(neuron: Cuba, shape: Shape) -> np.ndarray:
-    """`_neurons` of CUBA-LIF neurons."""
+def _cuba(neuron: Cuba, shape: Shape) -> tuple[np.ndarray, ...]:
+    """The columns of `_neurons`."""
     every = 1 << DECAY_BITS
     bias = np.zeros((), np.int64) if neuron.bias is None else per_neuron(neuron.bias, shape)
-    threshold = per_neuron(neuron.threshold, shape)
-    fields = (
-        threshold << STATE_SHIFT,
+    return (
+        per_neuron(neuron.threshold, shape) << STATE_SHIFT,
         bias << STATE_SHIFT,
         every - per_neuron(neuron.current_decay, shape),
         every - per_neuron(neuron.voltage_decay, shape),
     )
+
+
+def _periodic(fields: tuple[np.ndarray, ...], shape: Shape) -> np.ndarray:
+    """(period, 4) of columns that broadcast over `shape`."""
     table = np.stack([np.broadcast_to(values, shape) for values in fields], axis=-1)
     table = np.moveaxis(table, 0, -2).reshape(-1, 4)
     for period in (1, shape[0]):

@@ -15,12 +15,18 @@ from snnkd.engines.c99.cross import linker_script, makefile_part
 from snnkd.engines.c99.memory import NONE, Part, Plan, plan
 from snnkd.ir import image_encoding
 from snnkd.ir.event_encoding import EventEncoding
-from snnkd.ir.network import IntNet, LayerKind
+from snnkd.ir.network import IntNet, LayerKind, Neuron, NeuronKind
 from snnkd.targets.build import Build
 from snnkd.targets.quantities import Quantity
 
 _WIDTHS = {4: "uint8_t", 8: "int8_t", 16: "int16_t", 32: "int32_t"}  # bits of a stored weight: type of an element
 _KINDS: dict[LayerKind, str] = {"dense": "SNNKD_KIND_DENSE", "conv": "SNNKD_KIND_CONV", "input": "SNNKD_KIND_INPUT"}
+_NEURONS: dict[NeuronKind, str] = {
+    "cuba": "SNNKD_NEURON_CUBA",
+    "delta": "SNNKD_NEURON_DELTA",
+    "sigma-delta": "SNNKD_NEURON_SIGMA_DELTA",
+    "sigma": "SNNKD_NEURON_SIGMA",
+}
 _COLUMNS = 118
 _ENCODE = "void snnkd_encode(const uint8_t *image, uint64_t index, uint32_t step, uint8_t *events)"
 _TRACE = "trace.c"  # the harness of the engine, no part of a firmware
@@ -146,11 +152,13 @@ def _features(net: IntNet, memory: Plan) -> dict[str, bool]:
         **{f"SNNKD_USES_{bits}_BITS": any(stored.bits == bits for stored in weights) for bits in _WIDTHS},
         "SNNKD_USES_CONV": any(layer.kind == "conv" for layer in net.layers),
         "SNNKD_USES_DELAYS": any(part.delays for part in memory.parts),
-        "SNNKD_USES_RIGHT_SHIFTS": any(stored.right or stored.delay_right for stored in weights),
+        "SNNKD_USES_MESSAGES": net.is_sigma_delta,
+        "SNNKD_COUNTS_MESSAGES": net.layers[-1].neuron.kind != "cuba",
+        "SNNKD_USES_RIGHT_SHIFTS": net.is_sigma_delta or any(part.right or part.delay_right for part in weights),
         "SNNKD_USES_ROUNDED_DELAYS": any(stored.delay_right for stored in weights),
-        "SNNKD_USES_CURRENTS": any(part.u != NONE for part in memory.parts),
+        "SNNKD_USES_CURRENTS": any(part.u != NONE and part.layer.neuron.kind == "cuba" for part in memory.parts),
         "SNNKD_USES_PARAMETERS": any(len(part.neurons) > 1 or part.stored is None for part in memory.parts),
-        "SNNKD_USES_INPUT_NEURONS": net.reads_image,
+        "SNNKD_USES_INPUT_NEURONS": net.layers[0].kind == "input",
         "SNNKD_KEEPS_INPUT": memory.keeps_input,
         "SNNKD_READS_MEMBRANE": net.readout.kind == "membrane",
         "SNNKD_READS_MAXIMUM": net.readout.over == "max",
@@ -176,7 +184,9 @@ def _of_recordings(encoding: EventEncoding) -> dict[str, str]:
 def _input_text(net: IntNet) -> str:
     sizes = " x ".join(map(str, (*net.input_shape[1:], net.input_shape[0])))
     kind = "images, the bias of the first layer" if net.reads_image else "events 0 or 1"
-    if net.message_bits:
+    if net.layers[0].neuron.kind == "delta":
+        kind = "the values of each step"
+    elif net.message_bits:
         kind = f"graded events of {net.message_bits} bits"
     return f"{sizes}{' (H, W, C)' if len(net.input_shape) == 3 else ''}, {kind}"
 
@@ -274,6 +284,7 @@ def _layer(part: Part) -> dict[str, int | str]:
     layer = part.layer
     fields: dict[str, int | str] = {
         "kind": _KINDS[layer.kind],
+        "neuron": _neuron(layer.neuron),
         "source": part.source,
         "inputs": int(np.prod(part.read)),
         "neurons": int(np.prod(layer.shape)),
@@ -297,3 +308,13 @@ def _layer(part: Part) -> dict[str, int | str]:
         for name in ("stride", "padding", "dilation"):
             fields |= dict(zip((f"{name}_h", f"{name}_w"), getattr(layer, name), strict=True))
     return {name: value for name, value in fields.items() if value != 0}
+
+
+def _neuron(neuron: Neuron) -> str | int:
+    """The field neuron: its kind, and what else it says of sigma-delta ones."""
+    words = [_NEURONS[neuron.kind]]
+    if neuron.kind == "sigma-delta" and neuron.activation == "relu":
+        words.append("SNNKD_NEURON_RELU")
+    if (neuron.kind == "delta" or neuron.kind == "sigma-delta") and neuron.cumulative:
+        words.append("SNNKD_NEURON_CUMULATIVE")
+    return 0 if neuron.kind == "cuba" else " | ".join(words)

@@ -16,7 +16,8 @@ _WORD = 32  # bits of a sum; a weight that is shifted beyond them adds nothing
 @dataclass(frozen=True, eq=False)
 class Stored:
     """Synaptic weights of a layer, and how their sum S becomes a * 64 in 32 bits: S << left, 30 bits of it of a
-    convolution; where right is not 0, ((S << left) >> right) << 6.
+    convolution; where right is not 0, ((S << left) >> right) << 6. Of sigma-delta neurons, it becomes a: 24 bits of a
+    convolution, and nothing is << 6.
 
     values: (rows, columns) int32, one row for each input (dense) or for each input channel, kernel row and kernel
     column (convolution), outputs of a group as columns. bits: 4, 8, 16 or 32 of a value. delay_left, delay_right:
@@ -51,17 +52,18 @@ class Stored:
 def stored(layer: Dense | Conv, shape: Shape) -> Stored:
     """Stores the weights of `layer`, which reads a (C, H, W) or (features,) `shape`, with its inputs channels last."""
     rows, power = _without_common_power(_rows(layer, shape))
+    aligned = STATE_SHIFT if layer.neuron.kind == "cuba" else 0
     if layer.kind == "conv":
         # The 24 bits to which a wraps are 30 of a * 64.
-        rows, left = _within_word(rows, power + STATE_SHIFT)
+        rows, left = _within_word(rows, power + aligned)
         return Stored(rows, _bits(rows), left)
     if layer.weight_exp >= 0:
-        rows, left = _within_word(rows, power + layer.weight_exp + STATE_SHIFT)
+        rows, left = _within_word(rows, power + layer.weight_exp + aligned)
         return Stored(rows, _bits(rows), left)
     right = min(-layer.weight_exp, _WORD - 1)
     if layer.delay is None:
         return Stored(rows, _bits(rows), power, right)
-    return Stored(rows, _bits(rows), STATE_SHIFT, delay_left=power, delay_right=right)
+    return Stored(rows, _bits(rows), aligned, delay_left=power, delay_right=right)
 
 
 def _rows(layer: Dense | Conv, shape: Shape) -> np.ndarray:

@@ -8,15 +8,14 @@ import numpy as np
 
 from snnkd.engines.fast.kernels.sizes import TILE
 from snnkd.ir.arithmetic import DECAY_BITS, STATE_SHIFT
-from snnkd.ir.network import Layer, per_neuron
+from snnkd.ir.network import Layer, cuba_of, per_neuron
 
 _LINE = 32  # int16 in 64 bytes
 
 
 def parameters(layer: Layer) -> np.ndarray:
     """Lays out (3, neurons) int32: 4096 - current_decay, 4096 - voltage_decay, threshold << 6 of each, in `order`."""
-    neuron, shape = layer.neuron, layer.shape
-    assert neuron.kind == "cuba"
+    neuron, shape = cuba_of(layer), layer.shape
     rows = (
         (1 << DECAY_BITS) - per_neuron(neuron.current_decay, shape),
         (1 << DECAY_BITS) - per_neuron(neuron.voltage_decay, shape),

@@ -13,7 +13,7 @@ import numpy as np
 
 from snnkd.formats.nir.graph import Edge, Graph, Node, Value
 from snnkd.ir.arithmetic import DECAY_BITS
-from snnkd.ir.network import Conv, Input, IntNet, Layer, Shape, per_neuron
+from snnkd.ir.network import Conv, Input, IntNet, Layer, Shape, cuba_of, per_neuron
 
 DT = 1e-4  # seconds of a step: what snntorch and spikingjelly take
 _FOREVER = 2.0**-60  # a decay of 0: 1 - this is 1 in floats, so that nothing decays
@@ -53,7 +53,7 @@ def unsaid(net: IntNet) -> list[str]:
 
 
 def _unsaid(net: IntNet) -> Iterator[str]:
-    decays = [d for layer in net.layers for d in (layer.neuron.current_decay, layer.neuron.voltage_decay)]
+    decays = [d for layer in net.layers for d in (cuba_of(layer).current_decay, cuba_of(layer).voltage_decay)]
     if any(((d != 0) & (d != 1 << DECAY_BITS)).any() for d in decays):
         yield "decays round towards 0 in units of 1/64; NIR's readers compute in floats"
     yield "u is corrected by 2^24 beyond 2^23, v is clipped, sums of convolutions wrap in 24 bits"
@@ -127,7 +127,7 @@ def _neurons(name: str, layer: Layer, shape: Shape) -> Node:
     def spread(values: np.ndarray) -> np.ndarray:
         return np.broadcast_to(per_neuron(values, layer.shape), layer.shape).astype(np.float64).reshape(shape)
 
-    neuron = layer.neuron
+    neuron = cuba_of(layer)
     current, voltage = (
         np.maximum(spread(d) / (1 << DECAY_BITS), _FOREVER) for d in (neuron.current_decay, neuron.voltage_decay)
     )
