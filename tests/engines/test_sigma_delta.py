@@ -136,7 +136,9 @@ def test_random_neurons(engine):
     assert wraps > 200
 
 
-@pytest.mark.parametrize("engine", ["reference", "fast", "onnx"])
+@pytest.mark.parametrize(
+    "engine", ["reference", "fast", "onnx", pytest.param("c99", marks=pytest.mark.compiler("gcc"))]
+)
 @pytest.mark.parametrize("last", [SigmaDelta(3, None, 2, 0, "unit"), Sigma()])
 @pytest.mark.parametrize("over", ["max", "sum"])
 def test_readouts_over_all_steps(engine, last, over):

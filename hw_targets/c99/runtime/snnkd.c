@@ -630,32 +630,6 @@ static void update(uint32_t index, snnkd_state *state, const snnkd_input *input,
     }
 }
 
-#if SNNKD_READS_MAXIMUM || SNNKD_READS_SUM
-/* What the readout reads of each output's voltage after this step. Highest voltages lie 2^23 higher than they are, so
- * that any is above the 0 of a reset. */
-static void read_outputs(snnkd_state *state)
-{
-    uint32_t n;
-
-    for (n = 0U; n < SNNKD_OUTPUTS; n++) {
-        const int32_t voltage = snnkd_voltage(state, SNNKD_LAYERS - 1U, n);
-#if SNNKD_READS_MAXIMUM
-        const uint32_t raised = (uint32_t)(voltage + STATE_LIMIT);
-
-        if (raised > state->read[n]) {
-            state->read[n] = raised;
-        }
-#else
-        uint32_t *sum = &state->read[2U * n];
-        const uint32_t low = (uint32_t)voltage;
-
-        sum[0] += low;
-        sum[1] += ((voltage < 0) ? UINT32_MAX : 0U) + ((sum[0] < low) ? 1U : 0U);
-#endif
-    }
-}
-#endif
-
 #if SNNKD_USES_MESSAGES
 /* What arrives at a sigma-delta neuron: a, of Delta encoders the input. */
 static uint32_t arrived(const snnkd_layer *about, const uint32_t *sums, const snnkd_input *input, uint32_t n)
@@ -747,6 +721,32 @@ static void update_messages(uint32_t index, snnkd_state *state, const snnkd_inpu
         if (parameters == about->period) {
             parameters = 0U;
         }
+    }
+}
+#endif
+
+#if SNNKD_READS_MAXIMUM || SNNKD_READS_SUM
+/* What the readout reads of each output's voltage after this step. Highest voltages lie 2^31 higher than they are, so
+ * that none is below the 0 of a reset. */
+static void read_outputs(snnkd_state *state)
+{
+    uint32_t n;
+
+    for (n = 0U; n < SNNKD_OUTPUTS; n++) {
+        const int32_t voltage = snnkd_voltage(state, SNNKD_LAYERS - 1U, n);
+#if SNNKD_READS_MAXIMUM
+        const uint32_t raised = (uint32_t)voltage + UINT32_C(0x80000000);
+
+        if (raised > state->read[n]) {
+            state->read[n] = raised;
+        }
+#else
+        uint32_t *sum = &state->read[2U * n];
+        const uint32_t low = (uint32_t)voltage;
+
+        sum[0] += low;
+        sum[1] += ((voltage < 0) ? UINT32_MAX : 0U) + ((sum[0] < low) ? 1U : 0U);
+#endif
     }
 }
 #endif

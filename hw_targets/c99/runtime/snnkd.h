@@ -24,7 +24,7 @@ typedef struct {
     uint32_t spikes[SNNKD_SPIKE_WORDS]; /* bit sets, the spikes of each layer at its last step */
     uint32_t counts[SNNKD_OUTPUTS];    /* spikes of each output, or the sum of its messages, channels last */
 #if SNNKD_READS_MAXIMUM || SNNKD_READS_SUM
-    uint32_t read[SNNKD_READ_WORDS];   /* of each output's voltage, channels last: the highest + 2^23; or the sum, in
+    uint32_t read[SNNKD_READ_WORDS];   /* of each output's voltage, channels last: the highest + 2^31; or the sum, in
                                         * two's complement of 64 bits, lower word first */
 #endif
 } snnkd_state;

@@ -32,16 +32,15 @@ def shown_of(samples: Samples) -> np.ndarray | RawEvents | None:
 
 
 def to_bytes(net: IntNet, samples: Samples, run: SpikeTrace) -> bytes:
-    """Writes golden.npz of `trace_of`'s trace: `input` (N, T, *input_shape); `layerK` (N, T, *shape) spikes; `layerK_v`
-    (N, *shape) after the last step; `layerK_v_steps` (N, T, *shape) of the last layer where the readout needs it;
-    `counts` (N, outputs) and `classes` (N,); and where they are known `labels` (N,),
-    `images` (N, C, H, W), or of recordings `recorded` (events, 4): microseconds, x, y, polarity, each one's up to
-    its `recorded_ends` (N,)."""
+    """Writes golden.npz of `trace_of`'s trace: `input` (N, T, *input_shape); `layerK` (N, T, *shape) spikes, messages;
+    `layerK_v` (N, *shape), of sigma-delta neurons `layerK_act` or `layerK_sigma`, after the last step; the same with
+    `_steps` (N, T, *shape) of the last layer where the readout needs it; `counts` (N, outputs) and `classes` (N,); and
+    where they are known `labels` (N,), `images` (N, C, H, W), or of recordings `recorded` (events, 4): microseconds, x,
+    y, polarity, each one's up to its `recorded_ends` (N,)."""
     arrays: dict[str, Any] = {"input": np.ascontiguousarray(run.input)}
-    for layer in run.layers:
-        arrays |= {layer.name: layer.spikes, f"{layer.name}_v": layer.v_last}
-    if net.readout.reads_every_v:
-        arrays[f"{net.names[-1]}_v_steps"] = run.layers[-1].v
+    for layer, (held, by_step) in zip(run.layers, _names(net), strict=True):
+        arrays |= {layer.name: layer.spikes, held: layer.v_last}
+        arrays |= {by_step: layer.membrane} if by_step else {}
     arrays |= {"counts": run.counts, "classes": run.classes(net)}
     if samples.labels is not None:
         arrays["labels"] = samples.labels[:GOLDEN_SAMPLES]
@@ -68,19 +67,22 @@ def read(data: bytes, net: IntNet, source: str) -> tuple[SpikeTrace, np.ndarray 
         raise FormatError(f"{source}: not an .npz file ({in_a_line(error)})") from error
     samples, steps = present["input"].shape[:2] if "input" in present else (0, 0)
     layers = []
-    for name, layer in zip(net.names, net.layers, strict=True):
-        every, by_step = (samples, steps, *layer.shape), f"{name}_v_steps"
-        expected = {name: every, f"{name}_v": (samples, *layer.shape)}
-        if layer is net.layers[-1] and net.readout.reads_every_v:
-            expected[by_step] = every
+    for name, layer, (held, by_step) in zip(net.names, net.layers, _names(net), strict=True):
+        every = (samples, steps, *layer.shape)
+        expected = {name: every, held: (samples, *layer.shape)} | ({by_step: every} if by_step else {})
         for key, shape in expected.items():
             if key not in present or present[key].shape != shape:
                 there = present[key].shape if key in present else "none"
                 raise FormatError(f"{source}: {key}: expected an array {shape}, found {there}")
-        layers.append(
-            LayerTrace(name, present[name], present[f"{name}_v"], v=present[by_step] if by_step in expected else None)
-        )
+        read = {layer.neuron.membrane: present[by_step]} if by_step else {}
+        layers.append(LayerTrace(name, present[name], present[held], **read))
     return SpikeTrace("golden", present["input"], tuple(layers)), _shown(present, samples, source)
+
+
+def _names(net: IntNet) -> list[tuple[str, str]]:
+    """Of each layer the names of its membrane after the last step, and after each one, '' where that is not needed."""
+    held = [f"{name}_{layer.neuron.membrane}" for name, _, layer in net.inputs()]
+    return [(name, f"{name}_steps" if kept else "") for name, kept in zip(held, net.recorded(False), strict=True)]
 
 
 def _shown(present: dict[str, np.ndarray], samples: int, source: str) -> np.ndarray | RawEvents | None:

@@ -128,11 +128,9 @@ def _run(net: IntNet, events: np.ndarray, program: Path, states: bool) -> Record
     raw = np.fromfile(result, _layout(net, events.shape[1]))
     layers = []
     for name, layer, kept in zip(net.names, net.layers, net.recorded(states), strict=True):
-        recorded = {
-            field: _channels_first(raw["steps"][f"{name}_{field}"], layer.shape)
-            for field in ("s", *layer.neuron.states)
-        }
-        last = recorded[layer.neuron.membrane][:, -1].copy()
+        membrane = layer.neuron.membrane
+        recorded = {q: _channels_first(raw["steps"][f"{name}_{q}"], layer.shape) for q in {"s", membrane, *kept}}
+        last = recorded[membrane][:, -1].copy()
         layers.append(LayerTrace(name, recorded["s"], last).holding({state: recorded[state] for state in kept}))
     classes, decided = (raw["steps"][field][..., 0] for field in ("class", "decided"))
     trace = SpikeTrace("c99", events, tuple(layers))
