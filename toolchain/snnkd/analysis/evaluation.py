@@ -46,7 +46,7 @@ def simulate(net: IntNet, spikes: np.ndarray, engine: str = FAST, states: bool =
     return usable.run(net, spikes, states)
 
 
-def soonest(net: IntNet, spikes: np.ndarray, states: bool = False) -> SpikeTrace:
+def _soonest(net: IntNet, spikes: np.ndarray, states: bool = False) -> SpikeTrace:
     """Runs as `simulate` does, by the engine that is done first: to load Numba takes longer than a small network."""
     loaded = "numba" in sys.modules
     return simulate(net, spikes, FAST if loaded or not _is_small(net, *spikes.shape[:2]) else DEFINITION, states)
@@ -149,7 +149,7 @@ def random_input(net: IntNet, samples: int, steps: int | None = None) -> tuple[n
     progress.say("looking for random events on which every layer fires")
     for activity in ACTIVITIES:
         tried = verification.synthetic_input(net, steps, min(samples, _TRIED), activity)
-        silent = len(cautions.silent(net, soonest(net, tried).events))
+        silent = len(cautions.silent(net, _soonest(net, tried).events))
         if best is None or silent < best[0]:
             best = (silent, activity)
         if silent == 0:
@@ -193,7 +193,7 @@ def survey(net: IntNet, blocks: Iterable[np.ndarray], answers: bool) -> Survey:
     courses: list[Course] = []
     undecided: list[np.ndarray] = []
     for block in blocks:
-        run = soonest(net, block)
+        run = _soonest(net, block)
         samples, steps = samples + run.samples, run.steps
         counts = _added(counts, trace.count(net, run))
         seen = traffic.activity(net, run) if seen is None else seen + traffic.activity(net, run)
@@ -225,7 +225,7 @@ def output(net: IntNet, run: SpikeTrace) -> LayerTrace:
         return run.layers[-1]
     events = run.input if len(net.layers) == 1 else run.layers[-2].spikes
     bits = net.message_bits if len(net.layers) == 1 else 0 if events.dtype == np.uint8 else 31
-    return soonest(IntNet(events.shape[2:], net.layers[-1:], message_bits=bits), events, states=True).layers[-1]
+    return _soonest(IntNet(events.shape[2:], net.layers[-1:], message_bits=bits), events, states=True).layers[-1]
 
 
 def joined(courses: Sequence[Course]) -> Course:
