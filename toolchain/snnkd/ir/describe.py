@@ -10,6 +10,7 @@ from typing import Any
 from typing_extensions import assert_never
 
 from snnkd.ir.network import IntNet, Layer, Neuron
+from snnkd.ir.readout import Readout
 
 
 def facts(net: IntNet) -> dict[str, Any]:
@@ -63,7 +64,7 @@ class Description:
         steps = f", {self.facts['steps']} steps" if self.facts["steps"] else ""
         bits = f", events of {self.facts['message_bits']} bits" if self.facts["message_bits"] else ""
         sizes = f"{self.facts['neurons']:,} neurons, {self.facts['parameters']:,} weights"
-        return f"IntNet: input {shape}{steps}{bits}, {sizes}, read by {self.facts['readout']['kind']}"
+        return f"IntNet: input {shape}{steps}{bits}, {sizes}, read by {Readout(**self.facts['readout']).name}"
 
     def _table(self) -> tuple[list[str], list[list[str]]]:
         """Columns and rows of what any of the layers has."""
