@@ -107,7 +107,9 @@ def _profile(
         refuse_for_runs({"--input": inputs, "--input-shape": input_shape})
         context = pipeline.Context(find(name, runs), data_root, profile=pipeline.ProfileOptions(targets or (), samples))
         whole = pipeline.walk(context, "profile")["profile"].to_json()
-        return whole if targets is not None else whole | {"energy": {}}  # its file has that of all targets
+        if targets is None:  # its file has the energy of all targets
+            whole = {key: value for key, value in whole.items() if key != "in_memory"} | {"energy": {}}
+        return whole
     from snnkd.analysis import evaluation
 
     file = subject.opened(name, input_shape=input_shape)
