@@ -12,6 +12,17 @@ def test_what_goes_on_around_a_block_is_said_again():
     assert heard == ["export", "Lava starts", "Lava: sample 2 of 3", "export", "reading back", ""]
 
 
+def test_what_was_said_last_is_not_heard_by_the_next_one():
+    first, second = [], []
+    with progress.heard_by(first.append):
+        progress.say("sample 9 of 11")
+        with progress.heard_by(second.append), progress.doing("export"):
+            pass
+        with progress.doing("profile"):
+            pass
+    assert first == ["sample 9 of 11", "profile", "sample 9 of 11"] and second == ["export", ""]
+
+
 def test_nobody_has_to_listen():
     heard = []
     with progress.heard_by(heard.append):

@@ -121,7 +121,7 @@ def test_train_prints_a_table_and_fills_a_run_folder(trained: tuple[Path, str]) 
     assert "all 360 test images" in printed and "student: runs/digits-001/student.net" in printed
     files = {path.name for path in (folder / "runs/digits-001").iterdir()}
     expected = {"SHA256SUMS", "recipe.toml", "provenance.json", "metrics.csv", "student.net", "summary.json"}
-    assert files == expected | {"checkpoints", "tensorboard"}
+    assert files == expected | {"answers.csv", "checkpoints", "tensorboard"}
 
 
 @pytest.mark.lava
@@ -170,11 +170,28 @@ def test_run_has_what_the_three_commands_print(folder: Path, data: Callable[...,
     assert not (folder / "runs/digits-002").exists()
     summary = json.loads((folder / "runs/digits-001/summary.json").read_text())
     trained = {"epochs": 6, "reused": {}, "parameters": 74 * HIDDEN, "neurons": HIDDEN + 10}
+    findings = printed["train"].pop("findings")
     assert printed["train"] == {**trained, **summary}
+    assert {one["layer"] for one in findings} <= {"input", "layer0", "layer1", "readout"}
     assert set(summary["accuracy"]) == {"float", "integer"} and list(summary["networks"]) == STAGES
     assert printed["export"] == json.loads((folder / "runs/digits-001/verification.json").read_text())
     written = json.loads((folder / "runs/digits-001/profile.json").read_text())
     assert printed["profile"] == written
+    by_class_and_in_all(folder / "runs/digits-001", summary, written)
+
+
+def by_class_and_in_all(run: Path, summary: dict, profile: dict) -> None:
+    """The confusion matrix, what follows from it, and spikes as the profile counts them on the same images."""
+    confusion, classes = np.array(summary["confusion"]), summary["classes"]
+    assert [row["name"] for row in classes] == [str(k) for k in range(10)]
+    assert [row["name"] for row in classes] == list(netx.load(run / "student.net").class_names or ())
+    assert [row["images"] for row in classes] == confusion.sum(axis=1).tolist()
+    assert summary["accuracy"]["integer"] == pytest.approx(np.trace(confusion) / 360)
+    assert [row["accuracy"] for row in classes] == pytest.approx(np.diag(confusion) / confusion.sum(axis=1))
+    rows = np.loadtxt(run / "answers.csv", int, delimiter=",", skiprows=1)
+    assert rows[:, 0].tolist() == list(range(360)) and (confusion[rows[:, 1], rows[:, 2]] > 0).all()
+    fired = sum(row["spikes"] for row in profile["layers"] if row["name"] != "input")
+    assert summary["spikes"] == pytest.approx(fired / profile["samples"])
 
 
 @pytest.mark.lava

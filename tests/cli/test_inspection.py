@@ -105,6 +105,18 @@ def test_inspect_with_samples(folder, call):
     assert "headroom" not in json.loads(call("inspect", "x.net", "--json")[1])
 
 
+def test_inspect_tells_the_health(folder, call):
+    status, output, _ = call("inspect", "x.net", "--health", "--input", "events.npy", "--json")
+    found = json.loads(output)["health"]
+    assert status == 0 and "headroom" not in json.loads(output)
+    assert (found["data"], found["samples"], found["steps"], found["measured"]) == ("events.npy", 3, 12, 3)
+    (wrapped,) = (one for one in found["findings"] if (one["kind"], one["layer"]) == ("wrapped", "layer0"))
+    assert wrapped["count"] > 0 and "its limit" in wrapped["cause"]
+    status, output, _ = call("inspect", "x.net", "--health", "--input", "events.npy")
+    assert status == 0 and f"layer0, wrapped: {wrapped['count']:,} of {wrapped['total']:,} times u wraps" in output
+    assert f"cause:  {wrapped['cause']}" in output and f"change: {wrapped['change']}" in output
+
+
 def test_headroom_that_is_large(folder, build, call):
     net = netx.load("x.net")
     netx.save(replace(net, message_bits=0), "binary.net")

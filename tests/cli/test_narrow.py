@@ -114,7 +114,11 @@ def trained():
     networks = {name: row | {"accuracy": {"float": 0.98765, "integer": 0.87654}} for name in ("teacher", "assistant")}
     classes = [{"name": name, "images": 10, "accuracy": share} for name, share in (("a", 0.5), ("b", 0.625))]
     told = {"data_set": "cifar10", "test_images": 10_000, "steps": 4, "reused": {}, "by_step": [0.5, 0.75], "net": "x"}
-    return told | {"networks": networks, "early_exit": None, "classes": classes}
+    return (
+        told
+        | {"networks": networks, "early_exit": None, "classes": classes, "run": "runs/x-001"}
+        | {"findings": [{"layer": "layer0", "count": 1234, "total": 176_138, "what": "neurons never fire"}] * 6}
+    )
 
 
 def compared():

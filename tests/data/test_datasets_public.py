@@ -15,6 +15,7 @@ import pytest
 from snnkd.base.errors import DataError
 from snnkd.data import datasets
 from snnkd.data.datasets import cifar
+from snnkd.data.datasets import idx as idx_files
 
 IDX_NAMES = {
     "train": ("train-images-idx3-ubyte", "train-labels-idx1-ubyte"),
@@ -125,6 +126,12 @@ def test_damaged_gzip_is_named(tmp_path):
     for raw in (path.read_bytes()[:-20], b"not gzip", b""):
         path.write_bytes(raw)
         assert str(path) in refused("train-images-idx3-ubyte.gz", "mnist", tmp_path)
+
+
+def test_a_gzip_that_would_fill_the_memory_is_named(tmp_path, monkeypatch):
+    write_mnist(tmp_path, packed=True)
+    monkeypatch.setattr(idx_files, "_MOST", 100)
+    assert "unpacks to more than 100 bytes" in refused("train-images-idx3-ubyte.gz", "mnist", tmp_path)
 
 
 def test_the_real_mnist_has_the_published_figures(public_data):

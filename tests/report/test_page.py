@@ -15,8 +15,8 @@ import numpy as np
 import pytest
 
 from snnkd import recipe as recipes
-from snnkd import runs
-from snnkd.analysis import evaluation, spread
+from snnkd import runs, targets
+from snnkd.analysis import evaluation, fit, health
 from snnkd.base import files, provenance
 from snnkd.base.errors import DataError
 from snnkd.data import datasets
@@ -25,6 +25,7 @@ from snnkd.formats import netx
 from snnkd.ir.network import IntNet
 from snnkd.ir.readout import EarlyExit, Readout
 from snnkd.report.page import charts, pictures, seen
+from snnkd.report.page.charts import CoreCell
 from snnkd.report.page.sections import SECTIONS
 from snnkd.runs.results import Exported
 from snnkd.runs.subject import opened
@@ -186,6 +187,42 @@ def test_the_figures_are_those_of_the_network(one):
         assert sample.scores.shape == (4, 3) and sample.scores[-1].argmax() == sample.answer
 
 
+def test_the_page_tells_the_health_the_cores_and_the_ann(one, report):
+    subject = opened(one.folder)
+    examined = health.examine(subject.net, [subject.samples(None).events()])
+    assert examined.findings
+    text = " ".join(Elements(report(one)[1].read_text()).text.split())
+    for found in examined.findings:
+        assert f"{found.layer}: {found.count:,} of {found.total:,} {found.what}" in text
+    placed = fit.fit(subject.net, targets.load("loihi2")).placement
+    assert f"{placed.cores} cores on 1 chip of loihi2" in text
+    assert all(f"core {core.core}, {core.layer}: {core.neurons} neurons" in text for core in placed.by_core)
+    for words in ("loihi2, static", "loihi2, total", "Latency of an inference", "on loihi2, ANN", "in 45 nm, ANN"):
+        assert words in text
+
+
+def test_an_older_profile_has_fewer_parts(make, report):
+    run = make("older")
+    newer = evaluation.profile(netx.load(run.student), opened(run.folder).samples(4).events()).to_json()
+    older = {key: value for key, value in newer.items() if key != "in_memory"}
+    for energy in older["energy"].values():
+        for key in ("ann", "latency_us", "static_uJ", "total_uJ"):
+            energy.pop(key, None)
+    run.write("profile.json", files.to_json(older))
+    text = Elements(report(run)[1].read_text()).text
+    assert "loihi2, dynamic" in text
+    assert not any(words in text for words in ("loihi2, static", "Latency", "ANN of the same shape"))
+
+
+def test_chips_full_of_cores():
+    cells = [CoreCell(k / 100, k % 8, f"core {k}") for k in range(300)]
+    drawn = charts.core_map("Cores", cells, 128, "300 cores")
+    assert [len(chip) for chip in drawn.chips] == [128, 128, 44] and drawn.left_out == 0
+    assert max(drawn.at(127)) < drawn.width and drawn.at(127)[1] + drawn.pitch < drawn.step
+    assert (cells[0].filled, cells[250].filled, cells[7].colour) == (0.06, 1.0, 1)
+    assert charts.core_map("Cores", cells, 10, "300 cores").left_out == 24
+
+
 def sections(text):
     return re.findall(r'<section id="run0-(\w+)">', text)
 
@@ -207,7 +244,7 @@ def test_a_run_without_its_images_still_has_a_page(make, report, monkeypatch):
     monkeypatch.setattr(datasets, "load", _gone)
     told, path, _ = report(run)
     assert any("samples" in text and "no such folder" in text for text in told["warnings"])
-    assert sections(path.read_text()) == ["structure", "accuracy", "learning", "steps", "parity", "reproduce"]
+    assert sections(path.read_text()) == ["structure", "accuracy", "learning", "steps", "cores", "parity", "reproduce"]
 
 
 def _gone(*_, **__):
@@ -252,13 +289,6 @@ def test_seeds_of_one_recipe_are_compared_by_pairs(several, report):
 def test_two_runs_of_one_seed_stand_side_by_side(one, make, report):
     text = Elements(report(one, make("shapes"))[1].read_text()).text
     assert "2 runs side by side" in text and "shapes-002" in text and "Seeds of one recipe" not in text
-
-
-def test_student_t():
-    for freedom, expected in ((1, 12.7062), (2, 4.3027), (3, 3.1824), (4, 2.7764), (9, 2.2622), (30, 2.0423)):
-        assert spread.quantile(freedom) == pytest.approx(expected, abs=1e-4)
-    assert spread.mean([0.5]) == (0.5, None)
-    assert spread.mean([1.0, 3.0]) == (2.0, pytest.approx((2 - 12.7062, 2 + 12.7062), abs=1e-3))
 
 
 # In a browser

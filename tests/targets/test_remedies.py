@@ -1,9 +1,11 @@
 """What a check advises is something that the layer can follow."""
 
+import re
+
 import numpy as np
 import pytest
 
-from snnkd.analysis import fit, remedies
+from snnkd.analysis import fit, narrowing, remedies
 from snnkd.engines import c99
 from snnkd.ir.network import Conv, Cuba, Dense, Input, IntNet
 from snnkd.targets import Target
@@ -86,6 +88,36 @@ def test_rounding_names_the_command_and_few_inputs_what_lies_before() -> None:
     assert "snnkd quantize" not in remedies.fewer_bits("layer1", 1)
     conv = Conv(np.ones((8, 1, 3, 3), np.int32), NEURON, (8, 7, 7))
     net = IntNet((1, 9, 9), (conv, dense(4, 392), dense(4, 4)))
-    assert "larger strides, or fewer channels in layer0" in remedies.fewer_inputs(net, "layer1")
-    assert remedies.fewer_inputs(net, "layer2").startswith("give layer2 fewer inputs: fewer neurons in layer1")
-    assert "a smaller input" in remedies.fewer_inputs(net, "layer0")
+    assert "larger strides, or fewer channels in layer0" in remedies.fewer_inputs(net, "layer1", 0.385)
+    assert remedies.fewer_inputs(net, "layer1", 0.385).endswith("prune its weights to 38 %")
+    assert remedies.fewer_inputs(net, "layer2", 0.5).startswith("give layer2 fewer inputs: fewer neurons in layer1")
+    assert "a smaller input" in remedies.fewer_inputs(net, "layer0", 0.5)
+
+
+def small() -> IntNet:
+    conv = Conv(np.ones((8, 1, 3, 3), np.int32), NEURON, (8, 7, 7))
+    own = Cuba(np.array(1024, np.int32), np.array(128, np.int32), np.arange(70, 90, dtype=np.int32))
+    return IntNet((1, 9, 9), (conv, dense(20, 392, neuron=own), dense(4, 20)))
+
+
+def test_a_narrowed_network_has_the_first_channels_with_all_their_weights() -> None:
+    net = small()
+    found = narrowing.narrowed(net, 0, 3)
+    assert [layer.shape for layer in found.layers] == [(3, 7, 7), (20,), (4,)]
+    np.testing.assert_array_equal(found.layers[1].weight, net.layers[1].weight[:, : 3 * 49])
+    found = narrowing.narrowed(net, 1, 7)
+    np.testing.assert_array_equal(found.layers[1].neuron.threshold, np.arange(70, 77))
+    np.testing.assert_array_equal(found.layers[2].weight, net.layers[2].weight[:, :7])
+
+
+def test_advice_in_numbers_is_the_most_that_fits() -> None:
+    net = small()
+    (violation,) = fit.check(net, limited(ram=c99.plan(net).ram - 500))
+    found = re.search(r"; it fits with (\d+) output channels of layer0 instead of 8$", violation.fix)
+    assert found is not None
+    kept = int(found[1])
+    target = limited(ram=c99.plan(net).ram - 500)
+    assert not fit.check(narrowing.narrowed(net, 0, kept), target)
+    assert fit.check(narrowing.narrowed(net, 0, kept + 1), target)
+    (violation,) = fit.check(net, limited(ram=c99.plan(net).ram * 2 // 5))
+    assert re.search(r"; it fits with \d\d % of the channels of all hidden layers$", violation.fix)

@@ -164,6 +164,23 @@ def test_effective_synops_are_shown_where_every_row_has_them() -> None:
     assert "| 70,000 ± 0 |" in distillation_page.page(catalogue.every(), rows)
 
 
+def test_each_plot_shows_its_claim(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib", reason="of the dependency group plots")
+    import distillation_plots as plots
+
+    cells = catalogue.every()
+    alone = [replace(ROW, seed=seed, accuracy=0.8 + 0.01 * seed) for seed in (1, 2, 3)]
+    distilled = [replace(row, cell="mnist-t-s", accuracy=row.accuracy + 0.05, spikes=50.0) for row in alone]
+    worse = replace(ROW, cell="mnist-t", spikes=99.0, accuracy=0.1)
+    drawn = plots.draw(cells, [*alone, *distilled, worse], tmp_path)
+    assert list(drawn) == ["results_gain.svg", "results_spikes.svg", "results_weights.svg"]
+    assert "T -&gt; S, proposed (n = 3)" in (tmp_path / "results_gain.svg").read_text()
+    spikes, weights = ((tmp_path / f"results_{name}.svg").read_text() for name in ("spikes", "weights"))
+    assert all(name in spikes for name in ("student alone", "T -&gt; S, proposed"))
+    assert "teacher alone" not in spikes  # more spikes, and less accurate
+    assert "T -&gt; S, proposed" in weights and "student alone" not in weights  # as many weights
+
+
 def test_no_two_jobs_train_the_same_teacher_at_once() -> None:
     cells = catalogue.every()
     taught_l1, taught_l2, alone, other_seed = (

@@ -127,7 +127,7 @@ def keywords(activity: float) -> Case:
 
 def nmnist(root: Path) -> Case:
     with np.load(root / "loihi1-nmnist-512.npz") as file:
-        neuron = Cuba(*(np.int32(file[name]) for name in ("current_decay", "voltage_decay", "threshold")))
+        neuron = Cuba(*(file[name].astype(np.int32) for name in ("current_decay", "voltage_decay", "threshold")))
         layers = tuple(Dense(file[name].astype(np.int32), neuron) for name in ("fc1", "fc2"))
         encoding = EventEncoding(int(file["steps"]), sensor=(34, 34), window_us=1000)
     net = IntNet(encoding.shape, layers, encoding.steps)

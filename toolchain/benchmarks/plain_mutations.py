@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from snnkd.base import checksums
 from snnkd.bundle import archive
 
 Random = np.random.Generator
@@ -139,12 +140,12 @@ def of_zip(random: Random, data: bytes, sums: bool = False) -> tuple[bytes, str]
         other = picked(random, list(files))
         files[name], files[other] = files[other], files[name]
     elif choice == "bomb":
-        files[name] = files[name][:10] + bytes(1 << 25)
+        files[name] = files[name][:10] + bytes(1 << 22)
     method = picked(random, (zipfile.ZIP_DEFLATED,) * 6 + (zipfile.ZIP_STORED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA))
     written = io.BytesIO()
     if sums and random.random() < 0.9:
-        files.pop(archive.SUMS, None)
-        files[archive.SUMS] = archive.sums(files)
+        files.pop(checksums.SUMS, None)
+        files[checksums.SUMS] = archive.sums(files)
     with zipfile.ZipFile(written, "w", method) as packed, contextlib.suppress(ValueError, LookupError):
         for entry, content in files.items():
             packed.writestr(entry, content)

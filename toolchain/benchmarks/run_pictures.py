@@ -22,6 +22,7 @@ matplotlib.use("svg")
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
 import snnkd
@@ -152,7 +153,7 @@ def _coloured(cells: np.ndarray) -> np.ndarray:
     """(H, W, 3) of the cells (C, H, W) of a step: OFF and ON in their colours on white, both at once mixed."""
     picture = np.ones((*cells.shape[1:], 3))
     for channel, colour in zip(cells, (_OFF, _ON) if len(cells) == 2 else (_ON,), strict=True):
-        picture = np.where((channel != 0)[..., None], picture * matplotlib.colors.to_rgb(colour), picture)
+        picture = np.where((channel != 0)[..., None], picture * to_rgb(colour), picture)
     return picture
 
 

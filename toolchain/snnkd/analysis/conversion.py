@@ -21,7 +21,7 @@ from snnkd.formats.nir.real import RealConv, RealLayer, RealNet
 from snnkd.formats.nir.rounding import Choice, rounded
 from snnkd.formats.nir.rules import NEURONS
 from snnkd.ir.events import check_input, check_labels
-from snnkd.ir.network import IntNet, Layer, Shape
+from snnkd.ir.network import IntNet, Layer, Shape, cuba_of
 
 CALIBRATED = 64  # samples, of those given, that scales are chosen on
 _TRIED = 12  # scales of a layer, the best by its numbers first
@@ -166,7 +166,7 @@ class _Calibration:
 
 def _slower(choice: Choice) -> Iterator[Choice]:
     """The same layer with decays less by 1/4096, as each step also rounds towards 0."""
-    neuron = choice.layer.neuron
+    neuron = cuba_of(choice.layer)
     for current, voltage in ((0, 1), (1, 0), (1, 1)):
         changed = replace(
             neuron,

@@ -37,7 +37,7 @@ def simulate(net: IntNet, spikes: np.ndarray, engine: str = FAST, states: bool =
 
     Raises LimitError where the engine cannot run here or refuses the network, FormatError for events that do not fit.
     """
-    usable, (samples, steps) = engines.usable(engine, net), (*spikes.shape, 0, 0)[:2]
+    usable, (samples, steps) = engines.usable(engine, net), (*np.shape(spikes), 0, 0)[:2]
     memory.check(
         f"the trace of {samples:,} samples of {steps:,} steps and {net.neurons:,} neurons",
         samples * steps * net.neurons * (1 + 8 * states),

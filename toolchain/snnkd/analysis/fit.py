@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from math import prod
 from typing import Any
 
 import numpy as np
 
 from snnkd.analysis import remedies
+from snnkd.analysis.narrowing import narrower
 from snnkd.analysis.placement import Placement, place, weight_bits
 from snnkd.engines import c99
 from snnkd.ir.network import Dense, Input, IntNet
@@ -32,8 +33,21 @@ class Violation:
 def check(net: IntNet, target: Target) -> list[Violation]:
     """Finds every limit of `target` that `net` surely breaks; an empty list promises nothing (see
     `docs/add_a_target.md`)."""
-    checks = [check_limit for name, check_limit in _CHECKS.items() if name in target.limits]
-    return [violation for check_limit in checks for violation in check_limit(net, target.limits)]
+    checks = {name: check_limit for name, check_limit in _CHECKS.items() if name in target.limits}
+    found = [violation for check_limit in checks.values() for violation in check_limit(net, target.limits)]
+    return [_in_numbers(net, target.limits, violation) for violation in found]
+
+
+def _in_numbers(net: IntNet, limits: Limits, violation: Violation) -> Violation:
+    """Adds to the advice how narrow one layer would have to be, where that alone keeps to the limit."""
+    if violation.limit not in _OF_SIZE:
+        return violation
+
+    def fits(other: IntNet) -> bool:
+        return all(broken.layer != violation.layer for broken in _CHECKS[violation.limit](other, limits))
+
+    size = narrower(net, fits)
+    return violation if size is None else replace(violation, fix=f"{violation.fix}; it fits with {size}")
 
 
 @dataclass(frozen=True)
@@ -109,7 +123,7 @@ def _check_one_neuron(net: IntNet, limits: Limits) -> Iterator[Violation]:
         fan_in = np.count_nonzero(layer.weight.reshape(len(layer.weight), -1), axis=1).max(initial=0)
         size = math.ceil(int(fan_in) * weight_bits(layer.weight) / 8)
         if size > limits["synapse_memory_per_core"].high:
-            fix = remedies.fewer_inputs(net, name)
+            fix = remedies.fewer_inputs(net, name, limits["synapse_memory_per_core"].high / size)
             yield _violation(name, "synapse_memory_per_core", f"{size} byte into one neuron", limits, fix)
 
 
@@ -145,6 +159,7 @@ def _violation(layer: str, name: str, actual: str, limits: Limits, fix: str) -> 
     return Violation(layer, name, actual, f"{limits[name].high:g} {limits[name].unit}", fix, limits[name].source)
 
 
+_OF_SIZE = ("synapse_memory_per_core", "cores", "flash", "ram")
 _CHECKS: dict[str, Callable[[IntNet, Limits], Iterator[Violation]]] = {
     "payload_bits": _check_payload,
     "weight_bits": _check_weight_bits,

@@ -4,15 +4,9 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Sequence
-from math import sqrt
+from math import atan, cos, pi, sin, sqrt
 
 _Z = 1.959963984540054  # 97.5 % of a normal distribution lie below
-# 97.5 % of Student's t with 1, 2, ... 30 degrees of freedom lie below.
-_T = (
-    *(12.7062, 4.3027, 3.1824, 2.7764, 2.5706, 2.4469, 2.3646, 2.3060, 2.2622, 2.2281),
-    *(2.2010, 2.1788, 2.1604, 2.1448, 2.1314, 2.1199, 2.1098, 2.1009, 2.0930, 2.0860),
-    *(2.0796, 2.0739, 2.0687, 2.0639, 2.0595, 2.0555, 2.0518, 2.0484, 2.0452, 2.0423),
-)
 
 
 def mcnemar(first: int, second: int) -> float:
@@ -43,13 +37,30 @@ def difference(first: int, second: int, images: int) -> tuple[float, float]:
 
 
 def mean(values: Sequence[float]) -> tuple[float, tuple[float, float] | None]:
-    """Returns the mean of n values, and its 95 % interval by Student's t, None of a single one.
-
-    Beyond 31 values t is taken from its expansion around the normal distribution, to 4 digits.
-    """
-    middle, free = statistics.fmean(values), len(values) - 1
-    if not free:
+    """Returns the mean of `values`, at least one, and its 95 % interval by Student's t, None of a single one."""
+    middle, n = statistics.fmean(values), len(values)
+    if n == 1:
         return middle, None
-    t = _T[free - 1] if free <= len(_T) else _Z + (_Z**3 + _Z) / (4 * free) + 3.0 / free**2
-    half = t * statistics.stdev(values) / sqrt(len(values))
+    half = quantile(n - 1) * statistics.stdev(values) / sqrt(n)
     return middle, (middle - half, middle + half)
+
+
+def quantile(freedom: int) -> float:
+    """Returns the t that 97.5 % of Student's distribution with so many degrees of freedom, at least 1, lie below."""
+    low, high = 0.0, 13.0  # it is 12.7 for one degree, and falls
+    while high - low > 1e-12 * high:
+        middle = (low + high) / 2
+        low, high = (middle, high) if _within(middle, freedom) < 0.95 else (low, middle)
+    return high
+
+
+def _within(t: float, freedom: int) -> float:
+    """How much of the distribution lies between -t and t: Abramowitz and Stegun, 26.7.3 and 26.7.4."""
+    angle = atan(t / sqrt(freedom))
+    odd = freedom % 2
+    term, total = (cos(angle) if odd else 1.0), 0.0
+    for k in range(odd, freedom - 1, 2):
+        total += term
+        term *= (k + 1) / (k + 2) * cos(angle) ** 2
+    whole = sin(angle) * total
+    return 2 / pi * (angle + whole) if odd else whole

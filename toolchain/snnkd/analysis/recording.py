@@ -159,8 +159,9 @@ def _recorded(
         column = np.flatnonzero(record.neurons == flat)
         if record.layer == number and len(column):
             known = record.values[sample, lags[record.name] :, column[0]][: expected.steps].astype(np.int64)
-            series[record.quantity] = np.ma.masked_all(expected.steps, np.int64)
-            series[record.quantity][: len(known)] = known
+            masked = np.ma.masked_array(np.zeros(expected.steps, np.int64), mask=True)
+            masked[: len(known)] = known
+            series[record.quantity] = masked
     return Recorded(recording.name, series)
 
 

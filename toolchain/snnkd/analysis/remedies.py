@@ -20,15 +20,15 @@ def fewer_bits(name: str, bits: int) -> str:
     return f"round the weights of {name}: `snnkd quantize FILE.net --bits {min(bits, _MOST_BITS)} --out NEW.net`"
 
 
-def fewer_inputs(net: IntNet, name: str) -> str:
-    """Advises how fewer synapses lead into each neuron of the layer `name`."""
+def fewer_inputs(net: IntNet, name: str, share: float) -> str:
+    """Advises how fewer synapses lead into each neuron of the layer `name`, of which there is room for a `share`."""
     index = net.names.index(name)
     before = net.layers[index - 1] if index else None
     if before is None or before.kind == "input":
         smaller = "a smaller input (of recordings: pool or crop in [encoding])"
     else:
         smaller = f"{_fewer_neurons(before)} in {net.names[index - 1]}"
-    return f"give {name} fewer inputs: {smaller}, or prune its weights"
+    return f"give {name} fewer inputs: {smaller}, or prune its weights to {math.floor(100 * share)} %"
 
 
 def less_ram(plan: Plan, excess: int) -> str:

@@ -149,8 +149,8 @@ class Connections:
         """Whether a block reads these rows and columns of the input, each int64."""
         assert self._sides is not None
         sides = zip(self._sides, (rows, columns), (reader.rows, reader.columns), strict=True)
-        found = [side[of.start : of.stop, by.start : by.stop].any(axis=1).astype(np.int64) for side, of, by in sides]
-        return found[0], found[1]
+        found = [np.any(side[of.start : of.stop, by.start : by.stop], axis=1) for side, of, by in sides]
+        return np.asarray(found[0], np.int64), np.asarray(found[1], np.int64)
 
     def _channels(self, reader: Block) -> np.ndarray:
         """Whether a block reads each channel of the input, (C,) int64."""

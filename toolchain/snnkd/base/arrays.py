@@ -61,13 +61,15 @@ def read_all(path: Path) -> dict[str, np.ndarray]:
         raise FormatError(f"{path}: not a readable .npz file ({in_a_line(error)})") from error
 
 
-def check(source: Path | bytes) -> None:
-    """Checks what the headers of an .npy or .npz file say, without reading an array. source: its path or its bytes.
+def check(source: Path | bytes, name: str = "") -> None:
+    """Checks what the headers of an .npy or .npz file say, without reading an array.
+
+    source: its path or its bytes. name: what messages call it, its path where it is empty.
 
     Raises FormatError for an array of Python objects and one that claims to be longer than what is there, LimitError
     for more than fits in memory, OSError, ValueError or BadZipFile for a file that is neither.
     """
-    name = str(source) if isinstance(source, Path) else "the array"
+    name = name or (str(source) if isinstance(source, Path) else "the array")
     with io.BytesIO(source) if isinstance(source, bytes) else source.open("rb") as file:
         if file.read(4) == b"PK\3\4":
             with zipfile.ZipFile(file) as packed:

@@ -106,7 +106,9 @@ def read_toml(path: Path) -> dict[str, Any]:
     except UnicodeDecodeError as error:
         what = recognition.sentence(path, "toml") or f"cannot be read: {error}; save it as UTF-8"
         raise FormatError(f"{path}: {what}") from error
-    except (ValueError, RecursionError) as error:
+    except RecursionError as error:
+        raise FormatError(f"{path}: not valid TOML: brackets lie too deep in each other") from error
+    except ValueError as error:
         what = recognition.sentence(path, "toml") or f"not valid TOML: {in_a_line(error)}"
         raise FormatError(f"{path}: {what}") from error
     _check_depth(path, data)

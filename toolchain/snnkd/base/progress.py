@@ -15,18 +15,20 @@ _current: ContextVar[str] = ContextVar("current", default="")
 @contextmanager
 def heard_by(listener: Listener) -> Iterator[None]:
     """Has `listener` called within, with each text that says what goes on now, and with '' where nothing does."""
-    before = _listener.get()
+    before = _listener.get(), _current.get()
     _listener.set(listener)
+    _current.set("")
     try:
         yield
     finally:
-        _listener.set(before)
+        _listener.set(before[0])
+        _current.set(before[1])
 
 
 def say(what: str) -> None:
-    """Says what goes on from here on, until the block of `doing` around it ends."""
-    _current.set(what)
+    """Says what goes on from here on, until something else is said or the block of `doing` around it ends."""
     if (listener := _listener.get()) is not None:
+        _current.set(what)
         listener(what)
 
 

@@ -3,7 +3,6 @@ what to do about it."""
 
 from __future__ import annotations
 
-import zipfile
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -178,6 +177,8 @@ def _kind(path: Path) -> str | None:
 
 
 def _of_zip(path: Path) -> str:
+    import zipfile
+
     try:
         with zipfile.ZipFile(path) as packed:
             names = packed.namelist()[:_MOST_MEMBERS]

@@ -60,7 +60,7 @@ def read(data: bytes, net: IntNet, source: str) -> tuple[SpikeTrace, np.ndarray 
     Raises FormatError that names `source` and the array.
     """
     try:
-        check(data)
+        check(data, source)
         with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
             present = {name: arrays[name] for name in arrays.files}
     except DAMAGE as error:

@@ -13,6 +13,7 @@ from snnkd.base import progress
 from snnkd.base.errors import FormatError, LimitError
 from snnkd.cli import output
 from snnkd.cli.findings import render_headroom, render_recording, render_verification
+from snnkd.cli.health import render_health
 from snnkd.cli.options import (
     DEFAULT_RUNS,
     DataRoot,
@@ -156,6 +157,9 @@ def inspect(
     samples: Annotated[
         int | None, typer.Option(min=1, help="Headroom on so many test images, or random samples of a .net.")
     ] = None,
+    health: Annotated[
+        bool, typer.Option("--health", help="What is wrong or wasted on these samples, why, and what to change.")
+    ] = False,
     input_shape: InputShape = None,
     readout: ReadoutKind = None,
     data_root: DataRoot = None,
@@ -165,7 +169,7 @@ def inspect(
     """Show a network: layers, shapes, neurons, weights, encoding and where it came from.
 
     With --input or --samples also its headroom: how near each layer comes to the limits of its number formats there,
-    and what these limits change.
+    and what these limits change. With --health instead what is wrong with the network or wasted in it there.
 
     Example: snnkd inspect student.net
     """
@@ -174,12 +178,24 @@ def inspect(
 
     subject = opened(name, runs, data_root, shape_of(input_shape), readout)
     data = {"file": str(subject.path), **describe.network(subject.net).to_json()}
-    if inputs is not None or samples is not None:
+    if health:
+        data["health"] = _health(subject, samples, inputs)
+    elif inputs is not None or samples is not None:
         from snnkd.analysis import headroom
 
         chosen = subject.samples(samples, inputs)
         data["headroom"] = {"data": chosen.data, **headroom.measure(subject.net, chosen.events()).to_json()}
     output.result(data, as_json, _inspected)
+
+
+def _health(subject: Subject, samples: int | None, inputs: Path | None) -> dict[str, Any]:
+    from snnkd.analysis import evaluation, health
+
+    count = health.EXAMINED if samples is None and inputs is None and subject.run is not None else samples
+    chosen = subject.samples(count, inputs)
+    with progress.doing(f"examining {len(chosen):,} samples"):
+        found = health.examine(subject.net, chosen.blocks(evaluation.block_of(subject.net, chosen.steps, states=False)))
+    return {"data": chosen.data, **found.to_json()}
 
 
 def check(
@@ -253,8 +269,9 @@ def _inspected(data: dict[str, Any]) -> Any:
         )
         if data[key] is not None
     ]
-    room = [render_headroom(data["headroom"])] if "headroom" in data else []
-    return output.group(output.table(data["file"], columns, rows, left=4), *facts, *room)
+    shown = {"headroom": render_headroom, "health": render_health}
+    more = [render(data[key]) for key, render in shown.items() if key in data]
+    return output.group(output.table(data["file"], columns, rows, left=4), *facts, *more)
 
 
 def _checked(data: dict[str, Any]) -> Any:

@@ -7,7 +7,15 @@ from contextlib import ExitStack
 from typing import Any
 
 from rich.console import RenderableType
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    TaskID,
+    TextColumn,
+    TimeRemainingColumn,
+)
 from rich.spinner import Spinner
 from rich.text import Text
 
@@ -20,13 +28,17 @@ _WIDE = 110  # columns that a bar takes together with what its epoch gave
 class Bars(Progress):
     """Bars of rich, if it gets any, and a line that says what goes on."""
 
-    def __init__(self, *columns: Any, transient: bool = False) -> None:
+    def __init__(self, *columns: ProgressColumn, transient: bool = False) -> None:
         self.notes: dict[str, str] = {}  # lines between the bars and what goes on
         self._doing, self._spinner = "", Spinner("dots")
         console = output.console(stderr=True)
-        hidden = not console.is_terminal
-        # Standard output may be a pipe.
-        super().__init__(*columns, console=console, disable=hidden, transient=transient, redirect_stdout=False)
+        super().__init__(
+            *columns,
+            console=console,
+            transient=transient,
+            redirect_stdout=False,  # it may be a pipe
+            disable=not console.is_terminal,
+        )
 
     def say(self, what: str) -> None:
         """Says below the bars what goes on; '' takes the line away."""
@@ -47,8 +59,8 @@ class TrainingProgress:
     """A bar for each stage, on a terminal; warnings about layers that learn nothing."""
 
     def __init__(self) -> None:
-        columns = [TextColumn("{task.description:>10}"), BarColumn(), MofNCompleteColumn(), TextColumn("batches")]
-        columns.append(TimeRemainingColumn())
+        columns: list[ProgressColumn] = [TextColumn("{task.description:>10}"), BarColumn(), MofNCompleteColumn()]
+        columns += [TextColumn("batches"), TimeRemainingColumn()]
         self._wide = output.console(stderr=True).width >= _WIDE
         if self._wide:
             columns.append(TextColumn("{task.fields[metrics]}"))

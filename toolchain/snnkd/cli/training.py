@@ -122,6 +122,7 @@ def _loaded(
     return loaded
 
 
+_FINDINGS = 4  # that the end of a training names
 _KINDS = {"snn": "", "ann": " (ANN)", "net": " (frozen)", "model": " (frozen)", "logits": " (frozen)"}
 
 
@@ -139,7 +140,13 @@ def summary(data: dict[str, Any]) -> Any:
     title = f"{data['data_set']}: accuracy on all {data['test_images']:,} test images, {data['steps']} steps"
     columns = ["stage", "network", "parameters", "neurons", "float", "integer"]
     reused = [f"{name}: not trained, taken over from {folder}" for name, folder in data["reused"].items()]
-    student = [*_by_step(data["by_step"]), *_early_exit(data), *_by_class(data["classes"]), f"student: {data['net']}"]
+    student = [
+        *_by_step(data["by_step"]),
+        *_early_exit(data),
+        *_by_class(data["classes"]),
+        *_health(data),
+        f"student: {data['net']}",
+    ]
     return output.group(output.table(title, columns, rows, left=2), *reused, *student)
 
 
@@ -158,6 +165,19 @@ def _by_class(classes: list[dict[str, Any]]) -> list[str]:
     worst, best = (of(known, key=lambda row: row["accuracy"]) for of in (min, max))
     told = " to ".join(f"{row['accuracy']:.2%} (class {row['name']})" for row in (worst, best))
     return [f"student by class: {told}"]
+
+
+def _health(data: dict[str, Any]) -> list[str]:
+    """What was found in the student on validation data, without the causes."""
+    told = [f"{one['layer']}: {one['count']:,} of {one['total']:,} {one['what']}" for one in data["findings"]]
+    more = [f"and {len(told) - _FINDINGS} more"] if len(told) > _FINDINGS else []
+    if not told:
+        return []
+    return [
+        "student's health on validation data:",
+        *(f"    {text}" for text in [*told[:_FINDINGS], *more]),
+        f"    why, and what to change: snnkd inspect {data['run']} --health",
+    ]
 
 
 def _early_exit(data: dict[str, Any]) -> list[str]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from math import prod
 from pathlib import Path
 
@@ -36,6 +37,10 @@ class LayerTrace:
     act: np.ndarray | None = None
     residue: np.ndarray | None = None
     error: np.ndarray | None = None
+
+    def holding(self, states: Mapping[str, np.ndarray]) -> LayerTrace:
+        """Returns the same layer with states of every step, by their names."""
+        return replace(self, **states)
 
     @property
     def states(self) -> dict[str, np.ndarray]:

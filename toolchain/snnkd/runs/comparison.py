@@ -134,8 +134,7 @@ def _by_recipe(runs: Sequence[Run]) -> list[dict[int, int]]:
 
 
 def _pair(runs: Sequence[Run], rows: Sequence[Listed], first: int, second: int) -> Pair:
-    names, accuracies = (rows[first].run, rows[second].run), (rows[first].accuracy, rows[second].accuracy)
-    change = None if None in accuracies else accuracies[1] - accuracies[0]  # type: ignore[operator]
+    names, change = (rows[first].run, rows[second].run), _change(rows[first], rows[second])
     if runs[first].recipe.data.set != runs[second].recipe.data.set:
         return Pair(*names, change, why="not the same data set")
     given = [answers.read(runs[place].folder) for place in (first, second)]
@@ -150,12 +149,15 @@ def _pair(runs: Sequence[Run], rows: Sequence[Listed], first: int, second: int) 
     return Pair(*names, change, images, *alone, paired.difference(*alone, images), paired.mcnemar(*alone))
 
 
+def _change(first: Listed, second: Listed) -> float | None:
+    """The second accuracy less the first, None where one of them is not known."""
+    if first.accuracy is None or second.accuracy is None:
+        return None
+    return second.accuracy - first.accuracy
+
+
 def _of_seeds(rows: Sequence[Listed], seeds: list[int], pairs: Sequence[tuple[int, int]]) -> BySeed | None:
-    changes = [
-        rows[b].accuracy - rows[a].accuracy  # type: ignore[operator]
-        for a, b in pairs
-        if rows[a].accuracy is not None and rows[b].accuracy is not None
-    ]
+    changes = [change for a, b in pairs if (change := _change(rows[a], rows[b])) is not None]
     if len(changes) < len(pairs):
         return None
     middle, interval = paired.mean(changes)

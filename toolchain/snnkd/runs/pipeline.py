@@ -14,8 +14,11 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from snnkd import runs, targets
-from snnkd.analysis import cautions, evaluation, fit
+from snnkd.analysis import cautions, evaluation, fit, health
+from snnkd.analysis.health import Finding
 from snnkd.base import files, lock, progress, provenance
 from snnkd.base.errors import FormatError, LimitError, MismatchError, Note, RecipeError, SnnkdWarning
 from snnkd.base.files import to_json
@@ -240,9 +243,19 @@ def quantize(context: Context) -> Deployed:
     student, tolerance = context.run.recipe.student, context.run.recipe.early_exit.tolerance
     progress.say(f"{student}: choosing its rule for early exit on the validation data")
     net = _deployed(context, student, context.chain.load(student))
-    rule = measuring.chosen_exit(net, context.chain.feed(context.data.validation), tolerance)
+    validation = context.chain.feed(context.data.validation)
+    rule = measuring.chosen_exit(net, validation, tolerance)
     context.run.write("student.net", netx.to_bytes(replace(net, early_exit=rule)))
-    return Deployed(str(context.run.student), net.parameters, net.neurons)
+    return Deployed(str(context.run.student), net.parameters, net.neurons, _findings(net, validation))
+
+
+def _findings(net: IntNet, feed: Feed) -> list[Finding]:
+    """What is wrong with `net` or wasted in it on the first images of `feed`; [] where it has none."""
+    images = np.arange(min(len(feed), health.EXAMINED))
+    if not len(images):
+        return []
+    size = evaluation.block_of(net, feed.encoding.steps, states=False)
+    return health.examine(net, (feed.events(part) for part in evaluation.in_blocks(images, size))).findings
 
 
 def evaluate(context: Context) -> Summary:

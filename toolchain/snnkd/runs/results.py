@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from snnkd.analysis.energy import Profile
+from snnkd.analysis.health import Finding
 from snnkd.analysis.verification import Verification
 
 
@@ -51,11 +52,12 @@ class Trained:
 
 @dataclass(frozen=True)
 class Deployed:
-    """net: path of the student's file."""
+    """net: path of the student's file. findings: what is wrong with it or wasted in it, on validation data."""
 
     net: str
     parameters: int
     neurons: int
+    findings: list[Finding]
 
 
 @dataclass(frozen=True)
@@ -98,12 +100,13 @@ class Summary:
 
 @dataclass(frozen=True)
 class Training(Summary):
-    """All that `snnkd train` says: the summary, what was trained, and the student's size."""
+    """All that `snnkd train` says: the summary, what was trained, and the student's size and health."""
 
     epochs: int
     reused: dict[str, str]
     parameters: int
     neurons: int
+    findings: list[Finding]
 
     @classmethod
     def of(cls, trained: Trained, deployed: Deployed, summary: Summary) -> Training:

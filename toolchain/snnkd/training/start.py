@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from snnkd.base.errors import QuantizationError
-from snnkd.ir.network import Dense, Input, IntNet
+from snnkd.ir.network import Dense, Input, IntNet, cuba_of
 from snnkd.training.delays import delays_of
 from snnkd.training.dynamics import W_SCALE
 from snnkd.training.network import Network
@@ -30,9 +30,10 @@ def start_from(network: Network, net: IntNet) -> None:
         if not torch.equal(quantize(weight / W_SCALE, 8, W_SCALE), weight):
             raise QuantizationError(f"{name}.weight: its integers cannot be trained; expected even ones of 8 bits")
         block.synapse.weight.copy_((weight / W_SCALE).view_as(block.synapse.weight))
-        block.neuron.current_decay.fill_(int(layer.neuron.current_decay.max()))
-        block.neuron.voltage_decay.fill_(int(layer.neuron.voltage_decay.max()))
-        block.neuron.set_threshold(int(layer.neuron.threshold.max()))
+        neuron = cuba_of(layer)
+        block.neuron.current_decay.fill_(int(neuron.current_decay.max()))
+        block.neuron.voltage_decay.fill_(int(neuron.voltage_decay.max()))
+        block.neuron.set_threshold(int(neuron.threshold.max()))
         if (delays := delays_of(block)) is not None and isinstance(layer, Dense):
             delays.set_steps(np.zeros_like(layer.weight) if layer.delay is None else layer.delay)
     network.started = True

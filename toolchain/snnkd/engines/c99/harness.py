@@ -131,7 +131,7 @@ def _run(net: IntNet, events: np.ndarray, program: Path, states: bool) -> Record
         membrane = layer.neuron.membrane
         recorded = {q: _channels_first(raw["steps"][f"{name}_{q}"], layer.shape) for q in {"s", membrane, *kept}}
         last = recorded[membrane][:, -1].copy()
-        layers.append(LayerTrace(name, recorded["s"], last, **{state: recorded[state] for state in kept}))
+        layers.append(LayerTrace(name, recorded["s"], last).holding({state: recorded[state] for state in kept}))
     classes, decided = (raw["steps"][field][..., 0] for field in ("class", "decided"))
     trace = SpikeTrace("c99", events, tuple(layers))
     return Recording(trace, classes.astype(np.int64), decided != 0, raw["counts"].astype(np.int64))

@@ -165,7 +165,7 @@ def _read_layer(folder: Path, net: IntNet, k: int, states: bool) -> LayerTrace:
     recorded = {name: read(name, 2) for name in net.recorded(states)[k]}
     every = recorded.get(net.layers[k].neuron.membrane)
     last = read("v_last", 1) if k == len(net.layers) - 1 else None if every is None else every[:, -1]
-    return LayerTrace(net.names[k], read("s", 2), last, **recorded)
+    return LayerTrace(net.names[k], read("s", 2), last).holding(recorded)
 
 
 def _reversed(array: np.ndarray, leading: int) -> np.ndarray:

@@ -62,8 +62,9 @@ def run_model(model: bytes, net: IntNet, spikes: np.ndarray, states: bool = Fals
 
 
 def _layer(outputs: dict[str, np.ndarray], name: str, neuron: Neuron) -> LayerTrace:
-    states = {state: outputs.get(f"{name}_{state}_steps") for state in neuron.states}
-    return LayerTrace(name, outputs[name], outputs[f"{name}_{neuron.membrane}"], **states)
+    steps = {state: f"{name}_{state}_steps" for state in neuron.states}
+    states = {state: outputs[key] for state, key in steps.items() if key in outputs}
+    return LayerTrace(name, outputs[name], outputs[f"{name}_{neuron.membrane}"]).holding(states)
 
 
 def _bytes_of_a_sample(net: IntNet, steps: int, states: bool) -> int:

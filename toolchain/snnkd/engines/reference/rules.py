@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -69,7 +70,8 @@ class Rules:
 
             return tell
 
-        return replace(self, **{name: telling(name, getattr(self, name)) for name in LIMITS})
+        limits: dict[str, Any] = {name: telling(name, getattr(self, name)) for name in LIMITS}
+        return replace(self, **limits)
 
 
 def no_limit(bound: int) -> Limit:
@@ -80,7 +82,5 @@ def no_limit(bound: int) -> Limit:
 LIMITS = ("dense_sum", "conv_sum", "activation", "current", "voltage", "sigma", "change")
 DEFINITION = Rules()
 # Nothing wraps and nothing is clipped.
-UNLIMITED = Rules(
-    *(no_limit(1 << 44) for _ in ("dense_sum", "conv_sum")),
-    *(no_limit(1 << 50) for _ in ("activation", "current", "voltage", "sigma", "change")),
-)
+_NO_SUM, _NO_STATE = no_limit(1 << 44), no_limit(1 << 50)
+UNLIMITED = Rules(_NO_SUM, _NO_SUM, _NO_STATE, _NO_STATE, _NO_STATE, _NO_STATE, _NO_STATE)

@@ -321,9 +321,9 @@ def _sigma_delta(layer: Group, group: Group, shape: Shape, rounding: Rounding) -
         if _has_bias(layer):
             raise layer.error("bias", "NetX fails on it: a Sigma output has none; remove it")
         return Sigma()
-    exponents = [_small(group, name, NETX_EXP, EXPONENT_MAX) for name in ("spikeExp", "stateExp")]
+    spike_exp, state_exp = (_small(group, name, NETX_EXP, EXPONENT_MAX) for name in ("spikeExp", "stateExp"))
     cumulative = bool(_small(group, "cumError", 0, 1))
-    top = ((1 << 31) - 1) >> sum(exponents)
+    top = ((1 << 31) - 1) >> (spike_exp + state_exp)
     threshold = group.integers("vThMant")
     if threshold.size != 1 or not 0 <= threshold.item() <= top:
         raise group.error(
@@ -331,9 +331,9 @@ def _sigma_delta(layer: Group, group: Group, shape: Shape, rounding: Rounding) -
             f"expected one number in [0, {top}], which Lava's 32 bits hold; found {threshold.reshape(-1)[:4]}",
         )
     if layer.text("type") == "input":
-        return Delta(threshold.item(), *exponents, cumulative)
-    bias = _bias(layer, shape, rounding, 32 - sum(exponents)) if _has_bias(layer) else None
-    return SigmaDelta(threshold.item(), bias, *exponents, _activation(group), cumulative)
+        return Delta(threshold.item(), spike_exp, state_exp, cumulative)
+    bias = _bias(layer, shape, rounding, 32 - spike_exp - state_exp) if _has_bias(layer) else None
+    return SigmaDelta(threshold.item(), bias, spike_exp, state_exp, _activation(group), cumulative)
 
 
 def _small(group: Group, name: str, default: int, high: int) -> int:

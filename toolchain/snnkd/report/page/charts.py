@@ -292,6 +292,68 @@ class Matrix:
         return self.cell[1] >= 12 and widest <= self.cell[0]
 
 
+@dataclass(frozen=True)
+class CoreCell:
+    """One core that is used. share: how full it is, above 1 too full; number: of its layer. told: in words."""
+
+    share: float
+    number: int
+    told: str
+
+    @property
+    def colour(self) -> int:
+        return self.number % COLOURS
+
+    @property
+    def filled(self) -> float:
+        return min(max(self.share, 0.06), 1.0)  # a little is seen, too
+
+
+@dataclass(frozen=True)
+class CoreMap:
+    """Chips below each other, of `size` cores each. left_out: how many chips more there are."""
+
+    title: str
+    description: str
+    size: int
+    chips: Sequence[Sequence[CoreCell]]
+    left_out: int
+    kind: str = "cores"
+    width: int = WIDTH
+    columns: int = 16
+
+    @property
+    def pitch(self) -> float:
+        """Returns the distance from one core to the next."""
+        return (self.width - 8) / self.columns
+
+    @property
+    def rows(self) -> int:
+        return ceil(self.size / self.columns)
+
+    @property
+    def step(self) -> float:
+        """Returns the distance from one chip to the next."""
+        return self.rows * self.pitch + 16
+
+    @property
+    def height(self) -> float:
+        return round(self.step * len(self.chips) - 6, 1)
+
+    def at(self, core: int) -> tuple[float, float]:
+        """Returns where a core of a chip lies, from the chip's corner."""
+        return round(4 + core % self.columns * self.pitch, 2), round(4 + core // self.columns * self.pitch, 2)
+
+
+_CHIPS = 6  # that are drawn
+
+
+def core_map(title: str, cells: Sequence[CoreCell], size: int, description: str) -> CoreMap:
+    """Makes a map of at least one core, on chips of `size` cores."""
+    chips = [cells[start : start + size] for start in range(0, len(cells), size)]
+    return CoreMap(title, description, size, chips[:_CHIPS], max(0, len(chips) - _CHIPS))
+
+
 _LONGEST = 14  # characters of a name beside a matrix
 
 

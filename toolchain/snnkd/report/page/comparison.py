@@ -10,7 +10,7 @@ from itertools import combinations
 from statistics import fmean
 from typing import Any
 
-from snnkd.analysis.spread import mean
+from snnkd.analysis.paired import mean
 from snnkd.report.page import charts
 from snnkd.report.page.charts import Row, Series
 from snnkd.report.page.facts import Facts

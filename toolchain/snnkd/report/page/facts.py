@@ -73,7 +73,7 @@ def gather(subject: Subject, runs: int = 1) -> Facts:
         seen = look(subject.net, subject.samples(None), subject.data_set.classes, max(2, SHOWN // runs))
         profile = profile or _profile(subject)
     except SnnkdError as error:
-        lacks.append(f"samples, confusion and activity by step: the test images are not at hand ({error})")
+        lacks.append(f"samples, confusion, health and activity by step: the test images are not at hand ({error})")
     if profile is None:
         lacks.append("activity by layer and energy: `snnkd profile` of this run makes them")
     verification = _json(run, "verification.json", "compared", "against")

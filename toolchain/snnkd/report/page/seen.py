@@ -8,8 +8,9 @@ from math import prod
 
 import numpy as np
 
-from snnkd.analysis import early_exit, evaluation
+from snnkd.analysis import early_exit, evaluation, health
 from snnkd.analysis.early_exit import Course
+from snnkd.analysis.health import Health
 from snnkd.data.samples import Samples
 from snnkd.ir.network import IntNet
 from snnkd.ir.trace import SpikeTrace
@@ -56,7 +57,7 @@ class Sample:
 class Seen:
     """data: what the samples are. classes: their names. labels: (N,); course: what the readout says after each step;
     ends: (N,) steps with early exit, None without a rule. rates: by layer, 'input' first, (layers + 1, T), events per
-    neuron and step. shown: samples in detail."""
+    neuron and step. shown: samples in detail. health: what is wrong or wasted in all of them."""
 
     data: str
     classes: tuple[str, ...]
@@ -65,6 +66,7 @@ class Seen:
     ends: np.ndarray | None
     rates: np.ndarray
     shown: list[Sample]
+    health: Health
 
     @property
     def answers(self) -> np.ndarray:
@@ -91,10 +93,12 @@ def look(net: IntNet, samples: Samples, classes: tuple[str, ...], shown: int, mo
     if len(taken) < len(samples):
         data = f"{len(taken):,} of the {len(samples):,} test images, evenly taken"
     courses: list[Course] = []
+    watch = health.Watch(net)
     events = np.zeros((len(net.layers) + 1, samples.steps), np.int64)
     for indices in evaluation.in_blocks(taken, evaluation.block_of(net, samples.steps, False, _HELD)):
         run = evaluation.simulate(net, np.concatenate([samples.events(k, k + 1) for k in indices.tolist()]))
         courses.append(evaluation.course(net, run))
+        watch.add(run, courses[-1])
         events += [np.count_nonzero(values, axis=(0, *range(2, values.ndim))) for _, values in _values(run)]
     course = evaluation.joined(courses)
     ends = None if net.early_exit is None else early_exit.stops(course, net.early_exit)[1]
@@ -105,7 +109,7 @@ def look(net: IntNet, samples: Samples, classes: tuple[str, ...], shown: int, mo
         _sample(net, samples, int(taken[k]), int(answers[k]), None if ends is None else int(ends[k]))
         for k in choose(labels, answers, shown)
     ]
-    return Seen(data, classes, labels, course, ends, rates, details)
+    return Seen(data, classes, labels, course, ends, rates, details, watch.result())
 
 
 def choose(labels: np.ndarray, answers: np.ndarray, most: int) -> list[int]:

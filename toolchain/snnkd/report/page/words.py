@@ -12,6 +12,11 @@ def percent(share: float | None) -> str:
     return NONE if share is None else f"{100 * share:.2f}{_SPACE}%"
 
 
+def share(value: float) -> str:
+    """Writes a share in percent with two figures: 0.163 as '16 %'."""
+    return f"{100 * value:.{0 if value >= 0.1 else 1}f}{_SPACE}%"
+
+
 def count(value: float | None) -> str:
     """Writes a number of things: 12345 as '12,345'."""
     return NONE if value is None else f"{value:,.0f}"

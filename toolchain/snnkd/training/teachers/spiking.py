@@ -9,7 +9,7 @@ import torch
 
 from snnkd.analysis import evaluation
 from snnkd.ir.arithmetic import STATE_SHIFT
-from snnkd.ir.network import IntNet
+from snnkd.ir.network import IntNet, cuba_of
 from snnkd.recipe.tables import MapKind
 from snnkd.training import reading
 from snnkd.training.dynamics import S_SCALE
@@ -58,7 +58,7 @@ class Teacher:
         for name in layers:
             number = self._net.names.index(name)
             if maps == "membrane":
-                level = self._net.layers[number].neuron.threshold << STATE_SHIFT
+                level = cuba_of(self._net.layers[number]).threshold << STATE_SHIFT
                 values = trace.layers[number].v / _spread(level, trace.layers[number].spikes.shape[2:])
             else:
                 values = trace.layers[number].spikes

@@ -26,7 +26,7 @@ def read_own_keys() -> None:
     of_netx = Network.get_neuron_params
 
     def get(neuron_config: Any, *arguments: Any, **options: Any) -> dict[str, Any]:
-        params = of_netx(neuron_config, *arguments, **options)
+        params: Any = of_netx(neuron_config, *arguments, **options)
         process = params["neuron_proc"]
         if process in (Delta, SigmaDelta):
             said = neuron_config.f

@@ -8,7 +8,9 @@ from typing import Any, NamedTuple
 from snnkd.report.page.facts import Facts
 from snnkd.report.page.sections.accuracy import accuracy, confusion, learning, steps
 from snnkd.report.page.sections.behaviour import activity, samples
+from snnkd.report.page.sections.cores import cores
 from snnkd.report.page.sections.cost import energy
+from snnkd.report.page.sections.health import health
 from snnkd.report.page.sections.proof import parity, reproduce
 from snnkd.report.page.sections.structure import structure
 
@@ -29,6 +31,8 @@ SECTIONS = (
     Section("confusion", "Which classes it mixes up", confusion),
     Section("activity", "Activity by layer and step", activity),
     Section("steps", "Accuracy against steps", steps),
+    Section("health", "Health", health),
+    Section("cores", "On the cores", cores),
     Section("energy", "Energy", energy),
     Section("parity", "Parity", parity),
     Section("reproduce", "How to reproduce it", reproduce),

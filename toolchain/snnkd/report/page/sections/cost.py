@@ -16,7 +16,13 @@ _VERDICTS = {
     "optimistic": "fits at the public ceilings, not as packed in practice",
     "likely": "fits, as far as sizes show it",
 }
-_PARTS = {"synops": "synaptic operations", "updates": "neuron updates", "spikes": "spikes"}
+_PARTS = {
+    "synops": "synaptic operations",
+    "updates": "neuron updates",
+    "spikes": "spikes",
+    "messages": "messages to further cores",
+    "hops": "hops between cores",
+}
 _SUMS = {"dynamic_uJ": "dynamic", "static_uJ": "static", "total_uJ": "total"}
 
 
@@ -31,13 +37,53 @@ def energy(facts: Facts) -> dict[str, Any] | None:
         for key, words in _SUMS.items()
         if energy.get(key)
     ]
-    whole = charts.ranges("Energy of an inference, an estimate", rows, "µJ, logarithmic", log=True)
+    latency = [
+        _row(name, energy["latency_us"], k, "µs")
+        for k, (name, energy) in enumerate(found.items())
+        if energy.get("latency_us")
+    ]
+    rivals = _rivals(facts.profile)
+    plots = (
+        charts.ranges("Energy of an inference, an estimate", rows, "µJ, logarithmic", log=True),
+        charts.ranges("Latency of an inference, an estimate", latency, "µs, logarithmic", log=True),
+        _beside(rivals),
+    )
     return {
-        "whole": whole,
+        "plots": [plot for plot in plots if plot is not None],
+        "rivals": [_told(where, rival) for where, rival in rivals.items()],
         "targets": [_target(name, energy, k) for k, (name, energy) in enumerate(found.items())],
         "not_known": list(dict.fromkeys(text for energy in found.values() for text in energy["not_known"])),
         "data": facts.profile["data"],
     }
+
+
+def _rivals(profile: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    """The ANN of the same shape, by where; of those only whose energies are known. Older profiles have none."""
+    found = {f"on {name}": energy["ann"] for name, energy in profile["energy"].items() if "ann" in energy}
+    if "in_memory" in profile:
+        found["in 45 nm"] = profile["in_memory"]
+    return {where: rival for where, rival in found.items() if rival["snn_energy_uJ"] and rival["energy_uJ"]}
+
+
+def _beside(rivals: Mapping[str, Mapping[str, Any]]) -> charts.Ranges | None:
+    rows = [
+        _row(f"{where}, {words}", rival[key], k)
+        for k, (where, rival) in enumerate(rivals.items())
+        for key, words in (("snn_energy_uJ", "this network"), ("energy_uJ", "ANN"))
+    ]
+    return charts.ranges("Beside an ANN of the same shape, 8 bits", rows, "µJ, logarithmic", log=True)
+
+
+def _told(where: str, rival: Mapping[str, Any]) -> str:
+    """Says by how much one of the two needs less, and at which activity both would need the same."""
+    own, ann = (rival[key]["typical"] for key in ("snn_energy_uJ", "energy_uJ"))
+    told = f"{where}: this network typically needs {number(own / ann)} times the energy of the ANN" if ann else where
+    even = rival["break_even_activity"]
+    if even is None:
+        return told
+    if even == 0:
+        return f"{told}; even without an event it would need more"
+    return f"{told}; both need the same at {number(even)} events per synapse, here it is {number(rival['activity'])}"
 
 
 def _target(name: str, energy: Mapping[str, Any], k: int) -> dict[str, Any]:
@@ -60,13 +106,13 @@ def _target(name: str, energy: Mapping[str, Any], k: int) -> dict[str, Any]:
     }
 
 
-def _row(name: str, cost: Mapping[str, float], k: int) -> Row:
-    return Row(name, cost["low"], cost["typical"], cost["high"], band(cost), k)
+def _row(name: str, cost: Mapping[str, float], k: int, unit: str = "µJ") -> Row:
+    return Row(name, cost["low"], cost["typical"], cost["high"], band(cost, unit), k)
 
 
-def band(cost: Mapping[str, float] | None) -> str:
+def band(cost: Mapping[str, float] | None, unit: str = "µJ") -> str:
     """Writes a range: '0.12 to 0.34 µJ, typically 0.2'."""
     if cost is None:
         return NOT_KNOWN
     low, typical, high = (number(cost[key]) for key in ("low", "typical", "high"))
-    return f"{low} to {high} µJ, typically {typical}"
+    return f"{low} to {high} {unit}, typically {typical}"
