@@ -27,14 +27,14 @@ def read_own_keys() -> None:
 
     def get(neuron_config: Any, *arguments: Any, **options: Any) -> dict[str, Any]:
         params: Any = of_netx(neuron_config, *arguments, **options)
-        said = neuron_config.f
         process = params["neuron_proc"]
         if process in (Delta, SigmaDelta):
+            said = neuron_config.f
             for key, name in (("spikeExp", "spike_exp"), ("stateExp", "state_exp"), ("cumError", "cum_error")):
                 if key in said:
                     params[name] = int(said[key][()])
-        if process is SigmaDelta and said["activation"][()] == b"unit":
-            params["act_mode"] = ActivationMode.UNIT
+            if process is SigmaDelta and said["activation"][()] == b"unit":
+                params["act_mode"] = ActivationMode.UNIT
         return params
 
     Network.get_neuron_params = staticmethod(get)
