@@ -15,7 +15,7 @@ from snnkd.engines.fast import simulation
 from snnkd.engines.reference import definition
 from snnkd.formats import netx
 from snnkd.ir.network import Conv, Cuba, Dense, IntNet, conv_shape
-from snnkd.ir.trace import SpikeTrace, count
+from snnkd.ir.trace import SpikeTrace, activity, count
 from snnkd.targets import Target
 from snnkd.targets.quantities import Quantity
 from snnkd.targets.target import Mesh, Packing
@@ -87,7 +87,7 @@ def test_axons_messages_and_synops_are_those_of_single_connections():
     shapes = [own.input_shape, *(layer.shape for layer in own.layers)]
     events = [(random.random((2, 3, *shape)) < 0.4).astype(np.uint8) for shape in shapes]
     layers = [type("Layer", (), {"spikes": values}) for values in events[1:]]
-    seen = traffic.activity(own, SpikeTrace("test", events[0], tuple(layers)))
+    seen = activity(own, SpikeTrace("test", events[0], tuple(layers)))
     counted = traffic.traffic(own, seen, target)
     ways = [connected(layer, shape) for _, shape, layer in own.inputs()]
     messages, hops = 0, 0
@@ -134,7 +134,7 @@ def test_axons_messages_and_synops_are_those_of_single_connections():
 def test_synops_of_all_cores_are_those_of_the_profile(name):
     own, events = conformance.networks()[name]
     trace = simulation.simulate(own, events)
-    counted = traffic.traffic(own, traffic.activity(own, trace), chip(neurons=9))
+    counted = traffic.traffic(own, activity(own, trace), chip(neurons=9))
     expected = sum(row.synops for row in count(own, trace)) / trace.samples
     assert counted.synops.sum() == pytest.approx(expected)
     assert counted.neurons.sum() == own.neurons

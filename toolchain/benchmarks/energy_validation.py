@@ -30,14 +30,13 @@ import numpy as np
 from snnkd import targets
 from snnkd.analysis import energy, traffic
 from snnkd.analysis.energy import Energy, Range
-from snnkd.analysis.traffic import Activity
 from snnkd.data import datasets
 from snnkd.data.recordings.cells import encode
 from snnkd.engines.fast import simulation
 from snnkd.formats import netx
 from snnkd.ir.event_encoding import EventEncoding
 from snnkd.ir.network import Cuba, Dense, IntNet
-from snnkd.ir.trace import LayerCount, count
+from snnkd.ir.trace import Activity, LayerCount, activity, counted
 
 TRUTHS = "tests/lava/lib/dl/netx/gts/pilotnet_lif"  # within lava-dl's wheel
 
@@ -85,8 +84,8 @@ def cases(root: Path | None) -> Iterator[Case]:
 
 def ran(net: IntNet, events: np.ndarray, target: str) -> tuple[Energy, list[LayerCount]]:
     trace = simulation.simulate(net, events)
-    chip, counts = targets.load(target), count(net, trace)
-    work = traffic.traffic(net, traffic.activity(net, trace), chip)
+    chip, seen = targets.load(target), activity(net, trace)
+    counts, work = counted(net, seen), traffic.traffic(net, seen, chip)
     return energy.estimate(counts, trace.samples, chip, work), counts
 
 

@@ -10,10 +10,10 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from snnkd.analysis.fit import fit
-from snnkd.analysis.traffic import TIMES, Activity, Traffic, traffic
+from snnkd.analysis.traffic import TIMES, Traffic, traffic
 from snnkd.base.errors import FormatError
 from snnkd.ir.network import IntNet
-from snnkd.ir.trace import LayerCount, fan_out
+from snnkd.ir.trace import Activity, LayerCount, fan_out
 from snnkd.targets import Target
 
 if TYPE_CHECKING:

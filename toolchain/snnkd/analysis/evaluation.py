@@ -11,15 +11,14 @@ from pathlib import Path
 import numpy as np
 
 from snnkd import engines, targets
-from snnkd.analysis import cautions, early_exit, energy, real_time, rival, traffic, verification
+from snnkd.analysis import cautions, early_exit, energy, real_time, rival, verification
 from snnkd.analysis.early_exit import Course
 from snnkd.analysis.energy import EarlyExitWork, Profile
-from snnkd.analysis.traffic import Activity
 from snnkd.analysis.verification import Verification
 from snnkd.base import memory, progress
 from snnkd.ir import trace
 from snnkd.ir.network import IntNet
-from snnkd.ir.trace import LayerCount, LayerTrace, SpikeTrace
+from snnkd.ir.trace import Activity, LayerCount, LayerTrace, SpikeTrace
 
 BLOCK = 256  # samples at a time, so that memory stays bounded for a test set of any size
 DEFINITION = "reference"  # the engine that others are compared with
@@ -186,17 +185,14 @@ def survey(net: IntNet, blocks: Iterable[np.ndarray], answers: bool) -> Survey:
 
     answers: also what its readout says; that includes what a rule for early exit leaves of the work.
     """
-    samples = steps = 0
-    counts: list[LayerCount] = []
     seen: Activity | None = None
     shorter: list[LayerCount] = []
     courses: list[Course] = []
     undecided: list[np.ndarray] = []
     for block in blocks:
         run = _soonest(net, block)
-        samples, steps = samples + run.samples, run.steps
-        counts = _added(counts, trace.count(net, run))
-        seen = traffic.activity(net, run) if seen is None else seen + traffic.activity(net, run)
+        more = trace.activity(net, run)
+        seen = more if seen is None else seen + more
         if answers:
             courses.append(course(net, run))
             undecided.append(run.undecided(net))
@@ -204,9 +200,10 @@ def survey(net: IntNet, blocks: Iterable[np.ndarray], answers: bool) -> Survey:
             _, ends = early_exit.stops(courses[-1], net.early_exit)
             shorter = _added(shorter, trace.count(net, early_exit.cut(run, ends)))
     assert seen is not None
+    counts = trace.counted(net, seen)
     if not answers:
-        return Survey(samples, steps, counts, seen)
-    return Survey(samples, steps, counts, seen, joined(courses), np.concatenate(undecided), shorter)
+        return Survey(seen.samples, seen.steps, counts, seen)
+    return Survey(seen.samples, seen.steps, counts, seen, joined(courses), np.concatenate(undecided), shorter)
 
 
 def course(net: IntNet, run: SpikeTrace) -> Course:

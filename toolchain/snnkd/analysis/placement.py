@@ -99,19 +99,18 @@ def place(net: IntNet, target: Target, lower_bound: int) -> Placement | None:
     placed = blocks(net, target)
     if placed is None:
         return None
-    shapes = [shape for _, shape, _ in net.inputs()]
-    leaving = _output_axons(net, placed)
+    read = [(layer, shape) for _, shape, layer in net.inputs()]
+    sizes = {(block.layer, block.extent) for block in placed}  # far fewer than blocks
+    bits = {(number, size): synapse_bits(*read[number], size, target) for number, size in sizes}
     by_core = []
-    for number, (block, axons) in enumerate(zip(placed, leaving, strict=True)):
-        layer, shape = net.layers[block.layer], shapes[block.layer]
-        shares = _shares(layer, shape, block.extent, target) | _axon_shares(layer, shape, block, axons, target.limits)
+    for number, (block, leaving) in enumerate(zip(placed, _output_axons(net, placed), strict=True)):
+        used, sources = bits[block.layer, block.extent], input_axons(*read[block.layer], block)
+        axons = {"input_axons_per_core": sources, "output_axons_per_core": leaving}
+        shares = _shares(block.neurons, used, target.limits)
+        shares |= {name: count / target.limits[name].typical for name, count in axons.items() if name in target.limits}
         binds = max(shares, key=lambda limit: shares[limit])
-        bits = synapse_bits(layer, shape, block.extent, target)
-        sources = input_axons(layer, shape, block)
-        name = net.names[block.layer]
-        by_core.append(
-            Core(number, name, block.neurons, ceil(bits / 8), sources, axons, round(shares[binds], 4), binds)
-        )
+        sizes_of = (block.neurons, ceil(used / 8), sources, leaving)
+        by_core.append(Core(number, net.names[block.layer], *sizes_of, round(shares[binds], 4), binds))
     count = [core.binds for core in by_core]
     chips = ceil(len(by_core) / target.limits["cores"].high)
     return Placement(len(by_core), chips, lower_bound, max(sorted(set(count)), key=count.count), by_core)
@@ -136,7 +135,8 @@ def _cut(number: int, layer: Layer, shape: Shape, target: Target) -> Iterator[Bl
 
 def _largest(layer: Layer, shape: Shape, size: list[int], target: Target) -> float:
     channels, rows, columns = size
-    return max(_shares(layer, shape, (channels, rows, columns), target).values())
+    bits = synapse_bits(layer, shape, (channels, rows, columns), target)
+    return max(_shares(prod(size), bits, target.limits).values())
 
 
 def _strips(total: int, size: int) -> Iterator[range]:
@@ -158,10 +158,10 @@ def extent(shape: Shape) -> Extent:
     return channels, rows, columns
 
 
-def _shares(layer: Layer, shape: Shape, size: Extent, target: Target) -> dict[str, float]:
-    """Which share of each limit a block of this size takes, by limit; limits as they are used in practice."""
-    limits, neurons = target.limits, prod(size)
-    used = synapse_bits(layer, shape, size, target) / 8
+def _shares(neurons: int, bits: int, limits: Limits) -> dict[str, float]:
+    """Which share of each limit a block takes with so many neurons and bits of weights; limits as they are used in
+    practice."""
+    used = bits / 8
     shares = {
         "neurons_per_core": neurons / limits["neurons_per_core"].typical,
         "synapse_memory_per_core": used / limits["synapse_memory_per_core"].typical,
@@ -170,14 +170,6 @@ def _shares(layer: Layer, shape: Shape, size: Extent, target: Target) -> dict[st
         state = neurons * limits["state_per_neuron"].typical
         shares["memory_per_core"] = (used + state) / limits["memory_per_core"].typical
     return shares
-
-
-def _axon_shares(layer: Layer, shape: Shape, block: Block, leaving: int, limits: Limits) -> dict[str, float]:
-    counts: dict[str, Callable[[], int]] = {
-        "input_axons_per_core": lambda: input_axons(layer, shape, block),
-        "output_axons_per_core": lambda: leaving,
-    }
-    return {name: count() / limits[name].typical for name, count in counts.items() if name in limits}
 
 
 def synapse_bits(layer: Layer, shape: Shape, size: Extent, target: Target) -> int:

@@ -13,31 +13,10 @@ import numpy as np
 
 from snnkd.analysis.placement import Block, blocks, extent, reached
 from snnkd.ir.network import Conv, IntNet, Shape
-from snnkd.ir.trace import SpikeTrace
+from snnkd.ir.trace import Activity
 from snnkd.targets import Target
 
 TIMES = ("synop_time", "update_time", "step_time")  # costs that a latency needs
-
-
-@dataclass(frozen=True, eq=False)
-class Activity:
-    """Events by step, summed over `samples` samples: of the input and of each layer, (T, *shape) int64."""
-
-    samples: int
-    events: tuple[np.ndarray, ...]
-
-    def __add__(self, more: Activity) -> Activity:
-        """Adds the events of more samples of the same network and steps."""
-        summed = tuple(own + other for own, other in zip(self.events, more.events, strict=True))
-        return Activity(self.samples + more.samples, summed)
-
-
-def activity(net: IntNet, trace: SpikeTrace) -> Activity:
-    """Counts the events of `trace`, a run of `net`; a graded one is one event."""
-    shapes = [net.input_shape, *(layer.shape for layer in net.layers)]
-    values = [trace.input, *(layer.spikes for layer in trace.layers)]
-    events = (np.count_nonzero(array, axis=0).reshape(-1, *shape) for array, shape in zip(values, shapes, strict=True))
-    return Activity(trace.samples, tuple(events))
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,7 +50,7 @@ def traffic(net: IntNet, seen: Activity, target: Target) -> Traffic | None:
     if placed is None:
         return None
     by_layer = [[block for block in placed if block.layer == number] for number in range(len(net.layers))]
-    synops = np.zeros((len(seen.events[0]), len(placed)))
+    synops = np.zeros((seen.steps, len(placed)))
     messages, copies, hops, first = 0, 0, 0, 0
     far = _distances(len(placed), target)
     for number, (_, shape, layer) in enumerate(net.inputs()):
@@ -142,6 +121,8 @@ class Connections:
         if self._conv is None:
             return int(events.sum())
         rows, columns = self._along(reader, sender.rows, sender.columns)
+        if not (rows.any() and columns.any()):
+            return 0
         channels = self._channels(reader)[sender.channels.start : sender.channels.stop]
         return int(np.einsum("chw,c,h,w->", events, channels, rows, columns))
 

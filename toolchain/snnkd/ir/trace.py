@@ -162,31 +162,59 @@ def _conv_fan_out(layer: Conv, shape: Shape) -> tuple[np.ndarray, np.ndarray]:
     return inside[0], inside[1]
 
 
-def count(net: IntNet, trace: SpikeTrace) -> list[LayerCount]:
-    """Counts the spikes, synaptic operations and updates of `trace`, a run of `net`: 'input' first, then each layer.
+@dataclass(frozen=True, eq=False)
+class Activity:
+    """Events by neuron and step, summed over `samples` samples: of the input and of each layer, (T, *shape) int64.
 
     A graded event is one event.
     """
-    events = np.count_nonzero(trace.input, axis=(0, 1))
-    rows = [LayerCount("input", "input", prod(net.input_shape), int(events.sum()), 0, 0, 0)]
-    for (name, shape, layer), seen in zip(net.inputs(), trace.layers, strict=True):
+
+    samples: int
+    events: tuple[np.ndarray, ...]
+
+    def __add__(self, more: Activity) -> Activity:
+        """Adds the events of more samples of the same network and steps."""
+        summed = tuple(own + other for own, other in zip(self.events, more.events, strict=True))
+        return Activity(self.samples + more.samples, summed)
+
+    @property
+    def steps(self) -> int:
+        """Returns T."""
+        return len(self.events[0])
+
+
+def activity(net: IntNet, trace: SpikeTrace) -> Activity:
+    """Counts the events of `trace`, a run of `net`, by neuron and step."""
+    shapes = [net.input_shape, *(layer.shape for layer in net.layers)]
+    values = [trace.input, *(layer.spikes for layer in trace.layers)]
+    events = (np.count_nonzero(array, axis=0).reshape(-1, *shape) for array, shape in zip(values, shapes, strict=True))
+    return Activity(trace.samples, tuple(events))
+
+
+def counted(net: IntNet, seen: Activity) -> list[LayerCount]:
+    """Counts the spikes, synaptic operations and updates of what `net` did: 'input' first, then each layer."""
+    by_neuron = [events.sum(axis=0) for events in seen.events]
+    rows = [LayerCount("input", "input", prod(net.input_shape), int(by_neuron[0].sum()), 0, 0, 0)]
+    for (name, shape, layer), events, spikes in zip(net.inputs(), by_neuron[:-1], by_neuron[1:], strict=True):
         every, effective = fan_out(layer, shape)
-        events = events.reshape(shape)
-        spikes = np.count_nonzero(seen.spikes, axis=(0, 1))
-        neurons = prod(layer.shape)
+        arriving, neurons = events.reshape(shape), prod(layer.shape)
         rows.append(
             LayerCount(
                 name,
                 layer.kind,
                 neurons,
                 int(spikes.sum()),
-                int((events * every).sum()),
-                int((events * effective).sum()),
-                neurons * trace.steps * trace.samples,
+                int((arriving * every).sum()),
+                int((arriving * effective).sum()),
+                neurons * seen.steps * seen.samples,
             )
         )
-        events = spikes
     return rows
+
+
+def count(net: IntNet, trace: SpikeTrace) -> list[LayerCount]:
+    """Counts as `counted` does what is in `trace`, a run of `net`."""
+    return counted(net, activity(net, trace))
 
 
 def array_name(layer: str, quantity: str) -> str:
