@@ -27,7 +27,7 @@ def lineage(recipe: Recipe, name: str, stage: Stage | None = None) -> dict[str, 
             waiting += stages[teacher].teachers
     plans = {part.network: recipe.networks[part.network] for part in stages.values() if part.network}
     shared = {"seed", "data"}
-    if any(part.neuron == "cuba" for part in stages.values()):  # an ANN reads images and has no such neurons
+    if any(part.neuron != "relu" for part in stages.values()):  # an ANN reads images and has no such neurons
         shared |= {"encoding", "neuron", "quantization", "readout"}
     return {
         **recipe.model_dump(mode="json", include=shared),

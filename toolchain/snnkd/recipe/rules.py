@@ -30,6 +30,7 @@ def misfits(recipe: Recipe) -> list[Problem]:
                 ("encoding", "kind"), f"one for {what}: data.set is '{recipe.data.set}'", recipe.encoding.kind
             )
         ]
+    problems += _biased_misfits(recipe)
     for place, table, sides in _augmented(recipe):
         if table.shift >= min(sides):
             expected = f"less than {min(sides)}, the shorter side of the images, of which nothing is left otherwise"
@@ -39,8 +40,44 @@ def misfits(recipe: Recipe) -> list[Problem]:
             problems += net_files.misfits(recipe, name)
         if stage.network:
             problems += _network_misfits(recipe, name, recipe.read_by(name))
+        if stage.neuron == "sigma-delta":
+            problems += _sigma_delta_misfits(recipe, name)
         problems += crossing.misfits(recipe, name)
     return problems
+
+
+def _biased_misfits(recipe: Recipe) -> Iterator[Problem]:
+    """What neurons with biases, or with a normalization that becomes one, cannot have."""
+    neuron = recipe.neuron
+    if (neuron.bias or neuron.batch_norm) and neuron.current_decay < 1:
+        what = "batch_norm" if neuron.batch_norm else "bias"
+        expected = f"1.0, a current that lasts one step, with {what} = true"
+        yield schema.unexpected(("neuron", "current_decay"), expected, neuron.current_decay)
+    for name, stage in recipe.chain.items():
+        if stage.start and neuron.batch_norm and stage.neuron == "cuba":
+            place = ("chain", name, "start")
+            text = "a file's weights are not normalized; leave it out, or neuron.batch_norm"
+            yield Problem(place, f"{schema.dotted(place)}: {text}")
+
+
+def _sigma_delta_misfits(recipe: Recipe, name: str) -> Iterator[Problem]:
+    """What a stage of sigma-delta neurons cannot have."""
+    stage, place = recipe.chain[name], ("chain", name)
+    if recipe.readout.kind == "count":
+        yield schema.unexpected(("readout", "kind"), "'membrane', the sum that sigma-delta outputs hold", "count")
+    if name == recipe.student and recipe.encoding.kind == "direct" and recipe.encoding.steps > 1:
+        expected = "1 for a sigma-delta student: a still image does not change after its first step"
+        yield schema.unexpected(("encoding", "steps"), expected, recipe.encoding.steps)
+    for field, why in (
+        ("start", "sigma-delta neurons are trained from the beginning"),
+        ("cross", "cross distillation compares membranes of CUBA neurons"),
+    ):
+        if getattr(stage, field) is not None:
+            yield Problem((*place, field), f"{schema.dotted((*place, field))}: {why}; leave it out")
+    if recipe.networks[stage.network].max_delay:
+        where = (*place, "network")
+        text = f"'{stage.network}' has layers with delays, which sigma-delta neurons are trained without"
+        yield Problem(where, f"{schema.dotted(where)}: {text}")
 
 
 def _augmented(recipe: Recipe) -> Iterator[tuple[schema.Place, Data, tuple[int, int]]]:

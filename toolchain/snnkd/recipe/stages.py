@@ -155,6 +155,8 @@ def resolved(recipe: Recipe, folder: Path) -> tuple[dict[str, Stage], list[Probl
     problems: list[Problem] = []
     previous = ""
     for name, stage in recipe.chain.items():
+        if "neuron" not in stage.model_fields_set and not stage.frozen:
+            stage = stage.model_copy(update={"neuron": recipe.neuron.kind})
         taught = _with_guide(_with_teacher(stage, previous, recipe.encoding.steps), previous)
         chain[name], missing = stage_files.located(name, crossing.filled(recipe, taught, previous), folder)
         problems += missing

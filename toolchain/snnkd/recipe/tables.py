@@ -139,8 +139,15 @@ class Encoding(Table):
         return {key: value for key, value in table.items() if self.kind == "events" or key in _OF_IMAGES}
 
 
+_OF_NEURONS_LATER = ("kind", "bias", "batch_norm", "fold", "message_threshold")
+
+
 class Neuron(Table):
-    """CUBA-LIF neurons in SLAYER's units; threshold None is calibrated on the first batch.
+    """Neurons in SLAYER's units: CUBA-LIF ones, or for all stages that do not say otherwise sigma-delta ones.
+
+    threshold None is calibrated on the first batch. bias: whether they have one. batch_norm: whether sums are
+    normalized while training, which is folded into weights and biases after the fraction `fold` of the epochs; always
+    so with sigma-delta neurons. message_threshold: what a change has to reach to be sent, in standard deviations.
 
     With the default gradients a neuron's slope is 1 / (2 threshold) at its threshold and falls to 1/e one threshold
     away from it (SLAYER multiplies tau_grad by 100 and scale_grad by 0.1).
@@ -152,6 +159,17 @@ class Neuron(Table):
     threshold_gain: float = Field(default=1.0, gt=0)
     tau_grad: float = Field(default=0.01, gt=0)
     scale_grad: float = Field(default=10.0, gt=0)
+    kind: Literal["cuba", "sigma-delta"] = "cuba"
+    bias: bool = False
+    batch_norm: bool = False
+    fold: float = Field(default=0.6, gt=0, lt=1)
+    message_threshold: float = Field(default=0.0, ge=0)
+
+    @model_serializer(mode="wrap")
+    def _what_is_said(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Nothing of the later fields at their defaults, so that what was trained before they existed is known."""
+        defaults = {name: Neuron.model_fields[name].default for name in _OF_NEURONS_LATER}
+        return {key: value for key, value in dump(self).items() if key not in defaults or value != defaults[key]}
 
 
 class Quantization(Table):
@@ -374,7 +392,7 @@ class Stage(Table):
     teacher, of which network is '' and epochs 0: with `net` an integer network from a file, with `model` anybody's
     model, with `logits` the answers of one.
 
-    neuron 'relu' makes it an ANN, a teacher only. data: what an ANN learns from instead of the recipe's [data]. start:
+    neuron 'relu' makes it an ANN, a teacher only; unless given, it is the recipe's neuron.kind. data: what an ANN learns from instead of the recipe's [data]. start:
     a .net file whose weights, thresholds and decays the training starts from. weights to normalize: of a `model`
     (docs/teachers.md). sha256: of the file in net, start, model or logits. What goes with what is checked in
     `snnkd.recipe.stages`.
@@ -391,7 +409,7 @@ class Stage(Table):
     normalize: Normalize | None = None
     logits: str | None = Field(default=None, min_length=1)
     epochs: int = Field(default=0, ge=1, description="the number of epochs")
-    neuron: Literal["cuba", "relu"] = "cuba"
+    neuron: Literal["cuba", "sigma-delta", "relu"] = "cuba"
     data: Frames | None = None
     start: str | None = Field(default=None, min_length=1)
     sha256: Sha256 | None = None
@@ -508,8 +526,9 @@ class Recipe(Table):
         own = self.architecture(name)
         return DATA_SETS.get(frames.set, (own.input, self.images[1]))
 
-    def encoder(self) -> Encoder:
-        """Returns the encoder of training, evaluation, simulation and hand-off, seeded by the recipe.
+    def encoder(self, stage: str | None = None) -> Encoder:
+        """Returns the encoder of training, evaluation, simulation and hand-off of a stage, the student unless given,
+        seeded by the recipe: sigma-delta neurons are told a still image once, in one step of direct encoding.
 
         Raises RecipeError that names the field of an encoding of recordings that makes no sense.
         """
@@ -519,7 +538,9 @@ class Recipe(Table):
             if sensor is None:
                 raise RecipeError(f"encoding.sensor: missing; it is [rows, columns] of the sensor of '{self.data.set}'")
             return EventEncoding(**{**table, "sensor": sensor})
-        return encoders.Encoding(self.encoding.kind, self.encoding.steps, self.encoding.bits, self.seed)
+        once = self.chain[stage or self.student].neuron == "sigma-delta" and self.encoding.kind == "direct"
+        steps = 1 if once else self.encoding.steps
+        return encoders.Encoding(self.encoding.kind, steps, self.encoding.bits, self.seed)
 
     def to_dict(self) -> dict[str, Any]:
         """Returns plain data that `parse` takes back, in a fixed order (the stages' order counts)."""

@@ -159,24 +159,24 @@ class Chain:
         return to_intnet(
             network.blocks,
             network.input_shape,
-            steps=self.recipe.encoding.steps,
-            message_bits=self.recipe.encoder().message_bits,
-            encoding=self.recipe.encoder().to_json(),
+            steps=self.recipe.encoder(name).steps,
+            message_bits=self.recipe.encoder(name).message_bits,
+            encoding=self.recipe.encoder(name).to_json(),
             readout=self.recipe.readout.rule(),
             provenance={**facts, "recipe_name": self.recipe.name, "stage": name},
             class_names=self._read_by(name).classes,
         )
 
-    def feed(self, split: Split) -> Feed:
-        """Prepares a split for the networks of this recipe, without augmentation.
+    def feed(self, split: Split, name: str | None = None) -> Feed:
+        """Prepares a split for the network of a stage, the student unless given, without augmentation.
 
         Raises LimitError where the chain's device is not there.
         """
-        return Feed(split, self.recipe.encoder(), pick_device(self.device))
+        return Feed(split, self.recipe.encoder(name and self._stage_name(name)), pick_device(self.device))
 
     def test(self, name: str) -> Feed:
         """Prepares the test images, or recordings, of a stage."""
-        return self.feed(self._read_by(name).test)
+        return self.feed(self._read_by(name).test, name)
 
     def _read_by(self, name: str) -> DataSet:
         return self.frames[name] if self.stage(name).data is not None else self.data
@@ -194,8 +194,9 @@ class Chain:
     def _drawn(self, name: str) -> Network:
         torch.manual_seed(self._seed(name))
         quantization, readout = self.recipe.quantization, self.recipe.readout.rule()
-        largest = self.recipe.encoder().largest
-        network = Network(self.plan(name), self.recipe.neuron, quantization, largest, readout)
+        stage, largest = self.stage(name), self.recipe.encoder(self._stage_name(name)).largest
+        kind = "sigma-delta" if stage.neuron == "sigma-delta" else "cuba"
+        network = Network(self.plan(name), self.recipe.neuron, quantization, largest, readout, kind)
         return network.to(pick_device(self.device))
 
     def _stage_name(self, name: str) -> str:
@@ -226,13 +227,13 @@ class Chain:
         if table.train_limit is not None and table.train_limit < len(split):
             split = split.take(stratified(split.labels, table.train_limit, seed))
         seen = min(table.variants, stage.epochs)  # one in each epoch
-        augmented = replace(self.feed(split), augment=table.model_copy(update={"variants": seen}), seed=seed)
+        augmented = replace(self.feed(split, name), augment=table.model_copy(update={"variants": seen}), seed=seed)
         threads = torch.get_num_threads()
         shared = {
             "name": name,
             "stage": stage,
             "train": augmented,
-            "validation": self.feed(read.validation),
+            "validation": self.feed(read.validation, name),
             "seed": self._seed(name),
             "key": self._key(name, stage),
             "path": self.folder / f"{name}.safetensors",
@@ -246,6 +247,7 @@ class Chain:
         return Training(
             network=self.network(name) if learned is not None else self._drawn(name),
             readout=recipe.readout.rule(),
+            fold=recipe.neuron.fold,
             teacher=teachers.get(stage.distil.teacher) if stage.distil and stage.distil.teacher else None,
             guide=teachers.get(stage.features.teacher) if stage.features and stage.features.teacher else None,
             pairs=self._pairs(stage.cross.teacher or "", augmented) if stage.cross and names else None,
@@ -269,9 +271,11 @@ class Chain:
         if isinstance(network, Outside):
             return OutsideTeacher(network, feed, threads)
         if isinstance(network, Network):
-            metadata = {"message_bits": feed.encoding.message_bits, "readout": self.recipe.readout.rule()}
+            own = replace(feed, encoding=self.recipe.encoder(name))
+            metadata = {"message_bits": own.encoding.message_bits, "readout": self.recipe.readout.rule()}
             unit = float(network.readout_unit) if network.membrane else None
-            return Teacher(to_intnet(network.blocks, network.input_shape, **metadata), feed, unit)
+            net = to_intnet(network.blocks, network.input_shape, **metadata)
+            return Teacher(net, own, unit, feed.encoding.steps)
         return Teacher(network, feed)
 
     def _key(self, name: str, stage: Stage) -> str:

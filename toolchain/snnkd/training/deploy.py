@@ -16,15 +16,20 @@ import torch
 
 from snnkd.base.errors import FormatError, QuantizationError
 from snnkd.ir.arithmetic import DELAY_MAX, THRESHOLD_LIMIT, WEIGHT_MAX, WEIGHT_MIN
-from snnkd.ir.network import Conv, Cuba, Dense, IntNet, Shape, conv_shape
+from snnkd.ir.network import Conv, Cuba, Dense, IntNet, Neuron, Shape, Sigma, conv_shape
+from snnkd.ir.network import SigmaDelta as SigmaDeltaNeuron
 from snnkd.ir.readout import Readout
 from snnkd.recipe.architecture import UNDEPLOYABLE
 from snnkd.training import slayer
 from snnkd.training.delays import delays_of
+from snnkd.training.normalization import bias_of, norm_of
+from snnkd.training.sigma_delta import SigmaDelta
 
 
 def to_intnet(blocks: Iterable[torch.nn.Module], input_shape: Shape, **metadata: Any) -> IntNet:
     """Makes the integer network of a chain of lava-dl `slayer.block.cuba` blocks, and only reads these.
+
+    Blocks with snnkd's sigma-delta neurons become layers of such; a normalization that is not folded yet is refused.
 
     blocks: Dense, Conv and Flatten in the order of the data, snnkd's or a user's own; the last one may be an Affine,
     which never fires and is read by its membrane. input_shape: (C, H, W) or (features,). metadata: fields of IntNet,
@@ -120,9 +125,8 @@ def _dense(where: str, block: Any, shape: Shape, axonal: np.ndarray | None) -> D
     delay = np.zeros_like(weight) if axonal is None else np.broadcast_to(axonal, weight.shape).copy()
     if (delays := delays_of(block)) is not None:
         delay += delays.of_synapses(*weight.shape)
-    if isinstance(block, slayer.AFFINE):
-        return Dense(weight, _silent(where, block), delay=delay if delay.any() else None)
-    return Dense(weight, _neuron(where, block.neuron), delay=delay if delay.any() else None)
+    neuron = _silent(where, block) if isinstance(block, slayer.AFFINE) else _neurons(where, block)
+    return Dense(weight, neuron, delay=delay if delay.any() else None)
 
 
 def _silent(where: str, block: Any) -> Cuba:
@@ -144,7 +148,7 @@ def _conv(where: str, block: Any, shape: Shape, axonal: np.ndarray | None) -> Co
         raise QuantizationError(f"{where}: reads (C, H, W) = {expected}, but what is before it gives {shape}")
     layer = Conv(
         weight=_weight(where, block)[..., 0],
-        neuron=_neuron(where, block.neuron),
+        neuron=_neurons(where, block),
         shape=(),
         stride=tuple(synapse.stride[:2]),
         padding=tuple(synapse.padding[:2]),
@@ -173,6 +177,19 @@ def _weight(where: str, block: Any) -> np.ndarray:
     if np.abs(weight - integers).max() > 0 or integers.min() < WEIGHT_MIN or integers.max() > WEIGHT_MAX:
         raise QuantizationError(f"{where}: weights are not integers in [{WEIGHT_MIN}, {WEIGHT_MAX}]")
     return integers
+
+
+def _neurons(where: str, block: Any) -> Neuron:
+    """The neurons of a block, with its trained biases."""
+    if norm_of(block) is not None:
+        raise QuantizationError(f"{where}: its normalization is not folded yet; call the network's fold() before")
+    trained = bias_of(block)
+    bias = None if trained is None else trained.integers().cpu().numpy()
+    if not isinstance(block.neuron, SigmaDelta):
+        return replace(_neuron(where, block.neuron), bias=bias)
+    if block.neuron.decoder:
+        return Sigma()
+    return SigmaDeltaNeuron(block.neuron.threshold, bias)
 
 
 def _neuron(where: str, neuron: Any, threshold: int | None = None) -> Cuba:

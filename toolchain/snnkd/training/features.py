@@ -52,7 +52,7 @@ class FeatureTerm(torch.nn.Module):
         """Takes the maps of the paired layers from a student's output, with their gradients: (T or 1, N, C, H, W)."""
         if self._maps == "membrane":
             return [_map(output.membranes[number]) for number in self.layers]
-        spikes = [_map(output.layers[number]) for number in self.layers]
+        spikes = [_map(output.layers[number]) / output.units[number] for number in self.layers]
         return [maps.mean(dim=0, keepdim=True) for maps in spikes] if self._maps == "rate" else spikes
 
     def taught(self, indices: np.ndarray, variant: int) -> list[torch.Tensor]:

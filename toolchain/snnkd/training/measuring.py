@@ -70,8 +70,7 @@ def measure(net: IntNet, feed: Feed, course: bool = False) -> Measured:
         if course:
             totals.courses.append(evaluation.course(net, trace))
         for number, layer in enumerate(trace.layers):
-            per_sample = layer.spikes.sum(axis=1, dtype=np.uint16)  # an encoding has 4096 steps at most
-            totals.spikes[number] += per_sample.sum(axis=0, dtype=np.int64).reshape(-1)
+            totals.spikes[number] += _sent(layer.spikes).reshape(-1)
             totals.overflows[number] += layer.overflows + layer.saturations
     return totals.measured(feed, net.readout)
 
@@ -87,14 +86,22 @@ def measure_training(network: Network, feed: Feed, readout: Readout) -> Measured
     for indices in feed.blocks():
         events, labels = feed.batch(indices)
         output = network(events)
-        counts = output.layers[-1].sum(dim=0).long().cpu().numpy()
+        counts = output.layers[-1].sum(dim=0).long().cpu().numpy()  # a membrane readout does not look at them
         v = (output.v_read * S_SCALE).long().cpu().numpy()
         totals = totals or _Totals([spikes[0, 0].numel() for spikes in output.layers])
         totals.add_answers(readout.classify(counts, v), readout.undecided(counts, v), labels.cpu().numpy())
         for number, (spikes, block) in enumerate(zip(output.layers, network.layers, strict=True)):
-            totals.spikes[number] += spikes.sum(dim=(0, 1)).long().flatten().cpu().numpy()
+            totals.spikes[number] += spikes.count_nonzero(dim=(0, 1)).flatten().cpu().numpy()
             totals.overflows[number] += block.neuron.overflows + block.neuron.saturations
     return (totals or _Totals([])).measured(feed, readout)
+
+
+def _sent(values: np.ndarray) -> np.ndarray:
+    """Counts how often each neuron sent something: values (N, T, *shape), spikes of 0 and 1 or messages."""
+    if values.dtype != np.uint8:
+        return np.count_nonzero(values, axis=(0, 1))
+    per_sample = values.sum(axis=1, dtype=np.uint16)  # an encoding has 4096 steps at most
+    return per_sample.sum(axis=0, dtype=np.int64)
 
 
 class _Totals:

@@ -1,6 +1,6 @@
 """The spiking network that is trained: a chain of lava-dl `slayer.block.cuba` blocks, run time-first.
 
-The blocks are lava-dl's, with snnkd's neuron in them. SLAYER's layout is (N, C, H, W, T), where a convolution over
+The blocks are lava-dl's, with snnkd's neuron in them, CUBA or sigma-delta. SLAYER's layout is (N, C, H, W, T), where a convolution over
 all steps is a slow 3-D one and each step of the neuron a strided slice. Here time comes first, (T, N, C, H, W): all
 steps are a single 2-D convolution or matrix product, and steps that are all the same are multiplied once.
 """
@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field, replace
 from math import prod
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -25,27 +25,35 @@ from snnkd.recipe.tables import Quantization
 from snnkd.training import reading, slayer
 from snnkd.training.delays import Delays, delays_of
 from snnkd.training.dynamics import S_SCALE, W_SCALE
-from snnkd.training.neuron import Neuron
-from snnkd.training.products import Block, sums, weight_of
+from snnkd.training.neuron import Neuron, Voltage
+from snnkd.training.normalization import Bias, Fold, Norm, bias_of, norm_of
+from snnkd.training.products import Block, sums, sums_of_messages, weight_of
+from snnkd.training.sigma_delta import BIAS_LIMIT as MESSAGE_BIAS_LIMIT
+from snnkd.training.sigma_delta import SigmaDelta, sent
 
 # float32 holds integers up to 2^24; the weights are even, which gives one bit more. Lava wraps convolutions at 2^23.
 INIT_STD = 0.25
 EIGHT_BITS = Quantization()
+Kind = Literal["cuba", "sigma-delta"]
 _EXACT = {"dense": 1 << 25, "conv": 1 << 23}
+BIAS_LIMIT = (1 << 15) - 1  # of CUBA neurons' mantissas
+SUM_LIMIT = (1 << 21) / S_SCALE  # of a sigma-delta layer: a quarter of the 24 bits in which Lava sums a convolution
 
 
 @dataclass(frozen=True)
 class Output:
     """What a network puts out on N samples in T steps.
 
-    layers: spikes of each layer, (T, N, *shape) float32 of 0 and 1.
+    layers: spikes of each layer, (T, N, *shape) float32 of 0 and 1, or the messages of sigma-delta neurons.
     v_last: v of the output layer after the last step, (N, classes), in SLAYER's units.
     v_read: what the readout reads of the output layer's v after all steps, (N, classes), likewise, without gradients.
     sat: the activation tensor of the output layer, (T, classes, N), whose sum over the first t steps is what a class is
         read from after these: its spikes, or with a membrane readout what each step adds to what is read of v, see
         `reading.activation`, in units of `Network.readout_unit`.
     membranes: v of those hidden layers that were asked for, by number: (T, N, *shape), after the reset, in units of the
-        layer's threshold.
+        layer's threshold; of sigma-delta neurons their activation, in units of the layer.
+    units: what a spike or a message is divided by to compare it with those of another network, of each layer.
+    graded: whether layers send messages. statistics: of the batch, of each layer whose normalization is not folded yet, in order: (2, C).
     """
 
     layers: list[torch.Tensor]
@@ -53,12 +61,21 @@ class Output:
     v_read: torch.Tensor
     sat: torch.Tensor
     membranes: dict[int, torch.Tensor] = field(default_factory=dict)
+    units: list[float] = field(default_factory=list)
+    graded: bool = False
+    statistics: list[torch.Tensor] = field(default_factory=list)
+
+    def hidden_events(self) -> list[torch.Tensor]:
+        """Tells what the hidden layers send, as 1 and 0 with gradients: (T, N, *shape) each."""
+        if not self.graded:
+            return self.layers[:-1]
+        return [sent(messages, unit) for messages, unit in zip(self.layers[:-1], self.units, strict=False)]
 
 
 class Network(torch.nn.Module):
-    """A chain of SLAYER CUBA blocks, with weights drawn by torch's random numbers.
+    """A chain of SLAYER blocks, with weights drawn by torch's random numbers.
 
-    plan: the layers. event_max: the largest value of an input event. Raises QuantizationError for a layer whose sums
+    plan: the layers. kind: of their neurons. event_max: the largest value of an input event. Raises QuantizationError for a layer whose sums
     could be larger than float32 holds exactly.
 
     started: whether weights and thresholds are those of a file; these thresholds stay.
@@ -76,8 +93,10 @@ class Network(torch.nn.Module):
         quantization: Quantization = EIGHT_BITS,
         event_max: int = 1,
         readout: Readout | None = None,
+        kind: Kind = "cuba",
     ):
         super().__init__()
+        self.kind = kind
         self.input_shape = tuple(plan.input)
         self.threshold_gain = None if settings.threshold is not None else settings.threshold_gain
         self.started = False
@@ -88,8 +107,17 @@ class Network(torch.nn.Module):
         for index, (layer, shape) in enumerate(plan.inputs()):
             if isinstance(layer, architecture.Dense) and len(shape) == 3:
                 self.blocks.append(slayer.Flatten())
+            last = index == len(plan.layers) - 1
             block = _block(layer, shape, settings, quantization)
-            _check_exact(f"{plan.name}, layers.{index}", block, event_max if index == 0 else 1)
+            if kind == "sigma-delta":
+                block.neuron = _sigma_delta(settings, quantization, last)
+                block.synapse.pre_hook_fx = block.neuron.quantize_8bit
+            else:
+                _check_exact(f"{plan.name}, layers.{index}", block, event_max if index == 0 else 1)
+            if not (last and (self.membrane or kind == "sigma-delta")):
+                _add_norm_and_bias(block, settings, kind)
+            elif settings.bias and kind == "cuba":
+                block.trained_bias = _bias(block, kind)
             self.blocks.append(block)
             self._products.append(layer.fan_in(shape) * prod(layer.output(shape)))
         for (layer, shape), block in zip(plan.inputs(), self.layers, strict=True):  # weights are drawn without them too
@@ -98,7 +126,8 @@ class Network(torch.nn.Module):
                 block.synaptic_delays = Delays(layer.delays, count, layer.max_delay)
         if self.membrane:
             self.register_buffer("readout_unit", torch.tensor(settings.threshold or 1.0))
-            self.layers[-1].neuron.set_threshold(THRESHOLD_LIMIT)
+            if kind == "cuba":
+                self.layers[-1].neuron.set_threshold(THRESHOLD_LIMIT)
 
     @property
     def layers(self) -> list[Any]:
@@ -110,16 +139,30 @@ class Network(torch.nn.Module):
         """The trained delays of those layers that have any, in order."""
         return [delays for delays in map(delays_of, self.layers) if delays is not None]
 
+    @property
+    def biases(self) -> list[Bias]:
+        """The trained biases of those layers that have any, in order."""
+        return [bias for bias in map(bias_of, self.layers) if bias is not None]
+
+    @property
+    def norms(self) -> list[Norm]:
+        """The normalizations that are not folded yet, in order."""
+        return [norm for norm in map(norm_of, self.layers) if norm is not None]
+
     def products(self, steps: int, distinct: int) -> int:
         """Counts the multiplications of a sample's forward pass, in which so many of the `steps` are `distinct`."""
         return distinct * self._products[0] + steps * sum(self._products[1:])
 
     def synapses(self) -> list[torch.Tensor]:
         """Makes the integers that the synapses hold, with gradients: for each layer its weights, see
-        `products.weight_of`, and behind these its delays in steps, where it has any."""
+        `products.weight_of`; behind these its biases, where it has any, with the gains of a normalization that is not
+        folded yet; and its delays in steps, where it has any."""
         held = []
         for block in self.layers:
             held.append(weight_of(block))
+            norm = norm_of(block)
+            if (bias := bias_of(block)) is not None:
+                held += [bias.rounded()] if norm is None else [bias.values, norm.gain]
             if (delays := delays_of(block)) is not None:
                 held.append(delays.steps())
         return held
@@ -132,26 +175,31 @@ class Network(torch.nn.Module):
         Where their time axis has stride 0, the first layer multiplies once. synapses: what `synapses()` returns, where
         it is at hand. membranes: numbers of the hidden layers whose v is wanted.
         """
-        x = v = events.transpose(0, 1)
-        steps, layers, kept = len(x), [], {}
+        x = v = events.transpose(0, 1) if self.kind == "cuba" else events.transpose(0, 1) / W_SCALE
+        steps, layers, kept, statistics = len(x), [], {}, []
         last = len(self.layers) - 1
-        for number, (block, *held) in enumerate(self._holding(synapses or self.synapses())):
+        for number, (block, held) in enumerate(self._holding(synapses or self.synapses())):
             every = self.membrane if number == last else number in membranes
             wanted = "every" if every else "last" if number == last else "none"
-            x, v = block.neuron.run(sums(block, x, *held), steps, reuse=True, wanted=wanted)
+            x, v, used = _run(block, x, held, steps, wanted)
             layers.append(x)
+            statistics += [] if used is None else [used]
             if number in membranes:
-                kept[number] = v / block.neuron.threshold
+                kept[number] = v / _unit_of(block, block.neuron.threshold)
+        units = [_unit_of(block, 1.0) for block in self.layers]
         if not self.membrane:
-            return Output(layers, v, v.detach(), x.transpose(1, 2), kept)
+            return Output(layers, v, v.detach(), x.transpose(1, 2), kept, units, self.kind != "cuba", statistics)
         sat = reading.activation(v, self._over, self.readout_unit).transpose(1, 2)
-        return Output(layers, v[-1], reading.read(v, self._over), sat, kept)
+        return Output(layers, v[-1], reading.read(v, self._over), sat, kept, units, self.kind != "cuba", statistics)
 
-    def _holding(self, synapses: list[torch.Tensor]) -> Iterator[tuple[Any, ...]]:
-        """Yields (block, weights) or (block, weights, delays) of each layer."""
+    def _holding(self, synapses: list[torch.Tensor]) -> Iterator[tuple[Any, Held]]:
+        """Yields each layer with what of `synapses` it holds."""
         held = iter(synapses)
         for block in self.layers:
-            yield block, *(next(held) for _ in range(1 if delays_of(block) is None else 2))
+            weight = next(held)
+            bias = None if bias_of(block) is None else next(held)
+            gain = None if norm_of(block) is None else next(held)
+            yield block, Held(weight, bias, gain, None if delays_of(block) is None else next(held))
 
     @torch.no_grad()
     def calibrate(self, events: torch.Tensor) -> None:
@@ -163,14 +211,42 @@ class Network(torch.nn.Module):
         if self.threshold_gain is None or (self.started and not self.membrane):
             return
         x, blocks = events.transpose(0, 1), self.layers
-        for block, *held in self._holding(self.synapses()):
-            a = sums(block, x, *held)
+        x = x if self.kind == "cuba" else x / W_SCALE
+        for block, held in self._holding(self.synapses()):
+            a, _ = _normalized(block, _sums(block, x, held), held)
             mantissa = round(self.threshold_gain * float(a.std()) * W_SCALE)
             if self.membrane and block is blocks[-1]:
                 self.readout_unit.fill_(max(mantissa, 1) / W_SCALE)
-            elif not self.started:
+            elif not self.started and self.kind == "cuba":
                 block.neuron.set_threshold(mantissa)
-            x, _ = block.neuron.run(a, len(x))
+            x, _, _ = _run(block, x, held, len(x), "last")
+
+    def remember(self, statistics: list[torch.Tensor]) -> None:
+        """Moves the running statistics of the normalizations toward those of a batch, as `Output.statistics`."""
+        for norm, used in zip(self.norms, statistics, strict=True):
+            norm.remember(used)
+
+    @torch.no_grad()
+    def fold(self) -> None:
+        """Folds the normalizations into weights and biases, which use the range of their bits from then on.
+
+        Nothing changes but by rounding: thresholds and the unit of the readout are multiplied as the weights are. Sums
+        of sigma-delta layers stay within a quarter of the 24 bits of a convolution: where the whole range of the
+        weights would lead beyond it, all layers use the same smaller part of it.
+        """
+        folds = [Fold(block, norm) for block in self.layers if (norm := norm_of(block)) is not None]
+        if self.kind == "cuba":
+            for fold in folds:
+                fold.cuba()
+            return
+        part, whole = 1.0, 1.0
+        for depth, fold in enumerate(folds, start=1):
+            whole *= fold.range
+            part = min(part, (SUM_LIMIT / (fold.largest_sum * whole)) ** (1 / depth))
+        before = 1.0
+        for fold in folds:
+            before = fold.sigma_delta(before, fold.range * part)
+        self.readout_unit.mul_(before)
 
     @torch.no_grad()
     def trace(self, events: np.ndarray, names: list[str]) -> SpikeTrace:
@@ -181,10 +257,75 @@ class Network(torch.nn.Module):
         device = next(self.parameters()).device
         output = self(torch.from_numpy(np.ascontiguousarray(events)).to(device).float())
         layers = []
-        for name, spikes in zip(names, output.layers, strict=True):
-            layers.append(LayerTrace(name, spikes.transpose(0, 1).byte().cpu().numpy()))
+        for number, (name, values) in enumerate(zip(names, output.layers, strict=True)):
+            values = values.transpose(0, 1)
+            if self.kind == "cuba":
+                layers.append(LayerTrace(name, values.byte().cpu().numpy()))
+            else:  # a decoder sends its sum, in units of a state
+                scale = S_SCALE if number == len(names) - 1 else W_SCALE
+                layers.append(LayerTrace(name, (values.double() * scale).int().cpu().numpy()))
         v_last = (output.v_last * S_SCALE).int().cpu().numpy()
         return SpikeTrace("slayer", events, (*layers[:-1], replace(layers[-1], v_last=v_last)))
+
+
+@dataclass(frozen=True)
+class Held:
+    """What a layer holds in a forward pass: `weight`, biases (C,), the gains (C,) of a normalization, delays."""
+
+    weight: torch.Tensor
+    bias: torch.Tensor | None = None
+    gain: torch.Tensor | None = None
+    delay: torch.Tensor | None = None
+
+
+def _run(
+    block: Any, x: torch.Tensor, held: Held, steps: int, wanted: Voltage
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]:
+    """Runs a layer on x (T, N, *shape): what it sends and its membrane, as `neuron.Neuron.run`, and the statistics that
+    its normalization used."""
+    a, used = _normalized(block, _sums(block, x, held), held)
+    if isinstance(block.neuron, SigmaDelta):
+        if held.gain is not None:
+            return *block.neuron.run_real(a, wanted), used
+        return *block.neuron.run(a, held.bias, wanted, 32 if isinstance(block, slayer.Dense) else 24), used
+    bias = held.bias if held.gain is None else None
+    return *block.neuron.run(a, steps, reuse=held.gain is None, wanted=wanted, bias=bias), used
+
+
+def _sums(block: Any, x: torch.Tensor, held: Held) -> torch.Tensor:
+    if isinstance(block.neuron, SigmaDelta) and held.gain is None:
+        return sums_of_messages(block, x, held.weight)
+    return sums(block, x, held.weight, held.delay)
+
+
+def _normalized(block: Any, a: torch.Tensor, held: Held) -> tuple[torch.Tensor, torch.Tensor | None]:
+    if held.gain is None:
+        return a, None
+    return block.batch_norm(a, held.gain, held.bias)
+
+
+def _unit_of(block: Any, of_cuba: float) -> float:
+    """What values of a layer are divided by: of sigma-delta neurons their scale."""
+    return float(block.neuron.scale) if isinstance(block.neuron, SigmaDelta) else of_cuba
+
+
+def _sigma_delta(settings: NeuronSettings, quantization: Quantization, last: bool) -> SigmaDelta:
+    return SigmaDelta(**quantization.model_dump(), vth=settings.message_threshold, decoder=last)
+
+
+def _bias(block: Block, kind: Kind) -> Bias:
+    count = len(block.synapse.weight)
+    return Bias(count, 1 / W_SCALE, BIAS_LIMIT) if kind == "cuba" else Bias(count, 1.0, MESSAGE_BIAS_LIMIT)
+
+
+def _add_norm_and_bias(block: Any, settings: NeuronSettings, kind: Kind) -> None:
+    """Adds what the recipe asks for; sigma-delta neurons have both."""
+    if settings.batch_norm or kind == "sigma-delta":
+        block.batch_norm = Norm(len(block.synapse.weight))
+        if kind == "cuba":
+            block.neuron.weight_scale = torch.ones(())
+    if settings.bias or settings.batch_norm or kind == "sigma-delta":
+        block.trained_bias = _bias(block, kind)
 
 
 def _block(

@@ -26,20 +26,24 @@ class _Cuba(torch.autograd.Function):
     the surrogate of the spike, and the leaks backwards through time; wraps, clips and resets pass nothing.
 
     a: (D, N, ...), dense in memory behind D = `steps` or 1; u, v: int32 (N, ...) in the same order, changed in place.
+    bias: (C,) in SLAYER's units, for currents that last one step, or None; v gains it at every step, as it does what a
+    brings, so their gradients are the same.
     reuse: nobody else needs a, its memory may hold what the backward pass needs. wanted: see `Neuron.run`. counts: a
     list to which wraps of u and clips of v are added as a pair.
     """
 
     @staticmethod
-    def forward(ctx: Any, a, steps, neurons, u, v, reuse, wanted, counts):  # pyright: ignore
+    def forward(ctx: Any, a, bias, steps, neurons, u, v, reuse, wanted, counts):  # pyright: ignore
         ctx.set_materialize_grads(False)
+        added = None if bias is None else flat(_of_neurons(bias, a), 0)
         ctx.neurons, ctx.distinct, ctx.reuse, ctx.wanted = neurons, len(a), reuse, wanted
         spikes, voltage = over_steps(a, steps), None
         if wanted == "every" or ctx.needs_input_grad[0]:
             voltage = a if reuse and len(a) == steps else over_steps(a, steps)
         ctx.voltage = voltage if ctx.needs_input_grad[0] else None
         kept = None if voltage is None else flat(voltage)
-        counts.append(implementation(a.device).forward(flat(a), neurons, flat(u, 0), flat(v, 0), flat(spikes), kept))
+        run = implementation(a.device).forward
+        counts.append(run(flat(a), neurons, flat(u, 0), flat(v, 0), flat(spikes), kept, added))
         if wanted == "every":
             assert voltage is not None
             return spikes, (voltage / S_SCALE).masked_fill_(spikes > 0, 0)
@@ -59,7 +63,16 @@ class _Cuba(torch.autograd.Function):
             into_v = flat(into_v.masked_fill_(voltage > ctx.neurons.level, 0))
         out = voltage if ctx.reuse and ctx.distinct == len(voltage) else over_steps(voltage, ctx.distinct)
         implementation(voltage.device).backward(flat(given), into_v, flat(voltage), ctx.neurons, flat(out))
-        return out, *(None,) * 7
+        of_bias = out.sum(dim=(0, 1, *range(3, out.ndim))) if ctx.needs_input_grad[1] else None
+        return out, of_bias, *(None,) * 7
+
+
+def _of_neurons(bias: torch.Tensor, a: torch.Tensor) -> torch.Tensor:
+    """Biases (C,) as the integers that v gains, for each neuron of a (D, N, C, ...): int32 (N, C, ...), in the order
+    of a step of a."""
+    integers = (bias * S_SCALE).round().int()
+    order = torch.empty_strided(a.shape[1:], a.stride()[1:], dtype=torch.int32, device=a.device)
+    return order.copy_(integers.view(-1, *[1] * (a.ndim - 3)).expand(a.shape[1:]))
 
 
 class Neuron(slayer.Neuron):
@@ -67,7 +80,8 @@ class Neuron(slayer.Neuron):
 
     It has the parameters of SLAYER's neuron (threshold in units of 64 vThMant, decays as fractions; as there they are
     kept within the range of the hardware), and `weight_bits` (2 to 8), `weight_step` (see `quantize`) and `centered`
-    (see `center`) for the quantization of the synapses in front of it. Of SLAYER's options, `norm`, `graded_spike`,
+    (see `center`) for the quantization of the synapses in front of it; a fold (`normalization`) sets `weight_scale`,
+    which the weights are multiplied by before. Of SLAYER's options, `norm`, `graded_spike`,
     `requires_grad`, `shared_param=False` and another `scale` than 64 raise ValueError: they have no exact integer form
     here.
 
@@ -75,6 +89,7 @@ class Neuron(slayer.Neuron):
     """
 
     v_th_mantissa: torch.Tensor
+    weight_scale: torch.Tensor | None
     current_decay: torch.Tensor
     voltage_decay: torch.Tensor
     current_state: torch.Tensor
@@ -100,6 +115,7 @@ class Neuron(slayer.Neuron):
             raise ValueError(f"weight_bits {weight_bits}: expected 2 to 8")
         super().__init__(threshold, current_decay, voltage_decay, **options)
         self.weight_bits, self.weight_step, self.centered = weight_bits, weight_step, centered
+        self.register_buffer("weight_scale", None)
         self.tau_grad = options.get("tau_grad", 1)
         self._counts: Any = (0, 0)
         self.register_buffer("v_th_mantissa", torch.tensor(0, dtype=torch.int32))
@@ -122,21 +138,27 @@ class Neuron(slayer.Neuron):
 
     def unrounded(self, weight: torch.Tensor) -> torch.Tensor:
         """Makes what `quantize_8bit` rounds, in the same shape: the weights, where `centered` less their means."""
-        return center(weight) if self.centered else weight
+        centered = center(weight) if self.centered else weight
+        return centered if self.weight_scale is None else centered * self.weight_scale
 
     def quantize_8bit(self, weight: torch.Tensor, descale: bool = False) -> torch.Tensor:
         """Rounds weights to `weight_bits` bits, in the same shape; in SLAYER's units, or as integers with `descale`."""
         return quantize(self.unrounded(weight), self.weight_bits, W_SCALE, descale, self.weight_step)
 
     def run(
-        self, a: torch.Tensor, steps: int | None = None, reuse: bool = False, wanted: Voltage = "last"
+        self,
+        a: torch.Tensor,
+        steps: int | None = None,
+        reuse: bool = False,
+        wanted: Voltage = "last",
+        bias: torch.Tensor | None = None,
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Runs the neurons time-first, from synaptic sums a (T, N, ...) to spikes (T, N, ...), and v.
 
         steps: where it is given, a is (1, N, ...), the same at all of so many steps. reuse: nobody else needs the
         values of a, as is so behind a product; its memory then keeps what the backward pass needs. wanted: of v, in
         SLAYER's units and after the reset, "last" returns that of the last step (N, ...), "every" that of each step
-        (T, N, ...), "none" nothing that may be used. Spikes and v are differentiable; v where it was not reset.
+        (T, N, ...), "none" nothing that may be used. bias: (C,), which v gains at every step, in SLAYER's units. Spikes and v are differentiable; v where it was not reset.
         """
         if self.shape is None:
             self.shape = a.shape[2:]
@@ -144,7 +166,7 @@ class Neuron(slayer.Neuron):
         a = dense(a)
         u, v = self._states(a)
         counts: list[Any] = []
-        spikes, voltage = _Cuba.apply(a, steps or len(a), self._cuba(), u, v, reuse, wanted, counts)  # pyright: ignore
+        spikes, voltage = _Cuba.apply(a, bias, steps or len(a), self._cuba(), u, v, reuse, wanted, counts)  # pyright: ignore
         (self._counts,) = counts
         self._remember(u, v)
         return (spikes if self.drop is None else self.drop(spikes)), voltage

@@ -12,18 +12,24 @@ import torch.nn.functional as F
 
 from snnkd.training import exact, slayer
 from snnkd.training.delays import delayed, delays_of
+from snnkd.training.dynamics import W_SCALE
 from snnkd.training.kernels import convolution, sparse
+from snnkd.training.normalization import norm_of
 
 Block = slayer.Conv | slayer.Dense
 
 # Input channels, measured with kernels of 3 x 3.
 _FEW = 24  # below, `convolution` is quicker than torch
 _SOME = 16  # from there on, sparse products are quicker than both, where few inputs are active
+_FLOAT32 = 1 << 24  # integers up to here are exact
 
 
 def weight_of(block: Block) -> torch.Tensor:
-    """Quantizes a block's weights: (O, I, 1, 1) of a dense one, else (O, C / groups, kH, kW), in SLAYER's units."""
-    return block.synapse.pre_hook_fx(block.synapse.weight).squeeze(-1)  # a gradient is then a view as well
+    """Quantizes a block's weights: (O, I, 1, 1) of a dense one, else (O, C / groups, kH, kW), in SLAYER's units; of one
+    whose normalization is not folded yet they are not rounded."""
+    neuron, weight = block.neuron, block.synapse.weight
+    rounded = block.synapse.pre_hook_fx(weight) if norm_of(block) is None else neuron.unrounded(weight)
+    return rounded.squeeze(-1)  # a gradient is then a view as well
 
 
 def sums(block: Block, x: torch.Tensor, weight: torch.Tensor, delay: torch.Tensor | None = None) -> torch.Tensor:
@@ -43,6 +49,42 @@ def sums(block: Block, x: torch.Tensor, weight: torch.Tensor, delay: torch.Tenso
         return _dense(x, weight, delay)
     a = _dense(distinct, weight)
     return delayed(a.expand(len(x), *a.shape[1:]), delay)
+
+
+def sums_of_messages(block: Block, x: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+    """Computes the synaptic sums of messages x (T, N, *input shape) as `sums` does, exact, as float64.
+
+    x: multiples of 1 / 64 below 2^24 / 64. Where float32 could not hold a sum, the messages are cut into digits whose
+    sums it holds. The gradient is that of the product in float32.
+    """
+    a = sums(block, x, weight)
+    with torch.no_grad():
+        integers, reach = x * W_SCALE, float(weight.abs().flatten(1).sum(dim=1).max()) * W_SCALE
+        largest = float(integers.abs().max())
+        digits = largest * reach >= _FLOAT32
+        exactly, place = torch.zeros_like(a, dtype=torch.float64) if digits else a.double(), 1.0
+        base = float(1 << max(1, int(_FLOAT32 / max(reach, 1)).bit_length() - 1))
+        while digits and largest >= 1:
+            rest = torch.trunc(integers / base)
+            digit = integers - rest * base
+            exactly += sums(block, digit, weight).double() * (place / W_SCALE)
+            integers, place, largest = rest, place * base, largest / base
+    return _as(a, exactly)
+
+
+def _as(a: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
+    """`value` with the gradient of a."""
+    return _Value.apply(a, value)  # pyright: ignore[reportReturnType]
+
+
+class _Value(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, a, value):  # pyright: ignore
+        return value
+
+    @staticmethod
+    def backward(ctx, grad):  # pyright: ignore
+        return grad.float(), None
 
 
 def _dense(x: torch.Tensor, weight: torch.Tensor, delay: torch.Tensor | None = None) -> torch.Tensor:

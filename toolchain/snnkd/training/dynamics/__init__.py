@@ -43,12 +43,13 @@ class Cuba:
 def implementation(device: torch.device) -> ModuleType:
     """Chooses the quickest module on `device`. Each has these two functions, for T steps of M neurons:
 
-    `forward(a, neurons, u, v, spikes, voltage)` runs them.
+    `forward(a, neurons, u, v, spikes, voltage, bias)` runs them.
         a: synaptic sums (D, M) float32 in SLAYER's units, exact (the integer below 2^25); D = T, or 1 where all steps
             have the same.
         u, v: the integer states (M,) int32, read and written.
         spikes: (T, M) float32, written.
         voltage: None, or (T, M) float32, where the integer v before the reset is written; may be the memory of a.
+        bias: None, or int32 (M,), which v gains at every step.
         Returns the wraps of u and the clips of v, two integers or an int64 tensor (2,).
 
     `backward(grad, grad_voltage, voltage, neurons, out)` computes gradients.

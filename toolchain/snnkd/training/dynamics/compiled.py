@@ -34,24 +34,27 @@ def _power(y):
 
 
 @jit
-def _forward(a, keep_current, keep_voltage, level, u, v, spikes, voltage, first, last):
-    """Runs the blocks `first` to `last` of neurons; voltage is (0, 0) where it is not wanted.
+def _forward(a, keep_current, keep_voltage, level, u, v, spikes, voltage, bias, first, last):
+    """Runs the blocks `first` to `last` of neurons; voltage is (0, 0) where it is not wanted, bias (0,) without any.
 
     Returns the wraps of u and the clips of v.
     """
     overflows = saturations = 0
     repeat = spikes.shape[0] // a.shape[0]
+    none = np.zeros(_BLOCK, np.int32)
     buffer = np.empty(_BLOCK, np.float32)  # voltage may be the memory of a: to write there at once forbids vectors
     for block in range(first, last):
         part = slice(block * _BLOCK, (block + 1) * _BLOCK)
         current, membrane = u[part], v[part]
-        kept = buffer[: current.shape[0]]
+        kept, added = buffer[: current.shape[0]], none[: current.shape[0]]
+        if bias.shape[0]:
+            added = bias[part]
         for t in range(spikes.shape[0]):
             arriving, fired = a[t // repeat, part], spikes[t, part]
             wrapped = clipped = _i32(0)
             for i in range(current.shape[0]):
                 new_u, new_v, wraps, clips = step(
-                    _i32(arriving[i] * _SCALE), current[i], membrane[i], keep_current, keep_voltage, _i32(0)
+                    _i32(arriving[i] * _SCALE), current[i], membrane[i], keep_current, keep_voltage, added[i]
                 )
                 wrapped, clipped = _i32(wrapped + wraps), _i32(clipped + clips)
                 fires = new_v > level
@@ -102,11 +105,13 @@ def forward(
     v: torch.Tensor,
     spikes: torch.Tensor,
     voltage: torch.Tensor | None,
+    bias: torch.Tensor | None = None,
 ) -> tuple[int, int]:
     """Runs neurons, see `implementation`."""
     wanted = np.empty((0, 0), np.float32) if voltage is None else voltage.numpy()
     keeps = (_i32((1 << DECAY_BITS) - decay) for decay in (neurons.current_decay, neurons.voltage_decay))
-    arrays = u.numpy(), v.numpy(), spikes.numpy(), wanted
+    added = np.empty(0, np.int32) if bias is None else bias.numpy()
+    arrays = u.numpy(), v.numpy(), spikes.numpy(), wanted, added
     return _run(_forward, (a.numpy(), *keeps, _i32(neurons.level), *arrays), spikes)
 
 

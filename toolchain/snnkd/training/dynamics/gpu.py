@@ -28,13 +28,16 @@ def _decay(state, factor):
 
 @triton.jit
 def _forward(
-    a, u, v, spikes, voltage, counts, size, steps, repeat, keep_current, keep_voltage, level,
-    KEEP: tl.constexpr, BLOCK: tl.constexpr,
+    a, u, v, spikes, voltage, bias, counts, size, steps, repeat, keep_current, keep_voltage, level,
+    KEEP: tl.constexpr, BIASED: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
     at = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
     inside = at < size
     current, membrane = tl.load(u + at, inside, 0), tl.load(v + at, inside, 0)
     overflows, saturations = tl.zeros((BLOCK,), tl.int32), tl.zeros((BLOCK,), tl.int32)
+    added = tl.zeros((BLOCK,), tl.int32)
+    if BIASED:
+        added = tl.load(bias + at, inside, 0)
     for t in range(steps):
         activation = (tl.load(a + (t // repeat) * size + at, inside, 0.0) * _SCALE).to(tl.int32)
         decayed = _decay(current, keep_current)
@@ -42,7 +45,7 @@ def _forward(
         wrapped = ((decayed ^ total) & (activation ^ total)) < 0
         above, below = (total > _LIMIT).to(tl.int32), (total <= -_LIMIT).to(tl.int32)
         current = total - ((above - below) << 24)
-        charged = _decay(membrane, keep_voltage) + current
+        charged = _decay(membrane, keep_voltage) + current + added
         reached = tl.minimum(tl.maximum(charged, 1 - _LIMIT), _LIMIT - 1)
         overflows += tl.where(inside, wrapped.to(tl.int32) + above + below, 0)
         saturations += tl.where(inside, (reached != charged).to(tl.int32), 0)
@@ -86,14 +89,15 @@ def forward(
     v: torch.Tensor,
     spikes: torch.Tensor,
     voltage: torch.Tensor | None,
+    bias: torch.Tensor | None = None,
 ) -> torch.Tensor:
     """Runs neurons, see `implementation`."""
     counts = torch.zeros(2, dtype=torch.int64, device=a.device)
     keeps = ((1 << DECAY_BITS) - decay for decay in (neurons.current_decay, neurons.voltage_decay))
     size, steps = u.numel(), len(spikes)
     _forward[(triton.cdiv(size, _BLOCK),)](
-        a, u, v, spikes, spikes if voltage is None else voltage, counts, size, steps, steps // len(a), *keeps,
-        neurons.level, KEEP=voltage is not None, BLOCK=_BLOCK,
+        a, u, v, spikes, spikes if voltage is None else voltage, u if bias is None else bias, counts, size, steps,
+        steps // len(a), *keeps, neurons.level, KEEP=voltage is not None, BIASED=bias is not None, BLOCK=_BLOCK,
     )  # fmt: skip
     return counts
 

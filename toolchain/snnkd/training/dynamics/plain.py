@@ -17,6 +17,7 @@ def forward(
     v: torch.Tensor,
     spikes: torch.Tensor,
     voltage: torch.Tensor | None,
+    bias: torch.Tensor | None = None,
 ) -> torch.Tensor:
     """Runs neurons, see `implementation`; integers are float64, in which all products and sums here are exact."""
     keep_current, keep_voltage = neurons.keeps
@@ -25,7 +26,7 @@ def forward(
     for t in range(spikes.shape[0]):
         current = torch.trunc(current * keep_current) + a[t if len(a) > 1 else 0].double() * S_SCALE
         current, wrapped = _wrap(current)
-        membrane = torch.trunc(membrane * keep_voltage) + current
+        membrane = torch.trunc(membrane * keep_voltage) + current + (0 if bias is None else bias)
         membrane, clipped = _saturate(membrane)
         overflows, saturations = overflows + wrapped, saturations + clipped
         fired = membrane > neurons.level

@@ -45,6 +45,12 @@ class Optimizer:
             group["lr"] = rate
         self.torch.step()
 
+    def forget(self) -> None:
+        """Forgets all gradients so far, as at the beginning."""
+        for state in self.torch.state.values():
+            for value in state.values():
+                value.zero_()
+
 
 def learning_rate(optimizer: tables.Optimizer, done: float) -> float:
     """Computes the learning rate after the fraction `done` of all batches, in [0, 1).

@@ -65,12 +65,14 @@ def _backward(
     leaves = [held.detach().requires_grad_() for held in synapses]
     parts = events.tensor_split(_parts(network, events))
 
-    def run(part: torch.Tensor) -> tuple[torch.Tensor, list[torch.Tensor], list[torch.Tensor]]:
+    def run(part: torch.Tensor) -> tuple[torch.Tensor, list[torch.Tensor], list[torch.Tensor], list[torch.Tensor]]:
         torch.set_num_threads(1)  # each thread has a number of its own
         output = network(part, leaves, maps.membranes if maps else ())
-        return output.sat, output.layers[:-1] if rate else [], maps.taken(output) if maps else []
+        events = output.hidden_events() if rate else []
+        return output.sat, events, maps.taken(output) if maps else [], output.statistics
 
-    sats, hidden, taken = zip(*each(run, parts, threads), strict=True)
+    sats, hidden, taken, statistics = zip(*each(run, parts, threads), strict=True)
+    network.remember([torch.stack(of_parts).mean(dim=0) for of_parts in zip(*statistics, strict=True)])
     batch_sat = torch.cat([sat.detach() for sat in sats], dim=2).requires_grad_()
     terms = loss(batch_sat)
     rates: torch.Tensor | None = None

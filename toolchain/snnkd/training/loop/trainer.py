@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -34,7 +35,8 @@ CALIBRATION = 256  # images of the first batch that thresholds are calibrated on
 class Training(StageTraining[Network]):
     """A stage that trains a spiking network, from its labels, its teacher or both.
 
-    readout: how the deployed network's class is read. teacher: None where no loss needs one. guide: who shows what
+    readout: how the deployed network's class is read. fold: the fraction of the epochs after which normalizations are
+    folded; only later epochs may be kept. teacher: None where no loss needs one. guide: who shows what
     hidden layers do, often the same; None where the stage has no `features`. pairs: frames of the recordings, for a
     stage with `cross`. A batch is cut into parts on `threads` cores; torch itself is set to one thread. `run` raises
     QuantizationError where the weights are no longer finite, FormatError where a guide has no maps.
@@ -43,6 +45,7 @@ class Training(StageTraining[Network]):
     chosen_by = "validation.integer"
 
     readout: Readout
+    fold: float = 1.0
     teacher: Teacher | None = None
     guide: Teacher | None = None
     pairs: Pairs | None = None
@@ -59,7 +62,11 @@ class Training(StageTraining[Network]):
             self.beside = Crossing(self.stage.cross, self.pairs, self.train, self.seed)
         alignments = [] if self.beside is None else list(self.beside.parameters())
         delays = [delays.units for delays in self.network.delays]
-        return Optimizer(self.stage.optimizer, weights, [*self._objective.parameters(), *delays, *alignments])
+        biases = [bias.values for bias in self.network.biases]
+        gains = [block.batch_norm.gain for block in self.network.layers if hasattr(block, "batch_norm")]
+        undecayed = [*self._objective.parameters(), *delays, *biases, *gains, *alignments]
+        self._moving = Optimizer(self.stage.optimizer, weights, undecayed)
+        return self._moving
 
     def _begin(self) -> None:
         order = np.random.default_rng([self.seed, 0]).permutation(len(self.train))
@@ -80,7 +87,8 @@ class Training(StageTraining[Network]):
             self._pruning.apply()
 
     def _may_stay(self, done: float) -> bool:
-        return (self._pruning is None or self._pruning.complete(done)) and not self._features_alone
+        pruned = self._pruning is None or self._pruning.complete(done)
+        return pruned and not self._features_alone and not self.network.norms
 
     def _batches(self, images: int) -> int:
         return math.ceil(images / self.stage.batch)
@@ -123,6 +131,9 @@ class Training(StageTraining[Network]):
         return Maps("features", term.membranes, term.taken, lambda maps: term(maps, taught))
 
     def _measured(self, epoch: int, sums: dict[str, float]) -> dict[str, Any]:
+        if self.network.norms and epoch >= round(self.fold * self.stage.epochs):
+            self.network.fold()
+            self._moving.forget()
         measured = self._evaluate(epoch)
         scale = {} if self._objective.scale is None else {"scale": self._objective.scale}
         return {**scale, self.chosen_by: measured.accuracy, **measured.activity}
@@ -131,9 +142,17 @@ class Training(StageTraining[Network]):
         encoding = self.validation.encoding
         metadata = {"steps": encoding.steps, "message_bits": encoding.message_bits, "readout": self.readout}
         try:
-            net = to_intnet_so_far(self.network.blocks, self.network.input_shape, **metadata)
+            net = to_intnet_so_far(self._folded().blocks, self.network.input_shape, **metadata)
         except QuantizationError as error:
             raise QuantizationError(f"{self.name}, epoch {epoch}: {error}") from error
         if self.validation.device.type != "cpu":  # the integer engine is not there, and the two are equal
             return measure_training(self.network, self.validation, self.readout)
         return measure(net, self.validation)
+
+    def _folded(self) -> Network:
+        """The network, or a copy of it whose normalizations are folded."""
+        if not self.network.norms:
+            return self.network
+        folded = copy.deepcopy(self.network)
+        folded.fold()
+        return folded
