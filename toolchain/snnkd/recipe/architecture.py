@@ -1,6 +1,6 @@
 """Network descriptions: what models/networks/*.toml say, checked against what NetX and Lava can load.
 
-A description names layers and sizes only. Neurons (CUBA-LIF in every layer), quantization and time steps belong to
+A description names layers and sizes only. Neurons, quantization and time steps belong to
 the recipe; a flatten between a convolution and a dense layer is implied.
 """
 
@@ -25,7 +25,7 @@ Shape = tuple[int, ...]
 
 _STRIDED = "use a conv layer with stride 2 instead"
 _NO_CONV_DELAYS = "Lava ignores the delays of a convolution; leave it out, or delay the dense layer behind it"
-_NEURON = "every layer has CUBA-LIF neurons, set in [neuron] of the recipe; leave it out"
+_NEURON = "every layer has CUBA-LIF or sigma-delta neurons, as [neuron] of the recipe says; leave it out"
 
 # Why Lava 0.10.0 / lava-dl 0.6.0 cannot deploy a layer of this kind, and what to write instead.
 UNDEPLOYABLE = {
@@ -38,12 +38,12 @@ UNDEPLOYABLE = {
     "kwta": "NetX fails to load it; use a dense layer instead",
     "recurrent": "NetX loads recurrent synapses with wrong sizes and delays; use a dense layer and more time steps",
     "affine": "it has no spiking neurons, and only sigma-delta networks load it; use a dense layer instead",
-    "batchnorm": "Lava has none, and a norm becomes a truncated bias; leave it out (thresholds are calibrated)",
+    "batchnorm": "no layer of its own: batch_norm = true in [neuron] of the recipe folds one into weights and biases",
     "dropout": "a deployed network drops nothing and Lava has no such layer; leave it out",
     "alif": f"NetX fails to load adaptive neurons; {_NEURON}",
     "adrf": f"NetX fails to load adaptive resonate-and-fire neurons; {_NEURON}",
     "rf": f"resonate-and-fire neurons have no exact integer form here; {_NEURON}",
-    "sigmadelta": f"sigma-delta neurons cannot be trained here, files of lava-dl that have them run; {_NEURON}",
+    "sigmadelta": "kind = 'sigma-delta' in [neuron] of the recipe makes all layers such; leave it out",
     "cuba": _NEURON,
     "flatten": "it is implied between a conv and a dense layer; leave it out",
     "input": "the input is not a layer here; give its shape as input = [C, H, W]",

@@ -255,7 +255,7 @@ class Network(torch.nn.Module):
         names: of the layers.
         """
         device = next(self.parameters()).device
-        output = self(torch.from_numpy(np.ascontiguousarray(events)).to(device).float())
+        output = self(torch.from_numpy(events.astype(np.float32, order="C")).to(device))
         layers = []
         for number, (name, values) in enumerate(zip(names, output.layers, strict=True)):
             values = values.transpose(0, 1)
