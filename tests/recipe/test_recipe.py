@@ -89,7 +89,7 @@ def test_shipped_recipes(name: str) -> None:
     loaded = recipe.load(name)
     assert loaded.name == name
     assert list(loaded.chain) == ["teacher", "ta", "student"]
-    assert loaded.data.set == name
+    assert loaded.data.set == name.removesuffix("-sigma-delta")
     assert recipe.warnings(loaded) == []
 
 
@@ -364,7 +364,11 @@ ANN = MINIMAL.replace("epochs = 2", 'epochs = 2\nneuron = "relu"')
     ("old", "new", "expected"),
     [
         ("epochs = 3", 'epochs = 3\nneuron = "relu"', "student.neuron: the last stage is the student that is trained"),
-        ('"relu"', '"reluu"', "chain.teacher.neuron: expected 'cuba' or 'relu', found 'reluu': did you mean 'relu'"),
+        (
+            '"relu"',
+            '"reluu"',
+            "chain.teacher.neuron: expected 'cuba', 'sigma-delta' or 'relu', found 'reluu': did you mean 'relu'",
+        ),
         ('"relu"', '"relu"\nstart = "a.net"', "chain.teacher.start: an ANN (neuron = 'relu') cannot start from an"),
         ('"relu"', '"relu"\nrate = {weight = 1.0}', "chain.teacher.rate: an ANN (neuron = 'relu') has no spikes"),
         ('"relu"', '"relu"\nbatch = 1', "chain.teacher.batch: expected at least 2"),

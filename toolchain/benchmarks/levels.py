@@ -61,7 +61,8 @@ def main() -> None:
             label = f"{name}: {len(np.unique(messages))} levels"
             print(label)
             axes.plot([], [], color=colour, label=label)
-        axes.set(xlabel="input at each step, in thresholds", ylabel="what it sends in all", xlim=(0, x[-1]), ylim=(-0.1, 4.3))
+        axes.set(xlabel="input at each step, in thresholds", ylabel="what it sends in all")
+        axes.set(xlim=(0, x[-1]), ylim=(-0.1, 4.3))
         axes.grid(alpha=0.3)
         axes.spines[["top", "right"]].set_visible(False)
         axes.legend(frameon=False, loc="lower center", bbox_to_anchor=(0.5, 1.0))

@@ -266,7 +266,8 @@ class _Layer:
 
     @property
     def _unreachable(self) -> np.ndarray:
-        return self._silent & ((self._highest <= self._threshold << STATE_SHIFT) | (self._threshold > THRESHOLD_LIMIT))
+        beyond = (self._highest <= self._threshold << STATE_SHIFT) | (self._threshold > THRESHOLD_LIMIT)
+        return self._silent & beyond & self._cuba
 
     @property
     def _starved(self) -> np.ndarray:
@@ -278,6 +279,15 @@ class _Layer:
         if self.layer.kind == "dense":
             return weight @ active.reshape(-1).astype(np.float32) == 0
         return correlate(self.layer, weight, active[None])[0] == 0
+
+    @property
+    def _why_silent(self) -> tuple[str, str]:
+        """Cause and change of neurons that could send something, and do not."""
+        if not self._cuba:
+            return "their sum with the bias never rises above 0", "those that stay so on all data can go"
+        lower = "lower their thresholds (neuron.threshold_gain of a recipe)"
+        cause = "their input never lifts the voltage over the threshold"
+        return cause, f"{lower}; those that stay silent on all data can go"
 
     @property
     def _threshold_share(self) -> float | None:
@@ -325,8 +335,7 @@ class _Layer:
             "silent",
             quiet,
             "neurons never fire",
-            "their input never lifts the voltage over the threshold",
-            "lower their thresholds (neuron.threshold_gain of a recipe); those that stay silent on all data can go",
+            *self._why_silent,
         )
         forced = self._saturated & (self._bias > self._threshold)
         raised = "raise their thresholds (neuron.threshold_gain of a recipe)"

@@ -38,7 +38,7 @@ UNDEPLOYABLE = {
     "kwta": "NetX fails to load it; use a dense layer instead",
     "recurrent": "NetX loads recurrent synapses with wrong sizes and delays; use a dense layer and more time steps",
     "affine": "it has no spiking neurons, and only sigma-delta networks load it; use a dense layer instead",
-    "batchnorm": "no layer of its own: batch_norm = true in [neuron] of the recipe folds one into weights and biases",
+    "batchnorm": "batch_norm = true in [neuron] of the recipe folds one into weights and biases; leave it out",
     "dropout": "a deployed network drops nothing and Lava has no such layer; leave it out",
     "alif": f"NetX fails to load adaptive neurons; {_NEURON}",
     "adrf": f"NetX fails to load adaptive resonate-and-fire neurons; {_NEURON}",

@@ -392,10 +392,10 @@ class Stage(Table):
     teacher, of which network is '' and epochs 0: with `net` an integer network from a file, with `model` anybody's
     model, with `logits` the answers of one.
 
-    neuron 'relu' makes it an ANN, a teacher only; unless given, it is the recipe's neuron.kind. data: what an ANN learns from instead of the recipe's [data]. start:
-    a .net file whose weights, thresholds and decays the training starts from. weights to normalize: of a `model`
-    (docs/teachers.md). sha256: of the file in net, start, model or logits. What goes with what is checked in
-    `snnkd.recipe.stages`.
+    neuron 'relu' makes it an ANN, a teacher only; unless given, it is the recipe's neuron.kind. data: what an ANN
+    learns from instead of the recipe's [data]. start: a .net file whose weights, thresholds and decays the training
+    starts from. weights to normalize: of a `model` (docs/teachers.md). sha256: of the file in net, start, model or
+    logits. What goes with what is checked in `snnkd.recipe.stages`.
     """
 
     network: str = Field(default="", min_length=1, description="a network's name or the path of your own .toml")

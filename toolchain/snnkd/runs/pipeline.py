@@ -322,7 +322,7 @@ def _evaluated(context: Context, name: str, test: Feed) -> tuple[NetworkResult, 
         return row, measuring.doubts(measured, test, images), None
     network = context.chain.load(name)
     net = _deployed(context, name, network)
-    if stage is not None and context.run.recipe.encoder(name) != test.encoding:
+    if context.chain.encoder(name) != test.encoding:
         test = context.chain.test(name)
     is_student = name == context.run.recipe.student
     integer = measuring.measure(net, test, course=is_student)

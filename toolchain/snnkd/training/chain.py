@@ -16,6 +16,7 @@ import torch
 from snnkd.base import provenance
 from snnkd.base.errors import LimitError, SnnkdWarning
 from snnkd.data.datasets import DataSet, Split, stratified
+from snnkd.data.encoding import Encoder
 from snnkd.data.pairing import PAIRINGS, Pairs
 from snnkd.ir.network import IntNet
 from snnkd.recipe import Recipe, rules, stages, tables
@@ -156,12 +157,13 @@ class Chain:
 
         facts: of its provenance, beside the names of recipe and stage. Raises QuantizationError as `to_intnet` does.
         """
+        encoder = self.encoder(name)
         return to_intnet(
             network.blocks,
             network.input_shape,
-            steps=self.recipe.encoder(name).steps,
-            message_bits=self.recipe.encoder(name).message_bits,
-            encoding=self.recipe.encoder(name).to_json(),
+            steps=encoder.steps,
+            message_bits=encoder.message_bits,
+            encoding=encoder.to_json(),
             readout=self.recipe.readout.rule(),
             provenance={**facts, "recipe_name": self.recipe.name, "stage": name},
             class_names=self._read_by(name).classes,
@@ -172,7 +174,11 @@ class Chain:
 
         Raises LimitError where the chain's device is not there.
         """
-        return Feed(split, self.recipe.encoder(name and self._stage_name(name)), pick_device(self.device))
+        return Feed(split, self.encoder(name or self.recipe.student), pick_device(self.device))
+
+    def encoder(self, name: str) -> Encoder:
+        """Returns the encoder of what a stage reads."""
+        return self.recipe.encoder(self._stage_name(name))
 
     def test(self, name: str) -> Feed:
         """Prepares the test images, or recordings, of a stage."""
@@ -194,7 +200,7 @@ class Chain:
     def _drawn(self, name: str) -> Network:
         torch.manual_seed(self._seed(name))
         quantization, readout = self.recipe.quantization, self.recipe.readout.rule()
-        stage, largest = self.stage(name), self.recipe.encoder(self._stage_name(name)).largest
+        stage, largest = self.stage(name), self.encoder(name).largest
         kind = "sigma-delta" if stage.neuron == "sigma-delta" else "cuba"
         network = Network(self.plan(name), self.recipe.neuron, quantization, largest, readout, kind)
         return network.to(pick_device(self.device))
@@ -271,7 +277,7 @@ class Chain:
         if isinstance(network, Outside):
             return OutsideTeacher(network, feed, threads)
         if isinstance(network, Network):
-            own = replace(feed, encoding=self.recipe.encoder(name))
+            own = replace(feed, encoding=self.encoder(name))
             metadata = {"message_bits": own.encoding.message_bits, "readout": self.recipe.readout.rule()}
             unit = float(network.readout_unit) if network.membrane else None
             net = to_intnet(network.blocks, network.input_shape, **metadata)

@@ -1,8 +1,8 @@
 """The spiking network that is trained: a chain of lava-dl `slayer.block.cuba` blocks, run time-first.
 
-The blocks are lava-dl's, with snnkd's neuron in them, CUBA or sigma-delta. SLAYER's layout is (N, C, H, W, T), where a convolution over
-all steps is a slow 3-D one and each step of the neuron a strided slice. Here time comes first, (T, N, C, H, W): all
-steps are a single 2-D convolution or matrix product, and steps that are all the same are multiplied once.
+The blocks are lava-dl's, with snnkd's neuron in them, CUBA or sigma-delta. SLAYER's layout is (N, C, H, W, T), where a
+convolution over all steps is a slow 3-D one and each step of the neuron a strided slice. Here time comes first, (T, N,
+C, H, W): all steps are a single 2-D convolution or matrix product, and steps that are all the same are multiplied once.
 """
 
 from __future__ import annotations
@@ -53,7 +53,8 @@ class Output:
     membranes: v of those hidden layers that were asked for, by number: (T, N, *shape), after the reset, in units of the
         layer's threshold; of sigma-delta neurons their activation, in units of the layer.
     units: what a spike or a message is divided by to compare it with those of another network, of each layer.
-    graded: whether layers send messages. statistics: of the batch, of each layer whose normalization is not folded yet, in order: (2, C).
+    graded: whether layers send messages.
+    statistics: of the batch, of each layer whose normalization is not folded yet, in order: (2, C).
     """
 
     layers: list[torch.Tensor]
@@ -75,8 +76,8 @@ class Output:
 class Network(torch.nn.Module):
     """A chain of SLAYER blocks, with weights drawn by torch's random numbers.
 
-    plan: the layers. kind: of their neurons. event_max: the largest value of an input event. Raises QuantizationError for a layer whose sums
-    could be larger than float32 holds exactly.
+    plan: the layers. kind: of their neurons. event_max: the largest value of an input event. Raises QuantizationError
+    for a layer whose sums could be larger than float32 holds exactly.
 
     started: whether weights and thresholds are those of a file; these thresholds stay.
     membrane: whether classes are read from v. The threshold of the last layer is then the largest that there is, so
@@ -189,7 +190,7 @@ class Network(torch.nn.Module):
         units = [_unit_of(block, 1.0) for block in self.layers]
         if not self.membrane:
             return Output(layers, v, v.detach(), x.transpose(1, 2), kept, units, self.kind != "cuba", statistics)
-        sat = reading.activation(v, self._over, self.readout_unit).transpose(1, 2)
+        sat = reading.activation(v, self._over, self.readout_unit).float().transpose(1, 2)
         return Output(layers, v[-1], reading.read(v, self._over), sat, kept, units, self.kind != "cuba", statistics)
 
     def _holding(self, synapses: list[torch.Tensor]) -> Iterator[tuple[Any, Held]]:

@@ -157,8 +157,9 @@ class Neuron(slayer.Neuron):
 
         steps: where it is given, a is (1, N, ...), the same at all of so many steps. reuse: nobody else needs the
         values of a, as is so behind a product; its memory then keeps what the backward pass needs. wanted: of v, in
-        SLAYER's units and after the reset, "last" returns that of the last step (N, ...), "every" that of each step
-        (T, N, ...), "none" nothing that may be used. bias: (C,), which v gains at every step, in SLAYER's units. Spikes and v are differentiable; v where it was not reset.
+        SLAYER's units and after the reset, "last" returns that of the last step (N, ...), "every" that of each step (T,
+        N, ...), "none" nothing that may be used. bias: (C,), which v gains at every step, in SLAYER's units. Spikes and
+        v are differentiable; v where it was not reset.
         """
         if self.shape is None:
             self.shape = a.shape[2:]

@@ -105,15 +105,15 @@ class SigmaDelta(torch.nn.Module):
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Runs the neurons from sums a (T, N, ...) float64 to messages (T, N, ...) float32, and their membrane.
 
-        bias: (C,). wanted: of the membrane, the activation or of a decoder the sum, as of `neuron.Neuron.run`; float32
-        in units of 1.0. sum_bits: in which Lava holds a sum. Raises QuantizationError where a message is too large for float32 to hold exactly.
+        bias: (C,). wanted: of the membrane, the activation, or of a decoder, whose messages are the same, the sum as
+        float64; as of `neuron.Neuron.run`, in units of 1.0. sum_bits: in which Lava holds a sum. Raises
+        QuantizationError where a message is too large for float32 to hold exactly.
         """
         self.shape, self.overflows = a.shape[2:], 0
         a = self._wrapped(a, sum_bits)
         sigma = self._wrapped(a.cumsum(dim=0)) if len(a) > 1 else a
         if self.decoder:
-            membrane = sigma.float()
-            return membrane, membrane if wanted == "every" else membrane[-1]
+            return sigma, sigma if wanted == "every" else sigma[-1]
         if bias is not None:
             sigma = self._wrapped(sigma + bias.double().view(-1, *[1] * (a.ndim - 3)))
         active = sigma.relu()
