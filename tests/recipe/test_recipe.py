@@ -612,3 +612,34 @@ def test_noise_is_named_and_graded() -> None:
     for wrong, expected in (("{fog = 1}", "fog"), ("{blur = 6}", "data.noise.blur"), ("3", "data.noise")):
         with pytest.raises(RecipeError, match=expected):
             recipe.load("digits", [f"data.noise={wrong}"])
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        (
+            ["readout.kind=count"],
+            "readout.kind: expected 'membrane', the sum that sigma-delta outputs hold, found 'count'",
+        ),
+        (["encoding.steps=4"], "encoding.steps: expected 1 for a sigma-delta student"),
+        (["chain.student.network=order-16x1"], "chain.student.network"),
+    ],
+)
+def test_what_sigma_delta_stages_may_not_have(changes: list[str], expected: str) -> None:
+    with pytest.raises(RecipeError) as raised:
+        recipe.load("digits-sigma-delta", changes)
+    assert expected in str(raised.value)
+
+
+@pytest.mark.parametrize("field", ["bias", "batch_norm"])
+def test_a_bias_needs_currents_of_one_step(field: str) -> None:
+    with pytest.raises(RecipeError, match=rf"neuron.current_decay: expected 1.0, .* with {field} = true, found 0.7"):
+        recipe.load("digits", [f"neuron.{field}=true", "neuron.current_decay=0.7"])
+
+
+def test_stages_have_the_recipes_neurons_unless_they_say_otherwise() -> None:
+    loaded = recipe.load("digits-sigma-delta", ["chain.ta.neuron=cuba"])
+    assert [stage.neuron for stage in loaded.chain.values()] == ["sigma-delta", "cuba", "sigma-delta"]
+    mixed = recipe.load("digits", ["chain.teacher.neuron=sigma-delta"])
+    assert (mixed.encoder("teacher").steps, mixed.encoder("ta").steps, mixed.encoder().steps) == (1, 4, 4)
+    assert not {"kind", "bias", "batch_norm", "fold"} & recipe.load("digits").to_dict()["neuron"].keys()

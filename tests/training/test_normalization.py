@@ -2,21 +2,30 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
+from snnkd import recipe
 from snnkd.base.errors import QuantizationError
+from snnkd.data import datasets
 from snnkd.engines.reference import definition
 from snnkd.ir.network import IntNet
 from snnkd.ir.readout import Readout
 from snnkd.recipe.architecture import Architecture, Conv, Dense
 from snnkd.recipe.tables import Neuron, Quantization
+from snnkd.training.chain import Chain
 from snnkd.training.deploy import to_intnet
 from snnkd.training.loop.step import backward
+from snnkd.training.measuring import measure, measure_training
 from snnkd.training.network import Kind, Network
+from snnkd.training.products import sums_of_messages, weight_of
+
+pytestmark = pytest.mark.training
 
 _LAYERS = (
     Conv(channels=6, kernel=(3, 3), stride=(2, 2), padding=(1, 1)),
@@ -99,8 +108,6 @@ def test_a_network_that_is_not_folded_is_refused() -> None:
 
 def test_large_messages_are_summed_exactly() -> None:
     """Sums beyond what float32 holds: messages of up to 24 bits on weights of 8."""
-    from snnkd.training.products import sums_of_messages, weight_of
-
     network = _trained("sigma-delta", 1)
     network.fold()
     block, messages = network.layers[2], torch.randint(0, 1 << 23, (1, 3, 8, 5, 5)) / 64
@@ -110,3 +117,59 @@ def test_large_messages_are_summed_exactly() -> None:
     found = sums_of_messages(block, messages, weight)
     assert not torch.equal(expected, (messages.flatten(2) @ weight.flatten(1).T).double())
     assert torch.equal(found, expected)
+
+
+@pytest.fixture(scope="module")
+def digits() -> datasets.DataSet:
+    whole = datasets.load("digits", validation=0.1, seed=1)
+    few = np.arange(200)
+    return replace(whole, train=whole.train.take(few), validation=whole.validation.take(few[:60]))
+
+
+def _chain(folder: Path, data: datasets.DataSet, *changes: str) -> Chain:
+    short = [f"chain.{stage}.epochs={epochs}" for stage, epochs in (("teacher", 2), ("ta", 2), ("student", 4))]
+    return Chain(recipe.load("digits-sigma-delta", [*short, *changes]), data, folder)
+
+
+def test_a_training_goes_on_before_and_behind_its_fold(
+    tmp_path: Path, digits: datasets.DataSet, weights, equal
+) -> None:
+    names = ["teacher", "ta", "student"]
+    whole = _chain(tmp_path / "whole", digits)
+    whole.train(names, resume=False)
+    for broken_off in (1, 3):  # the fold comes at the end of the second epoch
+        chain = _chain(tmp_path / str(broken_off), digits)
+
+        def stop(row: dict[str, Any], last: int = broken_off) -> None:
+            if row["stage"] == "student" and row["epoch"] == last:
+                raise KeyboardInterrupt
+
+        with pytest.raises(KeyboardInterrupt):
+            chain.train(names, resume=False, on_epoch=stop)
+        chain.train(names, resume=True)
+        assert equal(weights(chain.load("student")), weights(whole.load("student")))
+
+
+def test_only_what_is_folded_is_kept_and_both_accuracies_are_one(tmp_path: Path, digits: datasets.DataSet) -> None:
+    chain, rows = _chain(tmp_path, digits, "chain.student.rate={max_rate = 0.0, weight = 1.0}"), []
+    chain.train(["teacher", "ta", "student"], resume=False, on_epoch=rows.append)
+    student = chain.load("student")
+    assert student.norms == [] and all(bias.integers().any() for bias in student.biases)
+    net = chain.deployed("student", student, {})
+    assert net.is_sigma_delta and net.steps == 1 and net.layers[-1].neuron.kind == "sigma"
+    feed = chain.feed(digits.test)
+    assert measure_training(student, feed, net.readout) == replace(measure(net, feed), course=None)
+    assert measure(net, feed).accuracy > 0.5 and "loss.rate" in rows[-1]
+
+
+def test_sigma_delta_teaches_cuba_of_other_steps(tmp_path: Path, digits: datasets.DataSet) -> None:
+    """By logits and by hidden layers; the teacher reads an image in one step, the student in four."""
+    few = [f"chain.{stage}.epochs=2" for stage in ("teacher", "ta", "student")]
+    features = 'chain.student.features={loss = "mse", pairs = [["layer0", "layer0"]]}'
+    changes = [*few, "chain.teacher.neuron=sigma-delta", "chain.student.distil.teacher=teacher", features]
+    chain = Chain(recipe.load("digits", changes), digits, tmp_path)
+    rows: list[dict[str, Any]] = []
+    chain.train(["teacher", "ta", "student"], resume=False, on_epoch=rows.append)
+    assert rows[-1]["loss.features"] > 0 and rows[-1]["loss.kl"] > 0
+    assert chain.deployed("teacher", chain.load("teacher"), {}).steps == 1
+    assert chain.deployed("student", chain.load("student"), {}).steps == 4
