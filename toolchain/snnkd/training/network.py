@@ -109,16 +109,14 @@ class Network(torch.nn.Module):
             if isinstance(layer, architecture.Dense) and len(shape) == 3:
                 self.blocks.append(slayer.Flatten())
             last = index == len(plan.layers) - 1
-            block = _block(layer, shape, settings, quantization)
+            block: Any = _block(layer, shape, settings, quantization)
             if kind == "sigma-delta":
-                block.neuron = _sigma_delta(settings, quantization, last)
+                block.neuron = SigmaDelta(**quantization.model_dump(), vth=settings.message_threshold, decoder=last)
                 block.synapse.pre_hook_fx = block.neuron.quantize_8bit
             else:
                 _check_exact(f"{plan.name}, layers.{index}", block, event_max if index == 0 else 1)
-            if not (last and (self.membrane or kind == "sigma-delta")):
-                _add_norm_and_bias(block, settings, kind)
-            elif settings.bias and kind == "cuba":
-                block.trained_bias = _bias(block, kind)
+            if kind == "cuba" or not last:
+                _add_norm_and_bias(block, settings, kind, normalized=not (last and self.membrane))
             self.blocks.append(block)
             self._products.append(layer.fan_in(shape) * prod(layer.output(shape)))
         for (layer, shape), block in zip(plan.inputs(), self.layers, strict=True):  # weights are drawn without them too
@@ -310,23 +308,16 @@ def _unit_of(block: Any, of_cuba: float) -> float:
     return float(block.neuron.scale) if isinstance(block.neuron, SigmaDelta) else of_cuba
 
 
-def _sigma_delta(settings: NeuronSettings, quantization: Quantization, last: bool) -> SigmaDelta:
-    return SigmaDelta(**quantization.model_dump(), vth=settings.message_threshold, decoder=last)
-
-
-def _bias(block: Block, kind: Kind) -> Bias:
-    count = len(block.synapse.weight)
-    return Bias(count, 1 / W_SCALE, BIAS_LIMIT) if kind == "cuba" else Bias(count, 1.0, MESSAGE_BIAS_LIMIT)
-
-
-def _add_norm_and_bias(block: Any, settings: NeuronSettings, kind: Kind) -> None:
-    """Adds what the recipe asks for; sigma-delta neurons have both."""
-    if settings.batch_norm or kind == "sigma-delta":
-        block.batch_norm = Norm(len(block.synapse.weight))
+def _add_norm_and_bias(block: Any, settings: NeuronSettings, kind: Kind, normalized: bool) -> None:
+    """Adds what the recipe asks for; sigma-delta neurons have both. normalized: whether the layer may be."""
+    channels, always = len(block.synapse.weight), kind == "sigma-delta"
+    if normalized and (settings.batch_norm or always):
+        block.batch_norm = Norm(channels)
         if kind == "cuba":
             block.neuron.weight_scale = torch.ones(())
-    if settings.bias or settings.batch_norm or kind == "sigma-delta":
-        block.trained_bias = _bias(block, kind)
+    if settings.bias or settings.batch_norm or always:
+        in_steps = (1.0, MESSAGE_BIAS_LIMIT) if always else (1 / W_SCALE, BIAS_LIMIT)
+        block.trained_bias = Bias(channels, *in_steps)
 
 
 def _block(

@@ -27,8 +27,9 @@ _FLOAT32 = 1 << 24  # integers up to here are exact
 def weight_of(block: Block) -> torch.Tensor:
     """Quantizes a block's weights: (O, I, 1, 1) of a dense one, else (O, C / groups, kH, kW), in SLAYER's units; of one
     whose normalization is not folded yet they are not rounded."""
-    neuron, weight = block.neuron, block.synapse.weight
-    rounded = block.synapse.pre_hook_fx(weight) if norm_of(block) is None else neuron.unrounded(weight)
+    neuron: Any = block.neuron
+    makes = block.synapse.pre_hook_fx if norm_of(block) is None else neuron.unrounded
+    rounded = makes(block.synapse.weight)
     return rounded.squeeze(-1)  # a gradient is then a view as well
 
 
