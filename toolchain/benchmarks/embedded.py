@@ -39,7 +39,7 @@ import onnxruntime
 import embedded_builds as builds
 import embedded_sweep
 import embedded_systems as systems
-from embedded_builds import Host, Program
+from embedded_builds import DoesNotFitError, Host, Program
 from snnkd import runs
 from snnkd.base.errors import MismatchError
 from snnkd.data.datasets import Split
@@ -64,7 +64,11 @@ def main() -> None:
     net = netx.load(context.run.student)
     with tempfile.TemporaryDirectory(prefix="snnkd-embedded-") as folder:
         result = {"run": context.run.folder.name, **compare(context, net, Path(folder), turns, seconds)}
-        result["sweep"] = embedded_sweep.sweep(net, Path(folder), turns, seconds / 3)
+        try:
+            result["sweep"] = embedded_sweep.sweep(net, Path(folder), turns, seconds / 3)
+        except DoesNotFitError as error:
+            result["sweep"] = []
+            result["notes"].append(f"no sweep, which keeps random events beside the network: {error}")
     result["versions"] = _versions()
     print(json.dumps(result) if options.json else _text(result))
 
@@ -198,7 +202,8 @@ def _text(result: dict[str, Any]) -> str:
     head = ["system", "accuracy", "flash", "RAM", "stack", "host us", "-O3", "M4 instr.", "M0 instr.", "weights read"]
     lines = [f"{result['run']}: {result['images']:,} test images of {result['inputs']} bytes; memory in bytes", ""]
     lines += embedded_sweep.table(head, [_cells(row) for row in result["rows"]])
-    lines += ["", *result["notes"], "", *embedded_sweep.text(result["sweep"]), ""]
+    lines += ["", *result["notes"], ""]
+    lines += [*embedded_sweep.text(result["sweep"]), ""] if result["sweep"] else []
     lines += [f"C on the host: {' '.join(builds.HOST_FLAGS)}, -O2 unless said; on chips: {' '.join(builds.CHIP_FLAGS)}"]
     return "\n".join([*lines, *(f"{name} {version}" for name, version in result["versions"].items())])
 
