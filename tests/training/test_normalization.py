@@ -23,7 +23,7 @@ from snnkd.training.deploy import to_intnet
 from snnkd.training.loop.step import backward
 from snnkd.training.measuring import measure, measure_training
 from snnkd.training.network import Kind, Network
-from snnkd.training.products import sums_of_messages, weight_of
+from snnkd.training.products import in_float64, sums, sums_of_messages, weight_of
 
 pytestmark = pytest.mark.training
 
@@ -106,17 +106,17 @@ def test_a_network_that_is_not_folded_is_refused() -> None:
         _deployed(_trained("sigma-delta", 1), 1)
 
 
-def test_large_messages_are_summed_exactly() -> None:
-    """Sums beyond what float32 holds: messages of up to 24 bits on weights of 8."""
+@pytest.mark.parametrize("number", [1, 2], ids=["conv", "dense"])
+def test_large_messages_are_summed_exactly(number: int) -> None:
+    """Sums beyond what float32 holds: messages of up to 24 bits on weights of 8, by their digits and in float64."""
     network = _trained("sigma-delta", 1)
     network.fold()
-    block, messages = network.layers[2], torch.randint(0, 1 << 23, (1, 3, 8, 5, 5)) / 64
-    network.layers[2].synapse.weight.data.uniform_(-4, 4)
-    weight = weight_of(block)
-    expected = messages.double().flatten(2) @ weight.double().flatten(1).T
-    found = sums_of_messages(block, messages, weight)
-    assert not torch.equal(expected, (messages.flatten(2) @ weight.flatten(1).T).double())
-    assert torch.equal(found, expected)
+    block = network.layers[number]
+    block.synapse.weight.data.uniform_(-4, 4)
+    messages, weight = torch.randint(0, 1 << 23, (1, 3, *((6, 5, 5), (8, 5, 5))[number - 1])) / 64, weight_of(block)
+    expected = in_float64(block, messages, weight)
+    assert not torch.equal(sums(block, messages, weight).double(), expected)
+    assert torch.equal(sums_of_messages(block, messages, weight), expected)
 
 
 @pytest.fixture(scope="module")

@@ -55,27 +55,37 @@ def sums(block: Block, x: torch.Tensor, weight: torch.Tensor, delay: torch.Tenso
 def sums_of_messages(block: Block, x: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
     """Computes the synaptic sums of messages x (T, N, *input shape) as `sums` does, exact, as float64.
 
-    x: multiples of 1 / 64 below 2^24 / 64. Where float32 could not hold a sum, the messages are cut into digits whose
-    sums it holds. The gradient is that of the product in float32.
+    x: multiples of 1 / 64 below 2^24 / 64. The gradient is that of the product in float32.
     """
     a = sums(block, x, weight)
     with torch.no_grad():
-        integers, reach = x * W_SCALE, float(weight.abs().flatten(1).sum(dim=1).max()) * W_SCALE
-        largest = float(integers.abs().max())
-        digits = largest * reach >= _FLOAT32
-        exactly, place = torch.zeros_like(a, dtype=torch.float64) if digits else a.double(), 1.0
-        base = float(1 << max(1, int(_FLOAT32 / max(reach, 1)).bit_length() - 1))
-        while digits and largest >= 1:
-            rest = torch.trunc(integers / base)
-            digit = integers - rest * base
-            exactly += sums(block, digit, weight).double() * (place / W_SCALE)
-            integers, place, largest = rest, place * base, largest / base
-    return _as(a, exactly)
+        exactly = by_digits(block, x, weight, a) if x.device.type == "cpu" else in_float64(block, x, weight)
+    return _Value.apply(a, exactly)  # pyright: ignore[reportReturnType]
 
 
-def _as(a: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
-    """`value` with the gradient of a."""
-    return _Value.apply(a, value)  # pyright: ignore[reportReturnType]
+def by_digits(block: Block, x: torch.Tensor, weight: torch.Tensor, a: torch.Tensor) -> torch.Tensor:
+    """Computes these sums from a, what `sums` returns, where float32 holds them, else of the digits of the messages,
+    whose sums it holds: several quick products in place of a slow one."""
+    integers, reach = x * W_SCALE, float(weight.abs().flatten(1).sum(dim=1).max()) * W_SCALE
+    largest = float(integers.abs().max())
+    if largest * reach < _FLOAT32:
+        return a.double()
+    base = float(1 << max(1, int(_FLOAT32 / reach).bit_length() - 1))
+    exactly, place = torch.zeros_like(a, dtype=torch.float64), 1.0
+    while largest >= 1:
+        rest = torch.trunc(integers / base)
+        exactly += sums(block, integers - rest * base, weight).double() * (place / W_SCALE)
+        integers, place, largest = rest, place * base, largest / base
+    return exactly
+
+
+def in_float64(block: Block, x: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+    """Computes these sums in float64: on a GPU, whose products in float32 may round what is beyond 11 bits."""
+    if isinstance(block, slayer.Dense):
+        return F.linear(x.flatten(2).double(), weight.flatten(1).double())
+    images, how = x.flatten(0, 1).double(), block.synapse
+    stride, padding, dilation = (pair[:2] for pair in (how.stride, how.padding, how.dilation))
+    return F.conv2d(images, weight.double(), None, stride, padding, dilation, how.groups).unflatten(0, x.shape[:2])
 
 
 class _Value(torch.autograd.Function):
