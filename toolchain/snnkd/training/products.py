@@ -5,7 +5,7 @@ Time is first and channels last: all steps are one matrix product, or one 2-D co
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
@@ -83,7 +83,7 @@ def in_float64(block: Block, x: torch.Tensor, weight: torch.Tensor) -> torch.Ten
     """Computes these sums in float64: on a GPU, whose products in float32 may round what is beyond 11 bits."""
     if isinstance(block, slayer.Dense):
         return F.linear(x.flatten(2).double(), weight.flatten(1).double())
-    images, how = x.flatten(0, 1).double(), block.synapse
+    images, how = x.flatten(0, 1).double(), cast(Any, block.synapse)
     stride, padding, dilation = (pair[:2] for pair in (how.stride, how.padding, how.dilation))
     return F.conv2d(images, weight.double(), None, stride, padding, dilation, how.groups).unflatten(0, x.shape[:2])
 
