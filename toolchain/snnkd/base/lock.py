@@ -58,6 +58,25 @@ def held(folder: Path, what: str) -> Iterator[None]:
         os.close(handle)
 
 
+def inherit(folder: Path, patience: float = 30.0) -> None:
+    """Makes way for a process that goes on where another one was ended, and that knows so.
+
+    Waits so many seconds at most for the end of that one, and removes the lock that it has left, also one of another
+    host, of which nobody can see from here whether it has ended.
+    """
+    path, until = folder / NAME, time.monotonic() + patience
+    if not path.exists():
+        return
+    handle = _opened(path)
+    try:
+        while not (locked := _locked(handle)) and time.monotonic() < until:
+            time.sleep(0.1)
+        if locked:
+            path.unlink(missing_ok=True)
+    finally:
+        os.close(handle)
+
+
 def _opened(path: Path) -> int:
     try:
         return os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o666)

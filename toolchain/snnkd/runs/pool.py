@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing.connection import Connection
+from pathlib import Path
 from queue import SimpleQueue
 from typing import Any, Protocol
 
@@ -134,7 +135,7 @@ class _Cluster:
         self._waiting: set[Any] = set()
 
     def submit(self, function: Callable[..., Any], *arguments: Any) -> Future[Any]:
-        reference, future = self._remote.remote(function, *arguments), Future()
+        reference, future = self._remote.remote(Path.cwd(), function, *arguments), Future()
         self._waiting.add(reference)
         future.set_running_or_notify_cancel()  # Ray has it
 
@@ -158,8 +159,10 @@ class _Cluster:
             self._ray.shutdown()
 
 
-def _call(function: Callable[..., Any], *arguments: Any) -> Any:
-    """What Ray runs: it gives a call of one core a single thread of OpenMP."""
+def _call(folder: Path, function: Callable[..., Any], *arguments: Any) -> Any:
+    """What Ray runs, in the caller's folder where that is shared; it gives a call of one core one thread of OpenMP."""
+    with contextlib.suppress(OSError):
+        os.chdir(folder)
     return function(*arguments)
 
 
