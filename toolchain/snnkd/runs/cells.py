@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -47,11 +48,12 @@ def grid(names: Sequence[str | Path], seeds: Sequence[int], changes: Sequence[st
     cells = []
     for name, chosen, seed in itertools.product(names, itertools.product(*choices), seeds):
         varied = [text.removeprefix("chain.") for text, all_of in zip(chosen, choices, strict=True) if len(all_of) > 1]
-        label = " ".join([str(name).removesuffix(".toml"), *varied])
+        label = " ".join([Path(name).stem if str(name).endswith(".toml") else str(name), *varied])
         called = re.sub(r"[^A-Za-z0-9._-]+", "-", f"{label}-seed{seed}").strip("-._")
         cells.append(Cell(label, recipes.load(name, [*chosen, f'name="{called}"', f"seed={seed}"])))
-    if len({str(cell) for cell in cells}) < len(cells):
-        raise LimitError("a recipe, a value or a seed is named twice: expected each once")
+    for name, count in Counter(map(str, cells)).items():
+        if count > 1:
+            raise LimitError(f"{name}: there are {count} such cells; name each recipe, value and seed once")
     return cells
 
 

@@ -42,11 +42,12 @@ class SweepOptions:
 
 @dataclass(frozen=True)
 class Finished:
-    """A cell that is done: its run, or else the error that ended it."""
+    """A cell that is done: its run, or else the error that ended it. before: it was done when the sweep started."""
 
     cell: Cell
     run: Run | None
     error: str | None = None
+    before: bool = False
 
 
 @dataclass(frozen=True)
@@ -79,20 +80,22 @@ def train(
     """Trains all cells that have no finished run yet, and returns what became of each, in their order.
 
     on_cell: called with each as soon as it is done. One that fails does not stop the others. Raises LimitError where
-    another sweep works in the folder, and as `open_pool` does.
+    another sweep works in the folder, where what trains is not installed, and as `open_pool` does.
     """
     folder = Path(options.folder).absolute()
     folder.mkdir(parents=True, exist_ok=True)
     done: dict[Cell, Finished] = {}
 
-    def end(cell: Cell, run: Run | None, error: str | None = None) -> None:
-        done[cell] = Finished(cell, run, error)
-        on_cell(done[cell])
+    def end(finished: Finished) -> None:
+        done[finished.cell] = finished
+        on_cell(finished)
 
     with lock.held(folder, "sweep"):
         for cell in cells:
             if run := _finished(cell, folder):
-                end(cell, run)
+                end(Finished(cell, run, before=True))
+        if done:
+            warnings.warn(f"{len(done)} of {len(cells)} cells were finished before in {folder}", Note, stacklevel=2)
         waiting = [cell for cell in cells if cell not in done]
         if waiting:
             import snnkd.training  # noqa: F401  (says what is not installed, once and for all of them)
@@ -108,8 +111,8 @@ def _finished(cell: Cell, folder: Path) -> Run | None:
     return run if run is not None and run.summary.is_file() else None
 
 
-def _train(waiting: list[Cell], folder: Path, options: SweepOptions, end: Callable[..., None]) -> None:
-    """Trains the `waiting` cells, and calls `end` with each and its run or error."""
+def _train(waiting: list[Cell], folder: Path, options: SweepOptions, end: Callable[[Finished], None]) -> None:
+    """Trains the `waiting` cells, and calls `end` with each."""
     device = "cpu" if options.ray is not None and options.device == "auto" else options.device
     root = Path(options.data_root) if options.data_root else None
     place = _Place(folder, datasets.root_folder(root).absolute(), device)
@@ -126,7 +129,7 @@ def _train(waiting: list[Cell], folder: Path, options: SweepOptions, end: Callab
             for future in wait(running, return_when=FIRST_COMPLETED).done:
                 job = running.pop(future)
                 if error := future.exception():
-                    end(job.cell, None, str(error) if isinstance(error, SnnkdError) else repr(error))
+                    end(Finished(job.cell, None, str(error) if isinstance(error, SnnkdError) else repr(error)))
                     continue
                 trained |= job.stages
                 run, texts = future.result()
@@ -134,7 +137,7 @@ def _train(waiting: list[Cell], folder: Path, options: SweepOptions, end: Callab
                     told.add(text)
                     warnings.warn(f"{job.cell}: {text}", SnnkdWarning, stacklevel=2)
                 if job.until is None:
-                    end(job.cell, Run(run, job.cell.recipe))
+                    end(Finished(job.cell, Run(run, job.cell.recipe)))
                 else:
                     waiting.insert(0, job.cell)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,9 @@ from pydantic import TypeAdapter, ValidationError
 from snnkd.analysis import paired
 from snnkd.base.errors import FormatError
 from snnkd.base.files import read_bytes, read_json, write_text
-from snnkd.runs.sweep import Finished
+from snnkd.runs import sweep
+from snnkd.runs.cells import Cell
+from snnkd.runs.sweep import Finished, SweepOptions
 
 NAME = "results.csv"
 
@@ -95,15 +97,35 @@ class Sweep:
         return {**asdict(self), "cells": [asdict(cell) for cell in self.cells]}
 
 
-def row(finished: Finished) -> Row:
-    """Reads the row of a cell from its run. Raises FormatError where that is damaged."""
+def collect(cells: Sequence[Cell], options: SweepOptions, on_row: Callable[[Row], None] = lambda _: None) -> Sweep:
+    """Trains the cells as `sweep.train` does; results.csv has the rows of those that are done at any time.
+
+    on_row: called with each of them that is trained now.
+    """
+    folder, rows, warnings = Path(options.folder), dict[Cell, Row](), list[str]()
+
+    def on_cell(finished: Finished) -> None:
+        rows[finished.cell], told = _row(finished)
+        if told:
+            more = f" (and {len(told) - 1} more)" if told[1:] else ""
+            warnings.append(f"{finished.cell}: {told[0]}{more}")
+        write(folder, [rows[cell] for cell in cells if cell in rows])
+        if not finished.before:
+            on_row(rows[finished.cell])
+
+    sweep.train(cells, options, on_cell)
+    return Sweep(str(folder), [rows[cell] for cell in cells], sorted(warnings))
+
+
+def _row(finished: Finished) -> tuple[Row, list[str]]:
+    """Reads a cell's row from its run, and what is wrong there. Raises FormatError for a damaged one."""
     cell, run = finished.cell, finished.run
     if run is None:
-        return Row(cell.label, cell.seed, error=finished.error)
+        return Row(cell.label, cell.seed, error=finished.error), []
     summary = read_json(run.summary)
     try:
         early, accuracy = summary["early_exit"] or {}, summary["accuracy"]
-        return Row(
+        row = Row(
             cell=cell.label,
             seed=cell.seed,
             run=run.folder.name,
@@ -117,6 +139,7 @@ def row(finished: Finished) -> Row:
             exit_steps=early.get("steps"),
             spikes=summary["spikes"],
         )
+        return row, summary["warnings"]
     except (KeyError, TypeError, AttributeError) as error:
         raise FormatError(f"{run.summary}: not the summary of a run: {error!r}") from error
 
