@@ -8,8 +8,10 @@ give futures, so that whoever submits need not know which one it is.
 from __future__ import annotations
 
 import contextlib
+import io
 import multiprocessing
 import os
+import re
 import signal
 import sys
 import threading
@@ -22,7 +24,7 @@ from queue import SimpleQueue
 from typing import Any, Protocol
 
 from snnkd.base import packages
-from snnkd.base.errors import LimitError, SnnkdError
+from snnkd.base.errors import LimitError, SnnkdError, in_a_line
 from snnkd.engines.fast.threads import cores
 
 STARTS = 3  # of one call: as often as its process or its node may die, and it goes on elsewhere
@@ -124,12 +126,14 @@ class _Cluster:
         import ray
 
         self._ray = ray
+        self._quiet = contextlib.ExitStack()
+        self._quiet.enter_context(contextlib.redirect_stdout(_Told()))  # where Ray tells of nodes that die
         self._joined = not ray.is_initialized()
         if self._joined:
             try:
                 ray.init(address, log_to_driver=False, logging_level="ERROR")
             except (OSError, ValueError, RuntimeError) as error:  # ConnectionError among them
-                raise LimitError(f"--ray {address}: no cluster answers there: {_first_line(error)}") from error
+                raise LimitError(f"--ray {address}: no cluster answers there: {in_a_line(error)}") from error
         self.slots = int(ray.cluster_resources().get("CPU", 1))
         self._remote = ray.remote(num_cpus=1, num_gpus=gpus, max_retries=STARTS - 1)(_call)
         self._waiting: set[Any] = set()
@@ -157,6 +161,16 @@ class _Cluster:
             self._ray.cancel(reference, force=True)
         if self._joined:
             self._ray.shutdown()
+        self._quiet.close()
+
+
+class _Told(io.TextIOBase):
+    """What Ray says of its cluster, pages at a time: a line of each message, on stderr."""
+
+    def write(self, text: str) -> int:
+        if line := in_a_line(re.sub(r"\x1b\[\d+m", "", text).strip().split("\n")[0]):
+            print(line, file=sys.stderr)
+        return len(text)
 
 
 def _call(folder: Path, function: Callable[..., Any], *arguments: Any) -> Any:
@@ -168,7 +182,3 @@ def _call(folder: Path, function: Callable[..., Any], *arguments: Any) -> Any:
 
 def _died() -> SnnkdError:
     return SnnkdError(f"its process ended without a word, {STARTS} times: look for a lack of memory")
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error) or type(error).__name__).splitlines()[0]
