@@ -15,6 +15,7 @@ from snnkd.base import provenance
 from snnkd.base.errors import LimitError
 from snnkd.recipe import Recipe, overrides
 from snnkd.recipe.lineage import lineage
+from snnkd.runs.folder import meant
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,6 +37,11 @@ class Cell:
 
     def __str__(self) -> str:
         return f"{self.label}, seed {self.seed}"
+
+
+def digest(recipe: Recipe) -> str:
+    """Returns a digest of what a recipe says, whatever it is called."""
+    return provenance.digest({**meant(recipe), "name": ""})
 
 
 def grid(names: Sequence[str | Path], seeds: Sequence[int], changes: Sequence[str] = ()) -> list[Cell]:

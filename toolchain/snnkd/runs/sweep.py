@@ -18,8 +18,8 @@ from snnkd.base.errors import Note, SnnkdError, SnnkdWarning
 from snnkd.data import datasets
 from snnkd.recipe import Recipe
 from snnkd.runs import pipeline
-from snnkd.runs.cells import Cell
-from snnkd.runs.folder import Run, resumable
+from snnkd.runs.cells import Cell, digest
+from snnkd.runs.folder import Run, find
 from snnkd.runs.pipeline import TrainingOptions
 from snnkd.runs.pool import open_pool
 
@@ -91,8 +91,9 @@ def train(
         on_cell(finished)
 
     with lock.held(folder, "sweep"):
+        before = _finished(folder)
         for cell in cells:
-            if run := _finished(cell, folder):
+            if run := before.get(digest(cell.recipe)):
                 end(Finished(cell, run, before=True))
         if done:
             warnings.warn(f"{len(done)} of {len(cells)} cells were finished before in {folder}", Note, stacklevel=2)
@@ -104,11 +105,16 @@ def train(
     return [done[cell] for cell in cells]
 
 
-def _finished(cell: Cell, folder: Path) -> Run | None:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", Note)  # which says that there is none
-        run = resumable(cell.recipe, folder)
-    return run if run is not None and run.summary.is_file() else None
+def _finished(folder: Path) -> dict[str, Run]:
+    """The finished runs in a folder, by the digests of their recipes; warns of one that cannot be read."""
+    found = {}
+    for path in folder.glob("*/summary.json"):
+        try:
+            run = find(path.parent, folder)
+            found[digest(run.recipe)] = run
+        except SnnkdError as error:
+            warnings.warn(f"passed over: {error}", SnnkdWarning, stacklevel=3)
+    return found
 
 
 def _train(waiting: list[Cell], folder: Path, options: SweepOptions, end: Callable[[Finished], None]) -> None:
