@@ -9,7 +9,7 @@ Cells and their recipes are in distillation_cells.py; --cells takes names and be
 while its recipe is the same. What was broken off goes on where its last epoch ended when the same command is given
 again. --data SET=PATH trains on your own copy of a set (docs/data.md), e.g. as .npz.
 
-Needs `matplotlib` for the plots: uv run --group plots.
+Needs `matplotlib` for the plots and `scipy`: uv run --group plots.
 """
 
 from __future__ import annotations

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import csv
 import json
+import statistics
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from snnkd.analysis.paired import mean as over_seeds
+from scipy import stats
+
 from snnkd.base.errors import FormatError
 from snnkd.base.files import atomic
+
+CONFIDENCE = 0.95
 
 
 @dataclass(frozen=True)
@@ -99,8 +103,11 @@ class Interval(NamedTuple):
 
 def interval(values: Sequence[float]) -> Interval:
     """Raises statistics.StatisticsError for no values."""
-    mean, bounds = over_seeds(values)
-    return Interval(mean, None if bounds is None else (bounds[1] - bounds[0]) / 2, len(values))
+    n = len(values)
+    if n == 1:
+        return Interval(values[0], None, 1)
+    half = stats.t.ppf((1 + CONFIDENCE) / 2, n - 1) * statistics.stdev(values) / n**0.5
+    return Interval(statistics.fmean(values), float(half), n)
 
 
 def paired(rows: Iterable[Row], alone: Iterable[Row]) -> Interval | None:

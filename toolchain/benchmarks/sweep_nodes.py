@@ -32,7 +32,7 @@ LOSSES = {"kl": "{kl = 1.0}", "l2": "{l2 = 0.05}", "both": "{kl = 1.0, l2 = 0.05
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--seeds", default="1-3", metavar="LIST", help="of each recipe, 1-3 unless given")
-    parser.add_argument("--epochs", type=int, default=6, metavar="N", help="of each stage")
+    parser.add_argument("--epochs", type=int, default=4, metavar="N", help="of each stage")
     parser.add_argument("--out", type=Path, metavar="DIR", help="keeps both sweeps there")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
@@ -83,7 +83,7 @@ def on_two_nodes(recipes: list[Path], seeds: list[int], out: Path) -> Victim:
     import ray
     from ray.cluster_utils import Cluster
 
-    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
     doomed = cluster.add_node(num_cpus=1)
     victims: list[Victim] = []
 
