@@ -77,7 +77,7 @@ def run(recipe: str | Path | Recipe = "digits", options: TrainingOptions | None 
 
 
 def sweep(
-    recipes: Sequence[str | Path],
+    recipes: str | Path | Sequence[str | Path],
     seeds: Sequence[int] = (1, 2, 3),
     overrides: Sequence[str] = (),
     out: str | Path = "sweep",
@@ -98,8 +98,9 @@ def sweep(
     from snnkd.runs import cells, sweep_results
     from snnkd.runs.sweep import SweepOptions
 
+    names = [recipes] if isinstance(recipes, str | Path) else recipes
     options = SweepOptions(out, jobs, ray, data_root, device)
-    return sweep_results.collect(cells.grid(recipes, seeds, overrides), options, on_row)
+    return sweep_results.collect(cells.grid(names, seeds, overrides), options, on_row)
 
 
 def export(

@@ -68,7 +68,7 @@ def inherit(folder: Path, patience: float = 30.0) -> None:
     try:
         while not (locked := _locked(handle)) and time.monotonic() < until:
             time.sleep(0.1)
-        if locked:
+        if locked and os.fstat(handle).st_nlink:
             _warn_of(folder, _owner(path))
             path.unlink(missing_ok=True)
     finally:

@@ -21,7 +21,7 @@ from concurrent.futures.process import BrokenProcessPool
 from multiprocessing.connection import Connection
 from pathlib import Path
 from queue import SimpleQueue
-from typing import Any, Protocol
+from typing import Any, Protocol, TextIO
 
 from snnkd.base import packages
 from snnkd.base.errors import LimitError, SnnkdError, in_a_line
@@ -56,7 +56,11 @@ def open_pool(jobs: int | None = None, ray: str | None = None, gpus: float = 0) 
         raise LimitError(f"--jobs {jobs}: is for this machine; with --ray, the cluster runs as many as it has cores")
     if jobs is not None and jobs < 1:
         raise LimitError(f"--jobs {jobs}: expected at least 1")
-    with contextlib.closing(_Processes(jobs or cores()) if ray is None else _Cluster(ray, gpus)) as pool:
+    if ray is None:
+        with contextlib.closing(_Processes(jobs or cores())) as pool:
+            yield pool
+        return
+    with contextlib.redirect_stdout(_Told(sys.stdout)), contextlib.closing(_Cluster(ray, gpus)) as pool:
         yield pool
 
 
@@ -97,7 +101,7 @@ class _Processes:
                     if self._alive.closed:
                         break
                     process = self._process()
-            raise _died()
+            raise SnnkdError(f"its process ended without a word, {STARTS} times: look for a lack of memory")
         finally:
             self._idle.put(process)
 
@@ -126,8 +130,6 @@ class _Cluster:
         import ray
 
         self._ray = ray
-        self._quiet = contextlib.ExitStack()
-        self._quiet.enter_context(contextlib.redirect_stdout(_Told()))  # where Ray tells of nodes that die
         self._joined = not ray.is_initialized()
         if self._joined:
             try:
@@ -151,7 +153,7 @@ class _Cluster:
             elif isinstance(error, self._ray.exceptions.RayTaskError):
                 future.set_exception(error.cause)  # what the function raised, without Ray's account of it
             else:
-                future.set_exception(_died())
+                future.set_exception(SnnkdError(f"its process or its node ended: {in_a_line(error)}"))
 
         reference.future().add_done_callback(settle)
         return future
@@ -161,16 +163,24 @@ class _Cluster:
             self._ray.cancel(reference, force=True)
         if self._joined:
             self._ray.shutdown()
-        self._quiet.close()
 
 
 class _Told(io.TextIOBase):
-    """What Ray says of its cluster, pages at a time: a line of each message, on stderr."""
+    """stdout meanwhile. A thread of Ray's writes there, pages at a time, of nodes that die: its messages become lines
+    on stderr."""
+
+    def __init__(self, stdout: TextIO) -> None:
+        self._stdout = stdout
 
     def write(self, text: str) -> int:
+        if not threading.current_thread().name.startswith("ray_"):
+            return self._stdout.write(text)
         if line := in_a_line(re.sub(r"\x1b\[\d+m", "", text).strip().split("\n")[0]):
             print(line, file=sys.stderr)
         return len(text)
+
+    def flush(self) -> None:
+        self._stdout.flush()
 
 
 def _call(folder: Path, function: Callable[..., Any], *arguments: Any) -> Any:
@@ -178,7 +188,3 @@ def _call(folder: Path, function: Callable[..., Any], *arguments: Any) -> Any:
     with contextlib.suppress(OSError):
         os.chdir(folder)
     return function(*arguments)
-
-
-def _died() -> SnnkdError:
-    return SnnkdError(f"its process ended without a word, {STARTS} times: look for a lack of memory")
