@@ -10,13 +10,13 @@ import typer
 
 from snnkd import engines, recipe
 from snnkd.cli.app import app
-from snnkd.runs import pipeline
+from snnkd.runs import cells, pipeline
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 BESIDE = [ROOT / name for name in ("CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md", "examples/README.md")]
 SHORT = [f"chain.{stage}.epochs=1" for stage in ("teacher", "ta", "student")]
-TRAINING = {"run", "train"}  # take minutes, and data that may not be here: only read
+TRAINING = {"run", "train", "sweep"}  # take minutes, and data that may not be here: only read
 COMMANDS = typer.main.get_command(app).commands  # pyright: ignore[reportAttributeAccessIssue]
 
 every_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
@@ -50,7 +50,10 @@ def read(arguments: list[str]) -> None:
     """Checks a training's options, its recipe and its overrides, without running it."""
     name, *rest = arguments
     context = COMMANDS[name].make_context(name, rest)
-    recipe.load(context.params["recipe"], context.params["overrides"])
+    if name == "sweep":
+        cells.grid(context.params["recipes"], cells.seeds(context.params["seeds"]), context.params["overrides"] or [])
+    else:
+        recipe.load(context.params["recipe"], context.params["overrides"])
 
 
 @pytest.fixture(scope="module")

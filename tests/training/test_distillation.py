@@ -1,7 +1,6 @@
 """The benchmark `distillation`: its cells, its statistics, its rows, and a short run that is broken off."""
 
 import math
-import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -14,9 +13,11 @@ import distillation
 import distillation_cells as catalogue
 import distillation_page
 import distillation_results as results
+import snnkd
 from distillation_cells import Cell
 from distillation_results import Row
 from snnkd.base.errors import FormatError
+from snnkd.runs import Run, cells
 
 ROW = Row(
     "mnist-s",
@@ -181,48 +182,33 @@ def test_each_plot_shows_its_claim(tmp_path: Path) -> None:
     assert "T -&gt; S, proposed" in weights and "student alone" not in weights  # as many weights
 
 
-def test_no_two_jobs_train_the_same_teacher_at_once() -> None:
-    cells = catalogue.every()
-    taught_l1, taught_l2, alone, other_seed = (
-        distillation.Job(cells[name], seed)
-        for name, seed in (("mnist-t-s-l1", 1), ("mnist-t-s-l2", 1), ("mnist-s", 1), ("mnist-t-s-l2", 2))
-    )
-    assert distillation._next([taught_l2], [taught_l1], set()) is None
-    assert distillation._next([taught_l2, alone], [taught_l1], set()) is alone
-    assert distillation._next([taught_l2, other_seed], [taught_l1], set()) is other_seed
-    teacher = distillation.Job(cells["mnist-t"], 1)
-    assert distillation._next([taught_l2], [taught_l1], teacher.stages) is taught_l2
-
-
 @pytest.mark.training
-def test_a_run_that_is_broken_off_goes_on(tmp_path: Path) -> None:
-    """A row is the same when it is lost after the training, and the accuracies are those of the integer network."""
+def test_a_run_becomes_a_row(tmp_path: Path) -> None:
+    """The accuracies are those of the integer network."""
     short = tuple(f"chain.{stage}.epochs=1" for stage in ("teacher", "ta", "student"))
     cell = Cell("digits-s", "digits", "quick", "", (*short, "data.train_limit=200"), undistilled=True)
-    job = distillation.Job(cell, 1)
-    first = distillation.work(job, tmp_path, None)
-    assert distillation.work(job, tmp_path, None) == first
-    assert first.by_step[-1] == pytest.approx(first.accuracy, abs=1e-6)
-    assert len(first.by_step) == first.steps == job.plan.encoding.steps
-    assert (first.cell, first.set, first.seed, first.epochs, first.parameters) == ("digits-s", "digits", 1, 1, 3784)
-    assert first.spikes > 0 and first.synops > first.spikes
-    assert first.synops_effective is not None and 0 < first.synops_effective < first.synops
-    assert first.exit_spikes is not None and first.exit_accuracy is not None
-    assert first.exit_spikes <= first.spikes and abs(first.exit_accuracy - first.accuracy) < 0.1
-    assert job.done == (first.cell, first.set, first.seed, first.recipe)
+    trained = cells.Cell(cell.name, distillation.plan(cell, 1, {}))
+    training = snnkd.train(trained.recipe, snnkd.TrainingOptions(folder=tmp_path, device="cpu"))
+    row = distillation.measured(trained, Run(Path(training.run), trained.recipe), None)
+    assert row.by_step[-1] == pytest.approx(row.accuracy, abs=1e-6) and row.accuracy == training.accuracy.integer
+    assert len(row.by_step) == row.steps == trained.recipe.encoding.steps
+    assert (row.cell, row.set, row.seed, row.epochs, row.parameters) == ("digits-s", "digits", 1, 1, 3784)
+    assert row.spikes > 0 and row.synops > row.spikes and row.seconds > 0
+    assert row.synops_effective is not None and 0 < row.synops_effective < row.synops
+    assert row.exit_spikes is not None and row.exit_accuracy is not None
+    assert row.exit_spikes <= row.spikes and abs(row.exit_accuracy - row.accuracy) < 0.1
+    assert distillation.known_by(trained) == (row.cell, row.set, row.seed, row.recipe)
 
 
-def test_a_short_run(tmp_path: Path) -> None:
+def test_a_short_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     """A row from a process of its own, and no further one where it is there; the page is written each time."""
     pytest.importorskip("matplotlib", reason="of the dependency group plots")
-    script = str(Path(distillation.__file__))
-    command = [sys.executable, script, "--quick", "--cells", "digits-s", "--seeds", "2"]
-    command += ["--out", str(tmp_path)]
+    words = ["--quick", "--cells", "digits-s", "--seeds", "2", "--out", str(tmp_path)]
+    monkeypatch.setattr(sys, "argv", ["distillation.py", *words])
 
     def run() -> str:
-        done = subprocess.run(command, capture_output=True, text=True)
-        assert done.returncode == 0, done.stdout + done.stderr
-        return done.stdout
+        distillation.main()
+        return capsys.readouterr().out
 
     assert "1 trainings, 0 of them are in" in run()
     rows = results.read(tmp_path / "results.csv")

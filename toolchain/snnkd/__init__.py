@@ -11,7 +11,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from snnkd.api import check, export, handoff, inspect, profile, run, simulate, train, verify
+    from snnkd.api import check, export, handoff, inspect, profile, run, simulate, sweep, train, verify
     from snnkd.data.logits import save_logits
     from snnkd.formats import load, save
     from snnkd.ir.network import IntNet
@@ -38,6 +38,7 @@ __all__ = [
     "save",
     "save_logits",
     "simulate",
+    "sweep",
     "to_intnet",
     "train",
     "verify",
@@ -59,6 +60,7 @@ _HOMES = {
     "save": "formats",
     "save_logits": "data.logits",
     "simulate": "api",
+    "sweep": "api",
     "to_intnet": "training.deploy",
     "train": "api",
     "verify": "api",

@@ -6,7 +6,7 @@ need is imported when it is needed: to simulate a file starts quickly.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from snnkd.recipe import Recipe
     from snnkd.runs.pipeline import Context, TrainingOptions
     from snnkd.runs.results import Exported, Profiled, Training
+    from snnkd.runs.sweep_results import Row, Sweep
 
 _TRAIN = ("train", "quantize", "evaluate")
 _RUNS = Path("runs")
@@ -73,6 +74,33 @@ def run(recipe: str | Path | Recipe = "digits", options: TrainingOptions | None 
     results = pipeline.walk(_started(loaded, options), *_TRAIN, "export", "profile")
     trained = Training.of(*(results[stage] for stage in _TRAIN))
     return Everything(trained, results["export"], results["profile"])
+
+
+def sweep(
+    recipes: str | Path | Sequence[str | Path],
+    seeds: Sequence[int] = (1, 2, 3),
+    overrides: Sequence[str] = (),
+    out: str | Path = "sweep",
+    jobs: int | None = None,
+    ray: str | None = None,
+    data_root: str | Path | None = None,
+    device: str = "auto",
+    on_row: Callable[[Row], None] = lambda _: None,
+) -> Sweep:
+    """Trains recipes x overrides x seeds, each into a run folder in `out`, and goes on where an earlier sweep ended.
+
+    overrides: "a.b=1,2", one or several values of a field. jobs: processes, as many as there are cores where None. ray:
+    the address of a Ray cluster instead, whose nodes share `out`. on_row: called with each cell that is done, unless it
+    was before. One that fails is a row with an error. Raises SnnkdError for unusable input, before anything is trained.
+
+    A script calls it below `if __name__ == "__main__":`, since each process imports the script again.
+    """
+    from snnkd.runs import cells, sweep_results
+    from snnkd.runs.sweep import SweepOptions
+
+    names = [recipes] if isinstance(recipes, str | Path) else recipes
+    options = SweepOptions(out, jobs, ray, data_root, device)
+    return sweep_results.collect(cells.grid(names, seeds, overrides), options, on_row)
 
 
 def export(

@@ -44,10 +44,7 @@ def held(folder: Path, what: str) -> Iterator[None]:
             raise LimitError(
                 f"{folder}: in use by {_said(owner)}, which cannot be seen from here; if it has ended, delete {path}"
             )
-        if owner is not None:
-            warnings.warn(
-                f"{folder}: taken over from {_said(owner)}, which ended without a word", SnnkdWarning, stacklevel=3
-            )
+        _warn_of(folder, owner)
         os.ftruncate(handle, 0)
         os.pwrite(handle, json.dumps(_self(what)).encode(), 0)
         try:
@@ -56,6 +53,32 @@ def held(folder: Path, what: str) -> Iterator[None]:
             path.unlink(missing_ok=True)  # before it is freed: whoever opens this name next makes a new file
     finally:
         os.close(handle)
+
+
+def inherit(folder: Path, patience: float = 30.0) -> None:
+    """Makes way for a process that goes on where another one was ended, and that knows so.
+
+    Waits so many seconds at most for the end of that one, and removes with a warning the lock that it has left, also
+    one of another host, of which nobody can see from here whether it has ended.
+    """
+    path, until = folder / NAME, time.monotonic() + patience
+    if not path.exists():
+        return
+    handle = _opened(path)
+    try:
+        while not (locked := _locked(handle)) and time.monotonic() < until:
+            time.sleep(0.1)
+        if locked and os.fstat(handle).st_nlink:
+            _warn_of(folder, _owner(path))
+            path.unlink(missing_ok=True)
+    finally:
+        os.close(handle)
+
+
+def _warn_of(folder: Path, owner: dict[str, Any] | None) -> None:
+    if owner is not None:
+        text = f"{folder}: taken over from {_said(owner)}, which ended without a word"
+        warnings.warn(text, SnnkdWarning, stacklevel=4)
 
 
 def _opened(path: Path) -> int:

@@ -9,6 +9,7 @@ import typer
 
 from snnkd.cli import output
 from snnkd.cli.options import DEFAULT_RUNS, Json, Runs
+from snnkd.cli.sweep import statistics
 
 
 def runs(
@@ -26,18 +27,25 @@ def runs(
 
 
 def compare(
-    names: Annotated[list[str], typer.Argument(metavar="RUN...", help="Two run folders or more, or their names.")],
+    names: Annotated[
+        list[str],
+        typer.Argument(metavar="RUN...|SWEEP", help="Two run folders or more, or their names; or a sweep's folder."),
+    ],
     runs: Runs = DEFAULT_RUNS,
     as_json: Json = False,
 ) -> None:
     """Put runs side by side: what their recipes have otherwise, accuracies by pairs, spikes and energy.
 
-    Two runs are compared image by image. Runs of two recipes with several seeds each are paired by seed.
+    Two runs are compared image by image. Runs of two recipes with several seeds each are paired by seed, and so are the
+    cells of a sweep.
 
     Example: snnkd compare digits-001 digits-002
     """
-    from snnkd.runs import comparison
+    from snnkd.runs import comparison, sweep_results
 
+    if len(names) == 1 and (Path(names[0]) / sweep_results.NAME).is_file():
+        output.result(sweep_results.read(Path(names[0])).to_json(), as_json, statistics)
+        return
     output.result(comparison.compare(names, runs).to_json(), as_json, _compared)
 
 

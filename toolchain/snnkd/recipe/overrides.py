@@ -38,6 +38,19 @@ def apply(data: dict[str, Any], texts: list[str]) -> tuple[dict[str, Any], list[
     return data, overrides
 
 
+def alternatives(text: str) -> list[str]:
+    """Splits "a.b=1,2" into "a.b=1" and "a.b=2": at commas outside of brackets and quotes."""
+    key, separator, values = text.partition("=")
+    found, part = [], ""
+    for piece in values.split(","):
+        part = f"{part},{piece}" if part else piece
+        pairs = all(part.count(opening) == part.count(closing) for opening, closing in ("[]", "{}"))
+        if pairs and part.count('"') % 2 == part.count("'") % 2 == 0:
+            found.append(f"{key}{separator}{part.strip()}")
+            part = ""
+    return [*found, f"{key}{separator}{part}"] if part else found
+
+
 def note(problem: Problem, overrides: list[Override]) -> Problem:
     """Names in `problem` the overrides that set its field, a table around that, or something within it."""
     texts = [

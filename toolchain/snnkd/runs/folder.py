@@ -111,7 +111,7 @@ def resumable(recipe: Recipe, runs: Path) -> Run | None:
             continue
         if theirs.name != recipe.name:  # 'digits-deep-001' is no run of 'digits'
             continue
-        changes = list(_changes(_meant(theirs), _meant(recipe)))
+        changes = list(_changes(meant(theirs), meant(recipe)))
         if not changes:
             return Run(folder, recipe)
         different.append(f"{folder.name} has {changes[0]}" + (f" and {len(changes) - 1} more" if changes[1:] else ""))
@@ -120,8 +120,8 @@ def resumable(recipe: Recipe, runs: Path) -> Run | None:
     return None
 
 
-def _meant(recipe: Recipe) -> dict[str, Any]:
-    """What a recipe says, as plain data: all but its description, and the order of its stages."""
+def meant(recipe: Recipe) -> dict[str, Any]:
+    """Returns what a recipe says, as plain data: all but its description, and the order of its stages."""
     said = {key: value for key, value in recipe.to_dict().items() if key != "description"}
     return {**said, "order of the chain": list(recipe.chain)}
 

@@ -212,12 +212,25 @@ def train(context: Context) -> Trained:
 
     Stages that were taken over from other runs are in reused.json, by name.
     """
+    epochs = _train(context, context.trained)
+    return Trained(str(context.run.folder), epochs, context.run.reused)
+
+
+def train_until(context: Context, stage: str) -> None:
+    """Trains the chain up to `stage` and nothing behind it; a training that resumes goes on from there."""
+    names = list(context.run.recipe.chain)
+    with lock.held(context.run.folder, "train"):
+        _train(context, names[: names.index(stage) + 1])
+
+
+def _train(context: Context, names: list[str]) -> int:
+    """Trains the named stages; returns how many epochs they have."""
     from snnkd.training.loop.journal import Journal
 
     rows: list[dict[str, Any]] = []
     options = context.training
     if options.reuse:
-        runs.note_reused(context.run, context.chain.take_over(context.trained, context.run.folder.parent))
+        runs.note_reused(context.run, context.chain.take_over(names, context.run.folder.parent))
     progress.say("")  # its bars say all
     with Journal(context.run.folder) as journal:
 
@@ -231,8 +244,8 @@ def train(context: Context) -> Trained:
             context.run.check_there()
             options.on_batch(stage, epoch, epochs, batch, batches)
 
-        context.chain.train(context.trained, options.resume or options.reuse, on_batch, on_epoch)
-    return Trained(str(context.run.folder), len(rows), context.run.reused)
+        context.chain.train(names, options.resume or options.reuse, on_batch, on_epoch)
+    return len(rows)
 
 
 def quantize(context: Context) -> Deployed:
