@@ -10,13 +10,14 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from snnkd.analysis.fit import fit
-from snnkd.analysis.traffic import TIMES, Traffic, traffic
+from snnkd.analysis.traffic import LINK_TIME, TIMES, Traffic, traffic
 from snnkd.base.errors import FormatError
 from snnkd.ir.network import IntNet
 from snnkd.ir.trace import Activity, LayerCount, fan_out
 from snnkd.targets import Target
 
 if TYPE_CHECKING:
+    from snnkd.analysis.processor import ProcessorEnergy
     from snnkd.analysis.real_time import RealTime
     from snnkd.analysis.rival import Rival
 
@@ -24,8 +25,9 @@ NOTE = "estimate, not a measurement: counts of the integer network times constan
 PARTS = ("synops", "updates", "spikes")
 _NO_PLACEMENT = "messages to further cores, hops, latency, static and total energy: no placement of this network"
 _NO_TIMES = "latency, static and total energy: {target} has no cost of {costs}"
-_ONLY_CORES = "input and output: latency is that of the busiest cores, with nothing to wait for outside"
-_NO_HOST = "host, sensor and input events: nothing is published that would apply to every network"
+_ONLY_CORES = "input and output: latency is that of the busiest cores{links}, with nothing to wait for outside"
+_NO_LINKS = "links of the mesh: {target} has no cost of link_time, so that latency waits for cores alone"
+NO_HOST = "host, sensor and input events: nothing is published that would apply to every network"
 UJ_PER_PJ = 1e-6
 
 
@@ -63,8 +65,8 @@ class Energy:
     """Energy per inference on `target`: dynamic by layer and part, and static.
 
     missing: names of the costs that are not known. routing: parts of no single layer, 'messages' to cores beyond the
-    first that reads a spike, and 'hops'; those only whose cost is known. latency: in us, of the busiest cores. chips:
-    that the placement takes. Without a placement: no routing, None and 0.
+    first that reads a spike, and 'hops'; those only whose cost is known. latency: in us, of the busiest cores and
+    links. chips: that the placement takes. Without a placement: no routing, None and 0.
     """
 
     target: Target
@@ -98,6 +100,11 @@ class Energy:
         return total([self.dynamic, self.static])
 
     @property
+    def compared(self) -> Range | None:
+        """What other networks on the target are held against: dynamic energy."""
+        return self.dynamic
+
+    @property
     def dominates(self) -> dict[str, Any] | None:
         """Layer and part with the largest typical energy and its share of all, None where a part is not known."""
         dynamic = self.dynamic
@@ -112,8 +119,12 @@ class Energy:
     def _no_time(self) -> list[str]:
         if not self.chips:
             return [_NO_PLACEMENT]
-        lacking = [name for name in (*TIMES, "static_power") if name not in self.target.costs]
-        return [_NO_TIMES.format(target=self.target.name, costs=", ".join(lacking)) if lacking else _ONLY_CORES]
+        name, costs = self.target.name, self.target.costs
+        if lacking := [cost for cost in (*TIMES, "static_power") if cost not in costs]:
+            return [_NO_TIMES.format(target=name, costs=", ".join(lacking))]
+        linked = LINK_TIME in costs
+        outside = _ONLY_CORES.format(links=" and links" if linked else "")
+        return [outside] if linked or self.target.mesh is None else [outside, _NO_LINKS.format(target=name)]
 
     def to_json(self) -> dict[str, Any]:
         """Returns plain JSON data; keys in `docs/energy_model.md`. Energies in uJ per inference, null if unknown."""
@@ -121,21 +132,16 @@ class Energy:
             [f"dynamic energy: {self.target.name} has no cost of {', '.join(self.missing)}"] if self.missing else []
         )
         return {
-            "dynamic_uJ": _json(self.dynamic),
-            "static_uJ": _json(self.static),
-            "total_uJ": _json(self.total),
-            "latency_us": _json(self.latency),
-            "parts_uJ": {part: _json(cost) for part, cost in self.parts.items()},
+            **sums(self),
             "layers_uJ": [
-                {"name": layer.name, "dynamic": _json(layer.dynamic)}
-                | {part: _json(cost) for part, cost in layer.parts.items()}
+                {"name": layer.name, "dynamic": as_json(layer.dynamic)}
+                | {part: as_json(cost) for part, cost in layer.parts.items()}
                 for layer in self.layers
             ],
             "dominates": self.dominates,
-            "not_known": [*unknown, *self._no_time(), _NO_HOST],
+            "not_known": [*unknown, *self._no_time(), NO_HOST],
             "note": NOTE,
-            "error_factors": [asdict(factor) for factor in self.target.error_factors],
-            "costs": [{"name": name, **asdict(cost)} for name, cost in self.target.costs.items()],
+            **constants(self.target),
         }
 
 
@@ -144,7 +150,7 @@ class TargetEnergy:
     """An estimate on a target, the verdict of whether the network fits it (`fit.Fit`), the same at the recording's real
     time, None where that is not known, and an ANN of the same shape, None where nobody asked."""
 
-    estimate: Energy
+    estimate: Energy | ProcessorEnergy
     verdict: str
     real_time: RealTime | None = None
     ann: Rival | None = None
@@ -251,13 +257,13 @@ def charged(target: Target, count: float, *names: str) -> Range | None:
     if not count:
         return Range(0.0, 0.0, 0.0)
     cost = next((name for name in names if name in target.costs), None)
-    return None if cost is None else _band(target, cost) * (count * UJ_PER_PJ)
+    return None if cost is None else band(target, cost) * (count * UJ_PER_PJ)
 
 
 def _routing(work: Traffic, target: Target) -> dict[str, Range]:
     counts = {"messages": ("message", work.copies), "hops": ("hop", work.hops)}
     return {
-        part: _band(target, cost) * (count * UJ_PER_PJ)
+        part: band(target, cost) * (count * UJ_PER_PJ)
         for part, (cost, count) in counts.items()
         if cost in target.costs and count is not None
     }
@@ -266,15 +272,16 @@ def _routing(work: Traffic, target: Target) -> dict[str, Range]:
 def _latency(work: Traffic, target: Target) -> Range | None:
     if not set(TIMES) <= target.costs.keys():
         return None
-    bands = {name: _band(target, name) for name in TIMES}
+    bands = {name: band(target, name) for name in (*TIMES, LINK_TIME) if name in target.costs}
     low, typical, high = (
-        work.latency_us({name: getattr(band, edge) for name, band in bands.items()})
+        work.latency_us({name: getattr(times, edge) for name, times in bands.items()})
         for edge in ("low", "typical", "high")
     )
     return Range(low, typical, high)
 
 
-def _band(target: Target, cost: str) -> Range:
+def band(target: Target, cost: str) -> Range:
+    """Returns a cost that the target has, in its own unit."""
     known = target.costs[cost]
     return Range(known.low, known.typical, known.high)
 
@@ -347,5 +354,23 @@ def _check_counts(net: IntNet, counts: Sequence[LayerCount], samples: int, steps
             )
 
 
-def _json(cost: Range | None) -> dict[str, float] | None:
+def as_json(cost: Range | None) -> dict[str, float] | None:
+    """Returns plain JSON data, None for what is not known."""
     return None if cost is None else asdict(cost)
+
+
+def sums(estimate: Energy | ProcessorEnergy) -> dict[str, Any]:
+    """Returns what estimates of all kinds have in JSON: energies in uJ and latency in us, per inference."""
+    whole = {f"{name}_uJ": getattr(estimate, name) for name in ("dynamic", "static", "total")}
+    return {
+        **{key: as_json(cost) for key, cost in (whole | {"latency_us": estimate.latency}).items()},
+        "parts_uJ": {part: as_json(cost) for part, cost in estimate.parts.items()},
+    }
+
+
+def constants(target: Target) -> dict[str, Any]:
+    """Returns a target's costs and how far off estimates were, as JSON data."""
+    return {
+        "error_factors": [asdict(factor) for factor in target.error_factors],
+        "costs": [{"name": name, **asdict(cost)} for name, cost in target.costs.items()],
+    }
