@@ -17,6 +17,7 @@ from snnkd.ir.trace import Activity, LayerCount, fan_out
 from snnkd.targets import Target
 
 if TYPE_CHECKING:
+    from snnkd.analysis.neurobench import NeuroBench
     from snnkd.analysis.processor import ProcessorEnergy
     from snnkd.analysis.real_time import RealTime
     from snnkd.analysis.rival import Rival
@@ -184,7 +185,7 @@ class Profile:
 
     fidelity: what was counted, 'integer', 'lava' or 'device'. data: what the samples are. layers: 'input' first, totals
     over all samples. energy: by target, in uJ per inference. warnings: what the counts do not show. in_memory: an ANN
-    beside it in 45 nm (`rival.in_memory`).
+    beside it in 45 nm (`rival.in_memory`). neurobench: NeuroBench's metrics.
     """
 
     fidelity: str
@@ -196,20 +197,22 @@ class Profile:
     early_exit: EarlyExitWork | None = None
     warnings: list[str] = field(default_factory=list)
     in_memory: Rival | None = None
+    neurobench: NeuroBench | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """Returns plain JSON data; keys in `docs/energy_model.md`, without `early_exit` where there is none."""
-        energy = {name: target.to_json() for name, target in self.energy.items()}
-        exits = {} if self.early_exit is None else {"early_exit": asdict(self.early_exit)}
-        memory = {} if self.in_memory is None else {"in_memory": self.in_memory.to_json()}
+        """Returns plain JSON data; keys in `docs/energy_model.md`, without those of parts that there are none of."""
         shared = {key: getattr(self, key) for key in ("fidelity", "samples", "steps", "data")}
+        parts = {
+            "early_exit": None if self.early_exit is None else asdict(self.early_exit),
+            "in_memory": None if self.in_memory is None else self.in_memory.to_json(),
+            "neurobench": None if self.neurobench is None else self.neurobench.to_json(),
+        }
         return {
             **shared,
             "layers": [asdict(row) for row in self.layers],
-            "energy": energy,
+            "energy": {name: target.to_json() for name, target in self.energy.items()},
             "warnings": self.warnings,
-            **exits,
-            **memory,
+            **{key: part for key, part in parts.items() if part is not None},
         }
 
 

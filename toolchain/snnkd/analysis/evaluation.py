@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from snnkd import engines, targets
-from snnkd.analysis import cautions, early_exit, energy, processor, real_time, rival, verification
+from snnkd.analysis import cautions, early_exit, energy, neurobench, processor, real_time, rival, verification
 from snnkd.analysis.early_exit import Course
 from snnkd.analysis.energy import EarlyExitWork, Profile
 from snnkd.analysis.verification import Verification
@@ -266,7 +266,8 @@ def profile_of(
     exits = None
     if net.early_exit is not None and seen.course is not None:
         exits = _per_inference(seen, int(early_exit.stops(seen.course, net.early_exit)[1].sum()))
-    return replace(profile, warnings=cautions.silent_layers(net, events, samples), early_exit=exits)
+    warnings, metrics = cautions.silent_layers(net, events, samples), neurobench.of(net, profile)
+    return replace(profile, warnings=warnings, early_exit=exits, neurobench=metrics)
 
 
 def _added(totals: list[LayerCount], counts: list[LayerCount]) -> list[LayerCount]:

@@ -25,6 +25,8 @@ def profile_table(profile: Mapping[str, Any], title: str = "", sources: bool = F
     parts: list[RenderableType] = [layer_table(profile, title), measured_on(profile)]
     if "early_exit" in profile:
         parts.append(with_early_exit(profile["early_exit"]))
+    if "neurobench" in profile:
+        parts.append(neurobench_table(profile["neurobench"]))
     if profile["energy"]:
         parts += [energy_table(profile), *real_time_table(profile), *_energy_notes(profile, sources)]
         if sources:
@@ -60,6 +62,16 @@ def with_early_exit(means: Mapping[str, float]) -> Text:
     return Text(
         f"With early exit: {steps} steps, {spikes} spikes, {synops} synops; all other figures are of all steps."
     )
+
+
+def neurobench_table(metrics: Mapping[str, Any]) -> Sheet:
+    """Tabulates NeuroBench's metrics by their names."""
+    operations = metrics["synaptic_operations"]
+    columns = ("footprint", "connection_sparsity", "activation_sparsity", *operations)
+    shares = [f"{metrics[key]:.4f}" for key in columns[1:3]]
+    table = Sheet("NeuroBench: bytes, shares, synaptic operations per inference", columns, words=0, keys=0)
+    table.add(f"{metrics['footprint']:,}", *shares, *map(number, operations.values()))
+    return table
 
 
 def energy_table(profile: Mapping[str, Any]) -> Sheet:
