@@ -121,7 +121,7 @@ def test_train_prints_a_table_and_fills_a_run_folder(trained: tuple[Path, str]) 
     assert "all 360 test images" in printed and "student: runs/digits-001/student.net" in printed
     files = {path.name for path in (folder / "runs/digits-001").iterdir()}
     expected = {"SHA256SUMS", "recipe.toml", "provenance.json", "metrics.csv", "student.net", "summary.json"}
-    assert files == expected | {"answers.csv", "checkpoints", "tensorboard"}
+    assert files == expected | {"answers.csv", "checkpoints", "tensorboard", "stage-teacher.net", "stage-ta.net"}
 
 
 @pytest.mark.lava
@@ -202,7 +202,12 @@ def test_profile_json(folder: Path, net: Path, events: Path, data: Callable[...,
     assert all(row.keys() <= documented("profile") for row in printed["layers"])
     assert set(printed["energy"]) == {"loihi1", "loihi2"}
     assert printed["energy"]["loihi2"]["static_uJ"]["typical"] > 0
-    counted = {key: value for key, value in printed.items() if key != "in_memory"} | {"energy": {}}
+    teacher = printed["teachers"][0]
+    alone = data("profile", "runs/digits-001/stage-teacher.net", "--energy", "--input", events)
+    assert (teacher["stage"], teacher["kind"], teacher["not_known"]) == ("teacher", "snn", None)
+    assert teacher["energy_uJ"]["loihi2"]["typical"] > printed["energy"]["loihi2"]["dynamic_uJ"]["typical"]
+    assert alone["energy"]["loihi2"]["dynamic_uJ"] is not None, "it is a network like others"
+    counted = {key: value for key, value in printed.items() if key not in ("in_memory", "teachers")} | {"energy": {}}
     assert data("profile", "--samples", 20) == counted
     one = data("profile", "--samples", 20, "--target", "loihi2")
     assert one["energy"] == {"loihi2": printed["energy"]["loihi2"]}, "--target asks for energy"

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from snnkd.analysis.processor import ProcessorEnergy
     from snnkd.analysis.real_time import RealTime
     from snnkd.analysis.rival import Rival
+    from snnkd.analysis.teachers import Teacher
 
 NOTE = "estimate, not a measurement: counts of the integer network times constants, without the host"
 PARTS = ("synops", "updates", "spikes")
@@ -185,7 +186,8 @@ class Profile:
 
     fidelity: what was counted, 'integer', 'lava' or 'device'. data: what the samples are. layers: 'input' first, totals
     over all samples. energy: by target, in uJ per inference. warnings: what the counts do not show. in_memory: an ANN
-    beside it in 45 nm (`rival.in_memory`). neurobench: NeuroBench's metrics.
+    beside it in 45 nm (`rival.in_memory`). neurobench: NeuroBench's metrics. teachers:
+    of the network, and what they would need.
     """
 
     fidelity: str
@@ -198,6 +200,7 @@ class Profile:
     warnings: list[str] = field(default_factory=list)
     in_memory: Rival | None = None
     neurobench: NeuroBench | None = None
+    teachers: Sequence[Teacher] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Returns plain JSON data; keys in `docs/energy_model.md`, without those of parts that there are none of."""
@@ -206,6 +209,7 @@ class Profile:
             "early_exit": None if self.early_exit is None else asdict(self.early_exit),
             "in_memory": None if self.in_memory is None else self.in_memory.to_json(),
             "neurobench": None if self.neurobench is None else self.neurobench.to_json(),
+            "teachers": [teacher.to_json() for teacher in self.teachers] or None,
         }
         return {
             **shared,

@@ -19,6 +19,7 @@ from snnkd.base import memory, progress
 from snnkd.ir import trace
 from snnkd.ir.network import IntNet
 from snnkd.ir.trace import Activity, LayerCount, LayerTrace, SpikeTrace
+from snnkd.targets import Target
 
 BLOCK = 256  # samples at a time, so that memory stays bounded for a test set of any size
 DEFINITION = "reference"  # the engine that others are compared with
@@ -250,11 +251,14 @@ def profile(
 
 
 def profile_of(
-    net: IntNet, seen: Survey, target: str | Path | Sequence[str | Path] | None = (), data: str = "the given samples"
+    net: IntNet,
+    seen: Survey,
+    target: str | Path | Sequence[str | Path | Target] | None = (),
+    data: str = "the given samples",
 ) -> Profile:
     """Returns `profile` of samples that ran already; target: None for no estimate of the energy."""
     names = [target] if isinstance(target, str | Path) else target
-    chosen = [targets.load(name) for name in names or ()]
+    chosen = [name if isinstance(name, Target) else targets.load(name) for name in names or ()]
     if names is not None and not chosen:
         chosen = [target for target in targets.available() if target.costs and target.build is None]
     profile = energy.profile(

@@ -28,8 +28,8 @@ class SynapticOperations:
 
 @dataclass(frozen=True)
 class NeuroBench:
-    """footprint: bytes of all parameters, each array in the smallest integers of 1, 2 or 4 bytes that hold it; states are
-    not in it. parameter_count: weights. connection_sparsity: share of weights that are 0, in 4 decimals.
+    """footprint: bytes of all parameters, each array in the smallest integers of 1, 2 or 4 bytes that hold it, without
+    states. parameter_count: weights. connection_sparsity: share of weights that are 0, in 4 decimals.
     activation_sparsity: share of neurons and steps without a spike."""
 
     footprint: int

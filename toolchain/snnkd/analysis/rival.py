@@ -9,7 +9,7 @@ network needs more than the ANN. `docs/energy_model.md` has the formulas.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
 from math import prod
 from typing import Any
@@ -58,13 +58,13 @@ class Rival:
 
 def beside(net: IntNet, profile: Profile) -> Profile:
     """Returns `profile` of `net` with the ANN on each target and in 45 nm."""
-    energy = {name: replace(on, ann=_on(on, profile)) for name, on in profile.energy.items()}
+    energy = {name: replace(on, ann=_on(net, on, profile)) for name, on in profile.energy.items()}
     return replace(profile, energy=energy, in_memory=in_memory(net, profile))
 
 
-def _on(priced: TargetEnergy, profile: Profile) -> Rival:
+def _on(net: IntNet, priced: TargetEnergy, profile: Profile) -> Rival:
     estimate, seen = priced.estimate, activity(profile.layers, profile.samples)
-    ann, even = on_target(estimate.target, profile.layers), None
+    ann, even = on_target(estimate.target, net), None
     if isinstance(estimate, Energy):
         updates, dynamic = estimate.parts["updates"], estimate.dynamic
         if ann is not None and updates is not None and dynamic is not None:
@@ -72,20 +72,20 @@ def _on(priced: TargetEnergy, profile: Profile) -> Rival:
     return Rival(estimate.compared, ann, seen, even)
 
 
-def on_target(target: Target, layers: Sequence[LayerProfile]) -> Range | None:
-    """Computes what an ANN with these layers, 'input' first, would need on a target, in uJ; None where a cost is not
-    known. On a chip for spikes, as if it ran there: a synop for each of its MACs, and of each neuron one update and,
-    but in the last layer, one message of 8 bits. On a processor: instructions for each MAC."""
-    *hidden, last = layers[1:]
+def on_target(target: Target, net: IntNet) -> Range | None:
+    """Computes what an ANN with the layers of `net` would need on a target, in uJ; None where a cost is not known.
+
+    On a chip for spikes, as if it ran there: a synop for each of its MACs, and of each neuron one update and, but in
+    the last layer, one message of 8 bits. On a processor: instructions for each MAC.
+    """
+    macs = [count for _, count in dense_macs(net)]
     if target.build is not None:
-        return processor.of_macs(target, sum(row.macs_ann for row in (*hidden, last)))
-    return total(
-        [
-            *(charged(target, row.macs_ann, f"synop_{row.kind}", "synop") for row in (*hidden, last)),
-            *(charged(target, row.neurons, "neuron_update") for row in (*hidden, last)),
-            *(charged(target, row.neurons, "spike") for row in hidden),
-        ]
-    )
+        return processor.of_macs(target, sum(macs))
+    parts = [
+        charged(target, count, f"synop_{layer.kind}", "synop") for layer, count in zip(net.layers, macs, strict=True)
+    ]
+    hidden = net.neurons - prod(net.layers[-1].shape)
+    return total([*parts, charged(target, net.neurons, "neuron_update"), charged(target, hidden, "spike")])
 
 
 def in_memory(net: IntNet, profile: Profile) -> Rival:

@@ -108,7 +108,9 @@ def _profile(
         context = pipeline.Context(find(name, runs), data_root, profile=pipeline.ProfileOptions(targets or (), samples))
         whole = pipeline.walk(context, "profile")["profile"].to_json()
         if targets is None:  # its file has the energy of all targets
-            whole = {key: value for key, value in whole.items() if key != "in_memory"} | {"energy": {}}
+            whole = {key: value for key, value in whole.items() if key not in ("in_memory", "teachers")} | {
+                "energy": {}
+            }
         return whole
     from snnkd.analysis import evaluation
 
