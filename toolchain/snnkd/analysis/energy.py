@@ -17,6 +17,7 @@ from snnkd.ir.trace import Activity, LayerCount, fan_out
 from snnkd.targets import Target
 
 if TYPE_CHECKING:
+    from snnkd.analysis.measured import MeasuredEnergy
     from snnkd.analysis.neurobench import NeuroBench
     from snnkd.analysis.processor import ProcessorEnergy
     from snnkd.analysis.real_time import RealTime
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
 NOTE = "estimate, not a measurement: counts of the integer network times constants, without the host"
 PARTS = ("synops", "updates", "spikes")
+_ROUTED = {"messages": "message", "hops": "hop"}  # the costs of parts of no single layer
 _NO_PLACEMENT = "messages to further cores, hops, latency, static and total energy: no placement of this network"
 _NO_TIMES = "latency, static and total energy: {target} has no cost of {costs}"
 _ONLY_CORES = "input and output: latency is that of the busiest cores{links}, with nothing to wait for outside"
@@ -68,7 +70,8 @@ class Energy:
 
     missing: names of the costs that are not known. routing: parts of no single layer, 'messages' to cores beyond the
     first that reads a spike, and 'hops'; those only whose cost is known. latency: in us, of the busiest cores and
-    links. chips: that the placement takes. Without a placement: no routing, None and 0.
+    links. chips: that the placement takes. dynamic_by_cost: the typical one, in uJ by the names of costs. Without a
+    placement: no routing, None and 0.
     """
 
     target: Target
@@ -77,6 +80,17 @@ class Energy:
     routing: Mapping[str, Range] = field(default_factory=dict)
     latency: Range | None = None
     chips: int = 0
+    dynamic_by_cost: Mapping[str, float] = field(default_factory=dict)
+
+    def by_cost(self, whole: bool, latency: float | None = None) -> Mapping[str, float] | None:
+        """Splits the typical dynamic energy, or the whole one, by the costs that it is made of, in uJ; None where it is
+        not known. latency: in us, where that was measured; else the estimate."""
+        if self.dynamic is None or not whole:
+            return None if self.dynamic is None else self.dynamic_by_cost
+        power, lasts = self.target.costs.get("static_power"), latency or (self.latency and self.latency.typical)
+        if power is None or not lasts or not self.chips:
+            return None
+        return {**self.dynamic_by_cost, "static_power": power.typical * self.chips * lasts}
 
     @property
     def parts(self) -> dict[str, Range | None]:
@@ -150,18 +164,20 @@ class Energy:
 @dataclass(frozen=True)
 class TargetEnergy:
     """An estimate on a target, the verdict of whether the network fits it (`fit.Fit`), the same at the recording's real
-    time, None where that is not known, and an ANN of the same shape, None where nobody asked."""
+    time, None where that is not known, an ANN of the same shape, None where nobody asked, and what was measured."""
 
     estimate: Energy | ProcessorEnergy
     verdict: str
     real_time: RealTime | None = None
     ann: Rival | None = None
+    measured: tuple[MeasuredEnergy, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Returns plain JSON data; keys in `docs/energy_model.md`."""
         timed = {} if self.real_time is None else {"real_time": self.real_time.to_json()}
         ann = {} if self.ann is None else {"ann": self.ann.to_json()}
-        return {**self.estimate.to_json(), "verdict": self.verdict, **timed, **ann}
+        measured = {"measured": [one.to_json() for one in self.measured]} if self.measured else {}
+        return {**self.estimate.to_json(), "verdict": self.verdict, **timed, **ann, **measured}
 
 
 @dataclass(frozen=True)
@@ -234,11 +250,14 @@ def estimate(counts: Sequence[LayerCount], samples: int, target: Target, work: T
     if samples < 1:
         raise FormatError(f"energy per inference of {samples} samples: expected at least 1")
     missing: dict[str, None] = {}  # an ordered set
+    by_cost: dict[str, float] = {}
 
     def part(count: int, *names: str) -> Range | None:
-        cost = charged(target, count / samples, *names)
+        name, cost = _first(target, names), charged(target, count / samples, *names)
         if cost is None:
             missing[names[-1]] = None
+        elif name is not None:
+            by_cost[name] = by_cost.get(name, 0.0) + cost.typical
         return cost
 
     layers = tuple(
@@ -254,8 +273,10 @@ def estimate(counts: Sequence[LayerCount], samples: int, target: Target, work: T
         if row.name != "input"
     )
     if work is None:
-        return Energy(target, layers, tuple(missing))
-    return Energy(target, layers, tuple(missing), _routing(work, target), _latency(work, target), work.chips)
+        return Energy(target, layers, tuple(missing), dynamic_by_cost=by_cost)
+    routing = _routing(work, target)
+    by_cost |= {_ROUTED[part]: cost.typical for part, cost in routing.items()}
+    return Energy(target, layers, tuple(missing), routing, _latency(work, target), work.chips, by_cost)
 
 
 def charged(target: Target, count: float, *names: str) -> Range | None:
@@ -263,16 +284,20 @@ def charged(target: Target, count: float, *names: str) -> Range | None:
     none of them and there is anything to charge."""
     if not count:
         return Range(0.0, 0.0, 0.0)
-    cost = next((name for name in names if name in target.costs), None)
+    cost = _first(target, names)
     return None if cost is None else band(target, cost) * (count * UJ_PER_PJ)
 
 
+def _first(target: Target, names: Sequence[str]) -> str | None:
+    return next((name for name in names if name in target.costs), None)
+
+
 def _routing(work: Traffic, target: Target) -> dict[str, Range]:
-    counts = {"messages": ("message", work.copies), "hops": ("hop", work.hops)}
+    counts = {"messages": work.copies, "hops": work.hops}
     return {
-        part: band(target, cost) * (count * UJ_PER_PJ)
-        for part, (cost, count) in counts.items()
-        if cost in target.costs and count is not None
+        part: band(target, _ROUTED[part]) * (count * UJ_PER_PJ)
+        for part, count in counts.items()
+        if _ROUTED[part] in target.costs and count is not None
     }
 
 

@@ -72,6 +72,11 @@ class ProcessorEnergy:
         """What other networks on the target are held against: all of it."""
         return self.total
 
+    def by_cost(self, whole: bool, latency: float | None = None) -> Mapping[str, float] | None:
+        """Gives the typical energy by its cost, in uJ, None where it is not known; dynamic energy alone never is.
+        latency: does not matter."""
+        return {"cycle": self.total.typical} if whole and self.total is not None else None
+
     def to_json(self) -> dict[str, Any]:
         """Returns plain JSON data; keys in `docs/energy_model.md`."""
         lacking = [cost for cost in dict.fromkeys((*_ENERGY, *_TIME)) if cost not in self.target.costs]

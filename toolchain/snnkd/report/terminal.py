@@ -85,24 +85,24 @@ def energy_table(profile: Mapping[str, Any]) -> Sheet:
             table.add(name, "instructions, counted", "", NOT_KNOWN if counted is None else f"{counted:,}", "", "")
         else:
             _add_parts(table, name, energy)
-        table.add("", "total", *_band(energy["total_uJ"]), "", style="bold" if "instructions" in energy else "")
-        table.add("", "latency, us", *_band(energy["latency_us"]), "", ends=True)
+        table.add("", "total", *band(energy["total_uJ"]), "", style="bold" if "instructions" in energy else "")
+        table.add("", "latency, us", *band(energy["latency_us"]), "", ends=True)
     return table
 
 
 def _add_parts(table: Sheet, name: str, energy: Mapping[str, Any]) -> None:
     """Adds what a chip's total is made of."""
     dynamic = energy["dynamic_uJ"]
-    table.add(name, "dynamic", *_band(dynamic), "", style="bold")
+    table.add(name, "dynamic", *band(dynamic), "", style="bold")
     for part, cost in energy["parts_uJ"].items():
-        table.add("", f"  {part}", *_band(cost), _share(cost, dynamic))
+        table.add("", f"  {part}", *band(cost), _share(cost, dynamic))
     for layer in energy["layers_uJ"]:
         if layer["dynamic"]:
-            table.add("", f"  {layer['name']}", *_band(layer["dynamic"]), _share(layer["dynamic"], dynamic))
+            table.add("", f"  {layer['name']}", *band(layer["dynamic"]), _share(layer["dynamic"], dynamic))
     if largest := energy["dominates"]:
         what = f"  most: {largest['part']} of {largest['layer']}"
         table.add("", what, "", "", "", f"{largest['share']:.0%}", style="italic")
-    table.add("", "static", *_band(energy["static_uJ"]), "")
+    table.add("", "static", *band(energy["static_uJ"]), "")
 
 
 def real_time_table(profile: Mapping[str, Any]) -> list[Sheet]:
@@ -117,7 +117,7 @@ def real_time_table(profile: Mapping[str, Any]) -> list[Sheet]:
     table = Sheet(title, ("target", "energy", *numbers), words=2, keys=2)
     for name, energy in timed.items():
         for part, cost in energy["per_inference_uJ"].items():
-            cells = (*_band(cost), *_band(energy["per_second_uJ"][part]))
+            cells = (*band(cost), *band(energy["per_second_uJ"][part]))
             table.add(name if part == "dynamic" else "", part, *cells, ends=part == "total")
     return [table]
 
@@ -127,15 +127,17 @@ def teachers_table(profile: Mapping[str, Any]) -> list[Sheet]:
     if all(teacher["not_known"] for teacher in profile.get("teachers", ())):
         return []
     columns = ("where", "network", "low", "typical", "high", "times this one")
-    table = Sheet("Beside its teachers, uJ per inference: dynamic, on processors all (estimate)", columns, words=2, keys=2)
+    table = Sheet(
+        "Beside its teachers, uJ per inference: dynamic, on processors all (estimate)", columns, words=2, keys=2
+    )
     where = {name: name for name in profile["energy"]} | {"in 45 nm": None}
     for name, target in where.items():
         own = profile["in_memory"] if target is None else profile["energy"][target]["ann"]
-        table.add(name, "this network", *_band(own["snn_energy_uJ"]), "", style="bold")
+        table.add(name, "this network", *band(own["snn_energy_uJ"]), "", style="bold")
         for k, teacher in enumerate(profile["teachers"], 1):
             cost = teacher["in_memory_uJ"] if target is None else teacher["energy_uJ"].get(target)
             what = f"  {teacher['stage']}, {teacher['kind']}"
-            table.add("", what, *_band(cost), _times(cost, own["snn_energy_uJ"]), ends=k == len(profile["teachers"]))
+            table.add("", what, *band(cost), _times(cost, own["snn_energy_uJ"]), ends=k == len(profile["teachers"]))
     return [table]
 
 
@@ -200,7 +202,8 @@ def _beside(rival: Mapping[str, Any], where: str) -> str:
     return f"an ANN of this shape in 8 bits, {where}: {both}{equal}"
 
 
-def _band(energy: Mapping[str, float] | None) -> list[str]:
+def band(energy: Mapping[str, float] | None) -> list[str]:
+    """Writes low, typical and high of what is known."""
     return [number(energy[key]) if energy else NOT_KNOWN for key in ("low", "typical", "high")]
 
 
