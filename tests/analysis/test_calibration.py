@@ -70,7 +70,7 @@ def test_fewer_measurements_than_costs_give_one_factor():
     found = calibrate(pairs)
     assert (found.method, found.why) == (COMMON, "2 measured energies, 3 costs")
     factor = (1 / 2 + 1 / 4) / (1 / 4 + 1 / 16)
-    assert list(found.factors.values()) == pytest.approx([factor] * 5)
+    assert list(found.factors.values()) == pytest.approx([factor] * 6)
     assert [one.ratio for one in found.residuals] == pytest.approx([2 / factor, 4 / factor])
     error = found.target.error_factors[0]
     assert (error.low, error.high) == pytest.approx((2 / factor, 4 / factor))
@@ -146,16 +146,18 @@ def test_what_is_wrong_with_a_measurement_is_said(tmp_path, before, after, words
 
 def test_each_measurement_has_its_network_and_target():
     one, other = of("a.toml", total_uJ=1.0), replace(of("b.toml", total_uJ=1.0), network="big")
-    assert measured.places([one], [], [{"runs/small", "small"}]) == [(0, "loihi1")]
-    assert measured.places([other], ["loihi2", "loihi1"], [{"small"}, {"runs/big", "big"}]) == [(1, "loihi1")]
+    assert measured.target_names([one, other], []) == ["loihi1", "loihi1"]
+    assert measured.target_names([one], ["loihi2", "loihi1"]) == ["loihi1"]
+    assert measured.network_of(one, [{"runs/small", "small"}]) == 0
+    assert measured.network_of(other, [{"small"}, {"runs/big", "big"}]) == 1
     with pytest.raises(FormatError, match=r"a.toml: network: expected one of .*big, small; found none"):
-        measured.places([one], [], [{"small"}, {"big"}])
+        measured.network_of(one, [{"small"}, {"big"}])
     with pytest.raises(FormatError, match=r"b.toml: network: expected .*small; found 'big'"):
-        measured.places([other], [], [{"small"}])
+        measured.network_of(other, [{"small"}])
     with pytest.raises(LimitError, match=r"a.toml: target: measured on 'loihi1', and --target says loihi2"):
-        measured.places([one], ["loihi2"], [{"small"}])
+        measured.target_names([one], ["loihi2"])
     with pytest.raises(FormatError, match=r"a.toml: was given twice"):
-        measured.places([one, one], [], [{"small"}])
+        measured.target_names([one, one], [])
 
 
 def test_a_measurement_never_changes_the_estimate():

@@ -220,6 +220,57 @@ def test_profile_json(folder: Path, net: Path, events: Path, data: Callable[...,
     assert data("profile", net, "digits-001", "--samples", 2)["profiles"][0] == data("profile", net, "--samples", 2)
 
 
+def test_profile_beside_a_measurement_and_with_costs_fitted_to_it(
+    untrained: Path, no_data: Path, data: Callable[..., dict], call: Call
+) -> None:
+    where = 'source = "board"\ndate = 2026-11-20\ninstrument = "meter"\nconditions = "none"\n'
+    Path("m.toml").write_text(f'target = "loihi2"\n{where}[measured]\ndynamic_uJ = 5.0\nlatency_us = 90\n')
+    plain = data("profile", untrained, "--target", "loihi2")
+    found = data("profile", untrained, "--measured", "m.toml")
+    (one,) = found["energy"]["loihi2"].pop("measured")
+    assert found == plain, "the estimate stays what it is"
+    assert (one["file"], one["date"], one["conditions"]) == ("m.toml", "2026-11-20", "none")
+    assert one["values"][0]["ratio"] == pytest.approx(5 / plain["energy"]["loihi2"]["dynamic_uJ"]["typical"])
+    fitted = data("profile", untrained, "--measured", "m.toml", "--calibrate", "--out", "own.toml")["calibration"]
+    assert fitted["method"] == "one common factor" and fitted["file"] == "own.toml"
+    own = data("profile", untrained, "--target", "own.toml")["energy"]["loihi2-calibrated"]
+    assert own["dynamic_uJ"]["typical"] == pytest.approx(5.0, rel=1e-4)
+    assert own["latency_us"]["typical"] == pytest.approx(90, rel=1e-4)
+    shown = call("profile", untrained, "--measured", "m.toml", "--calibrate", "--out", "own.toml")[1]
+    assert "measured / typical" in shown and "written: own.toml" in shown and "one common factor" in shown
+    for words, told in (
+        (["--calibrate"], "--calibrate: needs measurements"),
+        (["--out", "x.toml"], "--out x.toml: is where --calibrate writes"),
+        (["--measured", "m.toml", "--calibrate", "--out", "m.toml"], "is an input of this command"),
+        (["--measured", "m.toml", "--target", "loihi1"], "m.toml: target: measured on 'loihi2'"),
+        (["--measured", "missing.toml"], "missing.toml: cannot be read"),
+    ):
+        code, output, errors = call("profile", untrained, *words)
+        assert (code, output) == (2, "") and told in errors
+
+
+@pytest.mark.qemu
+def test_profile_on_a_micro_controller(untrained: Path, no_data: Path, data: Callable[..., dict]) -> None:
+    found = data("profile", untrained, "--target", "cortex-m4")["energy"]["cortex-m4"]
+    costs = {cost["name"]: cost for cost in found["costs"]}
+    for key in ("low", "typical", "high"):
+        cycles = found["instructions"] * costs["cycles_per_instruction"][key]
+        assert found["total_uJ"][key] == pytest.approx(cycles * costs["cycle"][key] * 1e-6)
+        assert found["latency_us"][key] == pytest.approx(cycles * costs["cycle_time"][key] * 1e-3)
+    assert found["instructions_samples"] == 16 and found["dynamic_uJ"] is None
+    assert found["ann"]["energy_uJ"]["typical"] > 0
+    assert "cortex-m4" not in data("profile", untrained, "--energy")["energy"], "it takes seconds: only where named"
+
+
+def test_a_micro_controller_without_an_emulator_says_what_to_install(
+    untrained: Path, no_data: Path, monkeypatch: pytest.MonkeyPatch, data: Callable[..., dict]
+) -> None:
+    monkeypatch.setenv("PATH", str(no_data))
+    found = data("profile", untrained, "--target", "cortex-m0plus")["energy"]["cortex-m0plus"]
+    assert (found["instructions"], found["total_uJ"], found["ann"]["energy_uJ"] is None) == (None, None, False)
+    assert "qemu-system-arm" in found["not_known"][0] and "apt-get install" in found["not_known"][0]
+
+
 @pytest.mark.lava
 def test_a_quick_look_changes_no_stored_result(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, data: Callable[..., dict], call: Call

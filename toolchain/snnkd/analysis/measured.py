@@ -48,18 +48,15 @@ class MeasuredEnergy:
         return {"file": str(self.measurement.file), **said, "values": [value.to_json() for value in self.values]}
 
 
-def places(
-    measurements: Sequence[Measurement], named: Sequence[str | Path], networks: Sequence[set[str]]
-) -> list[tuple[int, str]]:
-    """Finds for each measurement the network and the target that it is of.
+def target_names(measurements: Sequence[Measurement], named: Sequence[str | Path]) -> list[str]:
+    """Finds the target that each measurement is of, by name.
 
-    named: targets that were asked for, by name or file; none for those of the measurements. networks: the names of each
-    network. Returns the network's number and the target's name. Raises FormatError where the network is not told or
-    unknown, or a file is there twice, LimitError where it was measured on another target.
+    named: targets that were asked for, by name or file; none for those of the measurements. Raises FormatError where a
+    file is there twice, LimitError where it was measured on another target.
     """
     seen: set[Path] = set()
     chosen = [targets.load(name).name for name in named]
-    found: list[tuple[int, str]] = []
+    found: list[str] = []
     for one in measurements:
         if one.file.resolve() in seen:
             raise FormatError(f"{one.file}: was given twice; give each measurement once")
@@ -70,11 +67,13 @@ def places(
                 f"{one.file}: target: measured on '{target}', and --target says {', '.join(chosen)}; leave out "
                 "--target, or name this one too"
             )
-        found.append((_network(one, networks), target))
+        found.append(target)
     return found
 
 
-def _network(one: Measurement, networks: Sequence[set[str]]) -> int:
+def network_of(one: Measurement, networks: Sequence[set[str]]) -> int:
+    """Finds which of the networks, each given by the names that it may have, was measured. Raises FormatError where the
+    measurement does not tell it, or names another."""
     if one.network is None and len(networks) == 1:
         return 0
     matching = [k for k, names in enumerate(networks) if one.network in names]

@@ -92,13 +92,13 @@ def profile(
         raise LimitError("--calibrate: needs measurements to fit the costs to; give them with --measured FILE.toml")
     if out is not None and not calibrate:
         raise LimitError(f"--out {out}: is where --calibrate writes the fitted target, which is missing")
-    measurements = _measurements(measured or ())
-    targets = tuple(target or dict.fromkeys(one.target for one in measurements))
+    measurements = _measurements(measured or (), target or ())
+    targets = tuple(target or dict.fromkeys(one.target for one, _ in measurements))
     asked = targets if energy or sources or targets else None
     profiled = [
         _profile(name, asked, samples, inputs, shape_of(input_shape), data_root, runs) for name in names or [None]
     ]
-    fitted = _compared(profiled, measurements, tuple(target or ()), calibrate, out) if measurements else {}
+    fitted = _compared(profiled, measurements, calibrate, out) if measurements else {}
     shown = [one.to_json() for one in profiled]
     if table is not None:
         from snnkd.report import profiles
@@ -163,29 +163,28 @@ def _profile(
     return _Profiled(file.name, counted, {file.name, file.path.name, file.short_name}, read)
 
 
-def _measurements(paths: Sequence[Path]) -> list[Measurement]:
+def _measurements(paths: Sequence[Path], named: Sequence[str]) -> list[tuple[Measurement, str]]:
+    """The measurements, and the names of the targets that they are of."""
     if not paths:
         return []
+    from snnkd.analysis.measured import target_names
     from snnkd.targets import measurement
 
-    return [measurement.load(path) for path in paths]
+    read = [measurement.load(path) for path in paths]
+    return list(zip(read, target_names(read, named), strict=True))
 
 
 def _compared(
-    profiled: list[_Profiled],
-    measurements: list[Measurement],
-    named: tuple[str, ...],
-    calibrate: bool,
-    out: Path | None,
+    profiled: list[_Profiled], measurements: list[tuple[Measurement, str]], calibrate: bool, out: Path | None
 ) -> dict[str, Any]:
     """Puts measurements beside the estimates, and fits the costs to them; what the command prints of that."""
     from snnkd.analysis import measured
 
-    places = measured.places(measurements, named, [one.called for one in profiled])
     pairs = []
-    for (number, target), one in zip(places, measurements, strict=True):
-        profiled[number].profile = measured.beside(profiled[number].profile, target, one)
-        pairs.append((one, profiled[number].profile.energy[target].estimate))
+    for one, target in measurements:
+        of = profiled[measured.network_of(one, [each.called for each in profiled])]
+        of.profile = measured.beside(of.profile, target, one)
+        pairs.append((one, of.profile.energy[target].estimate))
     if not calibrate:
         return {}
     from snnkd.analysis import calibration
@@ -194,8 +193,10 @@ def _compared(
 
     fitted = calibration.calibrate(pairs)
     path = out or Path(f"{fitted.target.name}.toml")
-    read = [one.file for one in measurements] + [path for one in profiled for path in one.inputs]
-    files.check_output("--out", path, ".toml", [*read, *named, *(one.target for one in measurements)])
+    read = [path for each in profiled for path in each.inputs]
+    files.check_output(
+        "--out", path, ".toml", [*read, *(path for one, _ in measurements for path in (one.file, one.target))]
+    )
     files.write_text(path, to_toml(fitted.target))
     return {"calibration": {**fitted.to_json(), "file": str(path)}}
 
