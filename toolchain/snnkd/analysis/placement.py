@@ -204,7 +204,7 @@ def weight_bits(weight: np.ndarray) -> int:
 
 def common_step(weight: np.ndarray) -> int:
     """Returns the largest power of two that divides all of these integer weights, 1 where all are 0."""
-    common = int(np.bitwise_or.reduce(np.abs(np.unique(weight.astype(np.int64))), initial=0))
+    common = int(np.bitwise_or.reduce(np.abs(weight.astype(np.int64)), axis=None, initial=0))
     return common & -common or 1
 
 

@@ -109,11 +109,14 @@ def profile(
 
 
 def _profiles(profiled: list[dict[str, Any]], sources: bool, calibration: dict[str, Any] | None) -> Any:
-    from snnkd.report import measured, profiles
+    from snnkd.report import measured
 
     shown = [render_profile(result, sources) for result in profiled]
-    together = [profiles.side_by_side(profiled)] if len(profiled) > 1 else []
-    return output.group(*shown, *together, *([measured.calibrated(calibration)] if calibration else []))
+    if len(profiled) > 1:
+        from snnkd.report import profiles
+
+        shown.append(profiles.side_by_side(profiled))
+    return output.group(*shown, *([measured.calibrated(calibration)] if calibration else []))
 
 
 @dataclass
