@@ -175,13 +175,18 @@ def test_published_error_factors_follow_from_counts_and_measurements():
 def test_documented_constants_are_those_in_use():
     page = (Path(__file__).parents[2] / "docs" / "energy_model.md").read_text(encoding="utf-8")
     priced = ("synop", "synop_dense", "synop_conv", "neuron_update", "spike", "message", "hop")
-    for name in (*priced, "synop_time", "update_time", "step_time"):
+    for name in (*priced, "synop_time", "update_time", "step_time", "link_time"):
         row = re.search(rf"^\| {name} \| (.*) \| (.*) \|$", page, re.M)
         assert row, name
         for chip, shown in zip(("loihi1", "loihi2"), row.groups(), strict=True):
             cost = targets.load(chip).costs.get(name)
             assert cost is None or shown == f"{cost.low:g} / {cost.typical:g} / {cost.high:g}"
             assert cost is not None or "/" not in shown
+    for name in ("cycle", "cycle_time", "cycles_per_instruction", "instructions_per_mac"):
+        row = re.search(rf"^\| {name}(?:, \w+)? \| (.*) \| (.*) \| (.*) \|$", page, re.M)
+        for chip, shown in zip(("cortex-m4", "cortex-m33", "cortex-m0plus"), row.groups(), strict=True):
+            cost = targets.load(chip).costs.get(name)
+            assert shown == ("not known" if cost is None else f"{cost.low:g} / {cost.typical:g} / {cost.high:g}")
 
 
 def test_macs_of_the_dense_twin_are_its_connections():

@@ -1,7 +1,9 @@
 """Placements and their traffic, against counts neuron by neuron, and against what compilers did."""
 
 import sys
-from itertools import groupby
+from collections import Counter
+from dataclasses import replace
+from itertools import groupby, pairwise
 from math import ceil, prod
 from pathlib import Path
 
@@ -79,6 +81,14 @@ def test_every_neuron_lies_on_one_core(target):
         assert max(map(len, parts)) <= target.limits["neurons_per_core"].high
 
 
+def way(start, end):
+    """The tiles of a message's way: along the row first."""
+    (row, column), (last_row, last_column) = start, end
+    along = range(column, last_column, 1 if column < last_column else -1)
+    down = range(row, last_row, 1 if row < last_row else -1)
+    return [(row, c) for c in along] + [(r, last_column) for r in down] + [end]
+
+
 def test_axons_messages_and_synops_are_those_of_single_connections():
     own, target = net(), chip()
     placed = placement.blocks(own, target)
@@ -90,7 +100,7 @@ def test_axons_messages_and_synops_are_those_of_single_connections():
     seen = activity(own, SpikeTrace("test", events[0], tuple(layers)))
     counted = traffic.traffic(own, seen, target)
     ways = [connected(layer, shape) for _, shape, layer in own.inputs()]
-    messages, hops = 0, 0
+    messages, hops, links = 0, 0, Counter()
     tile = [divmod(core // 2, 4) for core in range(len(placed))]
     for core, block in enumerate(placed):
         shape = shapes[block.layer]
@@ -107,6 +117,9 @@ def test_axons_messages_and_synops_are_those_of_single_connections():
                 arriving = (sent.sum(axis=0)[from_it] * reading[from_it].any(axis=1)).sum()
                 messages += arriving
                 hops += arriving * sum(abs(a - b) for a, b in zip(tile[core], tile[other], strict=True))
+                for step, now in enumerate(sent):
+                    for link in pairwise(way(tile[other], tile[core])):
+                        links[step, link] += (now[from_it] * reading[from_it].any(axis=1)).sum()
     assert counted.messages == messages / 2
     reading = [
         sum(
@@ -119,6 +132,8 @@ def test_axons_messages_and_synops_are_those_of_single_connections():
     sent = [values.reshape(6, -1).sum(axis=0) for values in events]
     assert counted.copies == sum((sent[k] * (reading[k] - 1).clip(0)).sum() for k in (1, 2, 3)) / 2
     assert counted.hops == hops / 2
+    busiest = [max(count for (at, _), count in links.items() if at == step) for step in range(3)]
+    assert counted.link.tolist() == [count / 2 for count in busiest]
     leaving = 0  # of the first block of layer0, whose pixels layer1 reads
     numbers = sorted(neurons_of(placed[0], shapes[1]))
     for block in placed:
@@ -140,10 +155,13 @@ def test_synops_of_all_cores_are_those_of_the_profile(name):
     assert counted.neurons.sum() == own.neurons
 
 
-def test_the_slowest_core_sets_the_time_of_a_step():
+def test_the_slowest_core_or_link_sets_the_time_of_a_step():
     work = traffic.Traffic(0, 0, 0, 1, np.array([[10.0, 0.0], [0.0, 50.0]]), np.array([4, 2]))
     times = {"synop_time": 2.0, "update_time": 3.0, "step_time": 100.0}
     assert work.latency_us(times) == pytest.approx((max(32, 6) + 100 + max(12, 106) + 100) / 1000)
+    linked = replace(work, link=np.array([20.0, 20.0]))
+    assert linked.latency_us(times) == work.latency_us(times), "no cost of a link: none is waited for"
+    assert linked.latency_us({**times, "link_time": 4.0}) == pytest.approx((80 + 100 + 106 + 100) / 1000)
 
 
 def test_dense_weights_take_whole_words_with_headers():

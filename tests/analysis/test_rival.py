@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from snnkd.analysis import energy, rival
+from snnkd.analysis import energy, rival, teachers
 from snnkd.ir.network import Conv, Cuba, Dense, IntNet
 from snnkd.ir.trace import LayerCount
 from snnkd.targets import Target
@@ -78,6 +78,16 @@ def test_at_the_break_even_activity_both_need_the_same(where):
     assert once.snn.typical + slope * (once.break_even_activity - once.activity) == pytest.approx(once.ann.typical)
     if where == "chip":
         assert 0 < once.break_even_activity < twice.activity
+
+
+def test_an_ann_that_taught_is_priced_as_the_rival_is():
+    made = profiled(1)
+    taught = teachers.ann("big", "ann", NET, [made.energy["chip"].estimate.target])
+    assert taught.energy == {"chip": made.energy["chip"].ann.ann}
+    assert taught.in_memory == made.in_memory.ann
+    snn = teachers.spiking("big", "snn", made)
+    assert (snn.energy, snn.in_memory) == ({"chip": made.energy["chip"].ann.snn}, made.in_memory.snn)
+    assert snn.to_json()["energy_uJ"]["chip"]["typical"] == snn.energy["chip"].typical
 
 
 def test_what_is_not_known_stays_so():

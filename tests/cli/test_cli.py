@@ -121,7 +121,7 @@ def test_train_prints_a_table_and_fills_a_run_folder(trained: tuple[Path, str]) 
     assert "all 360 test images" in printed and "student: runs/digits-001/student.net" in printed
     files = {path.name for path in (folder / "runs/digits-001").iterdir()}
     expected = {"SHA256SUMS", "recipe.toml", "provenance.json", "metrics.csv", "student.net", "summary.json"}
-    assert files == expected | {"answers.csv", "checkpoints", "tensorboard"}
+    assert files == expected | {"answers.csv", "checkpoints", "tensorboard", "stage-teacher.net", "stage-ta.net"}
 
 
 @pytest.mark.lava
@@ -202,7 +202,12 @@ def test_profile_json(folder: Path, net: Path, events: Path, data: Callable[...,
     assert all(row.keys() <= documented("profile") for row in printed["layers"])
     assert set(printed["energy"]) == {"loihi1", "loihi2"}
     assert printed["energy"]["loihi2"]["static_uJ"]["typical"] > 0
-    counted = {key: value for key, value in printed.items() if key != "in_memory"} | {"energy": {}}
+    teacher = printed["teachers"][0]
+    alone = data("profile", "runs/digits-001/stage-teacher.net", "--energy", "--input", events)
+    assert (teacher["stage"], teacher["kind"], teacher["not_known"]) == ("teacher", "snn", None)
+    assert teacher["energy_uJ"]["loihi2"]["typical"] > printed["energy"]["loihi2"]["dynamic_uJ"]["typical"]
+    assert alone["energy"]["loihi2"]["dynamic_uJ"] is not None, "it is a network like others"
+    counted = {key: value for key, value in printed.items() if key not in ("in_memory", "teachers")} | {"energy": {}}
     assert data("profile", "--samples", 20) == counted
     one = data("profile", "--samples", 20, "--target", "loihi2")
     assert one["energy"] == {"loihi2": printed["energy"]["loihi2"]}, "--target asks for energy"
@@ -213,6 +218,57 @@ def test_profile_json(folder: Path, net: Path, events: Path, data: Callable[...,
     given = data("profile", net, "--input", events)
     assert (given["samples"], given["data"]) == (3, str(events))
     assert data("profile", net, "digits-001", "--samples", 2)["profiles"][0] == data("profile", net, "--samples", 2)
+
+
+def test_profile_beside_a_measurement_and_with_costs_fitted_to_it(
+    untrained: Path, no_data: Path, data: Callable[..., dict], call: Call
+) -> None:
+    where = 'source = "board"\ndate = 2026-11-20\ninstrument = "meter"\nconditions = "none"\n'
+    Path("m.toml").write_text(f'target = "loihi2"\n{where}[measured]\ndynamic_uJ = 5.0\nlatency_us = 90\n')
+    plain = data("profile", untrained, "--target", "loihi2")
+    found = data("profile", untrained, "--measured", "m.toml")
+    (one,) = found["energy"]["loihi2"].pop("measured")
+    assert found == plain, "the estimate stays what it is"
+    assert (one["file"], one["date"], one["conditions"]) == ("m.toml", "2026-11-20", "none")
+    assert one["values"][0]["ratio"] == pytest.approx(5 / plain["energy"]["loihi2"]["dynamic_uJ"]["typical"])
+    fitted = data("profile", untrained, "--measured", "m.toml", "--calibrate", "--out", "own.toml")["calibration"]
+    assert fitted["method"] == "one common factor" and fitted["file"] == "own.toml"
+    own = data("profile", untrained, "--target", "own.toml")["energy"]["loihi2-calibrated"]
+    assert own["dynamic_uJ"]["typical"] == pytest.approx(5.0, rel=1e-4)
+    assert own["latency_us"]["typical"] == pytest.approx(90, rel=1e-4)
+    shown = call("profile", untrained, "--measured", "m.toml", "--calibrate", "--out", "own.toml")[1]
+    assert "measured / typical" in shown and "written: own.toml" in shown and "one common factor" in shown
+    for words, told in (
+        (["--calibrate"], "--calibrate: needs measurements"),
+        (["--out", "x.toml"], "--out x.toml: is where --calibrate writes"),
+        (["--measured", "m.toml", "--calibrate", "--out", "m.toml"], "is an input of this command"),
+        (["--measured", "m.toml", "--target", "loihi1"], "m.toml: target: measured on 'loihi2'"),
+        (["--measured", "missing.toml"], "missing.toml: cannot be read"),
+    ):
+        code, output, errors = call("profile", untrained, *words)
+        assert (code, output) == (2, "") and told in errors
+
+
+@pytest.mark.qemu
+def test_profile_on_a_micro_controller(untrained: Path, no_data: Path, data: Callable[..., dict]) -> None:
+    found = data("profile", untrained, "--target", "cortex-m4")["energy"]["cortex-m4"]
+    costs = {cost["name"]: cost for cost in found["costs"]}
+    for key in ("low", "typical", "high"):
+        cycles = found["instructions"] * costs["cycles_per_instruction"][key]
+        assert found["total_uJ"][key] == pytest.approx(cycles * costs["cycle"][key] * 1e-6)
+        assert found["latency_us"][key] == pytest.approx(cycles * costs["cycle_time"][key] * 1e-3)
+    assert found["instructions_samples"] == 16 and found["dynamic_uJ"] is None
+    assert found["ann"]["energy_uJ"]["typical"] > 0
+    assert "cortex-m4" not in data("profile", untrained, "--energy")["energy"], "it takes seconds: only where named"
+
+
+def test_a_micro_controller_without_an_emulator_says_what_to_install(
+    untrained: Path, no_data: Path, monkeypatch: pytest.MonkeyPatch, data: Callable[..., dict]
+) -> None:
+    monkeypatch.setenv("PATH", str(no_data))
+    found = data("profile", untrained, "--target", "cortex-m0plus")["energy"]["cortex-m0plus"]
+    assert (found["instructions"], found["total_uJ"], found["ann"]["energy_uJ"] is None) == (None, None, False)
+    assert "qemu-system-arm" in found["not_known"][0] and "apt-get install" in found["not_known"][0]
 
 
 @pytest.mark.lava

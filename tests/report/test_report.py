@@ -10,7 +10,7 @@ import pytest
 from rich.console import Console
 
 from snnkd import targets
-from snnkd.analysis import energy, real_time
+from snnkd.analysis import energy, processor, real_time, teachers
 from snnkd.ir.network import Cuba, Dense, IntNet
 from snnkd.ir.trace import LayerCount
 from snnkd.report import profiles, terminal
@@ -83,6 +83,35 @@ def test_energy_at_real_time_is_per_inference_and_per_second():
         "9.38",
     ]
     assert text.count("real time: static power of one chip") == 1
+
+
+def test_teachers_stand_beside_the_network():
+    shown = profile("loihi1")
+    target = targets.load("loihi1")
+    shown["energy"]["loihi1"]["ann"] = {"snn_energy_uJ": energy.as_json(energy.Range(1, 2, 3))} | dict.fromkeys(
+        ("energy_uJ", "break_even_activity", "activity")
+    )
+    shown["in_memory"] = shown["energy"]["loihi1"]["ann"]
+    unknown = teachers.Teacher("far", "logits", "outside", reason="of which nothing is counted")
+    shown["teachers"] = [teachers.ann("big", "ann", NET, [target]).to_json(), unknown.to_json()]
+    text = render(shown)
+    beside = text.split("Beside its teachers")[1]
+    own = shown["teachers"][0]["energy_uJ"]["loihi1"]
+    bounds = [terminal.number(own[key]) for key in ("low", "typical", "high")]
+    assert cells(beside, ["big,", "ann"])[2:] == [*bounds, terminal.number(own["typical"] / 2)]
+    assert cells(beside, ["far,", "outside"])[2:] == ["not", "known"] * 3
+    assert "not known: energy of far: of which nothing is counted" in text
+
+
+def test_a_processor_shows_its_instructions():
+    shown = profile("cortex-m4")
+    counted = processor.ProcessorEnergy(targets.load("cortex-m4"), 12_345, 16)
+    shown["energy"]["cortex-m4"] |= counted.to_json()
+    text = render(shown)
+    assert cells(text, ["cortex-m4", "instructions,"])[-1] == "12,345"
+    assert cells(text, ["total"])[2] == terminal.number(counted.total.typical)
+    shown["energy"]["cortex-m4"]["instructions"] = None
+    assert cells(render(shown), ["cortex-m4", "instructions,"])[-2:] == ["not", "known"]
 
 
 def test_sources_are_shown_on_demand():

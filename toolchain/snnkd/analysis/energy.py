@@ -10,22 +10,28 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from snnkd.analysis.fit import fit
-from snnkd.analysis.traffic import TIMES, Traffic, traffic
+from snnkd.analysis.traffic import LINK_TIME, TIMES, Traffic, traffic
 from snnkd.base.errors import FormatError
 from snnkd.ir.network import IntNet
 from snnkd.ir.trace import Activity, LayerCount, fan_out
 from snnkd.targets import Target
 
 if TYPE_CHECKING:
+    from snnkd.analysis.measured import MeasuredEnergy
+    from snnkd.analysis.neurobench import NeuroBench
+    from snnkd.analysis.processor import ProcessorEnergy
     from snnkd.analysis.real_time import RealTime
     from snnkd.analysis.rival import Rival
+    from snnkd.analysis.teachers import Teacher
 
 NOTE = "estimate, not a measurement: counts of the integer network times constants, without the host"
 PARTS = ("synops", "updates", "spikes")
+_ROUTED = {"messages": "message", "hops": "hop"}  # the costs of parts of no single layer
 _NO_PLACEMENT = "messages to further cores, hops, latency, static and total energy: no placement of this network"
 _NO_TIMES = "latency, static and total energy: {target} has no cost of {costs}"
-_ONLY_CORES = "input and output: latency is that of the busiest cores, with nothing to wait for outside"
-_NO_HOST = "host, sensor and input events: nothing is published that would apply to every network"
+_ONLY_CORES = "input and output: latency is that of the busiest cores{links}, with nothing to wait for outside"
+_NO_LINKS = "links of the mesh: {target} has no cost of link_time, so that latency waits for cores alone"
+NO_HOST = "host, sensor and input events: nothing is published that would apply to every network"
 UJ_PER_PJ = 1e-6
 
 
@@ -63,8 +69,9 @@ class Energy:
     """Energy per inference on `target`: dynamic by layer and part, and static.
 
     missing: names of the costs that are not known. routing: parts of no single layer, 'messages' to cores beyond the
-    first that reads a spike, and 'hops'; those only whose cost is known. latency: in us, of the busiest cores. chips:
-    that the placement takes. Without a placement: no routing, None and 0.
+    first that reads a spike, and 'hops'; those only whose cost is known. latency: in us, of the busiest cores and
+    links. chips: that the placement takes. dynamic_by_cost: the typical one, in uJ by the names of costs. Without a
+    placement: no routing, None and 0.
     """
 
     target: Target
@@ -73,6 +80,17 @@ class Energy:
     routing: Mapping[str, Range] = field(default_factory=dict)
     latency: Range | None = None
     chips: int = 0
+    dynamic_by_cost: Mapping[str, float] = field(default_factory=dict)
+
+    def by_cost(self, whole: bool, latency: float | None = None) -> Mapping[str, float] | None:
+        """Splits the typical dynamic energy, or the whole one, by the costs that it is made of, in uJ; None where it is
+        not known. latency: in us, where that was measured; else the estimate."""
+        if self.dynamic is None or not whole:
+            return None if self.dynamic is None else self.dynamic_by_cost
+        power, lasts = self.target.costs.get("static_power"), latency or (self.latency and self.latency.typical)
+        if power is None or not lasts or not self.chips:
+            return None
+        return {**self.dynamic_by_cost, "static_power": power.typical * self.chips * lasts}
 
     @property
     def parts(self) -> dict[str, Range | None]:
@@ -98,6 +116,11 @@ class Energy:
         return total([self.dynamic, self.static])
 
     @property
+    def compared(self) -> Range | None:
+        """What other networks on the target are held against: dynamic energy."""
+        return self.dynamic
+
+    @property
     def dominates(self) -> dict[str, Any] | None:
         """Layer and part with the largest typical energy and its share of all, None where a part is not known."""
         dynamic = self.dynamic
@@ -112,8 +135,12 @@ class Energy:
     def _no_time(self) -> list[str]:
         if not self.chips:
             return [_NO_PLACEMENT]
-        lacking = [name for name in (*TIMES, "static_power") if name not in self.target.costs]
-        return [_NO_TIMES.format(target=self.target.name, costs=", ".join(lacking)) if lacking else _ONLY_CORES]
+        name, costs = self.target.name, self.target.costs
+        if lacking := [cost for cost in (*TIMES, "static_power") if cost not in costs]:
+            return [_NO_TIMES.format(target=name, costs=", ".join(lacking))]
+        linked = LINK_TIME in costs
+        outside = _ONLY_CORES.format(links=" and links" if linked else "")
+        return [outside] if linked or self.target.mesh is None else [outside, _NO_LINKS.format(target=name)]
 
     def to_json(self) -> dict[str, Any]:
         """Returns plain JSON data; keys in `docs/energy_model.md`. Energies in uJ per inference, null if unknown."""
@@ -121,39 +148,36 @@ class Energy:
             [f"dynamic energy: {self.target.name} has no cost of {', '.join(self.missing)}"] if self.missing else []
         )
         return {
-            "dynamic_uJ": _json(self.dynamic),
-            "static_uJ": _json(self.static),
-            "total_uJ": _json(self.total),
-            "latency_us": _json(self.latency),
-            "parts_uJ": {part: _json(cost) for part, cost in self.parts.items()},
+            **sums(self),
             "layers_uJ": [
-                {"name": layer.name, "dynamic": _json(layer.dynamic)}
-                | {part: _json(cost) for part, cost in layer.parts.items()}
+                {"name": layer.name, "dynamic": as_json(layer.dynamic)}
+                | {part: as_json(cost) for part, cost in layer.parts.items()}
                 for layer in self.layers
             ],
             "dominates": self.dominates,
-            "not_known": [*unknown, *self._no_time(), _NO_HOST],
+            "not_known": [*unknown, *self._no_time(), NO_HOST],
             "note": NOTE,
-            "error_factors": [asdict(factor) for factor in self.target.error_factors],
-            "costs": [{"name": name, **asdict(cost)} for name, cost in self.target.costs.items()],
+            **constants(self.target),
         }
 
 
 @dataclass(frozen=True)
 class TargetEnergy:
     """An estimate on a target, the verdict of whether the network fits it (`fit.Fit`), the same at the recording's real
-    time, None where that is not known, and an ANN of the same shape, None where nobody asked."""
+    time, None where that is not known, an ANN of the same shape, None where nobody asked, and what was measured."""
 
-    estimate: Energy
+    estimate: Energy | ProcessorEnergy
     verdict: str
     real_time: RealTime | None = None
     ann: Rival | None = None
+    measured: tuple[MeasuredEnergy, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Returns plain JSON data; keys in `docs/energy_model.md`."""
         timed = {} if self.real_time is None else {"real_time": self.real_time.to_json()}
         ann = {} if self.ann is None else {"ann": self.ann.to_json()}
-        return {**self.estimate.to_json(), "verdict": self.verdict, **timed, **ann}
+        measured = {"measured": [one.to_json() for one in self.measured]} if self.measured else {}
+        return {**self.estimate.to_json(), "verdict": self.verdict, **timed, **ann, **measured}
 
 
 @dataclass(frozen=True)
@@ -178,7 +202,8 @@ class Profile:
 
     fidelity: what was counted, 'integer', 'lava' or 'device'. data: what the samples are. layers: 'input' first, totals
     over all samples. energy: by target, in uJ per inference. warnings: what the counts do not show. in_memory: an ANN
-    beside it in 45 nm (`rival.in_memory`).
+    beside it in 45 nm (`rival.in_memory`). neurobench: NeuroBench's metrics. teachers:
+    of the network, and what they would need.
     """
 
     fidelity: str
@@ -190,20 +215,24 @@ class Profile:
     early_exit: EarlyExitWork | None = None
     warnings: list[str] = field(default_factory=list)
     in_memory: Rival | None = None
+    neurobench: NeuroBench | None = None
+    teachers: Sequence[Teacher] = ()
 
     def to_json(self) -> dict[str, Any]:
-        """Returns plain JSON data; keys in `docs/energy_model.md`, without `early_exit` where there is none."""
-        energy = {name: target.to_json() for name, target in self.energy.items()}
-        exits = {} if self.early_exit is None else {"early_exit": asdict(self.early_exit)}
-        memory = {} if self.in_memory is None else {"in_memory": self.in_memory.to_json()}
+        """Returns plain JSON data; keys in `docs/energy_model.md`, without those of parts that there are none of."""
         shared = {key: getattr(self, key) for key in ("fidelity", "samples", "steps", "data")}
+        parts = {
+            "early_exit": None if self.early_exit is None else asdict(self.early_exit),
+            "in_memory": None if self.in_memory is None else self.in_memory.to_json(),
+            "neurobench": None if self.neurobench is None else self.neurobench.to_json(),
+            "teachers": [teacher.to_json() for teacher in self.teachers] or None,
+        }
         return {
             **shared,
             "layers": [asdict(row) for row in self.layers],
-            "energy": energy,
+            "energy": {name: target.to_json() for name, target in self.energy.items()},
             "warnings": self.warnings,
-            **exits,
-            **memory,
+            **{key: part for key, part in parts.items() if part is not None},
         }
 
 
@@ -221,11 +250,14 @@ def estimate(counts: Sequence[LayerCount], samples: int, target: Target, work: T
     if samples < 1:
         raise FormatError(f"energy per inference of {samples} samples: expected at least 1")
     missing: dict[str, None] = {}  # an ordered set
+    by_cost: dict[str, float] = {}
 
     def part(count: int, *names: str) -> Range | None:
-        cost = charged(target, count / samples, *names)
+        name, cost = _first(target, names), charged(target, count / samples, *names)
         if cost is None:
             missing[names[-1]] = None
+        elif name is not None:
+            by_cost[name] = by_cost.get(name, 0.0) + cost.typical
         return cost
 
     layers = tuple(
@@ -241,8 +273,10 @@ def estimate(counts: Sequence[LayerCount], samples: int, target: Target, work: T
         if row.name != "input"
     )
     if work is None:
-        return Energy(target, layers, tuple(missing))
-    return Energy(target, layers, tuple(missing), _routing(work, target), _latency(work, target), work.chips)
+        return Energy(target, layers, tuple(missing), dynamic_by_cost=by_cost)
+    routing = _routing(work, target)
+    by_cost |= {_ROUTED[part]: cost.typical for part, cost in routing.items()}
+    return Energy(target, layers, tuple(missing), routing, _latency(work, target), work.chips, by_cost)
 
 
 def charged(target: Target, count: float, *names: str) -> Range | None:
@@ -250,31 +284,36 @@ def charged(target: Target, count: float, *names: str) -> Range | None:
     none of them and there is anything to charge."""
     if not count:
         return Range(0.0, 0.0, 0.0)
-    cost = next((name for name in names if name in target.costs), None)
-    return None if cost is None else _band(target, cost) * (count * UJ_PER_PJ)
+    cost = _first(target, names)
+    return None if cost is None else band(target, cost) * (count * UJ_PER_PJ)
+
+
+def _first(target: Target, names: Sequence[str]) -> str | None:
+    return next((name for name in names if name in target.costs), None)
 
 
 def _routing(work: Traffic, target: Target) -> dict[str, Range]:
-    counts = {"messages": ("message", work.copies), "hops": ("hop", work.hops)}
+    counts = {"messages": work.copies, "hops": work.hops}
     return {
-        part: _band(target, cost) * (count * UJ_PER_PJ)
-        for part, (cost, count) in counts.items()
-        if cost in target.costs and count is not None
+        part: band(target, _ROUTED[part]) * (count * UJ_PER_PJ)
+        for part, count in counts.items()
+        if _ROUTED[part] in target.costs and count is not None
     }
 
 
 def _latency(work: Traffic, target: Target) -> Range | None:
     if not set(TIMES) <= target.costs.keys():
         return None
-    bands = {name: _band(target, name) for name in TIMES}
+    bands = {name: band(target, name) for name in (*TIMES, LINK_TIME) if name in target.costs}
     low, typical, high = (
-        work.latency_us({name: getattr(band, edge) for name, band in bands.items()})
+        work.latency_us({name: getattr(times, edge) for name, times in bands.items()})
         for edge in ("low", "typical", "high")
     )
     return Range(low, typical, high)
 
 
-def _band(target: Target, cost: str) -> Range:
+def band(target: Target, cost: str) -> Range:
+    """Returns a cost that the target has, in its own unit."""
     known = target.costs[cost]
     return Range(known.low, known.typical, known.high)
 
@@ -347,5 +386,23 @@ def _check_counts(net: IntNet, counts: Sequence[LayerCount], samples: int, steps
             )
 
 
-def _json(cost: Range | None) -> dict[str, float] | None:
+def as_json(cost: Range | None) -> dict[str, float] | None:
+    """Returns plain JSON data, None for what is not known."""
     return None if cost is None else asdict(cost)
+
+
+def sums(estimate: Energy | ProcessorEnergy) -> dict[str, Any]:
+    """Returns what estimates of all kinds have in JSON: energies in uJ and latency in us, per inference."""
+    whole = {f"{name}_uJ": getattr(estimate, name) for name in ("dynamic", "static", "total")}
+    return {
+        **{key: as_json(cost) for key, cost in (whole | {"latency_us": estimate.latency}).items()},
+        "parts_uJ": {part: as_json(cost) for part, cost in estimate.parts.items()},
+    }
+
+
+def constants(target: Target) -> dict[str, Any]:
+    """Returns a target's costs and how far off estimates were, as JSON data."""
+    return {
+        "error_factors": [asdict(factor) for factor in target.error_factors],
+        "costs": [{"name": name, **asdict(cost)} for name, cost in target.costs.items()],
+    }

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from snnkd import engines, targets
-from snnkd.analysis import cautions, early_exit, energy, real_time, rival, verification
+from snnkd.analysis import cautions, early_exit, energy, neurobench, processor, real_time, rival, verification
 from snnkd.analysis.early_exit import Course
 from snnkd.analysis.energy import EarlyExitWork, Profile
 from snnkd.analysis.verification import Verification
@@ -19,6 +19,7 @@ from snnkd.base import memory, progress
 from snnkd.ir import trace
 from snnkd.ir.network import IntNet
 from snnkd.ir.trace import Activity, LayerCount, LayerTrace, SpikeTrace
+from snnkd.targets import Target
 
 BLOCK = 256  # samples at a time, so that memory stays bounded for a test set of any size
 DEFINITION = "reference"  # the engine that others are compared with
@@ -166,7 +167,8 @@ def random_input(net: IntNet, samples: int, steps: int | None = None) -> tuple[n
 class Survey:
     """What a network did on samples that ran once, block by block.
 
-    samples, steps: how many. counts: totals by layer, 'input' first. activity: the same by neuron and step. course:
+    samples, steps: how many. counts: totals by layer, 'input' first. activity: the same by neuron and step. first: the
+    events of the first samples, those that an emulator may run. course:
     what its readout says of each sample after each step; undecided: (N,) bool, where only the lower number of a class
     decides; both None where nobody asked.
     """
@@ -175,6 +177,7 @@ class Survey:
     steps: int
     counts: list[LayerCount]
     activity: Activity
+    first: np.ndarray
     course: Course | None = None
     undecided: np.ndarray | None = None
     shorter: list[LayerCount] = field(default_factory=list)  # until the rule for early exit ends a sample
@@ -186,11 +189,13 @@ def survey(net: IntNet, blocks: Iterable[np.ndarray], answers: bool) -> Survey:
     answers: also what its readout says; that includes what a rule for early exit leaves of the work.
     """
     seen: Activity | None = None
+    first: np.ndarray | None = None
     shorter: list[LayerCount] = []
     courses: list[Course] = []
     undecided: list[np.ndarray] = []
     for block in blocks:
         run = _soonest(net, block)
+        first = block[: max(processor.COUNTED)].copy() if first is None else first
         more = trace.activity(net, run)
         seen = more if seen is None else seen + more
         if answers:
@@ -199,11 +204,11 @@ def survey(net: IntNet, blocks: Iterable[np.ndarray], answers: bool) -> Survey:
         if answers and net.early_exit is not None:
             _, ends = early_exit.stops(courses[-1], net.early_exit)
             shorter = _added(shorter, trace.count(net, early_exit.cut(run, ends)))
-    assert seen is not None
-    counts = trace.counted(net, seen)
+    assert seen is not None and first is not None
+    whole = Survey(seen.samples, seen.steps, trace.counted(net, seen), seen, first)
     if not answers:
-        return Survey(seen.samples, seen.steps, counts, seen)
-    return Survey(seen.samples, seen.steps, counts, seen, joined(courses), np.concatenate(undecided), shorter)
+        return whole
+    return replace(whole, course=joined(courses), undecided=np.concatenate(undecided), shorter=shorter)
 
 
 def course(net: IntNet, run: SpikeTrace) -> Course:
@@ -239,28 +244,34 @@ def profile(
     """Counts spikes, synaptic operations and updates of `net` on events (N, T, ...), and estimates the energy.
 
     All is of all steps; of a network with a rule for early exit also what that leaves of steps, spikes and synops.
-    target: name, file or several of them; all shipped targets with costs unless given. data: what the events are.
+    target: name, file or several of them; unless given all shipped targets with costs, but those whose instructions an
+    emulator has to count. data: what the events are.
     """
     return profile_of(net, survey(net, in_blocks(spikes, BLOCK), net.early_exit is not None), target, data)
 
 
 def profile_of(
-    net: IntNet, seen: Survey, target: str | Path | Sequence[str | Path] | None = (), data: str = "the given samples"
+    net: IntNet,
+    seen: Survey,
+    target: str | Path | Sequence[str | Path | Target] | None = (),
+    data: str = "the given samples",
 ) -> Profile:
     """Returns `profile` of samples that ran already; target: None for no estimate of the energy."""
     names = [target] if isinstance(target, str | Path) else target
-    chosen = [targets.load(name) for name in names or ()]
+    chosen = [name if isinstance(name, Target) else targets.load(name) for name in names or ()]
     if names is not None and not chosen:
-        chosen = [target for target in targets.available() if target.costs]
+        chosen = [target for target in targets.available() if target.costs and target.build is None]
     profile = energy.profile(
         net, seen.counts, samples=seen.samples, steps=seen.steps, data=data, targets=chosen, seen=seen.activity
     )
-    profile = rival.beside(net, real_time.timed(net, profile)) if chosen else profile
+    if chosen:
+        profile = rival.beside(net, real_time.timed(net, processor.emulated(net, profile, seen.first)))
     events, samples = [row.spikes for row in seen.counts], f"these {seen.samples:,} samples"
     exits = None
     if net.early_exit is not None and seen.course is not None:
         exits = _per_inference(seen, int(early_exit.stops(seen.course, net.early_exit)[1].sum()))
-    return replace(profile, warnings=cautions.silent_layers(net, events, samples), early_exit=exits)
+    warnings, metrics = cautions.silent_layers(net, events, samples), neurobench.of(net, profile)
+    return replace(profile, warnings=warnings, early_exit=exits, neurobench=metrics)
 
 
 def _added(totals: list[LayerCount], counts: list[LayerCount]) -> list[LayerCount]:

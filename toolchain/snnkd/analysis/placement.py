@@ -195,14 +195,17 @@ def weight_bits(weight: np.ndarray) -> int:
     A power of two that all weights share costs none, and a sign only where both occur (Lava's sign modes): even values
     in [-256, 254] need 8.
     """
-    values = np.unique(weight.astype(np.int64))
-    low, high = int(values.min(initial=0)), int(values.max(initial=0))
+    step = common_step(weight)
+    low, high = int(weight.min(initial=0)) // step, int(weight.max(initial=0)) // step
     if low == high == 0:
         return 1
-    common = int(np.bitwise_or.reduce(np.abs(values)))
-    step = common & -common
-    low, high = low // step, high // step
     return max(high.bit_length(), (-low - 1).bit_length()) + 1 if low < 0 < high else max(-low, high).bit_length()
+
+
+def common_step(weight: np.ndarray) -> int:
+    """Returns the largest power of two that divides all of these integer weights, 1 where all are 0."""
+    common = int(np.bitwise_or.reduce(np.abs(weight.astype(np.int64)), axis=None, initial=0))
+    return common & -common or 1
 
 
 def _packed(weights: int, bits: int, target: Target) -> int:

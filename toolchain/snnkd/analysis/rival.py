@@ -14,8 +14,20 @@ from dataclasses import asdict, dataclass, replace
 from math import prod
 from typing import Any
 
-from snnkd.analysis.energy import UJ_PER_PJ, LayerProfile, Profile, Range, TargetEnergy, charged, total
+from snnkd.analysis import processor
+from snnkd.analysis.energy import (
+    UJ_PER_PJ,
+    Energy,
+    LayerProfile,
+    Profile,
+    Range,
+    TargetEnergy,
+    charged,
+    dense_macs,
+    total,
+)
 from snnkd.ir.network import IntNet
+from snnkd.targets import Target
 from snnkd.targets.quantities import Quantity
 
 _WEIGHT, _ACTIVATION, _POTENTIAL = 8, 8, 32  # bits
@@ -46,34 +58,39 @@ class Rival:
 
 def beside(net: IntNet, profile: Profile) -> Profile:
     """Returns `profile` of `net` with the ANN on each target and in 45 nm."""
-    energy = {name: replace(on, ann=_on(on, profile)) for name, on in profile.energy.items()}
+    energy = {name: replace(on, ann=_on(net, on, profile)) for name, on in profile.energy.items()}
     return replace(profile, energy=energy, in_memory=in_memory(net, profile))
 
 
-def _on(priced: TargetEnergy, profile: Profile) -> Rival:
-    """The ANN on a chip: a synop for each of its MACs, and of each neuron one update and, but in the last layer, one
-    message of 8 bits, as if the chip took those."""
-    *hidden, last = [row for row in profile.layers if row.name != "input"]
-    target, estimate = priced.estimate.target, priced.estimate
-    ann = total(
-        [
-            *(charged(target, row.macs_ann, f"synop_{row.kind}", "synop") for row in (*hidden, last)),
-            *(charged(target, row.neurons, "neuron_update") for row in (*hidden, last)),
-            *(charged(target, row.neurons, "spike") for row in hidden),
-        ]
-    )
-    seen = activity(profile.layers, profile.samples)
-    updates, dynamic = estimate.parts["updates"], estimate.dynamic
-    even = None
-    if ann is not None and updates is not None and dynamic is not None:
-        even = _break_even(ann.typical, updates.typical, dynamic.typical - updates.typical, seen)
-    return Rival(dynamic, ann, seen, even)
+def _on(net: IntNet, priced: TargetEnergy, profile: Profile) -> Rival:
+    estimate, seen = priced.estimate, activity(profile.layers, profile.samples)
+    ann, even = on_target(estimate.target, net), None
+    if isinstance(estimate, Energy):
+        updates, dynamic = estimate.parts["updates"], estimate.dynamic
+        if ann is not None and updates is not None and dynamic is not None:
+            even = _break_even(ann.typical, updates.typical, dynamic.typical - updates.typical, seen)
+    return Rival(estimate.compared, ann, seen, even)
+
+
+def on_target(target: Target, net: IntNet) -> Range | None:
+    """Computes what an ANN with the layers of `net` would need on a target, in uJ; None where a cost is not known.
+
+    On a chip for spikes, as if it ran there: a synop for each of its MACs, and of each neuron one update and, but in
+    the last layer, one message of 8 bits. On a processor: instructions for each MAC.
+    """
+    macs = [count for _, count in dense_macs(net)]
+    if target.build is not None:
+        return processor.of_macs(target, sum(macs))
+    parts = [
+        charged(target, count, f"synop_{layer.kind}", "synop") for layer, count in zip(net.layers, macs, strict=True)
+    ]
+    hidden = net.neurons - prod(net.layers[-1].shape)
+    return total([*parts, charged(target, net.neurons, "neuron_update"), charged(target, hidden, "spike")])
 
 
 def in_memory(net: IntNet, profile: Profile) -> Rival:
     """Counts the memory accesses and the arithmetic of both networks in 45 nm."""
     moving, resting = Range(0, 0, 0), Range(0, 0, 0)  # what grows with activity, and what does not
-    ann = Range(0, 0, 0)
     add, multiply = _cost("add_int32"), _cost("multiply_int32")
     events = profile.layers[0].spikes / profile.samples
     for row, (_, shape, layer) in zip(profile.layers[1:], net.inputs(), strict=True):
@@ -83,11 +100,20 @@ def in_memory(net: IntNet, profile: Profile) -> Rival:
         moving += _ram(prod(shape), 1) * events + _ram(weights, _WEIGHT) * synops + potential * (2 * synops)
         moving += _ram(row.neurons, 1) * sent + add * (2 * synops + sent)  # addresses are sums, too
         resting += potential * (2 * updates) + (add * 2 + multiply) * updates
-        ann += of_layer(row.macs_ann, weights, prod(shape), row.neurons)
         events = sent
+    ann = ann_in_memory(net)
     seen = activity(profile.layers, profile.samples)
-    even = _break_even(ann.typical, resting.typical, moving.typical, seen)
-    return Rival((moving + resting) * UJ_PER_PJ, ann * UJ_PER_PJ, seen, even)
+    even = _break_even(ann.typical, resting.typical * UJ_PER_PJ, moving.typical * UJ_PER_PJ, seen)
+    return Rival((moving + resting) * UJ_PER_PJ, ann, seen, even)
+
+
+def ann_in_memory(net: IntNet) -> Range:
+    """Computes the energy of an ANN with the layers of `net` in 45 nm, in uJ."""
+    whole = Range(0, 0, 0)
+    for (_, shape, layer), (_, macs) in zip(net.inputs(), dense_macs(net), strict=True):
+        weights = 0 if layer.kind == "input" else layer.weight.size
+        whole += of_layer(macs, weights, prod(shape), prod(layer.shape))
+    return whole * UJ_PER_PJ
 
 
 def of_layer(macs: int, weights: int, inputs: int, neurons: int) -> Range:

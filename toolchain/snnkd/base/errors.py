@@ -3,6 +3,19 @@
 The CLI prints an error and exits 2; it prints warnings and notes on stderr and goes on.
 """
 
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from typing import Any
+
+
+def closest(name: Any, known: Iterable[str]) -> str:
+    """Ends a message about an unknown name: ': did you mean ...?' with the closest known one, else '; known: ...'."""
+    known = list(known)
+    close = difflib.get_close_matches(str(name).lower(), known, n=1, cutoff=0.6)
+    return f": did you mean '{close[0]}'?" if close else f"; known: {', '.join(known)}"
+
 
 def in_a_line(value: object) -> str:
     """Returns what another library's error says, or a name in a file: one short line without control characters."""

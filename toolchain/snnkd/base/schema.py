@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import datetime
-import difflib
 import re
 import typing
 from collections.abc import Iterable
 from typing import Any, NamedTuple, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
+
+from snnkd.base.errors import closest
 
 Place = tuple[str | int, ...]
 
@@ -67,13 +68,6 @@ def shown(value: Any) -> str:
         text = repr(list(value) if isinstance(value, tuple) else value)
         return text if len(text) <= 60 else f"{text[:57]}..."
     return f"a {type(value).__name__}"
-
-
-def closest(name: Any, known: Iterable[str]) -> str:
-    """Ends a message about an unknown name: ': did you mean ...?' with the closest known one, else '; known: ...'."""
-    known = list(known)
-    close = difflib.get_close_matches(str(name).lower(), known, n=1, cutoff=0.6)
-    return f": did you mean '{close[0]}'?" if close else f"; known: {', '.join(known)}"
 
 
 def _problem(model: type[BaseModel], details: Any, place: Place) -> Problem:

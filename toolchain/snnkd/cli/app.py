@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import warnings
 from typing import Any
@@ -98,6 +99,13 @@ def _left(words: list[str]) -> str:
     return _LEFT.get(command, "nothing was written: run it again").format(command=command)
 
 
+def _one_blas_thread() -> None:
+    """Keeps OpenBLAS from threads where numpy has only small products to compute: on a busy machine each product waits
+    for them many times as long as it takes. Large networks run in kernels of our own."""
+    if sys.argv[1] in ("check", "profile") and "numpy" not in sys.modules:
+        os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+
 def main() -> None:
     """Runs the command line. Exit status: 0 done, 1 a check found something, 2 unusable input, 130 interrupted."""
     with warnings.catch_warnings():
@@ -105,6 +113,7 @@ def main() -> None:
         warnings.showwarning = _show
         try:
             if any(formats.is_network(word) for word in sys.argv[1:]):
+                _one_blas_thread()
                 formats.warm()  # it starts while the command imports what it needs
             with status.shown():
                 app()

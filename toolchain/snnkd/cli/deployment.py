@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from snnkd.base.errors import LimitError
 from snnkd.cli import output
 from snnkd.cli.options import (
     DEFAULT_RUNS,
@@ -19,6 +22,10 @@ from snnkd.cli.options import (
     refuse_for_runs,
     shape_of,
 )
+
+if TYPE_CHECKING:
+    from snnkd.analysis.energy import Profile
+    from snnkd.targets.measurement import Measurement
 
 Targets = Annotated[
     list[str] | None,
@@ -63,6 +70,16 @@ def profile(
     inputs: InputFile = None,
     input_shape: InputShape = None,
     table: Annotated[Path | None, typer.Option("--csv", metavar="FILE", help="All figures as a table.")] = None,
+    measured: Annotated[
+        list[Path] | None,
+        typer.Option("--measured", metavar="FILE.toml", help="Your own measurement, beside the estimate; repeatable."),
+    ] = None,
+    calibrate: Annotated[
+        bool, typer.Option("--calibrate", help="Fit the target's costs to the measurements, as a target of your own.")
+    ] = False,
+    out: Annotated[
+        Path | None, typer.Option(metavar="FILE.toml", help="Where that target goes; TARGET-calibrated.toml.")
+    ] = None,
     data_root: DataRoot = None,
     runs: Runs = DEFAULT_RUNS,
     as_json: Json = False,
@@ -71,23 +88,50 @@ def profile(
 
     Example: snnkd profile --energy --target loihi2
     """
-    targets = tuple(target or ()) if energy or sources or target else None
+    if calibrate and not measured:
+        raise LimitError("--calibrate: needs measurements to fit the costs to; give them with --measured FILE.toml")
+    if out is not None and not calibrate:
+        raise LimitError(f"--out {out}: is where --calibrate writes the fitted target, which is missing")
+    measurements = _measurements(measured or (), target or ())
+    targets = tuple(target or dict.fromkeys(one.target for one, _ in measurements))
+    asked = targets if energy or sources or targets else None
     profiled = [
-        _profile(name, targets, samples, inputs, shape_of(input_shape), data_root, runs) for name in names or [None]
+        _profile(name, asked, samples, inputs, shape_of(input_shape), data_root, runs) for name in names or [None]
     ]
+    fitted = _compared(profiled, measurements, calibrate, out) if measurements else {}
+    shown = [one.to_json() for one in profiled]
     if table is not None:
         from snnkd.report import profiles
 
-        profiles.write_csv(profiled, table)
-    whole = profiled[0] if len(profiled) == 1 else {"profiles": profiled}
-    output.result(whole, as_json, lambda _: _profiles(profiled, sources))
+        profiles.write_csv(shown, table)
+    whole = shown[0] if len(shown) == 1 else {"profiles": shown}
+    output.result(whole | fitted, as_json, lambda _: _profiles(shown, sources, fitted.get("calibration")))
 
 
-def _profiles(profiled: list[dict[str, Any]], sources: bool) -> Any:
-    from snnkd.report import profiles
+def _profiles(profiled: list[dict[str, Any]], sources: bool, calibration: dict[str, Any] | None) -> Any:
+    from snnkd.report import measured
 
     shown = [render_profile(result, sources) for result in profiled]
-    return output.group(*shown, *([profiles.side_by_side(profiled)] if len(profiled) > 1 else []))
+    if len(profiled) > 1:
+        from snnkd.report import profiles
+
+        shown.append(profiles.side_by_side(profiled))
+    return output.group(*shown, *([measured.calibrated(calibration)] if calibration else []))
+
+
+@dataclass
+class _Profiled:
+    """A profile, the names by which its network may be called, the files that it was made of, and what else a run's
+    command prints."""
+
+    name: str
+    profile: Profile
+    called: set[str]
+    inputs: list[Path]
+    more: dict[str, Any] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        return {"name": self.name, **self.profile.to_json(), **self.more}
 
 
 def _profile(
@@ -98,25 +142,66 @@ def _profile(
     input_shape: tuple[int, ...] | None,
     data_root: Path | None,
     runs: Path,
-) -> dict[str, Any]:
+) -> _Profiled:
     from snnkd.runs import subject
 
     if not subject.is_file(name):
         from snnkd.runs import find, pipeline
 
         refuse_for_runs({"--input": inputs, "--input-shape": input_shape})
-        context = pipeline.Context(find(name, runs), data_root, profile=pipeline.ProfileOptions(targets or (), samples))
-        whole = pipeline.walk(context, "profile")["profile"].to_json()
+        run = find(name, runs)
+        context = pipeline.Context(run, data_root, profile=pipeline.ProfileOptions(targets or (), samples))
+        done = pipeline.walk(context, "profile")["profile"]
+        profile = done.profile
         if targets is None:  # its file has the energy of all targets
-            whole = {key: value for key, value in whole.items() if key != "in_memory"} | {"energy": {}}
-        return whole
+            profile = replace(profile, energy={}, in_memory=None, teachers=())
+        return _Profiled(done.name, profile, {done.name, run.folder.name}, run.inputs, {"stored": done.stored})
     from snnkd.analysis import evaluation
 
     file = subject.opened(name, input_shape=input_shape)
     chosen = file.samples(samples, inputs)
     seen = evaluation.survey(file.net, chosen.blocks(evaluation.BLOCK), file.net.early_exit is not None)
     counted = evaluation.profile_of(file.net, seen, targets, chosen.data)
-    return {"name": file.name, **counted.to_json()}
+    read = [*file.inputs, *([inputs] if inputs else [])]
+    return _Profiled(file.name, counted, {file.name, file.path.name, file.short_name}, read)
+
+
+def _measurements(paths: Sequence[Path], named: Sequence[str]) -> list[tuple[Measurement, str]]:
+    """The measurements, and the names of the targets that they are of."""
+    if not paths:
+        return []
+    from snnkd.analysis.measured import target_names
+    from snnkd.targets import measurement
+
+    read = [measurement.load(path) for path in paths]
+    return list(zip(read, target_names(read, named), strict=True))
+
+
+def _compared(
+    profiled: list[_Profiled], measurements: list[tuple[Measurement, str]], calibrate: bool, out: Path | None
+) -> dict[str, Any]:
+    """Puts measurements beside the estimates, and fits the costs to them; what the command prints of that."""
+    from snnkd.analysis import measured
+
+    pairs = []
+    for one, target in measurements:
+        of = profiled[measured.network_of(one, [each.called for each in profiled])]
+        of.profile = measured.beside(of.profile, target, one)
+        pairs.append((one, of.profile.energy[target].estimate))
+    if not calibrate:
+        return {}
+    from snnkd.analysis import calibration
+    from snnkd.base import files
+    from snnkd.targets.writing import to_toml
+
+    fitted = calibration.calibrate(pairs)
+    path = out or Path(f"{fitted.target.name}.toml")
+    read = [path for each in profiled for path in each.inputs]
+    files.check_output(
+        "--out", path, ".toml", [*read, *(path for one, _ in measurements for path in (one.file, one.target))]
+    )
+    files.write_text(path, to_toml(fitted.target))
+    return {"calibration": {**fitted.to_json(), "file": str(path)}}
 
 
 def render_export(data: dict[str, Any]) -> Any:
@@ -151,7 +236,7 @@ def difference(first: dict[str, Any]) -> str:
 
 def render_profile(data: dict[str, Any], sources: bool = False) -> Any:
     """Renders the tables of a profile."""
-    from snnkd.report import profile_table
+    from snnkd.report import measured, profile_table
 
     table = profile_table(data, title=data["name"], sources=sources)
-    return output.group(table, stored(data)) if "stored" in data else table
+    return output.group(table, *measured.beside(data), *([stored(data)] if "stored" in data else []))

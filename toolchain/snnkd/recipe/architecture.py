@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from snnkd.base import files, schema
-from snnkd.base.errors import RecipeError, SnnkdError
+from snnkd.base.errors import RecipeError, SnnkdError, closest
 from snnkd.base.schema import Place, Problem, Table
 from snnkd.ir.arithmetic import DELAY_MAX
 from snnkd.ir.network import conv_size
@@ -317,7 +317,7 @@ def _parse_layer(table: Any, place: Place) -> tuple[Layer | None, list[Problem]]
     refused = _REFUSED.get(plain) or _REFUSED.get(re.sub(r"[123]d$", "", plain))
     if refused:
         return None, [Problem(place, f"{schema.dotted(place)}: '{kind}' cannot be deployed: {UNDEPLOYABLE[refused]}")]
-    text = f"{schema.dotted(place)}: unknown layer kind {schema.shown(kind)}{schema.closest(kind, _LAYERS)}"
+    text = f"{schema.dotted(place)}: unknown layer kind {schema.shown(kind)}{closest(kind, _LAYERS)}"
     return None, [Problem(place, text)]
 
 

@@ -7,7 +7,7 @@ import sys
 from typing import Any, NamedTuple
 
 from snnkd.base import schema
-from snnkd.base.errors import RecipeError
+from snnkd.base.errors import RecipeError, closest
 from snnkd.base.schema import Place, Problem
 
 if sys.version_info >= (3, 11):
@@ -87,7 +87,7 @@ def _value(text: str) -> Any:
 def _put(data: dict[str, Any], place: tuple[str, ...], value: Any, text: str) -> None:
     chain = data.get("chain")
     if len(place) > 2 and place[0] == "chain" and isinstance(chain, dict) and place[1] not in chain:
-        raise RecipeError(f"--set {text}: the chain has no stage '{place[1]}'{schema.closest(place[1], chain)}")
+        raise RecipeError(f"--set {text}: the chain has no stage '{place[1]}'{closest(place[1], chain)}")
     table: Any = data
     *parents, last = list(place)
     for depth, key in enumerate(parents):

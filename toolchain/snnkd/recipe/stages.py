@@ -13,7 +13,7 @@ from typing import Any
 
 from snnkd import formats
 from snnkd.base import schema
-from snnkd.base.errors import MismatchError
+from snnkd.base.errors import MismatchError, closest
 from snnkd.base.schema import Place, Problem
 from snnkd.ir.network import IntNet, Shape
 from snnkd.recipe import crossing, outside, stage_files
@@ -118,7 +118,7 @@ def _untaught(stage: Stage, place: Place, earlier: list[str]) -> list[Problem]:
             advice = "leave it out, or put the stage of a teacher in front"
             return [Problem((*place, "features"), f"{field}: the first stage has no teacher before it; {advice}")]
         if named is not None and named not in earlier:
-            hint = schema.closest(named, earlier)
+            hint = closest(named, earlier)
             return [Problem((*place, "features"), f"{field}.teacher: '{named}' is no earlier stage{hint}")]
     if stage.cross is not None:
         named, field = stage.cross.teacher, f"{where}.cross"
@@ -126,7 +126,7 @@ def _untaught(stage: Stage, place: Place, earlier: list[str]) -> list[Problem]:
             advice = "put the stage of an ANN that has data in front"
             return [Problem((*place, "cross"), f"{field}: the first stage has no frames before it; {advice}")]
         if named is not None and named not in earlier:
-            hint = schema.closest(named, earlier)
+            hint = closest(named, earlier)
             return [Problem((*place, "cross"), f"{field}.teacher: '{named}' is no earlier stage{hint}")]
     if not stage.label.weight and not (distil and any(distil.losses.values())):
         return [Problem(place, f"{where}: label.weight and all weights of distil.losses are 0: it would learn nothing")]
@@ -142,7 +142,7 @@ def _untaught(stage: Stage, place: Place, earlier: list[str]) -> list[Problem]:
         advice = "leave it out, or put the stage of a teacher in front"
         return [Problem(place, f"{where}.distil: the first stage has no teacher before it; {advice}")]
     if distil.teacher is not None and distil.teacher not in earlier:
-        hint = schema.closest(distil.teacher, earlier)
+        hint = closest(distil.teacher, earlier)
         return [Problem(place, f"{where}.distil.teacher: '{distil.teacher}' is no earlier stage{hint}")]
     return []
 

@@ -25,8 +25,11 @@ def profile_table(profile: Mapping[str, Any], title: str = "", sources: bool = F
     parts: list[RenderableType] = [layer_table(profile, title), measured_on(profile)]
     if "early_exit" in profile:
         parts.append(with_early_exit(profile["early_exit"]))
+    if "neurobench" in profile:
+        parts.append(neurobench_table(profile["neurobench"]))
     if profile["energy"]:
-        parts += [energy_table(profile), *real_time_table(profile), *_energy_notes(profile, sources)]
+        parts += [energy_table(profile), *real_time_table(profile), *teachers_table(profile)]
+        parts += _energy_notes(profile, sources)
         if sources:
             parts += [Text("\nConstants, low / typical / high"), constants_table(profile)]
         else:
@@ -62,25 +65,44 @@ def with_early_exit(means: Mapping[str, float]) -> Text:
     )
 
 
+def neurobench_table(metrics: Mapping[str, Any]) -> Sheet:
+    """Tabulates NeuroBench's metrics by their names."""
+    operations = metrics["synaptic_operations"]
+    columns = ("footprint", "connection_sparsity", "activation_sparsity", *operations)
+    shares = [f"{metrics[key]:.4f}" for key in columns[1:3]]
+    table = Sheet("NeuroBench: bytes, shares, synaptic operations per inference", columns, words=0, keys=0)
+    table.add(f"{metrics['footprint']:,}", *shares, *map(number, operations.values()))
+    return table
+
+
 def energy_table(profile: Mapping[str, Any]) -> Sheet:
     """Tabulates uJ per inference on each target: dynamic energy with its parts and layers, static and total."""
     columns = ("target", "energy", "low", "typical", "high", "share")
     table = Sheet("Energy, uJ per inference (estimate)", columns, words=2, keys=2)
     for name, energy in profile["energy"].items():
-        dynamic = energy["dynamic_uJ"]
-        table.add(name, "dynamic", *_band(dynamic), "", style="bold")
-        for part, cost in energy["parts_uJ"].items():
-            table.add("", f"  {part}", *_band(cost), _share(cost, dynamic))
-        for layer in energy["layers_uJ"]:
-            if layer["dynamic"]:
-                table.add("", f"  {layer['name']}", *_band(layer["dynamic"]), _share(layer["dynamic"], dynamic))
-        if largest := energy["dominates"]:
-            what = f"  most: {largest['part']} of {largest['layer']}"
-            table.add("", what, "", "", "", f"{largest['share']:.0%}", style="italic")
-        table.add("", "static", *_band(energy["static_uJ"]), "")
-        table.add("", "total", *_band(energy["total_uJ"]), "")
-        table.add("", "latency, us", *_band(energy["latency_us"]), "", ends=True)
+        if "instructions" in energy:
+            counted = energy["instructions"]
+            table.add(name, "instructions, counted", "", NOT_KNOWN if counted is None else f"{counted:,}", "", "")
+        else:
+            _add_parts(table, name, energy)
+        table.add("", "total", *band(energy["total_uJ"]), "", style="bold" if "instructions" in energy else "")
+        table.add("", "latency, us", *band(energy["latency_us"]), "", ends=True)
     return table
+
+
+def _add_parts(table: Sheet, name: str, energy: Mapping[str, Any]) -> None:
+    """Adds what a chip's total is made of."""
+    dynamic = energy["dynamic_uJ"]
+    table.add(name, "dynamic", *band(dynamic), "", style="bold")
+    for part, cost in energy["parts_uJ"].items():
+        table.add("", f"  {part}", *band(cost), _share(cost, dynamic))
+    for layer in energy["layers_uJ"]:
+        if layer["dynamic"]:
+            table.add("", f"  {layer['name']}", *band(layer["dynamic"]), _share(layer["dynamic"], dynamic))
+    if largest := energy["dominates"]:
+        what = f"  most: {largest['part']} of {largest['layer']}"
+        table.add("", what, "", "", "", f"{largest['share']:.0%}", style="italic")
+    table.add("", "static", *band(energy["static_uJ"]), "")
 
 
 def real_time_table(profile: Mapping[str, Any]) -> list[Sheet]:
@@ -95,8 +117,27 @@ def real_time_table(profile: Mapping[str, Any]) -> list[Sheet]:
     table = Sheet(title, ("target", "energy", *numbers), words=2, keys=2)
     for name, energy in timed.items():
         for part, cost in energy["per_inference_uJ"].items():
-            cells = (*_band(cost), *_band(energy["per_second_uJ"][part]))
+            cells = (*band(cost), *band(energy["per_second_uJ"][part]))
             table.add(name if part == "dynamic" else "", part, *cells, ends=part == "total")
+    return [table]
+
+
+def teachers_table(profile: Mapping[str, Any]) -> list[Sheet]:
+    """Tabulates what the networks that taught this one would need beside it; nothing where none is known."""
+    if all(teacher["not_known"] for teacher in profile.get("teachers", ())):
+        return []
+    columns = ("where", "network", "low", "typical", "high", "times this one")
+    table = Sheet(
+        "Beside its teachers, uJ per inference: dynamic, on processors all (estimate)", columns, words=2, keys=2
+    )
+    where = {name: name for name in profile["energy"]} | {"in 45 nm": None}
+    for name, target in where.items():
+        own = profile["in_memory"] if target is None else profile["energy"][target]["ann"]
+        table.add(name, "this network", *band(own["snn_energy_uJ"]), "", style="bold")
+        for k, teacher in enumerate(profile["teachers"], 1):
+            cost = teacher["in_memory_uJ"] if target is None else teacher["energy_uJ"].get(target)
+            what = f"  {teacher['stage']}, {teacher['kind']}"
+            table.add("", what, *band(cost), _times(cost, own["snn_energy_uJ"]), ends=k == len(profile["teachers"]))
     return [table]
 
 
@@ -136,11 +177,15 @@ def _energy_notes(profile: Mapping[str, Any], sources: bool) -> list[Text]:
             unfit = f"this network does not fit (see snnkd check --target {name}); the figures are as if it did"
             lines.setdefault(unfit, []).append(name)
         if "ann" in energy:
-            lines.setdefault(_beside(energy["ann"], f"on {name}, as if it ran there"), []).append(name)
+            where = f"on {name}" if "instructions" in energy else f"on {name}, as if it ran there"
+            lines.setdefault(_beside(energy["ann"], where), []).append(name)
         timed = [f"real time: {energy['real_time']['note']}"] if "real_time" in energy else []
         for line in (energy["note"], *timed, *unknown, *known):
             lines.setdefault(line, []).append(name)
     every = len(profile["energy"])
+    for teacher in profile.get("teachers", ()):
+        if teacher["not_known"]:
+            lines[f"{NOT_KNOWN}: energy of {teacher['stage']}: {teacher['not_known']}"] = list(profile["energy"])
     if "in_memory" in profile:
         line = _beside(profile["in_memory"], "in 45 nm, every access to memory counted")
         lines[line] = list(profile["energy"])
@@ -157,12 +202,17 @@ def _beside(rival: Mapping[str, Any], where: str) -> str:
     return f"an ANN of this shape in 8 bits, {where}: {both}{equal}"
 
 
-def _band(energy: Mapping[str, float] | None) -> list[str]:
+def band(energy: Mapping[str, float] | None) -> list[str]:
+    """Writes low, typical and high of what is known."""
     return [number(energy[key]) if energy else NOT_KNOWN for key in ("low", "typical", "high")]
 
 
 def _share(cost: Mapping[str, float] | None, whole: Mapping[str, float] | None) -> str:
     return f"{cost['typical'] / whole['typical']:.0%}" if cost and whole and whole["typical"] else ""
+
+
+def _times(cost: Mapping[str, float] | None, own: Mapping[str, float] | None) -> str:
+    return number(cost["typical"] / own["typical"]) if cost and own and own["typical"] else ""
 
 
 def number(value: float) -> str:

@@ -39,6 +39,10 @@ class Run:
     def student(self) -> Path:
         return self.folder / "student.net"
 
+    def stage_net(self, stage: str) -> Path:
+        """Where the integer network of a trained stage before the student is."""
+        return self.folder / f"stage-{stage}.net"
+
     @property
     def summary(self) -> Path:
         """Written last: a run that has one is finished."""
@@ -62,7 +66,7 @@ class Run:
             for name in ("recipe.toml", "provenance.json", "student.net", "answers.csv", "summary.json")
         ]
         named = (path for stage in self.recipe.chain.values() for path in stage.files)
-        return [*own, *self.checkpoints.glob("*"), *named]
+        return [*own, *self.folder.glob("stage-*.net"), *self.checkpoints.glob("*"), *named]
 
     def check_there(self) -> None:
         """Raises SnnkdError where the folder was deleted or moved: it would be made anew, without what was in it."""

@@ -17,13 +17,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from snnkd import runs, targets
-from snnkd.analysis import cautions, evaluation, fit, health
+from snnkd.analysis import cautions, evaluation, fit, health, teachers
+from snnkd.analysis.energy import Profile
 from snnkd.analysis.health import Finding
+from snnkd.analysis.teachers import Teacher
 from snnkd.base import files, lock, progress, provenance
 from snnkd.base.errors import FormatError, LimitError, MismatchError, Note, RecipeError, SnnkdWarning
 from snnkd.base.files import to_json
 from snnkd.data import datasets
 from snnkd.data.datasets import DataSet
+from snnkd.data.samples import Samples
 from snnkd.formats import netx
 from snnkd.ir.network import IntNet
 from snnkd.recipe import Recipe, outline, stage_files, stages
@@ -273,7 +276,8 @@ def _findings(net: IntNet, feed: Feed) -> list[Finding]:
 
 def evaluate(context: Context) -> Summary:
     """Measures each network on the whole test set, `float` (training network) and `integer` (deployed network); the
-    student also after each step, with early exit, and by class. Writes answers.csv and summary.json.
+    student also after each step, with early exit, and by class. Writes answers.csv, the integer networks of the stages
+    before the student, and summary.json.
 
     An ANN and a teacher from outside have no integer network, the network of a file has no other.
     """
@@ -338,6 +342,8 @@ def _evaluated(context: Context, name: str, test: Feed) -> tuple[NetworkResult, 
     if context.chain.encoder(name) != test.encoding:
         test = context.chain.test(name)
     is_student = name == context.run.recipe.student
+    if name in context.run.recipe.chain and not is_student:
+        context.run.write(context.run.stage_net(name).name, netx.to_bytes(net))
     integer = measuring.measure(net, test, course=is_student)
     trained = measuring.measure_training(network, test, net.readout)
     accuracy = Accuracy(trained.accuracy, integer.accuracy)
@@ -395,15 +401,34 @@ def export(context: Context) -> Exported:
 
 
 def profile(context: Context) -> Profiled:
-    """Counts spikes and synaptic operations of student.net on the first `samples` test images, and estimates energy."""
+    """Counts spikes and synaptic operations of student.net on the first `samples` test images, and estimates energy,
+    that of its teachers too."""
     student = context.student
     samples = student.samples(context.profile.samples or PROFILE_SAMPLES)
     seen = evaluation.survey(student.net, samples.blocks(evaluation.BLOCK), student.net.early_exit is not None)
     counted = evaluation.profile_of(student.net, seen, context.profile.targets, samples.data)
+    before = [name for name in context.run.recipe.chain if name != context.run.recipe.student]
+    counted = replace(counted, teachers=[_teacher(context, name, samples, counted) for name in before])
     profiled = Profiled(student.name, counted, context.keeper("profile", "profile.json"))
     if profiled.stored:
         context.run.write("profile.json", to_json(profiled.to_json()))
     return profiled
+
+
+def _teacher(context: Context, name: str, samples: Samples, student: Profile) -> Teacher:
+    """The energy of a stage before the student, on the targets of the student's profile and on the same samples."""
+    recipe, path = context.run.recipe, context.run.stage_net(name)
+    stage, chosen = recipe.chain[name], [on.estimate.target for on in student.energy.values()]
+    if stage.frozen in ("model", "logits"):
+        return Teacher(name, stage.title, "outside", reason="a teacher from outside, of which nothing is counted")
+    if stage.neuron == "relu":
+        return teachers.ann(name, stage.title, outline.outline(recipe.architecture(name)), chosen)
+    if stage.net is None and not path.exists():
+        return Teacher(name, stage.title, "snn", reason=f"{path.name} is missing; snnkd train with --resume makes it")
+    net = netx.load(path) if stage.net is None else stages.opened(stage, recipe.images[0])
+    with progress.doing(f"{name}: counting what it does on the same samples"):
+        seen = evaluation.survey(net, samples.blocks(evaluation.BLOCK), answers=False)
+    return teachers.spiking(name, stage.title, evaluation.profile_of(net, seen, chosen, samples.data))
 
 
 def _deployed(context: Context, name: str, network: Network) -> IntNet:

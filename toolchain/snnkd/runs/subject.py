@@ -16,8 +16,7 @@ import numpy as np
 
 from snnkd import formats
 from snnkd.base import progress
-from snnkd.base.errors import FormatError, LimitError, MismatchError, SnnkdWarning
-from snnkd.base.schema import closest
+from snnkd.base.errors import FormatError, LimitError, MismatchError, SnnkdWarning, closest
 from snnkd.data.encoding import Encoder, from_json
 from snnkd.data.samples import Samples, given
 from snnkd.ir.event_encoding import EventEncoding

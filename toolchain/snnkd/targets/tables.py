@@ -127,6 +127,14 @@ class Watts(Entry):
     unit: Literal["W"] = Field(description="'W'")
 
 
+class Cycles(EntryAboveZero):
+    unit: Literal["cycles"] = Field(description="'cycles'")
+
+
+class Instructions(EntryAboveZero):
+    unit: Literal["instructions"] = Field(description="'instructions'")
+
+
 class Limits(Table):
     """The table [limits]; None is not known."""
 
@@ -158,7 +166,12 @@ class Costs(Table):
     synop_time: Nanoseconds | None = None
     update_time: Nanoseconds | None = None
     step_time: Nanoseconds | None = None
+    link_time: Nanoseconds | None = None
     static_power: Watts | None = None
+    cycle: Picojoules | None = None
+    cycle_time: Nanoseconds | None = None
+    cycles_per_instruction: Cycles | None = None
+    instructions_per_mac: Instructions | None = None
 
 
 class Factor(Table):

@@ -6,7 +6,7 @@ import numpy as np
 
 from snnkd.base.errors import LimitError
 from snnkd.engines.c99 import build, harness
-from snnkd.engines.c99.build import COMPILERS, SelfTest, missing, self_test
+from snnkd.engines.c99.build import COMPILERS, SelfTest, missing, self_test, write
 from snnkd.engines.c99.build import example as run_example
 from snnkd.engines.c99.example import example_files
 from snnkd.engines.c99.golden import golden_files
@@ -50,6 +50,7 @@ __all__ = [
     "run_sources",
     "runtime_files",
     "self_test",
+    "write",
 ]
 
 

@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from snnkd.base import recognition
-from snnkd.base.errors import FormatError, LimitError
-from snnkd.base.schema import closest
+from snnkd.base.errors import FormatError, LimitError, closest
 from snnkd.engines.onnx.session import available, open_session
 
 if TYPE_CHECKING:

@@ -13,8 +13,8 @@ from snnkd.report.page import charts
 from snnkd.report.page.charts import CoreCell
 from snnkd.report.page.facts import Facts
 from snnkd.report.page.words import count, share
+from snnkd.targets import Target
 
-TARGET = "loihi2"
 _VERDICTS = {
     "refused": "It does not fit",
     "optimistic": "It fits at the public ceilings, not as packed in practice",
@@ -23,8 +23,16 @@ _VERDICTS = {
 
 
 def cores(facts: Facts) -> dict[str, Any] | None:
-    """Draws the cores of each layer on the chips that they take, and how full each is."""
-    target = targets.load(TARGET)
+    """Draws the cores of each layer, and how full each is, on the chips of the targets that the run was profiled for;
+    without a profile of all that are shipped."""
+    shipped = {target.name: target for target in targets.available()}
+    names = shipped if facts.profile is None else facts.profile["energy"]
+    maps = [_map(facts, shipped[name]) for name in names if name in shipped]
+    found = [drawn for drawn in maps if drawn is not None]
+    return {"targets": found} if found else None
+
+
+def _map(facts: Facts, target: Target) -> dict[str, Any] | None:
     fitted = fit(facts.net, target)
     placed = fitted.placement
     if placed is None:

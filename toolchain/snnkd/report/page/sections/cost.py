@@ -23,6 +23,7 @@ _PARTS = {
     "messages": "messages to further cores",
     "hops": "hops between cores",
 }
+_MEMORY = "in 45 nm"
 _SUMS = {"dynamic_uJ": "dynamic", "static_uJ": "static", "total_uJ": "total"}
 
 
@@ -46,7 +47,7 @@ def energy(facts: Facts) -> dict[str, Any] | None:
     plots = (
         charts.ranges("Energy of an inference, an estimate", rows, "µJ, logarithmic", log=True),
         charts.ranges("Latency of an inference, an estimate", latency, "µs, logarithmic", log=True),
-        _beside(rivals),
+        _beside(facts.profile, rivals),
     )
     return {
         "plots": [plot for plot in plots if plot is not None],
@@ -61,17 +62,29 @@ def _rivals(profile: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
     """The ANN of the same shape, by where; of those only whose energies are known. Older profiles have none."""
     found = {f"on {name}": energy["ann"] for name, energy in profile["energy"].items() if "ann" in energy}
     if "in_memory" in profile:
-        found["in 45 nm"] = profile["in_memory"]
+        found[_MEMORY] = profile["in_memory"]
     return {where: rival for where, rival in found.items() if rival["snn_energy_uJ"] and rival["energy_uJ"]}
 
 
-def _beside(rivals: Mapping[str, Mapping[str, Any]]) -> charts.Ranges | None:
+def _beside(profile: Mapping[str, Any], rivals: Mapping[str, Mapping[str, Any]]) -> charts.Ranges | None:
+    taught = {where: _teachers(profile, where) for where in rivals}
     rows = [
-        _row(f"{where}, {words}", rival[key], k)
+        _row(f"{where}, {words}", cost, k)
         for k, (where, rival) in enumerate(rivals.items())
-        for key, words in (("snn_energy_uJ", "this network"), ("energy_uJ", "ANN"))
+        for words, cost in (("this network", rival["snn_energy_uJ"]), ("ANN", rival["energy_uJ"]), *taught[where])
     ]
-    return charts.ranges("Beside an ANN of the same shape, 8 bits", rows, "µJ, logarithmic", log=True)
+    and_teachers = ", and its teachers" if any(taught.values()) else ""
+    return charts.ranges(f"Beside an ANN of the same shape, 8 bits{and_teachers}", rows, "µJ, logarithmic", log=True)
+
+
+def _teachers(profile: Mapping[str, Any], where: str) -> list[tuple[str, Mapping[str, float]]]:
+    """The teachers whose energy is known there, each in words."""
+    found = []
+    for teacher in profile.get("teachers", ()):
+        cost = {f"on {name}": cost for name, cost in teacher["energy_uJ"].items()} | {_MEMORY: teacher["in_memory_uJ"]}
+        if cost.get(where):
+            found.append((f"{teacher['stage']} ({teacher['kind'].upper()})", cost[where]))
+    return found
 
 
 def _told(where: str, rival: Mapping[str, Any]) -> str:
