@@ -21,6 +21,7 @@ DOORS = {
     "onnx": {"engines.onnx"},
     "onnxruntime": {"engines.onnx"},
     "IPython": {"report.notebook"},
+    "ray": {"runs.pool"},
     "typer": {"cli"},
     "rich": {"cli", "report"},
     "jinja2": {"report.page"},

@@ -28,6 +28,7 @@ EXTRAS = {
     "onnx": "the engine onnx (ONNX models are written without it)",
     "nir": "networks as .nir",
     "norse": "teachers made with Norse",
+    "ray": "sweeps on a cluster",
 }
 # By the module that is imported. tests/base/test_packages.py compares this with pyproject.toml.
 PACKAGES = {
@@ -53,6 +54,7 @@ PACKAGES = {
     "onnxruntime": Package("onnxruntime", "onnx"),
     "nir": Package("nir", "nir"),
     "norse": Package("norse", "norse"),
+    "ray": Package("ray", "ray"),
 }
 # Both are archived. They run on current Pythons beside current packages, and say that they do not: so they are
 # installed without what they ask for, of which the extra has what Lava's simulator imports.
