@@ -1,0 +1,70 @@
+"""What a search has found: all its trials, and the front of those that no other beats in everything."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from snnkd.study.halving import pareto
+from snnkd.study.space import Space
+from snnkd.study.trials import FINISHED, Trial
+
+
+@dataclass(frozen=True)
+class Found:
+    """out: the search's folder. trials: in the order in which they were drawn."""
+
+    out: str
+    space: Space
+    trials: list[Trial]
+
+    @cached_property
+    def front(self) -> list[Trial]:
+        """Lists the finished trials that no other of them dominates, the best in the first objective first."""
+        finished = {
+            trial.number: trial.measured[max(trial.measured)] for trial in self.trials if trial.status == FINISHED
+        }
+        best, goal = pareto(finished, self.space.goals), self.space.goals[0]
+
+        def place(number: int) -> tuple[float, int]:
+            own = getattr(finished[number], goal.measure)
+            return -own if goal.rises else own, number
+
+        return [self.trials[number] for number in sorted(best, key=place)]
+
+    def counted(self) -> dict[str, int]:
+        """Counts the trials by their status."""
+        statuses = [trial.status for trial in self.trials]
+        return {status: statuses.count(status) for status in dict.fromkeys(statuses)}
+
+    def to_json(self) -> dict[str, Any]:
+        """Returns what `snnkd search --json` prints."""
+        return {
+            "out": self.out,
+            "objectives": self.space.objectives,
+            "target": self.space.priced,
+            "trials": self.counted(),
+            "front": [trial.to_json() for trial in self.front],
+        }
+
+
+def to_csv(trials: Sequence[Trial]) -> str:
+    """Writes trials as CSV: number, status, epochs, seconds, the measures, then a column for each parameter; empty where
+    a trial has none."""
+    rows = [_row(trial) for trial in trials]
+    columns = dict.fromkeys(name for row in rows for name in row)
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(columns), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()
+
+
+def _row(trial: Trial) -> dict[str, Any]:
+    said = trial.to_json()
+    measures, parameters = said.pop("measures") or {}, said.pop("parameters")
+    return {**said, **measures, **parameters}
