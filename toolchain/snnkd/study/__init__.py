@@ -1,4 +1,4 @@
-"""The search for the best student under a budget: spaces, candidates, trials, and the front of the best (docs/search.md).
+"""The search for the best student under a budget (docs/search.md): spaces, candidates, trials, the front of the best.
 
 search runs it; taken gives the recipe of one of its candidates.
 """

@@ -49,19 +49,19 @@ def _padded(layer: dict[str, Any]) -> dict[str, Any]:
     return {**layer, "padding": [side // 2 for side in (kernel if isinstance(kernel, list) else (kernel, kernel))]}
 
 
-def recipe_of(opened: Opened, drawn: Drawn, economy: bool) -> Recipe:
-    """Makes the recipe of a candidate; with `economy` as the search trains it.
+def recipe_of(opened: Opened, drawn: Drawn | None, economy: bool) -> Recipe:
+    """Makes the recipe of a candidate, where nothing was drawn the one that the space starts from; with `economy` as
+    the search trains it.
 
     Raises RecipeError where the values do not go together.
     """
-    space = opened.space
-    fields = dict(drawn.fields)
-    if drawn.layers:
+    fields = {} if drawn is None else dict(drawn.fields)
+    if drawn is not None and drawn.layers:
         base = recipes.load(opened.recipe)
         network = {"input": list(base.architecture(base.student).input), "layers": drawn.layers}
         fields |= {f"networks.{NETWORK}": network, f"chain.{base.student}.network": NETWORK}
     if economy:
-        fields |= space.economy
+        fields |= opened.space.economy
     return recipes.load(opened.recipe, [f"{path}={inline(value)}" for path, value in fields.items()])
 
 

@@ -10,17 +10,20 @@ from functools import cached_property
 from typing import Any
 
 from snnkd.study.halving import pareto
+from snnkd.study.measures import Measures
 from snnkd.study.space import Space
 from snnkd.study.trials import FINISHED, Trial
 
 
 @dataclass(frozen=True)
 class Found:
-    """out: the search's folder. trials: in the order in which they were drawn."""
+    """out: the search's folder. trials: in the order in which they were drawn. reference: the recipe that the space
+    starts from, trained as the candidates."""
 
     out: str
     space: Space
     trials: list[Trial]
+    reference: Measures | None = None
 
     @cached_property
     def front(self) -> list[Trial]:
@@ -48,13 +51,14 @@ class Found:
             "objectives": self.space.objectives,
             "target": self.space.priced,
             "trials": self.counted(),
+            "reference": None if self.reference is None else self.reference.to_json(),
             "front": [trial.to_json() for trial in self.front],
         }
 
 
 def to_csv(trials: Sequence[Trial]) -> str:
-    """Writes trials as CSV: number, status, epochs, seconds, the measures, then a column for each parameter; empty where
-    a trial has none."""
+    """Writes trials as CSV: number, status, reason, epochs, seconds, the measures, then a column for each parameter,
+    empty where a trial has none."""
     rows = [_row(trial) for trial in trials]
     columns = dict.fromkeys(name for row in rows for name in row)
     text = io.StringIO()

@@ -16,6 +16,7 @@ from snnkd.runs.pool import Pool
 from snnkd.study import candidate, measures, training
 from snnkd.study.found import Found
 from snnkd.study.halving import promoted
+from snnkd.study.measures import Measures
 from snnkd.study.space import Opened
 from snnkd.study.trials import FAILED, FINISHED, OPEN, OUTSIDE, REFUSED, STOPPED, Trials, value
 
@@ -23,6 +24,7 @@ TAKEN = "recipe.toml"  # of a candidate's folder: its recipe as `--take` gives i
 PATIENCE = 200  # candidates in a row that may be refused
 
 Fates = dict[int, tuple[str, str | None]]  # status and reason by the number of a trial
+Failures = dict[Path, str]  # why, by the folder of a candidate
 
 
 @dataclass(frozen=True)
@@ -39,13 +41,15 @@ class Search:
     def run(self, wanted: int) -> Found:
         """Trains candidates until `wanted` are at their end, refused ones not counted; those that an earlier call has
         left open come first. Raises LimitError where hardly any candidate keeps to the constraints."""
+        if self.trials.reference is None:
+            self.trials.reference = self._reference()
         while (missing := wanted - self._settled()) > 0:
             self._generation(min(missing, self.opened.space.halving.generation))
         return self.found()
 
     def found(self) -> Found:
         """Returns what the search has found so far."""
-        return Found(str(self.out), self.opened.space, self.trials.all())
+        return Found(str(self.out), self.opened.space, self.trials.all(), self.trials.reference)
 
     def folder(self, number: int) -> Path:
         """Names the folder of a candidate."""
@@ -54,11 +58,22 @@ class Search:
     def _settled(self) -> int:
         return sum(trial.status not in (OPEN, REFUSED) for trial in self.trials.all())
 
+    def _reference(self) -> Measures:
+        """Measures the recipe that the space starts from, trained as candidates are."""
+        recipe = candidate.recipe_of(self.opened, None, economy=True)
+        path = self.out / "reference"
+        files.write_text(path / training.RECIPE, recipe.to_toml())
+        for failed in self._share({path: recipe}).values():
+            raise SnnkdError(failed)
+        progress.say(f"training {recipe.name} as it is")
+        return self._student(path, recipe.chain[recipe.student].epochs).result()[0]
+
     def _generation(self, size: int) -> None:
         """Draws candidates and follows them to their ends, which are noted together: a search that is killed before
         takes up all of them, so that each is drawn with the same trials before it."""
         recipes = self._begun(size)
-        fates = self._share(recipes)
+        failed = self._share({self.folder(number): recipe for number, recipe in recipes.items()})
+        fates: Fates = {n: (FAILED, failed[self.folder(n)]) for n in recipes if self.folder(n) in failed}
         for epoch in [*self.opened.space.halving.epochs, None]:
             going = {number: recipe for number, recipe in recipes.items() if number not in fates}
             ends = {number: recipe.chain[recipe.student].epochs for number, recipe in going.items()}
@@ -100,39 +115,39 @@ class Search:
             files.write_text(self.folder(drawing.number) / name, written.to_toml())
         return recipe, None
 
-    def _share(self, recipes: dict[int, Recipe]) -> Fates:
-        """Has each stage that teaches these candidates trained once, however many of them it teaches. Returns the fates
-        of those whose teacher fails."""
-        fates: Fates = {}
+    def _share(self, recipes: dict[Path, Recipe]) -> Failures:
+        """Has each stage that teaches these recipes, by their folders, trained once, however many of them it teaches.
+        Returns those whose teacher fails."""
+        failures: Failures = {}
         for name in next(iter(recipes.values())).chain:
-            waiting: dict[Path, list[int]] = {}
-            for number, recipe in recipes.items():
-                taught = lineage(recipe, recipe.student)["chain"]
-                if number not in fates and name in taught and name != recipe.student and not recipe.chain[name].frozen:
+            taught: dict[Path, list[Path]] = {}
+            for path, recipe in recipes.items():
+                if path not in failures and name in _teachers(recipe):
                     digest = provenance.digest(lineage(recipe, name))[:16]
-                    waiting.setdefault(self.out / "teachers" / digest, []).append(number)
-            calls: dict[Future[None], Path] = {}
-            for path, numbers in waiting.items():
-                if path not in self._shared:
-                    calls[self.pool.submit(training.shared, self.folder(numbers[0]), name, path, self.data_root)] = path
-            progress.say(f"training {name}, {len(calls)} of them")
+                    taught.setdefault(self.out / "teachers" / digest, []).append(path)
+            calls = {
+                self.pool.submit(training.shared, paths[0], name, folder, self.data_root): folder
+                for folder, paths in taught.items()
+                if folder not in self._shared
+            }
+            progress.say(f"training {name}")
             for call in as_completed(calls):
                 if failed := _failure(call):
-                    fates |= dict.fromkeys(waiting[calls[call]], (FAILED, failed))
+                    failures |= dict.fromkeys(taught[calls[call]], failed)
                 else:
                     self._shared.add(calls[call])
-        return fates
+        return failures
+
+    def _student(self, path: Path, epochs: int) -> Future[tuple[Measures, float]]:
+        how = (self.data_root, self.opened.space.priced)
+        return self.pool.submit(training.student, path, self.out / "teachers", epochs, *how)
 
     def _trained(self, stops: dict[int, int]) -> Fates:
         """Has candidates trained and measured, each up to an epoch, and notes it. Returns the fates of those that
         fail."""
         done = {trial.number: trial.measured for trial in self.trials.all()}
-        how = (self.data_root, self.opened.space.priced)
-        calls = {
-            self.pool.submit(training.student, self.folder(number), self.out / "teachers", epochs, *how): number
-            for number, epochs in stops.items()
-            if epochs not in done[number]
-        }
+        missing = {number: epochs for number, epochs in stops.items() if epochs not in done[number]}
+        calls = {self._student(self.folder(number), epochs): number for number, epochs in missing.items()}
         progress.say(f"training {len(calls)} candidates to epoch {max(stops.values(), default=0)}")
         fates: Fates = {}
         for call in as_completed(calls):
@@ -170,6 +185,12 @@ class Search:
 def folder(out: Path, number: int) -> Path:
     """Names the folder of the candidate `number` of the search in `out`."""
     return out / "candidates" / f"{number:04d}"
+
+
+def _teachers(recipe: Recipe) -> set[str]:
+    """The stages that have to be trained before a recipe's student."""
+    needed = lineage(recipe, recipe.student)["chain"]
+    return {name for name in needed if name != recipe.student and not recipe.chain[name].frozen}
 
 
 def _failure(call: Future[Any]) -> str | None:

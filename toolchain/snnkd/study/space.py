@@ -17,7 +17,7 @@ ObjectiveName = Literal["accuracy", "energy", "spikes", "flash", "latency"]
 
 
 class Goal(NamedTuple):
-    """measure: the field of `Measures` that an objective is. title: in words, with its unit. rises: better if larger."""
+    """measure: field of `Measures` that an objective is. title: in words, with its unit. rises: more is better."""
 
     measure: str
     title: str

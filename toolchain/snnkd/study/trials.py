@@ -91,6 +91,16 @@ class Trials:
         """Lists all trials."""
         return [self._read(frozen) for frozen in self._study.get_trials(deepcopy=False)]
 
+    @property
+    def reference(self) -> Measures | None:
+        """What the recipe that the space starts from has reached; None before it was trained."""
+        noted = self._study.user_attrs.get("reference")
+        return None if noted is None else Measures(**noted)
+
+    @reference.setter
+    def reference(self, measures: Measures) -> None:
+        self._study.set_user_attr("reference", measures.to_json())
+
     def draw(self) -> Drawing:
         """Begins a trial, from which values are drawn.
 
