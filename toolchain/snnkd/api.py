@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from snnkd.recipe import Recipe
     from snnkd.runs.pipeline import Context, TrainingOptions
     from snnkd.runs.results import Exported, Profiled, Training
+    from snnkd.study import Found
 
 _TRAIN = ("train", "quantize", "evaluate")
 _RUNS = Path("runs")
@@ -73,6 +74,29 @@ def run(recipe: str | Path | Recipe = "digits", options: TrainingOptions | None 
     results = pipeline.walk(_started(loaded, options), *_TRAIN, "export", "profile")
     trained = Training.of(*(results[stage] for stage in _TRAIN))
     return Everything(trained, results["export"], results["profile"])
+
+
+def search(
+    space: str | Path,
+    out: str | Path,
+    trials: int = 48,
+    jobs: int | None = None,
+    ray: str | None = None,
+    storage: str | None = None,
+    data_root: str | Path | None = None,
+) -> Found:
+    """Searches a space (a name or your own .toml) for the best students under a budget; `front` lists them.
+
+    out: the folder of the search, whose trials are not made again. trials: how many candidates are trained, those in
+    `out` included. jobs: processes of this machine, as many as it has cores where None; ray: the address of a Ray
+    cluster instead. storage: URL of a database for the trials, a file in `out` where None. Raises SnnkdError for
+    unusable input, before anything is trained.
+    """
+    from snnkd import study
+    from snnkd.runs.pool import open_pool
+
+    with open_pool(jobs, ray) as pool:
+        return study.search(space, Path(out), trials, pool, storage, data_root)
 
 
 def export(

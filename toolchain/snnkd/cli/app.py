@@ -21,6 +21,7 @@ from snnkd.cli.handoff import handoff
 from snnkd.cli.output import fail, note, warn
 from snnkd.cli.quantization import quantize
 from snnkd.cli.report import report
+from snnkd.cli.search import search
 
 _WHOLE = 200  # characters: longer than the first sentence of any command, which is folded rather than cut off
 
@@ -59,7 +60,7 @@ _PANELS = {
         convert,
         encode,
     ),
-    "Runs": (runs, compare),
+    "Runs": (runs, compare, search),
     "What there is": (catalogue.models, catalogue.recipes, catalogue.datasets, catalogue.targets, doctor),
 }
 for commands in _PANELS.values():
@@ -86,6 +87,7 @@ _TRAINING = "whole epochs are kept, and `snnkd {command} --resume` with the same
 _LEFT = {  # by command: what an interrupted one leaves behind, and how it goes on
     "train": _TRAINING,
     "run": _TRAINING,
+    "search": "trials that are done and whole epochs are kept, and the same command goes on from them",
     "export": "the .net may be written already and was not compared: export it again",
     "handoff": "no bundle was written or proved: run it again",
 }

@@ -7,28 +7,35 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from snnkd.base import files, lock, provenance
-from snnkd.base.errors import SnnkdError
+from snnkd.base import lock, provenance
 from snnkd.data import datasets
 from snnkd.runs.pool import Pool
 from snnkd.study import candidate, measures, space
-from snnkd.study.found import Found, to_csv
-from snnkd.study.searching import TAKEN, Search, folder
+from snnkd.study.found import Found, taken, to_csv
+from snnkd.study.searching import Search
 from snnkd.study.trials import Trials
 
 __all__ = ["Found", "search", "taken", "to_csv"]
 
 
 def search(
-    path: Path, out: Path, trials: int, pool: Pool, storage: str | None = None, data_root: str | Path | None = None
+    name_or_path: str | Path,
+    out: Path,
+    trials: int,
+    pool: Pool,
+    storage: str | None = None,
+    data_root: str | Path | None = None,
 ) -> Found:
-    """Searches the space in the file `path` until there are so many trials in the folder `out`, trained by `pool`.
+    """Searches a space, shipped or in the user's own .toml, until there are so many trials in the folder `out`, trained
+    by `pool`.
 
     Trials that are there already are not made again. storage: URL of a database, as SQLAlchemy takes it, a SQLite file
     in `out` where None. Raises SnnkdError for a space that cannot be used, MismatchError where `out` has trials of
     another one, LimitError where nothing keeps to the constraints or another process works in `out`.
     """
-    opened = space.load(path)
+    import snnkd.training  # noqa: F401  (where torch is missing, that is said before anything is drawn)
+
+    opened = space.load(name_or_path)
     first = candidate.check(opened)
     measures.check(opened.space, first)
     out.mkdir(parents=True, exist_ok=True)
@@ -36,16 +43,3 @@ def search(
     with lock.held(out, "search"):
         known = Trials(storage or f"sqlite:///{out.absolute() / 'trials.db'}", opened.space, digest)
         return Search(opened, out, known, pool, datasets.root_folder(data_root).absolute()).run(trials)
-
-
-def taken(out: Path, number: int) -> str:
-    """Returns the recipe of a candidate of the search in `out`, as TOML. Raises SnnkdError where it has no such one."""
-    path = folder(out, number) / TAKEN
-    if not path.is_file():
-        known = sorted(int(one.parent.name) for one in out.glob(f"candidates/*/{TAKEN}"))
-        raise SnnkdError(f"--take {number}: {out} has no such candidate; {_listed(known)}")
-    return files.read_bytes(path).decode()
-
-
-def _listed(known: list[int]) -> str:
-    return f"it has {', '.join(map(str, known))}" if known else "it is no folder of a search"

@@ -7,12 +7,17 @@ import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
+from snnkd.base import files
+from snnkd.base.errors import SnnkdError
 from snnkd.study.halving import pareto
 from snnkd.study.measures import Measures
 from snnkd.study.space import Space
 from snnkd.study.trials import FINISHED, Trial
+
+TAKEN = "recipe.toml"  # of a candidate's folder: its recipe without the economy of the search
 
 
 @dataclass(frozen=True)
@@ -48,6 +53,7 @@ class Found:
         """Returns what `snnkd search --json` prints."""
         return {
             "out": self.out,
+            "recipe": self.space.recipe,
             "objectives": self.space.objectives,
             "target": self.space.priced,
             "trials": self.counted(),
@@ -72,3 +78,18 @@ def _row(trial: Trial) -> dict[str, Any]:
     said = trial.to_json()
     measures, parameters = said.pop("measures") or {}, said.pop("parameters")
     return {**said, **measures, **parameters}
+
+
+def folder(out: Path, number: int) -> Path:
+    """Names the folder of the candidate `number` of the search in `out`."""
+    return out / "candidates" / f"{number:04d}"
+
+
+def taken(out: Path, number: int) -> str:
+    """Returns the recipe of a candidate of the search in `out`, as TOML. Raises SnnkdError where it has no such one."""
+    path = folder(out, number) / TAKEN
+    if not path.is_file():
+        known = sorted(int(one.parent.name) for one in out.glob(f"candidates/*/{TAKEN}"))
+        has = f"its candidates are {', '.join(map(str, known))}" if known else "it is no folder of a search"
+        raise SnnkdError(f"--take {number}: not in {out}; {has}")
+    return files.read_bytes(path).decode()

@@ -14,13 +14,12 @@ from snnkd.recipe import Recipe
 from snnkd.recipe.lineage import lineage
 from snnkd.runs.pool import Pool
 from snnkd.study import candidate, measures, training
-from snnkd.study.found import Found
+from snnkd.study.found import TAKEN, Found, folder
 from snnkd.study.halving import promoted
 from snnkd.study.measures import Measures
 from snnkd.study.space import Opened
 from snnkd.study.trials import FAILED, FINISHED, OPEN, OUTSIDE, REFUSED, STOPPED, Trials, value
 
-TAKEN = "recipe.toml"  # of a candidate's folder: its recipe as `--take` gives it
 PATIENCE = 200  # candidates in a row that may be refused
 
 Fates = dict[int, tuple[str, str | None]]  # status and reason by the number of a trial
@@ -180,11 +179,6 @@ class Search:
         excesses = {} if last is None else {name: share for name, share, _ in measures.excesses(last, constraints)}
         self.trials.settle(number, status, reason, {"fits": 1.0} if status == REFUSED else excesses)
         shutil.rmtree(self.folder(number) / "checkpoints", ignore_errors=True)
-
-
-def folder(out: Path, number: int) -> Path:
-    """Names the folder of the candidate `number` of the search in `out`."""
-    return out / "candidates" / f"{number:04d}"
 
 
 def _teachers(recipe: Recipe) -> set[str]:

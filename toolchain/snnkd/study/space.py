@@ -158,10 +158,18 @@ class Opened:
     recipe: str | Path
 
 
-def load(path: Path) -> Opened:
-    """Reads a space; its recipe is looked for beside the file first. Raises RecipeError that lists all that is wrong
-    with it."""
+def names() -> dict[str, Path]:
+    """Returns the paths of the shipped spaces by name."""
+    return files.names("models", "search/*.toml")
+
+
+def load(name_or_path: str | Path) -> Opened:
+    """Reads the shipped space of that name or the user's own .toml, whose recipe is looked for beside it first.
+
+    Raises RecipeError that lists all that is wrong with it.
+    """
     try:
+        path = files.find(name_or_path, names(), "space")
         data = files.read_toml(path)
     except SnnkdError as error:
         raise RecipeError(str(error)) from error
