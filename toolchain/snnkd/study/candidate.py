@@ -99,12 +99,10 @@ def check(opened: Opened) -> Recipe:
 
     Raises RecipeError where neither is one.
     """
-    ends = []
+    problems = []
     for end in (0, 1):
         try:
-            ends.append(recipe_of(opened, draw(opened, lambda _, varied, end=end: varied.ends[end]), economy=True))
+            return recipe_of(opened, draw(opened, lambda _, varied, end=end: varied.ends[end]), economy=True)
         except RecipeError as error:
-            problem = error
-    if not ends:
-        raise problem
-    return ends[0]
+            problems.append(error)
+    raise RecipeError(f"{opened.path}: neither its first nor its last values make a recipe: {problems[0]}")

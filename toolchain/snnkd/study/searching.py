@@ -40,8 +40,6 @@ class Search:
     def run(self, wanted: int) -> Found:
         """Trains candidates until `wanted` are at their end, refused ones not counted; those that an earlier call has
         left open come first. Raises LimitError where hardly any candidate keeps to the constraints."""
-        if self.trials.reference is None:
-            self.trials.reference = self._reference()
         while (missing := wanted - self._settled()) > 0:
             self._generation(min(missing, self.opened.space.halving.generation))
         return self.found()
@@ -71,6 +69,8 @@ class Search:
         """Draws candidates and follows them to their ends, which are noted together: a search that is killed before
         takes up all of them, so that each is drawn with the same trials before it."""
         recipes = self._begun(size)
+        if self.trials.reference is None:
+            self.trials.reference = self._reference()
         failed = self._share({self.folder(number): recipe for number, recipe in recipes.items()})
         fates: Fates = {n: (FAILED, failed[self.folder(n)]) for n in recipes if self.folder(n) in failed}
         for epoch in [*self.opened.space.halving.epochs, None]:
@@ -109,7 +109,8 @@ class Search:
             return None, str(error)
         if reason := candidate.refused(recipe, self.opened.space.constraints):
             return None, reason
-        taken = taken.model_copy(update={"name": f"{taken.name}-{drawing.number}"})
+        told = {"name": f"{taken.name}-{drawing.number}", "description": f"Candidate {drawing.number} of {self.out}"}
+        taken = taken.model_copy(update=told)
         for name, written in ((training.RECIPE, recipe), (TAKEN, taken)):
             files.write_text(self.folder(drawing.number) / name, written.to_toml())
         return recipe, None
@@ -147,7 +148,9 @@ class Search:
         done = {trial.number: trial.measured for trial in self.trials.all()}
         missing = {number: epochs for number, epochs in stops.items() if epochs not in done[number]}
         calls = {self._student(self.folder(number), epochs): number for number, epochs in missing.items()}
-        progress.say(f"training {len(calls)} candidates to epoch {max(stops.values(), default=0)}")
+        progress.say(
+            f"training {len(calls)} candidates to epoch {max(stops.values(), default=0)}; {self._settled()} are done"
+        )
         fates: Fates = {}
         for call in as_completed(calls):
             number = calls[call]
@@ -169,15 +172,16 @@ class Search:
                 continue
             rivals = {trial.number: trial.measured[stop] for trial in trials if stop in trial.measured}
             if number not in promoted(rivals, space.goals, space.halving.keep):
-                reason = f"not among the best {space.halving.keep:.0%} of {len(rivals)} after epoch {stop}"
-                fates[number] = (STOPPED, reason)
+                fates[number] = (STOPPED, f"not among the best {space.halving.keep:.0%} after epoch {stop}")
         return fates
 
     def _settle(self, number: int, status: str, reason: str | None) -> None:
         last = self.trials.all()[number].last
-        constraints = self.opened.space.constraints
-        excesses = {} if last is None else {name: share for name, share, _ in measures.excesses(last, constraints)}
-        self.trials.settle(number, status, reason, {"fits": 1.0} if status == REFUSED else excesses)
+        broken = {status: 1.0}
+        if last is not None and status != FAILED:
+            constraints = self.opened.space.constraints
+            broken = {name: share for name, share, _ in measures.excesses(last, constraints)}
+        self.trials.settle(number, status, reason, broken)
         shutil.rmtree(self.folder(number) / "checkpoints", ignore_errors=True)
 
 

@@ -151,9 +151,10 @@ class Space(Table):
 
 @dataclass(frozen=True)
 class Opened:
-    """A space and its file's contents. recipe: the name or path of the recipe that it starts from."""
+    """A space, its file and what is in it. recipe: the name or path of the recipe that it starts from."""
 
     space: Space
+    path: Path
     data: dict[str, Any]
     recipe: str | Path
 
@@ -177,4 +178,4 @@ def load(name_or_path: str | Path) -> Opened:
     if space is None or problems:
         raise RecipeError(schema.report(path, problems))
     beside = path.parent / space.recipe
-    return Opened(space, data, beside if beside.suffix == ".toml" and beside.is_file() else space.recipe)
+    return Opened(space, path, data, beside if beside.suffix == ".toml" and beside.is_file() else space.recipe)

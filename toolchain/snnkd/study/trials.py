@@ -123,25 +123,19 @@ class Trials:
         """Notes what was measured of an open trial after so many epochs, and how long it took to get there."""
         noted = {"epochs": epochs, "seconds": seconds, **measures.to_json()}
         rows = self._frozen(number).user_attrs.get("measured", [])
-        self._note(number, "measured", [*rows, noted])
+        self.again(number).set_user_attr("measured", [*rows, noted])
 
     def settle(self, number: int, status: str, reason: str | None, excesses: Mapping[str, float]) -> None:
         """Ends an open trial. excesses: the constraints that it breaks, by how much, for the sampler to avoid."""
         drawing = self.again(number)
         for name, excess in excesses.items():
             drawing.set_constraint(name, excess)
-        self._note(number, "status", status)
-        self._note(number, "reason", reason)
-        last, state = self._read(self._frozen(number)).last, self._optuna.trial.TrialState
-        if status == FAILED or (last is None and not excesses):
-            self._study.tell(number, state=state.FAIL)
-        elif last is None:
-            self._study.tell(number, state=state.PRUNED)
+        drawing.set_user_attr("fate", [status, reason])
+        if status in (REFUSED, FAILED):
+            self._study.tell(number, state=self._optuna.trial.TrialState.PRUNED)
         else:
+            last = self._read(self._frozen(number)).last
             self._study.tell(number, [getattr(last, goal.measure) for goal in self._space.goals])
-
-    def _note(self, number: int, key: str, value: Any) -> None:
-        self.again(number).set_user_attr(key, value)
 
     def _frozen(self, number: int) -> FrozenTrial:
         return self._study.get_trials(deepcopy=False)[number]
@@ -152,7 +146,7 @@ class Trials:
         parameters = {
             name: json.loads(value) if isinstance(value, str) else value for name, value in frozen.params.items()
         }
-        status, reason = frozen.user_attrs.get("status", OPEN), frozen.user_attrs.get("reason")
+        status, reason = frozen.user_attrs.get("fate", (OPEN, None))
         return Trial(frozen.number, status, parameters, measured, reason, sum(row["seconds"] for row in rows))
 
 

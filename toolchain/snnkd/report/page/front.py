@@ -17,7 +17,7 @@ from snnkd.study.measures import Measures
 from snnkd.study.space import GOALS, Goal
 
 _REASONS = 8  # for which candidates ended early, at most
-_BASE, _OTHERS = 1, 5  # numbers of their colours
+_BASE, _OTHERS = 2, 5  # numbers of their colours
 
 
 def page(found: Found) -> str:
