@@ -11,6 +11,8 @@ import pytest
 from snnkd import recipe as recipes
 from snnkd import study
 from snnkd.base.errors import LimitError, MismatchError, SnnkdError
+from snnkd.engines import c99
+from snnkd.recipe import outline
 from snnkd.study.trials import Trial
 
 pytest.importorskip("optuna")
@@ -42,6 +44,10 @@ def test_what_becomes_of_candidates(found) -> None:
         else:
             assert list(trial.measured) == ([1, 2] if trial.status == "finished" else [1])
             assert 0 < trial.last.flash <= 1000 and trial.last.energy_uJ is None
+            plan = c99.plan(
+                outline.student(recipes.load(Path(result.out) / f"candidates/000{trial.number}/recipe.toml"))
+            )
+            assert trial.last.ram == plan.ram and trial.last.flash <= plan.flash  # as it was checked before
     assert result.reference.flash < 2000
 
 

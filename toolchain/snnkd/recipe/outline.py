@@ -3,6 +3,7 @@ does not, is known from that."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from math import prod
 from pathlib import Path
 
@@ -15,20 +16,22 @@ from snnkd.recipe.architecture import Architecture
 from snnkd.recipe.tables import Recipe
 
 
-def outline(described: Architecture, bits: int = 8, message_bits: int = 0) -> IntNet:
+def outline(described: Architecture, bits: int = 8, message_bits: int = 0, current_decay: int = 4096) -> IntNet:
     """Makes an integer network of a description, with weights of `bits`, both signs among them, and delays of
     `max_delay`; it is to be counted, not run.
 
-    message_bits: as of `IntNet`.
+    message_bits: as of `IntNet`. current_decay: as of `Cuba`; below 4096, u outlasts a step and takes memory.
     """
-    layers = tuple(_layer(layer, read, bits) for layer, read in described.inputs())
+    layers = tuple(_layer(layer, read, bits, current_decay) for layer, read in described.inputs())
     return IntNet(described.input, layers, message_bits=message_bits)
 
 
 def student(recipe: Recipe) -> IntNet:
-    """Makes the outline of a recipe's student, with the recipe's bits."""
-    described = recipe.architecture(recipe.student)
-    return outline(described, recipe.quantization.weight_bits, recipe.encoder().message_bits)
+    """Makes the outline of a recipe's student, with all that its memory depends on: bits, decay, encoding, readout."""
+    described, encoder = recipe.architecture(recipe.student), recipe.encoder()
+    decay = round(4096 * recipe.neuron.current_decay)
+    net = outline(described, recipe.quantization.weight_bits, encoder.message_bits, decay)
+    return replace(net, steps=recipe.encoding.steps, encoding=encoder.to_json(), readout=recipe.readout.rule())
 
 
 def named(name: str) -> IntNet | None:
@@ -45,8 +48,8 @@ def named(name: str) -> IntNet | None:
     return student(reading.load(name)) if name in reading.names() else None
 
 
-def _layer(layer: architecture.Layer, read: Shape, bits: int) -> Layer:
-    neuron = Cuba(*(np.array(value, np.int32) for value in (4096, 0, 1)))
+def _layer(layer: architecture.Layer, read: Shape, bits: int, current_decay: int) -> Layer:
+    neuron = Cuba(*(np.array(value, np.int32) for value in (current_decay, 0, 1)))
     fan_in = layer.fan_in(read)
     low, high = -(1 << (bits - 1)), (1 << (bits - 1)) - 1
     weight = np.where(np.arange(layer.weights(read)) % 2, low, high).astype(np.int32)

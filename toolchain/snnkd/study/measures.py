@@ -77,9 +77,11 @@ def check(space: Space, recipe: Recipe) -> None:
 
 def excesses(measures: Measures, constraints: Constraints) -> Iterator[tuple[str, float, str]]:
     """Yields (name, by what share it is broken, in words) for each constraint that a trained candidate breaks."""
-    if measures.accuracy < constraints.min_accuracy:
-        least = constraints.min_accuracy
+    least = constraints.min_accuracy
+    if measures.accuracy < least:
         yield "min_accuracy", least - measures.accuracy, f"accuracy {measures.accuracy:.2%}, at least {least:.2%}"
-    most = constraints.max_energy_uJ
-    if most is not None and measures.energy_uJ is not None and measures.energy_uJ > most:
-        yield "max_energy_uJ", measures.energy_uJ / most - 1, f"{measures.energy_uJ:.3g} uJ, at most {most:g}"
+    most = {name: getattr(constraints, f"max_{name}") for name in ("flash", "ram", "energy_uJ")}
+    for name, limit in most.items():
+        value = getattr(measures, name)
+        if limit is not None and value is not None and value > limit:
+            yield f"max_{name}", value / limit - 1, f"{name} {value:,.6g}, at most {limit:,g}"
