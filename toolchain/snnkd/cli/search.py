@@ -53,7 +53,7 @@ def _taken(folder: Path, number: int, out: Path) -> dict[str, Any]:
 
     if not folder.is_dir():
         raise LimitError(f"--take {number}: expected the folder of a search, found {folder}")
-    files.check_output("--out", out, ".toml", [found.folder(folder, number) / found.TAKEN])
+    files.check_output("--out", out, ".toml", [found.folder_of(folder, number) / found.TAKEN])
     files.write_text(out, found.taken(folder, number))
     return {"recipe": str(out), "candidate": number}
 

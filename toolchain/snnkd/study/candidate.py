@@ -10,7 +10,7 @@ from typing import Any
 from snnkd import recipe as recipes
 from snnkd import targets
 from snnkd.analysis import fit
-from snnkd.base.errors import LimitError, RecipeError
+from snnkd.base.errors import RecipeError
 from snnkd.engines import c99
 from snnkd.recipe import Recipe, outline
 from snnkd.study.space import Constraints, Opened, Varied
@@ -84,10 +84,9 @@ def refused(recipe: Recipe, constraints: Constraints) -> str | None:
             return f"does not fit {target.name}: {broken.layer}, {broken.limit}: {broken.actual}, of {broken.allowed}"
     limits = {"flash": constraints.max_flash, "ram": constraints.max_ram}
     if any(limits.values()):
-        try:
-            plan = c99.plan(net)
-        except LimitError as error:
-            return str(error)
+        if reason := c99.refuses(net):
+            return reason
+        plan = c99.plan(net)
         for name, most in limits.items():
             if most is not None and getattr(plan, name) > most:
                 return f"needs {getattr(plan, name):,} byte of {name}, max_{name} is {most:,}"

@@ -33,9 +33,7 @@ class Found:
     @cached_property
     def front(self) -> list[Trial]:
         """Lists the finished trials that no other of them dominates, the best in the first objective first."""
-        finished = {
-            trial.number: trial.measured[max(trial.measured)] for trial in self.trials if trial.status == FINISHED
-        }
+        finished = {one.number: one.last for one in self.trials if one.status == FINISHED and one.last}
         best, goal = pareto(finished, self.space.goals), self.space.goals[0]
 
         def place(number: int) -> tuple[float, int]:
@@ -80,14 +78,14 @@ def _row(trial: Trial) -> dict[str, Any]:
     return {**said, **measures, **parameters}
 
 
-def folder(out: Path, number: int) -> Path:
+def folder_of(out: Path, number: int) -> Path:
     """Names the folder of the candidate `number` of the search in `out`."""
     return out / "candidates" / f"{number:04d}"
 
 
 def taken(out: Path, number: int) -> str:
     """Returns the recipe of a candidate of the search in `out`, as TOML. Raises SnnkdError where it has no such one."""
-    path = folder(out, number) / TAKEN
+    path = folder_of(out, number) / TAKEN
     if not path.is_file():
         known = sorted(int(one.parent.name) for one in out.glob(f"candidates/*/{TAKEN}"))
         has = f"its candidates are {', '.join(map(str, known))}" if known else "it is no folder of a search"

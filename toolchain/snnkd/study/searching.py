@@ -14,7 +14,7 @@ from snnkd.recipe import Recipe
 from snnkd.recipe.lineage import lineage
 from snnkd.runs.pool import Pool
 from snnkd.study import candidate, measures, training
-from snnkd.study.found import TAKEN, Found, folder
+from snnkd.study.found import TAKEN, Found, folder_of
 from snnkd.study.halving import promoted
 from snnkd.study.measures import Measures
 from snnkd.study.space import Opened
@@ -42,15 +42,11 @@ class Search:
         left open come first. Raises LimitError where hardly any candidate keeps to the constraints."""
         while (missing := wanted - self._settled()) > 0:
             self._generation(min(missing, self.opened.space.halving.generation))
-        return self.found()
-
-    def found(self) -> Found:
-        """Returns what the search has found so far."""
         return Found(str(self.out), self.opened.space, self.trials.all(), self.trials.reference)
 
     def folder(self, number: int) -> Path:
         """Names the folder of a candidate."""
-        return folder(self.out, number)
+        return folder_of(self.out, number)
 
     def _settled(self) -> int:
         return sum(trial.status not in (OPEN, REFUSED) for trial in self.trials.all())
@@ -107,7 +103,7 @@ class Search:
             taken = candidate.recipe_of(self.opened, drawn, economy=False)
         except RecipeError as error:
             return None, str(error)
-        if reason := candidate.refused(recipe, self.opened.space.constraints):
+        if reason := candidate.refused(taken, self.opened.space.constraints):
             return None, reason
         told = {"name": f"{taken.name}-{drawing.number}", "description": f"Candidate {drawing.number} of {self.out}"}
         taken = taken.model_copy(update=told)
@@ -196,6 +192,6 @@ def _failure(call: Future[Any]) -> str | None:
     error = call.exception()
     if error is None:
         return None
-    if isinstance(error, SnnkdError):
-        return str(error)
+    if isinstance(error, SnnkdError | MemoryError):
+        return str(error) or "out of memory"
     raise error

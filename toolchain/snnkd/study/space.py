@@ -112,10 +112,6 @@ class Halving(Table):
             raise ValueError(f"epochs: expected rising numbers, found {schema.shown(self.epochs)}")
         return self
 
-    def stops(self, epochs: int) -> list[int]:
-        """Lists the epochs at which a training of so many epochs is measured; the last is its end."""
-        return [*(epoch for epoch in self.epochs if epoch < epochs), epochs]
-
 
 class Space(Table):
     """A whole space. recipe: the base. target: of energy and latency, None that of `fits`. set: fields of the recipe by
@@ -133,7 +129,7 @@ class Space(Table):
     economy: dict[str, Any] = Field(default_factory=dict)
 
     @model_validator(mode="after")
-    def _ours(self) -> Space:
+    def _each_once(self) -> Space:
         if len(set(self.objectives)) < len(self.objectives):
             raise ValueError(f"objectives: each once, found {schema.shown(self.objectives)}")
         return self
