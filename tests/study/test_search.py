@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -75,6 +76,18 @@ def test_killed_and_taken_up_again_with_other_test_images(Inline, found, make_sp
             study.search(space, tmp_path, WANTED, Inline(most))
     again = study.search(space, tmp_path, WANTED, Inline())
     assert told(again.trials) == told(result.trials) and again.reference == result.reference
+
+
+def test_stops_on_the_way_change_nothing(found, tmp_path: Path) -> None:
+    """A finished candidate is, bit for bit, what its recipe gives when it is trained at once."""
+    from snnkd.study import training
+
+    result, *_ = found
+    best = result.front[0]
+    candidate = Path(result.out) / "candidates" / f"{best.number:04d}"
+    shutil.copy(candidate / training.RECIPE, tmp_path)
+    at_once, _ = training.student(tmp_path, Path(result.out) / "teachers", 2, Path(), None)
+    assert at_once == best.measured[2]
 
 
 def test_done_is_done(Inline, found) -> None:
