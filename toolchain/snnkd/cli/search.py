@@ -68,11 +68,10 @@ def _found(data: dict[str, Any]) -> Any:
     rows = [[who, epochs, *(_shown(name, own[name], number) for name in measures)] for who, epochs, own in listed]
     counted = ", ".join(f"{count} {status}" for status, count in data["trials"].items())
     title = f"{data['out']}: the front of {counted}; on validation data"
-    most = [
-        f"take one: snnkd search {data['out']} --take {row['number']} --out recipe.toml" for row in data["front"][:1]
-    ]
-    written = f"written: {', '.join(data['files'])}"
-    return output.group(output.table(title, ["candidate", "epochs", *measures], rows), written, *most)
+    after = [f"written: {', '.join(data['files'])}"]
+    if data["front"]:
+        after.append(f"take one: snnkd search {data['out']} --take {data['front'][0]['number']} --out recipe.toml")
+    return output.group(output.table(title, ["candidate", "epochs", *measures], rows), *after)
 
 
 def _shown(name: str, value: float | None, number: Any) -> str:

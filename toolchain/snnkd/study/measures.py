@@ -66,13 +66,16 @@ def check(space: Space, recipe: Recipe) -> None:
     spikes = verification.synthetic_input(net, recipe.encoding.steps, 1)
     energy, latency = price(net, [spikes], space.priced) if space.priced else (None, None)
     flash, ram = sizes(net)
-    known = Measures(0.0, 0.0, flash, ram, energy, latency)
     where = f"on {space.priced}" if space.priced else "without a target, or fits in [constraints]"
-    for name in space.objectives:
-        if getattr(known, GOALS[name].measure) is None:
-            raise RecipeError(f"objectives: '{name}' is not known {where}; see `snnkd targets`, or seek another one")
+    for name in lacking(Measures(0.0, 0.0, flash, ram, energy, latency), space):
+        raise RecipeError(f"objectives: '{name}' is not known {where}; see `snnkd targets`, or seek another one")
     if space.constraints.max_energy_uJ is not None and energy is None:
         raise RecipeError(f"constraints.max_energy_uJ: the energy is not known {where}; see `snnkd targets`")
+
+
+def lacking(measures: Measures, space: Space) -> list[str]:
+    """Lists the objectives that are not known of a candidate."""
+    return [name for name in space.objectives if getattr(measures, GOALS[name].measure) is None]
 
 
 def excesses(measures: Measures, constraints: Constraints) -> Iterator[tuple[str, float, str]]:

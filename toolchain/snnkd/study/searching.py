@@ -152,8 +152,12 @@ class Search:
             number = calls[call]
             if failed := _failure(call):
                 fates[number] = (FAILED, failed)
+                continue
+            own, seconds = call.result()
+            if unknown := measures.lacking(own, self.opened.space):
+                fates[number] = (FAILED, f"its {unknown[0]} is not known")
             else:
-                self.trials.measured(number, stops[number], *call.result())
+                self.trials.measured(number, stops[number], own, seconds)
         return fates
 
     def _judged(self, stops: dict[int, int], ends: dict[int, int]) -> Fates:
