@@ -11,12 +11,13 @@ import typer
 from snnkd import engines, recipe
 from snnkd.cli.app import app
 from snnkd.runs import cells, pipeline
+from snnkd.study import candidate, space
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 BESIDE = [ROOT / name for name in ("CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md", "examples/README.md")]
 SHORT = [f"chain.{stage}.epochs=1" for stage in ("teacher", "ta", "student")]
-TRAINING = {"run", "train", "sweep"}  # take minutes, and data that may not be here: only read
+TRAINING = {"run", "train", "sweep", "search"}  # take minutes, and data that may not be here: only read
 COMMANDS = typer.main.get_command(app).commands  # pyright: ignore[reportAttributeAccessIssue]
 
 every_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
@@ -47,11 +48,14 @@ def commands(block: str, language: str) -> list[list[str]]:
 
 
 def read(arguments: list[str]) -> None:
-    """Checks a training's options, its recipe and its overrides, without running it."""
+    """Checks a training's options, its recipe and its overrides, or a search's space, without running it."""
     name, *rest = arguments
     context = COMMANDS[name].make_context(name, rest)
     if name == "sweep":
         cells.grid(context.params["recipes"], cells.seeds(context.params["seeds"]), context.params["overrides"] or [])
+    elif name == "search":
+        if context.params["take"] is None:
+            candidate.check(space.load(context.params["space"]))
     else:
         recipe.load(context.params["recipe"], context.params["overrides"])
 

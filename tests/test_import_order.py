@@ -22,6 +22,7 @@ DOORS = {
     "onnxruntime": {"engines.onnx"},
     "IPython": {"report.notebook"},
     "ray": {"runs.pool"},
+    "optuna": {"study.trials"},
     "typer": {"cli"},
     "rich": {"cli", "report"},
     "jinja2": {"report.page"},

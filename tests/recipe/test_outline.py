@@ -27,6 +27,7 @@ def test_a_recipe_is_the_outline_of_its_student(tmp_path):
     made = outline.named("best/cifar10-conv")
     assert [layer.shape for layer in made.layers] == read.architecture(read.student).shapes()
     assert made.message_bits == 8
+    assert (made.steps, made.encoding["kind"], made.readout.name) == (4, "direct", read.readout.rule().name)
     assert [violation.limit for violation in fit.check(made, targets.load("loihi1"))] == ["payload_bits"]
     few = tmp_path / "few.toml"
     few.write_text('extends = "best/mnist-dense"\n[quantization]\nweight_bits = 4\n')

@@ -11,7 +11,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from snnkd.api import check, export, handoff, inspect, profile, run, simulate, sweep, train, verify
+    from snnkd.api import check, export, handoff, inspect, profile, run, search, simulate, sweep, train, verify
     from snnkd.data.logits import save_logits
     from snnkd.formats import load, save
     from snnkd.ir.network import IntNet
@@ -37,6 +37,7 @@ __all__ = [
     "run",
     "save",
     "save_logits",
+    "search",
     "simulate",
     "sweep",
     "to_intnet",
@@ -59,6 +60,7 @@ _HOMES = {
     "run": "api",
     "save": "formats",
     "save_logits": "data.logits",
+    "search": "api",
     "simulate": "api",
     "sweep": "api",
     "to_intnet": "training.deploy",

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from snnkd.runs.pipeline import Context, TrainingOptions
     from snnkd.runs.results import Exported, Profiled, Training
     from snnkd.runs.sweep_results import Row, Sweep
+    from snnkd.study import Found
 
 _TRAIN = ("train", "quantize", "evaluate")
 _RUNS = Path("runs")
@@ -101,6 +102,29 @@ def sweep(
     names = [recipes] if isinstance(recipes, str | Path) else recipes
     options = SweepOptions(out, jobs, ray, data_root, device)
     return sweep_results.collect(cells.grid(names, seeds, overrides), options, on_row)
+
+
+def search(
+    space: str | Path,
+    out: str | Path,
+    trials: int = 48,
+    jobs: int | None = None,
+    ray: str | None = None,
+    storage: str | None = None,
+    data_root: str | Path | None = None,
+) -> Found:
+    """Searches a space (a name or your own .toml) for the best students under a budget; `front` lists them.
+
+    out: the folder of the search, whose trials are not made again. trials: how many candidates are trained, those in
+    `out` included. jobs: processes of this machine, as many as it has cores where None; ray: the address of a Ray
+    cluster instead. storage: URL of a database for the trials, a file in `out` where None. Raises SnnkdError for
+    unusable input, before anything is trained.
+    """
+    from snnkd import study
+    from snnkd.runs.pool import open_pool
+
+    with open_pool(jobs, ray) as pool:
+        return study.search(space, Path(out), trials, pool, storage, data_root)
 
 
 def export(

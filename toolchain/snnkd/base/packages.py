@@ -29,6 +29,7 @@ EXTRAS = {
     "nir": "networks as .nir",
     "norse": "teachers made with Norse",
     "ray": "sweeps on a cluster",
+    "search": "the search for the best student under a budget",
 }
 # By the module that is imported. tests/base/test_packages.py compares this with pyproject.toml.
 PACKAGES = {
@@ -55,6 +56,7 @@ PACKAGES = {
     "nir": Package("nir", "nir"),
     "norse": Package("norse", "norse"),
     "ray": Package("ray", "ray"),
+    "optuna": Package("optuna", "search"),
 }
 # Both are archived. They run on current Pythons beside current packages, and say that they do not: so they are
 # installed without what they ask for, of which the extra has what Lava's simulator imports.

@@ -22,6 +22,7 @@ from snnkd.cli.handoff import handoff
 from snnkd.cli.output import fail, note, warn
 from snnkd.cli.quantization import quantize
 from snnkd.cli.report import report
+from snnkd.cli.search import search
 from snnkd.cli.sweep import sweep
 
 _WHOLE = 200  # characters: longer than the first sentence of any command, which is folded rather than cut off
@@ -61,7 +62,7 @@ _PANELS = {
         convert,
         encode,
     ),
-    "Runs": (runs, compare, sweep),
+    "Runs": (runs, compare, sweep, search),
     "What there is": (catalogue.models, catalogue.recipes, catalogue.datasets, catalogue.targets, doctor),
 }
 for commands in _PANELS.values():
@@ -89,6 +90,7 @@ _LEFT = {  # by command: what an interrupted one leaves behind, and how it goes 
     "train": _TRAINING,
     "run": _TRAINING,
     "sweep": "finished cells and whole epochs are kept, and the same command goes on from them",
+    "search": "trials that are done and whole epochs are kept, and the same command goes on from them",
     "export": "the .net may be written already and was not compared: export it again",
     "handoff": "no bundle was written or proved: run it again",
 }

@@ -10,33 +10,40 @@ from pathlib import Path
 import numpy as np
 
 from snnkd.base import files
-from snnkd.ir.network import Conv, Cuba, Dense, IntNet, Layer, NeuronKind, Shape, Sigma, SigmaDelta
+from snnkd.ir.network import Conv, Cuba, Dense, IntNet, Layer, Shape, Sigma, SigmaDelta
 from snnkd.recipe import architecture, reading
 from snnkd.recipe.architecture import Architecture
 from snnkd.recipe.tables import Recipe
 
+# Neurons of the kind that a network has unless its recipe says otherwise.
+_CUBA = Cuba(*(np.array(value, np.int32) for value in (4096, 0, 1)))
 
-def outline(
-    described: Architecture, bits: int = 8, message_bits: int = 0, kind: NeuronKind = "cuba", bias: bool = False
-) -> IntNet:
+
+def outline(described: Architecture, bits: int = 8, message_bits: int = 0, neuron: Cuba | SigmaDelta = _CUBA) -> IntNet:
     """Makes an integer network of a description, with weights of `bits`, both signs among them, and delays of
     `max_delay`; it is to be counted, not run.
 
-    message_bits: as of `IntNet`. kind: of its neurons, 'cuba' or 'sigma-delta', which a Sigma output reads. bias:
-    whether they have one.
+    message_bits: as of `IntNet`. neuron: of all layers; a bias becomes one for each channel. Sigma-delta neurons are
+    read by a Sigma output.
     """
-    layers = [_layer(layer, read, bits, kind, bias) for layer, read in described.inputs()]
-    if kind == "sigma-delta":
+    layers = [_layer(layer, read, bits, neuron) for layer, read in described.inputs()]
+    if neuron.kind == "sigma-delta":
         layers[-1] = replace(layers[-1], neuron=Sigma())
     return IntNet(described.input, tuple(layers), message_bits=message_bits)
 
 
 def student(recipe: Recipe) -> IntNet:
-    """Makes the outline of a recipe's student, with the recipe's bits and neurons."""
-    described, stage, neuron = recipe.architecture(recipe.student), recipe.chain[recipe.student], recipe.neuron
-    kind = "sigma-delta" if stage.neuron == "sigma-delta" else "cuba"
-    bits, bias = recipe.quantization.weight_bits, neuron.bias or neuron.batch_norm or kind == "sigma-delta"
-    return outline(described, bits, recipe.encoder().message_bits, kind, bias)
+    """Makes the outline of a recipe's student, with all that its memory depends on: bits, neurons, encoding,
+    readout."""
+    described, encoder, settings = recipe.architecture(recipe.student), recipe.encoder(), recipe.neuron
+    bias = np.array(1, np.int32)
+    if recipe.chain[recipe.student].neuron == "sigma-delta":
+        neuron = SigmaDelta(0, bias)
+    else:
+        decay = np.array(round(4096 * settings.current_decay), np.int32)
+        neuron = replace(_CUBA, current_decay=decay, bias=bias if settings.bias or settings.batch_norm else None)
+    net = outline(described, recipe.quantization.weight_bits, encoder.message_bits, neuron)
+    return replace(net, steps=encoder.steps, encoding=encoder.to_json(), readout=recipe.readout.rule())
 
 
 def named(name: str) -> IntNet | None:
@@ -53,11 +60,9 @@ def named(name: str) -> IntNet | None:
     return student(reading.load(name)) if name in reading.names() else None
 
 
-def _layer(layer: architecture.Layer, read: Shape, bits: int, kind: NeuronKind, bias: bool) -> Layer:
-    biases = np.ones(layer.output(read)[0], np.int32) if bias else None
-    neuron = Cuba(*(np.array(value, np.int32) for value in (4096, 0, 1)), bias=biases)
-    if kind == "sigma-delta":
-        neuron = SigmaDelta(0, biases)
+def _layer(layer: architecture.Layer, read: Shape, bits: int, neuron: Cuba | SigmaDelta) -> Layer:
+    if neuron.bias is not None:
+        neuron = replace(neuron, bias=np.ones(layer.output(read)[0], np.int32))
     fan_in = layer.fan_in(read)
     low, high = -(1 << (bits - 1)), (1 << (bits - 1)) - 1
     weight = np.where(np.arange(layer.weights(read)) % 2, low, high).astype(np.int32)

@@ -58,11 +58,17 @@ class Chain:
     frames: Mapping[str, DataSet] = field(default_factory=dict)
 
     def train(
-        self, names: list[str], resume: bool, on_batch: OnBatch = lambda *_: None, on_epoch: OnEpoch = lambda _: None
+        self,
+        names: list[str],
+        resume: bool,
+        on_batch: OnBatch = lambda *_: None,
+        on_epoch: OnEpoch = lambda _: None,
+        until: int | None = None,
     ) -> None:
         """Trains the named stages in order, each with torch's threads as the caller has set them.
 
         resume: go on with the checkpoints that there are. on_batch, on_epoch: called as `loop.stage` says.
+        until: the epoch at which the last of them stops for now, to be resumed; None its end.
         Raises QuantizationError or SnnkdError, naming stage and epoch, where a training diverges, MismatchError for a
         checkpoint of another recipe, FormatError for a damaged one, and for the file of a stage as `net` does.
         """
@@ -74,7 +80,7 @@ class Chain:
             training = self._training(name, learned)
             training.on_batch, training.on_epoch = on_batch, on_epoch
             with torch_threads(1), repeatable():  # a batch is cut into parts instead
-                learned[name] = training.run(resume)
+                learned[name] = training.run(resume, until if name == names[-1] else None)
 
     def take_over(self, names: list[str], runs: Path) -> dict[str, Path]:
         """Copies the checkpoints of those named stages that another run has trained, unless there are any.

@@ -6,23 +6,21 @@ Everything of a run that is shown is escaped by the templates, and the page forb
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cache
-from pathlib import Path
 from typing import Any
 
 from snnkd import __version__
-from snnkd.base import packages
 from snnkd.report.page.comparison import comparison
 from snnkd.report.page.facts import Facts, gather
 from snnkd.report.page.overview import overview
 from snnkd.report.page.sections import SECTIONS
+from snnkd.report.page.templates import template
 
 __all__ = ["gather", "page"]
 
 
 def page(runs: Sequence[Facts]) -> str:
     """Renders at least one run; several side by side first, then one by one."""
-    return _template().render(
+    return template("page.html").render(
         version=__version__,
         comparison=comparison(runs) if len(runs) > 1 else None,
         runs=[_shown(facts, number) for number, facts in enumerate(runs)],
@@ -35,18 +33,3 @@ def _shown(facts: Facts, number: int) -> dict[str, Any]:
         {"name": section.name, "title": section.title, "data": data} for section, data in made if data is not None
     ]
     return {"id": f"run{number}", "overview": overview(facts), "sections": sections}
-
-
-@cache
-def _template() -> Any:
-    packages.require("report", "jinja2")
-    import jinja2
-
-    environment = jinja2.Environment(
-        autoescape=True,
-        loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"),
-        lstrip_blocks=True,
-        trim_blocks=True,
-        undefined=jinja2.StrictUndefined,
-    )
-    return environment.get_template("page.html")

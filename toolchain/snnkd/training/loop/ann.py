@@ -25,10 +25,10 @@ class AnnTraining(StageTraining[Ann]):
 
     chosen_by = "validation.float"
 
-    def run(self, resume: bool = False) -> Ann:
+    def run(self, resume: bool = False, until: int | None = None) -> Ann:
         """Trains as every stage does, on `threads` threads of torch."""
         with torch_threads(self.threads):  # a chain gives it one, for spiking networks
-            return super().run(resume)
+            return super().run(resume, until)
 
     def _optimizer(self) -> Optimizer:
         return Optimizer(self.stage.optimizer, list(self.network.parameters()))

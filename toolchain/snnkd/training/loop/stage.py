@@ -55,8 +55,9 @@ class StageTraining(ABC, Generic[Trained]):
     beside: torch.nn.Module | None = field(init=False, default=None)
 
     @kept_memory()
-    def run(self, resume: bool = False) -> Trained:
-        """Trains up to the recipe's epochs and returns the network of the best one, in eval mode.
+    def run(self, resume: bool = False, until: int | None = None) -> Trained:
+        """Trains up to the recipe's epochs, or to the epoch `until`, and returns the network of the best one, in eval
+        mode.
 
         The best epoch is the one with the highest `chosen_by`, the last of equals. With `resume` it goes on from the
         checkpoint, if there is one; the end is the same, bit for bit. Raises an SnnkdError, naming stage and epoch,
@@ -72,7 +73,7 @@ class StageTraining(ABC, Generic[Trained]):
                 self.on_epoch(row)
         else:
             self._begin()
-        while self.progress.epoch < self.stage.epochs:
+        while self.progress.epoch < min(self.stage.epochs, until or self.stage.epochs):
             row = self._epoch(optimizer)
             accuracy = row[self.chosen_by]
             # The last of equals, as without validation data.
