@@ -105,8 +105,8 @@ class Search:
             return None, str(error)
         if reason := candidate.refused(taken, self.opened.space.constraints):
             return None, reason
-        told = {"name": f"{taken.name}-{drawing.number}", "description": f"Candidate {drawing.number} of {self.out}"}
-        taken = taken.model_copy(update=told)
+        found = f"Candidate {drawing.number} of a search that started from {self.opened.space.recipe}"
+        taken = taken.model_copy(update={"name": f"{taken.name}-{drawing.number}", "description": found})
         for name, written in ((training.RECIPE, recipe), (TAKEN, taken)):
             files.write_text(self.folder(drawing.number) / name, written.to_toml())
         return recipe, None

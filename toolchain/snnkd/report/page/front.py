@@ -10,7 +10,7 @@ from snnkd import __version__
 from snnkd.report.page import charts
 from snnkd.report.page.charts import Plot, Series
 from snnkd.report.page.templates import template
-from snnkd.report.page.words import NONE
+from snnkd.report.page.words import NONE, percent
 from snnkd.report.terminal import number
 from snnkd.study.found import Found
 from snnkd.study.measures import Measures
@@ -57,7 +57,7 @@ def shown(goal: Goal, measures: Measures) -> str:
     value = getattr(measures, goal.measure)
     if value is None:
         return NONE
-    return f"{value:.2%}" if goal.rises else number(value)
+    return percent(value) if goal.rises else number(value)
 
 
 def _said(parameters: dict[str, Any]) -> str:
