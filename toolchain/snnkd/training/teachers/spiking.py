@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -14,7 +14,10 @@ from snnkd.recipe.tables import MapKind
 from snnkd.training import reading
 from snnkd.training.dynamics import S_SCALE
 from snnkd.training.feed import Feed
+from snnkd.training.group import ALONE, Group
 from snnkd.training.store import SpikeStore, ValueStore
+
+Make = Callable[[np.ndarray, int], np.ndarray]  # values (N, ...) of the images `indices` (N,) in a variant
 
 _UNIT_IMAGES = 256  # images that the unit of a file's membrane readout is measured on
 
@@ -27,15 +30,16 @@ class Teacher:
     is computed the first time that it is needed, and kept: T x classes bits, or as many float32.
 
     unit: that of a membrane readout, see `network.Network`; unless given, as with the network of a file, the standard
-    deviation of the output neurons' u on the first images.
+    deviation of the output neurons' u on the first images. group: of processes that ask for the same images in the same
+    order; each computes its share of them.
     """
 
-    def __init__(self, net: IntNet, feed: Feed, unit: float | None = None):
-        self._net, self._feed, self._unit = net, feed, unit
+    def __init__(self, net: IntNet, feed: Feed, unit: float | None = None, group: Group = ALONE):
+        self._net, self._feed, self._unit, self._group = net, feed, unit, group
         if net.readout.kind == "membrane":
-            self._store = ValueStore(len(feed), feed.variants, self._increments)
+            self._store = ValueStore(len(feed), feed.variants, self._shared(self._increments))
         else:
-            self._store = SpikeStore(len(feed), feed.variants, self._spikes)
+            self._store = SpikeStore(len(feed), feed.variants, self._shared(self._spikes))
 
     def sat(self, indices: np.ndarray, variant: int) -> torch.Tensor:
         """Looks up the activation tensor (T, classes, B) float32 of the images `indices` (B,) in a variant.
@@ -65,6 +69,9 @@ class Teacher:
             steps = torch.from_numpy(values.astype(np.float32)).transpose(0, 1)
             features[name] = (steps.mean(dim=0) if maps == "rate" else steps).to(self._feed.device)
         return features
+
+    def _shared(self, make: Make) -> Make:
+        return lambda indices, variant: self._group.spread(lambda share: make(share, variant), indices)
 
     def _spikes(self, indices: np.ndarray, variant: int) -> np.ndarray:
         trace = evaluation.simulate(self._net, self._feed.events(indices, variant))
