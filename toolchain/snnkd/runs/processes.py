@@ -123,7 +123,7 @@ def together(stands: Place, device: str, recipe: Path, data_root: str | Path | N
                 progress.say("")
                 yield members
             for process in started:
-                process.wait(_SECONDS)
+                process.wait()
         except group.LostError as error:
             raise SnnkdError(_reason(started, stands, met) or str(error)) from error
 
@@ -151,18 +151,17 @@ def main() -> None:
     load_torch()
     from snnkd.training import group
 
-    stands = Place(**order["place"])
+    stands, code = Place(**order["place"]), 0
     met = group.store(stands.address, stands.port, serves=False)
     met.set(_ready(stands.rank), "")
     try:
         assist(recipes.load(order["recipe"]), stands, order["data_root"], order["device"])
-    except SnnkdError as error:
-        if not isinstance(error.__cause__, group.LostError):  # that one says why itself
-            met.set("error", f"{error} (in process {stands.rank + 1} of {stands.size})")
-        sys.exit(2)
-    except Exception as error:
-        met.set("error", f"process {stands.rank + 1} of {stands.size}: {type(error).__name__}: {in_a_line(error)}")
-        raise
+    except BaseException as error:
+        code = 2
+        if not isinstance(error.__cause__, group.LostError):  # whoever has ended says why itself
+            said = str(error) if isinstance(error, SnnkdError) else f"{type(error).__name__}: {in_a_line(error)}"
+            met.set("error", f"{said} (in process {stands.rank + 1} of {stands.size})")
+    os._exit(code)  # there is nothing to save, and the end of torch's threads may take long
 
 
 def _started(order: dict) -> subprocess.Popen[bytes]:
