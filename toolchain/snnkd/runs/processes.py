@@ -192,7 +192,9 @@ def _wait_for(started: list[subprocess.Popen[bytes]], stands: Place, met: TCPSto
         assert met is not None
         while not met.check([_ready(stands.rank + number)]):
             if process.poll() is not None:
-                raise SnnkdError(f"process {stands.rank + number + 1} of {stands.size} does not start: {_said(process)}")
+                raise SnnkdError(
+                    f"process {stands.rank + number + 1} of {stands.size} does not start: {_said(process)}"
+                )
             time.sleep(0.01)
 
 

@@ -130,9 +130,7 @@ def _parts(network: Network, events: torch.Tensor) -> int:
     return max(1, min(max(MOST, at_least), -(-samples // LEAST), products // WORTH))
 
 
-def _rates(
-    group: Group, hidden: Sequence[list[torch.Tensor]], sizes: Sequence[int]
-) -> tuple[torch.Tensor, list[int]]:
+def _rates(group: Group, hidden: Sequence[list[torch.Tensor]], sizes: Sequence[int]) -> tuple[torch.Tensor, list[int]]:
     """Spikes per neuron and step of each hidden layer, (layers,), and how many neurons x steps x samples that is a
     mean over. hidden: spikes of the hidden layers of this process's parts."""
     if not hidden[0]:

@@ -156,5 +156,7 @@ class AnnTeacher(Teacher):
         batch = images(self._feed, indices, variant)
         parts = batch.split(_PART) if batch.device.type == "cpu" else (batch,)
         with torch_threads(1):
-            hidden = [torch.cat(layer) for layer in zip(*each(run, parts, self._group.cores(self._threads)), strict=True)]
+            hidden = [
+                torch.cat(layer) for layer in zip(*each(run, parts, self._group.cores(self._threads)), strict=True)
+            ]
         return {name: hidden[number] for name, number in zip(layers, numbers, strict=True)}
