@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import json
+import multiprocessing
 from pathlib import Path
 
 import pytest
@@ -50,12 +52,29 @@ def recipe(no_data):
     return recipes.load("tiny.toml")
 
 
-@pytest.fixture
-def started(monkeypatch):
-    """The processes that a test starts."""
-    begun, start = [], processes._started
-    monkeypatch.setattr(processes, "_started", lambda order: begun.append(start(order)) or begun[-1])
-    return begun
+class Forked:
+    """A process as `processes` starts them, but forked from one that has loaded all that is slow to load."""
+
+    stdin = io.BytesIO()
+
+    def __init__(self, order):
+        self._process = SERVER.Process(target=processes.member, args=(order,))
+        self._process.start()
+
+    def poll(self):
+        return self._process.exitcode
+
+    returncode = property(poll)
+
+    def wait(self):
+        self._process.join()
+
+    def kill(self):
+        self._process.kill()
+
+
+SERVER = multiprocessing.get_context("forkserver")
+SERVER.set_forkserver_preload(["snnkd.training.chain", "snnkd.runs.processes", "sklearn.datasets"])
 
 
 def trained(recipe, folder, devices, resume=False, on_epoch=lambda row: None):
@@ -72,18 +91,24 @@ def checkpoint(folder, stage):
         return progress, {name: file.get_tensor(name).tobytes() for name in file.keys()}  # noqa: SIM118
 
 
-def test_every_bit_is_the_same_in_any_number_of_processes(recipe, started):
+def test_every_bit_is_the_same_in_any_number_of_processes(recipe, monkeypatch):
     """1; and 4, of which one is killed after an epoch, then 2 that go on."""
+    started, start = [], processes._started
+
+    def kept(start):
+        return lambda order: started.append(start(order)) or started[-1]
 
     def kill(row):
         if row["stage"] == "student":
             started[1].kill()
 
     expected = trained(recipe, "one", 1)
+    monkeypatch.setattr(processes, "_started", kept(Forked))
     with pytest.raises(SnnkdError, match=r"^process 3 of 4 was ended by signal 9"):
         trained(recipe, "more", 4, on_epoch=kill)
     assert len(started) == 3 and all(process.poll() is not None for process in started)
     assert checkpoint("more", "student")[0]["epoch"] == 1
+    monkeypatch.setattr(processes, "_started", kept(start))
     found = trained(recipe, "more", 2, resume=True)
     assert [process.poll() for process in started[3:]] == [0]
 

@@ -166,9 +166,9 @@ def random_input(net: IntNet, samples: int, steps: int | None = None) -> tuple[n
 class Survey:
     """What a network did on samples that ran once, block by block.
 
-    samples, steps: how many. counts: totals by layer, 'input' first. activity: the same by neuron and step. classes: (N,)
-    what its readout says of each sample; undecided: (N,) bool, where only the lower number of a class decides; both None
-    where nobody asked. exits: classes and steps, (N,) each, of the rule for early exit; None without one.
+    samples, steps: how many. counts: totals by layer, 'input' first. activity: the same by neuron and step. classes:
+    (N,) what its readout says of each sample; undecided: (N,) bool, where only the lower number of a class decides;
+    both None where nobody asked. exits: classes and steps, (N,) each, of the rule for early exit; None without one.
     """
 
     samples: int

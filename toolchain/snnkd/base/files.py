@@ -140,8 +140,8 @@ def _items(value: Any) -> Iterable[Any]:
 def check_output(option: str, out: Path, suffix: str | tuple[str, ...], inputs: Iterable[str | Path | None]) -> None:
     """Refuses to write `out` where that would destroy an input, or would be a file of a misleading name.
 
-    option: what the user typed, '--out'. suffix: what the file's name has to end with, '.net', or any of several. inputs: all files that
-    the command reads; compared by real path, so that links count. Raises LimitError.
+    option: what the user typed, '--out'. suffix: what the file's name has to end with, '.net', or any of several.
+    inputs: all files that the command reads; compared by real path, so that links count. Raises LimitError.
     """
     allowed = (suffix,) if isinstance(suffix, str) else suffix
     if out.suffix not in allowed:

@@ -42,9 +42,7 @@ NetFile = Annotated[Path, typer.Argument(metavar="FILE.net", help="A network fil
 def simulate(
     file: NetFile,
     inputs: Annotated[Path, typer.Option("--input", help="Events: .npy or .npz, (N, T, C, H, W) or (N, T, features).")],
-    out: Annotated[
-        Path, typer.Option(help="The .npz that the trace is written to, or an .h5 for one that is larger than memory.")
-    ],
+    out: Annotated[Path, typer.Option(help="The trace: .npz, or .h5, which may be larger than memory.")],
     states: Annotated[bool, typer.Option("--states", help="Also write u and v of every step.")] = False,
     engine: Annotated[str, typer.Option(help="What runs it: fast, reference, lava, onnx or c99.")] = "fast",
     input_shape: InputShape = None,

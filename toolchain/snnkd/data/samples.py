@@ -44,9 +44,9 @@ class EventFile:
 class Samples:
     """N samples of T steps; `data` says in words what they are.
 
-    given: events (N, T, *input shape), all or in a file, or None where `encoder` makes them of `images`, (N, C, H, W) uint8 or
-    recordings, image n with the index n, so that they need not all be in memory. labels: (N,) integers, or None where
-    nobody knows the classes. Raises FormatError for labels that are not one for each sample.
+    given: events (N, T, *input shape), all or in a file, or None where `encoder` makes them of `images`, (N, C, H, W)
+    uint8 or recordings, image n with the index n, so that they need not all be in memory. labels: (N,) integers, or
+    None where nobody knows the classes. Raises FormatError for labels that are not one for each sample.
     """
 
     data: str

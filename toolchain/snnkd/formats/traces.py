@@ -1,5 +1,5 @@
-"""Writes a trace to a file: all of it as .npz, or as HDF5 some samples at a time, so that neither what writes it nor what
-reads it need hold it in memory."""
+"""Writes a trace to a file: all of it as .npz, or as HDF5 some samples at a time, so that neither what writes it nor
+what reads it need hold it in memory."""
 
 from __future__ import annotations
 

@@ -81,12 +81,12 @@ def place(devices: int, nodes: int, environment: Mapping[str, str] = os.environ)
 
 def check(stands: Place, device: str) -> None:
     """Raises LimitError where this machine has fewer GPUs than processes, or torch was built without its engine."""
+    if stands.size == 1:
+        return
     import torch
 
     from snnkd.training.chain import pick_device
 
-    if stands.size == 1:
-        return
     if not torch.distributed.is_available():
         raise LimitError(f"--devices {stands.local}: this torch was built without torch.distributed; train on one")
     if pick_device(device).type == "cuda" and stands.local > torch.cuda.device_count():
@@ -141,10 +141,15 @@ def assist(recipe: Recipe, stands: Place, data_root: str | Path | None, device: 
         Chain(recipe, data, Path(os.devnull), device, frames, group).train([], resume=False)
 
 
-def main() -> None:
-    """Is what a process does that `together` has started."""
+def main() -> NoReturn:
+    """Is what a process runs that `together` has started."""
     order = json.loads(sys.stdin.buffer.readline())
     threading.Thread(target=_end_with_the_other, daemon=True).start()
+    member(order)
+
+
+def member(order: dict) -> NoReturn:
+    """Does the part of a training that `order` says, tells the others of an error, and ends this process."""
     warnings.simplefilter("ignore", SnnkdWarning)  # the leading process says the same
     from snnkd.training.tuning import load_torch
 

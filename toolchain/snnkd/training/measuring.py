@@ -62,8 +62,8 @@ def measure(net: IntNet, feed: Feed, course: bool = False, group: Group = ALONE)
 
     With `course` the result also has the class after each step. Where a class is read from v, the output layer alone
     then runs a second time, to record v at every step. Images come in blocks: beside one block's trace only sums are
-    held, and of the course two int64 per image and step. Each process of a `group` runs its share of the blocks, and has
-    all results but a course.
+    held, and of the course two int64 per image and step. Each process of a `group` runs its share of the blocks, and
+    has all results but a course.
     Raises LimitError where the engine cannot run here, FormatError where `net` cannot read the feed's events.
     """
     totals = _Totals([prod(layer.shape) for layer in net.layers])
@@ -105,7 +105,8 @@ class _Totals:
     """Sums over the blocks of a split.
 
     images: those that are right and those that are undecided, (2,). answers: images by class, (classes,). spikes:
-    (neurons,) of each layer. overflows: of each layer, (layers,). All int64. courses: one of each block, where they are asked for.
+    (neurons,) of each layer. overflows: of each layer, (layers,). All int64. courses: one of each block, where they are
+    asked for.
     """
 
     def __init__(self, neurons: list[int]):

@@ -34,9 +34,9 @@ class StageTraining(ABC, Generic[Trained]):
     A subclass says what kind of network is trained, and how; `run` is the same for all.
 
     network: changed in place. train, validation: the images. seed: of the order of the images. key: digest of all that
-    determines the result. path: of the checkpoint. threads: cores that a batch may use. group: of the processes that train
-    it together, of which one reads and writes checkpoints. progress: how far `run` is; done: the fraction of all batches
-    that is over.
+    determines the result. path: of the checkpoint. threads: cores that a batch may use. group: of the processes that
+    train it together, of which one reads and writes checkpoints. progress: how far `run` is; done: the fraction of all
+    batches that is over.
     beside: what is trained with the network and is no part of it, made with the optimizer; None for nothing.
     """
 

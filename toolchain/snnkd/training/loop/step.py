@@ -50,8 +50,8 @@ def backward(
 
     events: (N, T, C, H, W) float32. loss: makes of the output's activation tensor (T, classes, N) the terms of the
     loss, () each, whose sum is minimized. threads: cores that may be used. rate: makes one more term, 'rate', of the
-    spikes per neuron and step of each hidden layer, (layers,). maps: makes one more of the hidden layers' maps. group: of
-    processes that call this with the same arguments; each adds the gradients of the whole batch.
+    spikes per neuron and step of each hidden layer, (layers,). maps: makes one more of the hidden layers' maps.
+    group: of processes that call this with the same arguments; each adds the gradients of the whole batch.
     Returns the activation tensor and the terms, without gradients. On a CPU torch has one thread meanwhile.
     """
     with torch_threads(1):

@@ -118,8 +118,8 @@ def images(feed: Feed, indices: np.ndarray, variant: int = 0) -> torch.Tensor:
 class AnnTeacher(Teacher):
     """A trained ANN: its activation tensor is logits / T at each of the T steps, so that all steps sum to the logits.
 
-    The logits of all images in a variant are computed when the first of them is needed, on `threads` threads of torch in
-    one process of the `group`, and kept.
+    The logits of all images in a variant are computed when the first of them is needed, on `threads` threads of torch
+    in one process of the `group`, and kept.
     """
 
     def __init__(self, ann: Ann, feed: Feed, threads: int = 1, group: Group = ALONE):

@@ -132,8 +132,8 @@ class OutsideTeacher(Teacher):
     """A teacher from outside on the training images of `feed`. Logits are spread over the steps, logits / T at each, so
     that all steps sum to them; an activation tensor is taken as it is.
 
-    The answers to all images in a variant are computed when the first of them is needed, on `threads` threads of torch in
-    one process of the `group`, and kept.
+    The answers to all images in a variant are computed when the first of them is needed, on `threads` threads of torch
+    in one process of the `group`, and kept.
     """
 
     def __init__(self, outside: Outside, feed: Feed, threads: int = 1, group: Group = ALONE):
