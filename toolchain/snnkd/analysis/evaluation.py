@@ -168,9 +168,9 @@ class Survey:
     """What a network did on samples that ran once, block by block.
 
     samples, steps: how many. counts: totals by layer, 'input' first. activity: the same by neuron and step. first: the
-    events of the first samples, those that an emulator may run. course:
-    what its readout says of each sample after each step; undecided: (N,) bool, where only the lower number of a class
-    decides; both None where nobody asked.
+    events of the first samples, those that an emulator may run. classes: (N,) what its readout says of each sample;
+    undecided: (N,) bool, where only the lower number of a class decides; both None where nobody asked. exits: classes
+    and steps, (N,) each, of the rule for early exit; None without one.
     """
 
     samples: int
@@ -178,8 +178,9 @@ class Survey:
     counts: list[LayerCount]
     activity: Activity
     first: np.ndarray
-    course: Course | None = None
+    classes: np.ndarray | None = None
     undecided: np.ndarray | None = None
+    exits: tuple[np.ndarray, np.ndarray] | None = None
     shorter: list[LayerCount] = field(default_factory=list)  # until the rule for early exit ends a sample
 
 
@@ -191,24 +192,24 @@ def survey(net: IntNet, blocks: Iterable[np.ndarray], answers: bool) -> Survey:
     seen: Activity | None = None
     first: np.ndarray | None = None
     shorter: list[LayerCount] = []
-    courses: list[Course] = []
-    undecided: list[np.ndarray] = []
+    told: list[tuple[np.ndarray, ...]] = []  # of each block: classes, undecided ones, and both of the exits
     for block in blocks:
         run = _soonest(net, block)
         first = block[: max(processor.COUNTED)].copy() if first is None else first
         more = trace.activity(net, run)
         seen = more if seen is None else seen + more
-        if answers:
-            courses.append(course(net, run))
-            undecided.append(run.undecided(net))
-        if answers and net.early_exit is not None:
-            _, ends = early_exit.stops(courses[-1], net.early_exit)
-            shorter = _added(shorter, trace.count(net, early_exit.cut(run, ends)))
+        if not answers:
+            continue
+        told.append((run.classes(net), run.undecided(net)))
+        if net.early_exit is not None:
+            told[-1] += early_exit.stops(course(net, run), net.early_exit)
+            shorter = _added(shorter, trace.count(net, early_exit.cut(run, told[-1][-1])))
     assert seen is not None and first is not None
     whole = Survey(seen.samples, seen.steps, trace.counted(net, seen), seen, first)
     if not answers:
         return whole
-    return replace(whole, course=joined(courses), undecided=np.concatenate(undecided), shorter=shorter)
+    classes, undecided, *exits = (np.concatenate(parts) for parts in zip(*told, strict=True))
+    return replace(whole, classes=classes, undecided=undecided, exits=tuple(exits) or None, shorter=shorter)
 
 
 def course(net: IntNet, run: SpikeTrace) -> Course:
@@ -268,8 +269,8 @@ def profile_of(
         profile = rival.beside(net, real_time.timed(net, processor.emulated(net, profile, seen.first)))
     events, samples = [row.spikes for row in seen.counts], f"these {seen.samples:,} samples"
     exits = None
-    if net.early_exit is not None and seen.course is not None:
-        exits = _per_inference(seen, int(early_exit.stops(seen.course, net.early_exit)[1].sum()))
+    if seen.exits is not None:
+        exits = _per_inference(seen, int(seen.exits[1].sum()))
     warnings, metrics = cautions.silent_layers(net, events, samples), neurobench.of(net, profile)
     return replace(profile, warnings=warnings, early_exit=exits, neurobench=metrics)
 

@@ -8,6 +8,7 @@ import tokenize
 import zipfile
 import zlib
 from collections.abc import Sequence
+from dataclasses import dataclass
 from math import prod
 from pathlib import Path
 from typing import IO
@@ -23,6 +24,50 @@ DAMAGE = (OSError, ValueError, EOFError, TypeError, SyntaxError, OverflowError, 
 DAMAGE += (AttributeError, NotImplementedError, struct.error, tokenize.TokenError, zipfile.BadZipFile, zlib.error)
 _LONGEST_HEADER = 1 << 16  # bytes
 _ADVICE = "cut it into several files"
+
+
+@dataclass(frozen=True, eq=False)
+class Rows:
+    """An array (N, ...) in an .npy file that may be larger than memory: slices of its rows are read when they are asked
+    for. Not mapped: of a file that is cut off meanwhile, that ends the process."""
+
+    path: Path
+    shape: tuple[int, ...]
+    dtype: np.dtype
+    start: int  # where the first row is in the file
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, rows: slice) -> np.ndarray:
+        """Reads rows. Raises FormatError where they are there no more."""
+        first, stop, _ = rows.indices(len(self))
+        shape = (max(0, stop - first), *self.shape[1:])
+        memory.check(str(self.path), prod(shape) * self.dtype.itemsize, _ADVICE)
+        try:
+            skipped = self.start + first * prod(self.shape[1:]) * self.dtype.itemsize
+            values = np.fromfile(self.path, self.dtype, prod(shape), offset=skipped)
+            return values.reshape(shape)
+        except (OSError, ValueError) as error:
+            raise FormatError(f"{self.path}: was changed while it was read: {in_a_line(error)}") from error
+
+
+def opened(path: Path, names: Sequence[str]) -> np.ndarray | Rows:
+    """Opens what `read` reads, without reading it where that is possible: an .npy file in C order.
+
+    Raises as `read` does; but for more than fits in memory only where it has to be read.
+    """
+    try:
+        with path.open("rb") as file:
+            if file.read(2) != b"PK":
+                size = file.seek(0, io.SEEK_END)
+                file.seek(0)
+                shape, in_fortran_order, dtype = _header(str(path), file, size)
+                if shape and not in_fortran_order:
+                    return Rows(path, shape, dtype, file.tell())
+    except DAMAGE:
+        pass  # `read` says what it is
+    return read(path, names)
 
 
 def read(path: Path, names: Sequence[str]) -> np.ndarray:
@@ -88,6 +133,12 @@ def check(source: Path | bytes, name: str = "") -> None:
 
 
 def _check_one(name: str, file: IO[bytes], size: int) -> None:
+    shape, _, dtype = _header(name, file, size)
+    memory.check(name, prod(shape) * dtype.itemsize, _ADVICE)
+
+
+def _header(name: str, file: IO[bytes], size: int) -> tuple[tuple[int, ...], bool, np.dtype]:
+    """Shape, whether in Fortran's order, and type of the array in a file of `size` bytes, which holds all of it."""
     version, start = npy.read_magic(file), file.tell()
     length = int.from_bytes(file.read(2 if version == (1, 0) else 4), "little")
     if length > min(size, _LONGEST_HEADER):  # numpy takes the memory for it before it reads
@@ -95,7 +146,7 @@ def _check_one(name: str, file: IO[bytes], size: int) -> None:
     file.seek(start)
     read_header = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
     try:
-        shape, _, dtype = read_header(file)
+        shape, in_fortran_order, dtype = read_header(file)
     except Exception as error:  # numpy raises nearly anything on a damaged one
         raise ValueError(f"its header is damaged: {in_a_line(error)}") from error
     if dtype.hasobject:
@@ -107,4 +158,4 @@ def _check_one(name: str, file: IO[bytes], size: int) -> None:
             f"{name}: its header claims {what}, and {memory.said(there)} are there: cut off or damaged; copy or write "
             "it again"
         )
-    memory.check(name, claimed, _ADVICE)
+    return shape, in_fortran_order, dtype

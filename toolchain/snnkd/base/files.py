@@ -137,14 +137,16 @@ def _items(value: Any) -> Iterable[Any]:
     return value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
 
 
-def check_output(option: str, out: Path, suffix: str, inputs: Iterable[str | Path | None]) -> None:
+def check_output(option: str, out: Path, suffix: str | tuple[str, ...], inputs: Iterable[str | Path | None]) -> None:
     """Refuses to write `out` where that would destroy an input, or would be a file of a misleading name.
 
-    option: what the user typed, '--out'. suffix: what the file's name has to end with, '.net'. inputs: all files that
-    the command reads; compared by real path, so that links count. Raises LimitError.
+    option: what the user typed, '--out'. suffix: what the file's name has to end with, '.net', or any of several.
+    inputs: all files that the command reads; compared by real path, so that links count. Raises LimitError.
     """
-    if out.suffix != suffix:
-        raise LimitError(f"{option} {out}: expected a name that ends with {suffix}; choose another one")
+    allowed = (suffix,) if isinstance(suffix, str) else suffix
+    if out.suffix not in allowed:
+        expected = " or ".join(allowed)
+        raise LimitError(f"{option} {out}: expected a name that ends with {expected}; choose another one")
     for source in inputs:
         if source is not None and os.path.realpath(source) == os.path.realpath(out):
             raise LimitError(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from snnkd.analysis import cautions, early_exit, evaluation
+from snnkd.analysis import cautions, evaluation
 from snnkd.analysis.evaluation import Survey
 from snnkd.bundle.manifest import Accuracy, Work
 from snnkd.data.samples import Samples
@@ -20,8 +20,8 @@ def measure(net: IntNet, samples: Samples) -> tuple[Accuracy | None, Work, list[
     counts = {row.name: row for row in seen.counts}
     layers = [row for row in seen.counts if row.name != "input"]
     exit_steps = None
-    if net.early_exit is not None and seen.course is not None:
-        exit_steps = float(early_exit.stops(seen.course, net.early_exit)[1].mean())
+    if seen.exits is not None:
+        exit_steps = float(seen.exits[1].mean())
     work = Work(
         data=samples.data,
         samples=seen.samples,
@@ -34,22 +34,21 @@ def measure(net: IntNet, samples: Samples) -> tuple[Accuracy | None, Work, list[
         early_exit_steps=exit_steps,
     )
     silent = cautions.silent_layers(net, [row.spikes for row in seen.counts], f"these {seen.samples:,} samples")
-    accuracy, doubts = _accuracy(net, samples, seen)
+    accuracy, doubts = _accuracy(samples, seen)
     return accuracy, work, [*silent, *doubts]
 
 
-def _accuracy(net: IntNet, samples: Samples, seen: Survey) -> tuple[Accuracy | None, list[str]]:
-    labels, course = samples.labels, seen.course
-    if labels is None or course is None or seen.undecided is None:
+def _accuracy(samples: Samples, seen: Survey) -> tuple[Accuracy | None, list[str]]:
+    labels, classes = samples.labels, seen.classes
+    if labels is None or classes is None or seen.undecided is None:
         return None, []
-    sooner = None if net.early_exit is None else early_exit.stops(course, net.early_exit)[0]
     accuracy = Accuracy(
         data=samples.data,
         samples=len(samples),
-        integer=course.accuracy(labels)[-1],
-        early_exit=None if sooner is None else float((sooner == labels).mean()),
+        integer=float((classes == labels).mean()),
+        early_exit=None if seen.exits is None else float((seen.exits[0] == labels).mean()),
     )
-    return accuracy, cautions.of_classes(course.classes[:, -1], seen.undecided, labels, f"the {len(samples):,} samples")
+    return accuracy, cautions.of_classes(classes, seen.undecided, labels, f"the {len(samples):,} samples")
 
 
 def _synops_most(net: IntNet) -> int:

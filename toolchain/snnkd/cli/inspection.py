@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from snnkd.runs.subject import Subject
 
 SAMPLES = 16  # that an engine is compared on
+_AT_ONCE = 1 << 28  # bytes of traces that `simulate` holds
 Checked = Annotated[
     str | None,
     typer.Argument(metavar="RUN|FILE|RECIPE|NETWORK", help="A run, a .net or .nir, or what has not been trained yet."),
@@ -41,7 +42,7 @@ NetFile = Annotated[Path, typer.Argument(metavar="FILE.net", help="A network fil
 def simulate(
     file: NetFile,
     inputs: Annotated[Path, typer.Option("--input", help="Events: .npy or .npz, (N, T, C, H, W) or (N, T, features).")],
-    out: Annotated[Path, typer.Option(help="The .npz that the trace is written to.")],
+    out: Annotated[Path, typer.Option(help="The trace: .npz, or .h5, which may be larger than memory.")],
     states: Annotated[bool, typer.Option("--states", help="Also write u and v of every step.")] = False,
     engine: Annotated[str, typer.Option(help="What runs it: fast, reference, lava, onnx or c99.")] = "fast",
     input_shape: InputShape = None,
@@ -51,32 +52,34 @@ def simulate(
 
     Example: snnkd simulate student.net --input events.npy --out trace.npz
     """
+    import numpy as np
+
     from snnkd import formats
     from snnkd.analysis import evaluation
     from snnkd.base import files
-    from snnkd.data.samples import read_events
-    from snnkd.ir import trace
-    from snnkd.ir.events import check_input
+    from snnkd.data.samples import Samples, opened_events
+    from snnkd.formats import traces
     from snnkd.runs.subject import network_file
 
-    files.check_output("--out", out, ".npz", [file, inputs])
+    files.check_output("--out", out, tuple(traces.WRITERS), [file, inputs])
     net = formats.load(network_file(file), shape_of(input_shape))
-    events = check_input(net, read_events(inputs), str(inputs))
-    started = time.perf_counter()
-    with progress.doing(f"engine {engine} runs"):
-        run = evaluation.simulate(net, events, engine, states)
-    seconds = time.perf_counter() - started
-    trace.save(run, out)
-    layers = [
-        {
-            "name": row.name,
-            "spikes": int((row.spikes != 0).sum()),
-            "overflows": row.overflows,
-            "saturations": row.saturations,
-        }
-        for row in run.layers
-    ]
-    data = {"out": str(out), "samples": run.samples, "steps": run.steps, "seconds": seconds, "layers": layers}
+    samples = Samples(str(inputs), opened_events(net, inputs))
+    size = evaluation.block_of(net, samples.steps, states, _AT_ONCE)
+    rows = [{"name": name, "spikes": 0, "overflows": 0, "saturations": 0} for name in net.names]
+    seconds = 0.0
+    with traces.WRITERS[out.suffix](out, len(samples)) as add:
+        for events in samples.blocks(size if out.suffix == ".h5" else len(samples)):
+            started = time.perf_counter()
+            with progress.doing(f"engine {engine} runs"):
+                run = evaluation.simulate(net, events, engine, states)
+            seconds += time.perf_counter() - started
+            add(run)
+            for row, layer in zip(rows, run.layers, strict=True):
+                row["spikes"] += int(np.count_nonzero(layer.spikes))
+                for what in ("overflows", "saturations"):
+                    count = getattr(layer, what)  # -1 where the engine cannot tell
+                    row[what] = count if count < 0 else row[what] + count
+    data = {"out": str(out), "samples": len(samples), "steps": samples.steps, "seconds": seconds, "layers": rows}
     output.result(data, as_json, _simulated)
 
 

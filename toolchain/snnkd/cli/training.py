@@ -32,6 +32,10 @@ Reuse = Annotated[bool, typer.Option("--reuse", help="Take over stages that anot
 Baseline = Annotated[bool, typer.Option("--baseline", help="Also train the student without its teacher.")]
 Download = Annotated[bool, typer.Option("--download", help="Fetch a missing data set with torchvision.")]
 Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
+Devices = Annotated[
+    int, typer.Option(min=1, help="Processes that train together, each on a GPU, or on its share of the cores.")
+]
+Nodes = Annotated[int, typer.Option(min=1, help="Machines that train together, each with so many devices.")]
 
 
 def run(
@@ -46,6 +50,8 @@ def run(
     data_root: DataRoot = None,
     download: Download = False,
     device: Device = "auto",
+    devices: Devices = 1,
+    nodes: Nodes = 1,
     runs: Runs = DEFAULT_RUNS,
     as_json: Json = False,
 ) -> None:
@@ -58,8 +64,10 @@ def run(
     from snnkd.runs.pipeline import TrainingOptions
 
     loaded = _loaded(recipe, overrides, seed, teacher, weights, runs)
+    if _assists(loaded, data_root, device, devices, nodes):
+        return
     with TrainingProgress() as bars:
-        how = (resume, reuse, baseline, device, bars.on_batch, bars.on_epoch)
+        how = (resume, reuse, baseline, device, bars.on_batch, bars.on_epoch, devices, nodes)
         result = api.run(loaded, TrainingOptions(runs, data_root, download, *how))
     output.result(result.to_json(), as_json, _everything)
     if result.export.differences:
@@ -78,6 +86,8 @@ def train(
     data_root: DataRoot = None,
     download: Download = False,
     device: Device = "auto",
+    devices: Devices = 1,
+    nodes: Nodes = 1,
     runs: Runs = DEFAULT_RUNS,
     as_json: Json = False,
 ) -> None:
@@ -90,10 +100,22 @@ def train(
     from snnkd.runs.pipeline import TrainingOptions
 
     loaded = _loaded(recipe, overrides, seed, teacher, weights, runs)
+    if _assists(loaded, data_root, device, devices, nodes):
+        return
     with TrainingProgress() as bars:
-        how = (resume, reuse, baseline, device, bars.on_batch, bars.on_epoch)
+        how = (resume, reuse, baseline, device, bars.on_batch, bars.on_epoch, devices, nodes)
         result = api.train(loaded, TrainingOptions(runs, data_root, download, *how))
     output.result(result.to_json(), as_json, summary)
+
+
+def _assists(recipe: Recipe, data_root: Path | None, device: str, devices: int, nodes: int) -> bool:
+    """Does this process's part of the training, and says nothing, where another process leads it."""
+    from snnkd.runs import processes
+
+    stands = processes.place(devices, nodes)
+    if stands.rank:
+        processes.assist(recipe, stands, data_root, device)
+    return stands.rank > 0
 
 
 def _loaded(

@@ -10,24 +10,47 @@ from pathlib import Path
 import numpy as np
 
 from snnkd.base import arrays, progress
+from snnkd.base.arrays import Rows
 from snnkd.base.errors import FormatError
 from snnkd.data.encoding import Encoder, encode
 from snnkd.data.recordings.collection import Recordings
-from snnkd.ir.events import check_input, check_labels
+from snnkd.ir.events import check_input, check_labels, fits
 from snnkd.ir.network import IntNet
+
+_EVENTS = ("input", "events")  # names of their array in an .npz
+
+
+@dataclass(frozen=True, eq=False)
+class EventFile:
+    """Events for `net` in a file that may be larger than memory: some samples are read, and checked as `check_input`
+    does, when they are asked for."""
+
+    net: IntNet
+    rows: Rows
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Returns (N, T, *input shape)."""
+        return (*self.rows.shape[:2], *self.net.input_shape)
+
+    def __getitem__(self, samples: slice) -> np.ndarray:
+        return check_input(self.net, self.rows[samples], str(self.rows.path))
 
 
 @dataclass(frozen=True, eq=False)
 class Samples:
     """N samples of T steps; `data` says in words what they are.
 
-    given: events (N, T, *input shape), or None where `encoder` makes them of `images`, (N, C, H, W) uint8 or
-    recordings, image n with the index n, so that they need not all be in memory. labels: (N,) integers, or None where
-    nobody knows the classes. Raises FormatError for labels that are not one for each sample.
+    given: events (N, T, *input shape), all or in a file, or None where `encoder` makes them of `images`, (N, C, H, W)
+    uint8 or recordings, image n with the index n, so that they need not all be in memory. labels: (N,) integers, or
+    None where nobody knows the classes. Raises FormatError for labels that are not one for each sample.
     """
 
     data: str
-    given: np.ndarray | None = None
+    given: np.ndarray | EventFile | None = None
     images: np.ndarray | Recordings | None = None
     encoder: Encoder | None = None
     labels: np.ndarray | None = None
@@ -68,7 +91,7 @@ class Samples:
 
 def read_events(path: Path) -> np.ndarray:
     """Reads the array of events in an .npy or .npz file. Raises FormatError and LimitError as `arrays.read`."""
-    return arrays.read(path, ("input", "events"))
+    return arrays.read(path, _EVENTS)
 
 
 def read_labels(path: Path) -> np.ndarray:
@@ -76,13 +99,24 @@ def read_labels(path: Path) -> np.ndarray:
     return arrays.read(path, ("labels", "y"))
 
 
+def opened_events(net: IntNet, path: Path) -> np.ndarray | EventFile:
+    """Opens the array of events for `net` in an .npy or .npz file.
+
+    Of an .npy, values that do not fit are found when they are read. Raises FormatError that names the file and what
+    does not fit, LimitError for more than fits in memory, which an .npy need not.
+    """
+    found = arrays.opened(path, _EVENTS)
+    if isinstance(found, Rows) and fits(net, found.shape, found.dtype):
+        return EventFile(net, found)
+    return check_input(net, found[:], str(path))
+
+
 def given(net: IntNet, events: Path, labels: Path | None) -> Samples:
-    """Reads events for `net`, and their labels, from files. Raises FormatError that names the file and what does not
-    fit, LimitError for more than fits in memory."""
-    found = check_input(net, read_events(events), str(events))
+    """Opens events for `net` as `opened_events` does, and reads their labels, from files."""
+    found = opened_events(net, events)
     if labels is None:
         return Samples(str(events), found)
     classes = prod(net.layers[-1].shape) // net.readout.population
     numbers = read_labels(labels)
-    check_labels(numbers, len(found), found.shape[1], classes, str(labels))
+    check_labels(numbers, *found.shape[:2], classes, str(labels))
     return Samples(str(events), found, labels=numbers)

@@ -36,17 +36,24 @@ def check_input(net: IntNet, spikes: np.ndarray, source: str = "input") -> np.nd
     names what was expected, what was found, and where it can be told how to turn it.
     """
     spikes = np.asarray(spikes)
-    shape = spikes.shape
-    fits = spikes.ndim in (3, 5) and prod(shape[2:]) == prod(net.input_shape) and 0 not in shape
-    if fits and spikes.ndim == 5 and len(net.input_shape) == 3:
-        fits = shape[2:] == net.input_shape
-    if not fits or spikes.dtype.kind not in "biu":
+    if not fits(net, spikes.shape, spikes.dtype):
         raise _unexpected(net, spikes, source)
-    samples, steps = shape[:2]
+    samples, steps = spikes.shape[:2]
     constant = spikes.strides[1] == 0 and steps > 1
     distinct = _checked_values(net, spikes[:, :1] if constant else spikes, source)
     events = distinct.reshape(samples, -1 if not constant else 1, *net.input_shape)
     return np.broadcast_to(events, (samples, steps, *net.input_shape)) if constant else events
+
+
+def fits(net: IntNet, shape: tuple[int, ...], dtype: np.dtype) -> bool:
+    """Tells whether an array is events for `net`, whatever its values are."""
+    if len(shape) not in (3, 5) or 0 in shape or dtype.kind not in "biu":
+        return False
+    return (
+        shape[2:] == net.input_shape
+        if len(shape) == 2 + len(net.input_shape)
+        else prod(shape[2:]) == prod(net.input_shape)
+    )
 
 
 def check_labels(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from math import prod
 from pathlib import Path
@@ -222,11 +222,16 @@ def array_name(layer: str, quantity: str) -> str:
     return layer if quantity == "s" else f"{layer}_{quantity}"
 
 
-def save(trace: SpikeTrace, path: Path) -> None:
-    """Writes `trace` as .npz: input and layerK (N, T, *shape), and layerK_u, ... where it has states."""
-    arrays = {"input": np.ascontiguousarray(trace.input)}
+def arrays(trace: SpikeTrace) -> Iterator[tuple[str, np.ndarray]]:
+    """Yields the arrays of a trace's file by name: input and layerK (N, T, *shape), and layerK_u, ... where it has
+    states."""
+    yield "input", np.ascontiguousarray(trace.input)
     for layer in trace.layers:
-        held = {"s": layer.spikes, **layer.states}
-        arrays |= {array_name(layer.name, quantity): values for quantity, values in held.items()}
+        for quantity, values in {"s": layer.spikes, **layer.states}.items():
+            yield array_name(layer.name, quantity), values
+
+
+def save(trace: SpikeTrace, path: Path) -> None:
+    """Writes the `arrays` of a trace as .npz."""
     with atomic(path) as temporary, temporary.open("wb") as file:
-        np.savez_compressed(file, **arrays)  # pyright: ignore[reportArgumentType]
+        np.savez_compressed(file, **dict(arrays(trace)))  # pyright: ignore[reportArgumentType]

@@ -30,6 +30,7 @@ from snnkd.data.samples import Samples
 from snnkd.formats import netx
 from snnkd.ir.network import IntNet
 from snnkd.recipe import Recipe, outline, stage_files, stages
+from snnkd.runs import processes
 from snnkd.runs.answers import NAME, Answers
 from snnkd.runs.folder import RUNS, Run
 from snnkd.runs.results import Accuracy, Deployed, EarlyExitResult, Exported, NetworkResult, Profiled, Summary, Trained
@@ -53,6 +54,7 @@ class TrainingOptions:
     folder: of the run folders. data_root: where data sets are, the default place where None. download: a missing data
     set. resume: go on with the newest run of the same recipe. reuse: take over stages that another run in the folder
     has trained alike. baseline: also train the student without its teacher. device: 'auto', 'cpu' or 'cuda'.
+    devices, nodes: processes that train together, so many on each of so many machines; results are the same.
     on_batch, on_epoch: called as `training.loop.stage` says.
     """
 
@@ -65,6 +67,8 @@ class TrainingOptions:
     device: str = "auto"
     on_batch: OnBatch = lambda *_: None
     on_epoch: OnEpoch = lambda *_: None
+    devices: int = 1
+    nodes: int = 1
 
 
 @dataclass(frozen=True)
@@ -153,6 +157,7 @@ def start(recipe: Recipe, options: TrainingOptions) -> Context:
     from snnkd.training import footprint
     from snnkd.training.chain import Chain, device_name
 
+    processes.check(processes.place(options.devices, options.nodes), options.device)
     target, events = targets.load(recipe.target.name), "graded" if recipe.encoder().message_bits else "binary"
     if events not in target.takes:
         raise RecipeError(
@@ -235,7 +240,10 @@ def _train(context: Context, names: list[str]) -> int:
     if options.reuse:
         runs.note_reused(context.run, context.chain.take_over(names, context.run.folder.parent))
     progress.say("")  # its bars say all
-    with Journal(context.run.folder) as journal:
+    stands = processes.place(options.devices, options.nodes)
+    root = context.data_root or context.run.provenance.get("data_root")
+    recipe = context.run.folder / "recipe.toml"
+    with Journal(context.run.folder) as journal, processes.together(stands, options.device, recipe, root) as group:
 
         def on_epoch(row: dict[str, Any]) -> None:
             rows.append(row)
@@ -247,7 +255,7 @@ def _train(context: Context, names: list[str]) -> int:
             context.run.check_there()
             options.on_batch(stage, epoch, epochs, batch, batches)
 
-        context.chain.train(names, options.resume or options.reuse, on_batch, on_epoch)
+        replace(context.chain, group=group).train(names, options.resume or options.reuse, on_batch, on_epoch)
     return len(rows)
 
 

@@ -18,6 +18,7 @@ from snnkd.base.errors import LimitError, SnnkdWarning
 from snnkd.data.datasets import DataSet, Split, stratified
 from snnkd.data.encoding import Encoder
 from snnkd.data.pairing import PAIRINGS, Pairs
+from snnkd.engines.fast.threads import shared_by
 from snnkd.ir.network import IntNet
 from snnkd.recipe import Recipe, rules, stages, tables
 from snnkd.recipe.architecture import Architecture
@@ -25,6 +26,7 @@ from snnkd.recipe.lineage import lineage
 from snnkd.recipe.tables import Stage
 from snnkd.training.deploy import to_intnet
 from snnkd.training.feed import Feed
+from snnkd.training.group import ALONE, Group
 from snnkd.training.loop.ann import AnnTraining
 from snnkd.training.loop.reuse import take_over
 from snnkd.training.loop.stage import OnBatch, OnEpoch
@@ -48,7 +50,7 @@ class Chain:
 
     A stage's name is one of the recipe's; any other name, such as 'baseline', is the student trained without its
     teacher. folder: where the checkpoints are. device: as `pick_device` takes it. frames: the
-    images of stages that learn from others than `data`, by their names.
+    images of stages that learn from others than `data`, by their names. group: of the processes that train it together.
     """
 
     recipe: Recipe
@@ -56,6 +58,7 @@ class Chain:
     folder: Path
     device: str = "cpu"
     frames: Mapping[str, DataSet] = field(default_factory=dict)
+    group: Group = ALONE
 
     def train(
         self,
@@ -67,19 +70,22 @@ class Chain:
     ) -> None:
         """Trains the named stages in order, each with torch's threads as the caller has set them.
 
+        In a group of processes, the names and whether to resume are those of the leading one, which alone writes.
         resume: go on with the checkpoints that there are. on_batch, on_epoch: called as `loop.stage` says.
         until: the epoch at which the last of them stops for now, to be resumed; None its end.
         Raises QuantizationError or SnnkdError, naming stage and epoch, where a training diverges, MismatchError for a
-        checkpoint of another recipe, FormatError for a damaged one, and for the file of a stage as `net` does.
+        checkpoint of another recipe, FormatError for a damaged one, for the file of a stage as `net` does, and as
+        `Group` where another process ends.
         """
         learned: dict[str, Learned] = {}
-        for name in names:
+        for name in self.group.led(lambda: names):
             if frozen := self.stage(name).frozen:
                 learned[name] = self.net(name) if frozen == "net" else self.outside(name)
                 continue
             training = self._training(name, learned)
             training.on_batch, training.on_epoch = on_batch, on_epoch
-            with torch_threads(1), repeatable():  # a batch is cut into parts instead
+            # A batch is cut into parts instead.
+            with torch_threads(1), repeatable(), shared_by(self.group.local):
                 learned[name] = training.run(resume, until if name == names[-1] else None)
 
     def take_over(self, names: list[str], runs: Path) -> dict[str, Path]:
@@ -165,7 +171,7 @@ class Chain:
         """
         encoder = self.encoder(name)
         return to_intnet(
-            network.blocks,
+            network.folded().blocks,
             network.input_shape,
             steps=encoder.steps,
             message_bits=encoder.message_bits,
@@ -240,7 +246,7 @@ class Chain:
             split = split.take(stratified(split.labels, table.train_limit, seed))
         seen = min(table.variants, stage.epochs)  # one in each epoch
         augmented = replace(self.feed(split, name), augment=table.model_copy(update={"variants": seen}), seed=seed)
-        threads = torch.get_num_threads()
+        cores = torch.get_num_threads()
         shared = {
             "name": name,
             "stage": stage,
@@ -249,13 +255,13 @@ class Chain:
             "seed": self._seed(name),
             "key": self._key(name, stage),
             "path": self.folder / f"{name}.safetensors",
-            "threads": threads,
+            "group": self.group,
         }
         if stage.neuron == "relu":
             torch.manual_seed(self._seed(name))
-            return AnnTraining(network=Ann(self.plan(name)).to(augmented.device), **shared)
+            return AnnTraining(network=Ann(self.plan(name)).to(augmented.device), threads=cores, **shared)
         names = stage.teachers if learned is not None else []
-        teachers = {teacher: self._teacher(teacher, augmented, learned or {}, threads) for teacher in names}
+        teachers = {teacher: self._teacher(teacher, augmented, learned or {}, cores) for teacher in names}
         return Training(
             network=self.network(name) if learned is not None else self._drawn(name),
             readout=recipe.readout.rule(),
@@ -263,6 +269,7 @@ class Chain:
             teacher=teachers.get(stage.distil.teacher) if stage.distil and stage.distil.teacher else None,
             guide=teachers.get(stage.features.teacher) if stage.features and stage.features.teacher else None,
             pairs=self._pairs(stage.cross.teacher or "", augmented) if stage.cross and names else None,
+            threads=self.group.cores(cores),
             **shared,
         )
 
@@ -272,23 +279,23 @@ class Chain:
         assert frames is not None and frames.pair is not None, "a loaded recipe has it filled in"
         return PAIRINGS[frames.pair](feed.split, self.frames[name], feed.variants, self.recipe.seed)
 
-    def _teacher(self, name: str, feed: Feed, learned: Mapping[str, Learned], threads: int) -> Teacher:
+    def _teacher(self, name: str, feed: Feed, learned: Mapping[str, Learned], cores: int) -> Teacher:
         network = learned[name]
         if self.recipe.chain[name].data is not None:
             assert isinstance(network, Ann), "other teachers read what the student reads"
             pairs = self._pairs(name, feed)
-            return PairedTeacher(AnnTeacher(network, self.feed(pairs.frames), threads), pairs)
+            return PairedTeacher(AnnTeacher(network, self.feed(pairs.frames), cores, self.group), pairs)
         if isinstance(network, Ann):
-            return AnnTeacher(network, feed, threads)
+            return AnnTeacher(network, feed, cores, self.group)
         if isinstance(network, Outside):
-            return OutsideTeacher(network, feed, threads)
+            return OutsideTeacher(network, feed, cores, self.group)
         if isinstance(network, Network):
             own = replace(feed, encoding=self.encoder(name))
             metadata = {"message_bits": own.encoding.message_bits, "readout": self.recipe.readout.rule()}
             unit = float(network.readout_unit) if network.membrane else None
             net = to_intnet(network.blocks, network.input_shape, **metadata)
-            return Teacher(net, own, unit, feed.encoding.steps)
-        return Teacher(network, feed)
+            return Teacher(net, own, unit, feed.encoding.steps, self.group)
+        return Teacher(network, feed, group=self.group)
 
     def _key(self, name: str, stage: Stage) -> str:
         """Digest of all that determines a stage's result: a checkpoint with another one is refused."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
+from itertools import islice
 from math import prod
 from typing import Any
 
@@ -20,6 +21,7 @@ from snnkd.ir.network import IntNet
 from snnkd.ir.readout import EarlyExit, Readout
 from snnkd.training.dynamics import S_SCALE
 from snnkd.training.feed import Feed
+from snnkd.training.group import ALONE, Group
 from snnkd.training.network import Network
 
 
@@ -55,16 +57,17 @@ class Measured:
         return {f"{kind}.layer{k}": value for kind, values in kinds.items() for k, value in enumerate(values)}
 
 
-def measure(net: IntNet, feed: Feed, course: bool = False) -> Measured:
+def measure(net: IntNet, feed: Feed, course: bool = False, group: Group = ALONE) -> Measured:
     """Runs an integer network once over a split, on the fast engine, and measures it.
 
     With `course` the result also has the class after each step. Where a class is read from v, the output layer alone
     then runs a second time, to record v at every step. Images come in blocks: beside one block's trace only sums are
-    held, and of the course two int64 per image and step.
+    held, and of the course two int64 per image and step. Each process of a `group` runs its share of the blocks, and
+    has all results but a course.
     Raises LimitError where the engine cannot run here, FormatError where `net` cannot read the feed's events.
     """
     totals = _Totals([prod(layer.shape) for layer in net.layers])
-    for indices in feed.blocks(evaluation.BLOCK):
+    for indices in islice(feed.blocks(evaluation.BLOCK), group.rank, None, group.size):
         trace = evaluation.simulate(net, feed.events(indices))
         totals.add_answers(trace.classes(net), trace.undecided(net), feed.split.labels[indices])
         if course:
@@ -72,6 +75,7 @@ def measure(net: IntNet, feed: Feed, course: bool = False) -> Measured:
         for number, layer in enumerate(trace.layers):
             totals.spikes[number] += _sent(layer.spikes).reshape(-1)
             totals.overflows[number] += layer.overflows + layer.saturations
+    totals.join(group)
     return totals.measured(feed, net.readout)
 
 
@@ -107,37 +111,42 @@ def _sent(values: np.ndarray) -> np.ndarray:
 class _Totals:
     """Sums over the blocks of a split.
 
-    correct, undecided: numbers of images. answers: images by class, (classes,). spikes: (neurons,) of each layer.
-    overflows: of each layer. courses: one of each block, where they are asked for.
+    images: those that are right and those that are undecided, (2,). answers: images by class, (classes,). spikes:
+    (neurons,) of each layer. overflows: of each layer, (layers,). All int64. courses: one of each block, where they are
+    asked for.
     """
 
     def __init__(self, neurons: list[int]):
-        self.correct = self.undecided = 0
+        self.images = np.zeros(2, dtype=np.int64)
         self.answers = np.zeros(neurons[-1] if neurons else 0, dtype=np.int64)
         self.spikes = [np.zeros(count, dtype=np.int64) for count in neurons]
-        self.overflows = [0] * len(neurons)
+        self.overflows = np.zeros(len(neurons), dtype=np.int64)
         self.courses: list[Course] = []
 
     def add_answers(self, classes: np.ndarray, undecided: np.ndarray, labels: np.ndarray) -> None:
         """Counts the classes, the undecided ones and the labels of a block of images, (N,) each."""
-        self.correct += int((classes == labels).sum())
+        self.images += (classes == labels).sum(), undecided.sum()
         self.answers += np.bincount(classes, minlength=len(self.answers))
-        self.undecided += int(undecided.sum())
+
+    def join(self, group: Group) -> None:
+        """Adds the sums of the other processes of a group."""
+        group.add([self.images, self.answers, *self.spikes, self.overflows])
 
     def measured(self, feed: Feed, readout: Readout) -> Measured:
         """Divides by the number of images and steps."""
         if not len(feed):
             return Measured(0.0, [], [], [], [], [], 0, 0.0)
+        correct, undecided = self.images.tolist()
         opportunities = len(feed) * feed.encoding.steps
         meant_to_fire = self.spikes[:-1] if readout.kind == "membrane" else self.spikes
         return Measured(
-            accuracy=self.correct / len(feed),
+            accuracy=correct / len(feed),
             rate=[float(spikes.mean()) / opportunities for spikes in self.spikes],
             silent=[float((spikes == 0).mean()) for spikes in meant_to_fire],
             saturated=[float((spikes == opportunities).mean()) for spikes in meant_to_fire],
-            overflows=self.overflows,
+            overflows=self.overflows.tolist(),
             answers=self.answers.tolist(),
-            undecided=self.undecided,
+            undecided=undecided,
             spikes=sum(int(spikes.sum()) for spikes in self.spikes) / len(feed),
             course=_joined(self.courses),
         )

@@ -7,6 +7,7 @@ C, H, W): all steps are a single 2-D convolution or matrix product, and steps th
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field, replace
 from math import prod
@@ -246,6 +247,14 @@ class Network(torch.nn.Module):
         for fold in folds:
             before = fold.sigma_delta(before, fold.range * part)
         self.readout_unit.mul_(before)
+
+    def folded(self) -> Network:
+        """Returns the network, or a copy of it whose normalizations are folded."""
+        if not self.norms:
+            return self
+        copied = copy.deepcopy(self)
+        copied.fold()
+        return copied
 
     @torch.no_grad()
     def trace(self, events: np.ndarray, names: list[str]) -> SpikeTrace:

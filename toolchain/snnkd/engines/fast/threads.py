@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from itertools import pairwise
@@ -13,6 +14,8 @@ import numpy as np
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+
+_sharing = 1  # processes that share this machine's cores
 
 _PARTS = 2  # of the items per thread, so that none waits long for a slow one
 
@@ -57,7 +60,19 @@ def spread(kernel: Callable, items: int, arguments: tuple, threads: int | None =
 
 def cores() -> int:
     """Counts the cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    here = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, here // _sharing)
+
+
+@contextlib.contextmanager
+def shared_by(processes: int) -> Iterator[None]:
+    """Has this process take only its share of the cores within, as one of so many that work at the same time."""
+    global _sharing
+    before, _sharing = _sharing, processes
+    try:
+        yield
+    finally:
+        _sharing = before
 
 
 @lru_cache(maxsize=1)

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from snnkd.base.errors import SnnkdError
+from snnkd.training.group import ALONE
 from snnkd.training.loop.optimizer import Optimizer
 from snnkd.training.loop.stage import StageTraining
 from snnkd.training.teachers.ann import Ann, images
@@ -26,9 +27,16 @@ class AnnTraining(StageTraining[Ann]):
     chosen_by = "validation.float"
 
     def run(self, resume: bool = False, until: int | None = None) -> Ann:
-        """Trains as every stage does, on `threads` threads of torch."""
+        """Trains as every stage does, on `threads` threads of torch; of a group, in the leading process alone, since
+        batch normalization is of a whole batch."""
+        group, self.group = self.group, ALONE
+        train = super().run
         with torch_threads(self.threads):  # a chain gives it one, for spiking networks
-            return super().run(resume, until)
+            weights = group.led(
+                lambda: {name: value.cpu() for name, value in train(resume, until).state_dict().items()}
+            )
+        self.network.load_state_dict(weights)
+        return self.network.eval()
 
     def _optimizer(self) -> Optimizer:
         return Optimizer(self.stage.optimizer, list(self.network.parameters()))

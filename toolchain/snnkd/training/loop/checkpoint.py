@@ -60,7 +60,7 @@ def save(
     tensors["rng"] = torch.get_rng_state()
     contiguous = {name: value.detach().clone().contiguous() for name, value in tensors.items()}
     progress_json = json.dumps(vars(progress))
-    metadata = {"progress": progress_json, "sha256": _digest(progress_json, contiguous)}
+    metadata = {"progress": progress_json, "sha256": digest(progress_json, contiguous)}
     with atomic(path) as temporary:
         try:
             save_file(contiguous, temporary, metadata=metadata)
@@ -82,6 +82,35 @@ def check(path: Path) -> None:
     _read(path)
 
 
+@dataclass(frozen=True)
+class Read:
+    """What is in the checkpoint at `path`."""
+
+    path: Path
+    progress: Progress
+    tensors: dict[str, torch.Tensor]
+
+    def restore(
+        self,
+        network: torch.nn.Module,
+        optimizer: torch.optim.Optimizer | None = None,
+        beside: torch.nn.Module | None = None,
+    ) -> tuple[Progress, dict[str, torch.Tensor]]:
+        """Restores as `load` does."""
+        best = _part(self.tensors, "best.")
+        try:
+            network.load_state_dict(best)  # is it whole?
+            network.load_state_dict(_part(self.tensors, "network."))
+            if beside is not None:
+                beside.load_state_dict(_part(self.tensors, "beside."))
+            if optimizer is not None:
+                _restore(optimizer, _part(self.tensors, "optimizer."))
+                torch.set_rng_state(self.tensors["rng"])
+        except (RuntimeError, KeyError, TypeError, ValueError) as error:
+            raise _damaged(self.path, error) from error
+        return self.progress, best
+
+
 def load(
     path: Path,
     key: str,
@@ -94,26 +123,20 @@ def load(
     key: that of the stage. Without an optimizer, the random state stays as well. Raises MismatchError where the file
     belongs to another recipe, FormatError where it is damaged.
     """
-    progress, tensors = _read(path)
-    if progress.key != key:
+    return read(path, key).restore(network, optimizer, beside)
+
+
+def read(path: Path, key: str) -> Read:
+    """Reads what `load` restores, and raises as it does."""
+    found = _read(path)
+    if found.progress.key != key:
         raise MismatchError(
             f"{path}: belongs to another recipe, data set or seed; train without --resume, or into another --runs"
         )
-    best = _part(tensors, "best.")
-    try:
-        network.load_state_dict(best)  # is it whole?
-        network.load_state_dict(_part(tensors, "network."))
-        if beside is not None:
-            beside.load_state_dict(_part(tensors, "beside."))
-        if optimizer is not None:
-            _restore(optimizer, _part(tensors, "optimizer."))
-            torch.set_rng_state(tensors["rng"])
-    except (RuntimeError, KeyError, TypeError, ValueError) as error:
-        raise _damaged(path, error) from error
-    return progress, best
+    return found
 
 
-def _read(path: Path) -> tuple[Progress, dict[str, torch.Tensor]]:
+def _read(path: Path) -> Read:
     try:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
@@ -122,13 +145,13 @@ def _read(path: Path) -> tuple[Progress, dict[str, torch.Tensor]]:
     except (SafetensorError, OSError, KeyError, TypeError, ValueError, RecursionError) as error:
         raise _damaged(path, error) from error
     digests = metadata.keys() - {"progress"}  # a digest whose own name has changed is no file without one
-    if digests and (digests != {"sha256"} or metadata["sha256"] != _digest(metadata["progress"], tensors)):
+    if digests and (digests != {"sha256"} or metadata["sha256"] != digest(metadata["progress"], tensors)):
         raise _damaged(path, ValueError("its contents are not those of its digest"))
-    return progress, tensors
+    return Read(path, progress, tensors)
 
 
-def _digest(progress: str, tensors: Mapping[str, torch.Tensor]) -> str:
-    """sha256 (hex) of the progress and of each tensor's name, type, shape and bytes."""
+def digest(progress: str, tensors: Mapping[str, torch.Tensor]) -> str:
+    """Computes the sha256 (hex) of the progress and of each tensor's name, type, shape and bytes."""
     sha256 = hashlib.sha256(progress.encode())
     for name in sorted(tensors):
         tensor = tensors[name].cpu()

@@ -6,6 +6,7 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar
 
@@ -14,6 +15,7 @@ import torch
 
 from snnkd.recipe.tables import Stage
 from snnkd.training.feed import Feed
+from snnkd.training.group import ALONE, Group
 from snnkd.training.loop import checkpoint
 from snnkd.training.loop.optimizer import Optimizer
 from snnkd.training.tuning import kept_memory
@@ -32,8 +34,9 @@ class StageTraining(ABC, Generic[Trained]):
     A subclass says what kind of network is trained, and how; `run` is the same for all.
 
     network: changed in place. train, validation: the images. seed: of the order of the images. key: digest of all that
-    determines the result. path: of the checkpoint. threads: cores that a batch may use. progress: how far `run` is;
-    done: the fraction of all batches that is over.
+    determines the result. path: of the checkpoint. threads: cores that a batch may use. group: of the processes that
+    train it together, of which one reads and writes checkpoints. progress: how far `run` is; done: the fraction of all
+    batches that is over.
     beside: what is trained with the network and is no part of it, made with the optimizer; None for nothing.
     """
 
@@ -48,6 +51,7 @@ class StageTraining(ABC, Generic[Trained]):
     key: str
     path: Path
     threads: int = 1
+    group: Group = ALONE
     on_batch: OnBatch = lambda *_: None
     on_epoch: OnEpoch = lambda *_: None
     progress: checkpoint.Progress = field(init=False)
@@ -61,13 +65,15 @@ class StageTraining(ABC, Generic[Trained]):
 
         The best epoch is the one with the highest `chosen_by`, the last of equals. With `resume` it goes on from the
         checkpoint, if there is one; the end is the same, bit for bit. Raises an SnnkdError, naming stage and epoch,
-        where a training diverges, and of a checkpoint that it goes on from as `checkpoint.load`.
+        where a training diverges, of a checkpoint that it goes on from as `checkpoint.load`, and as `Group` where other
+        processes end or train something else.
         """
         optimizer = self._optimizer()
         self.progress = checkpoint.Progress(self.key)
         best = self.network.state_dict()
-        if resume and self.path.exists():
-            self.progress, best = checkpoint.load(self.path, self.key, self.network, optimizer.torch, self.beside)
+        self.group.check_same(f"stage {self.name}", lambda: self.key, "give all the same recipe, data and snnkd")
+        if (found := self.group.led(lambda: self._found(resume))) is not None:
+            self.progress, best = found.restore(self.network, optimizer.torch, self.beside)
             self._resume()
             for row in self.progress.history:
                 self.on_epoch(row)
@@ -82,7 +88,10 @@ class StageTraining(ABC, Generic[Trained]):
                 best = {name: value.clone() for name, value in self.network.state_dict().items()}
             self.progress.epoch, self.progress.objective = row["epoch"], self._objective_state()
             self.progress.history.append(row)
-            checkpoint.save(self.path, self.progress, self.network, best, optimizer.torch, self.beside)
+            weights, advice = partial(checkpoint.digest, "", self.network.state_dict()), "use machines of one kind"
+            self.group.check_same(f"{self.name}, epoch {row['epoch']}: the network", weights, advice)
+            if self.group.leads:
+                checkpoint.save(self.path, self.progress, self.network, best, optimizer.torch, self.beside)
             self.on_epoch(row)
         self.network.load_state_dict(best)
         return self.network.eval()
@@ -92,6 +101,9 @@ class StageTraining(ABC, Generic[Trained]):
         _, best = checkpoint.load(self.path, self.key, self.network)
         self.network.load_state_dict(best)
         return self.network.eval()
+
+    def _found(self, resume: bool) -> checkpoint.Read | None:
+        return checkpoint.read(self.path, self.key) if resume and self.path.exists() else None
 
     def _epoch(self, optimizer: Optimizer) -> dict[str, Any]:
         epoch, epochs, started = self.progress.epoch + 1, self.stage.epochs, time.perf_counter()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -103,7 +102,7 @@ class Training(StageTraining[Network]):
         else:
             teacher = self.teacher.sat(indices, variant) if self.teacher is not None else None
             loss = partial(self._objective.terms, labels=labels, teacher=teacher)
-        sat, terms = backward(self.network, events, loss, self.threads, rate, self._maps(indices, variant))
+        sat, terms = backward(self.network, events, loss, self.threads, rate, self._maps(indices, variant), self.group)
         return terms, (sat.sum(dim=0).argmax(dim=0) == labels).sum()
 
     def _cross_gradients(
@@ -113,7 +112,7 @@ class Training(StageTraining[Network]):
         teacher = self.teacher.sat(indices, variant) if self.teacher is not None else None
         loss = partial(cross.terms, labels=labels, teacher=teacher, objective=self._objective, done=self.done)
         maps = Maps("similarity", cross.membranes, cross.taken, cross.similarity) if cross.compares else None
-        sat, terms = backward(self.network, streams, loss, self.threads, rate, maps)
+        sat, terms = backward(self.network, streams, loss, self.threads, rate, maps, self.group)
         own = sat.chunk(2, dim=2)[1]
         return terms, (own.sum(dim=0).argmax(dim=0) == labels).sum()
 
@@ -142,17 +141,9 @@ class Training(StageTraining[Network]):
         encoding = self.validation.encoding
         metadata = {"steps": encoding.steps, "message_bits": encoding.message_bits, "readout": self.readout}
         try:
-            net = to_intnet_so_far(self._folded().blocks, self.network.input_shape, **metadata)
+            net = to_intnet_so_far(self.network.folded().blocks, self.network.input_shape, **metadata)
         except QuantizationError as error:
             raise QuantizationError(f"{self.name}, epoch {epoch}: {error}") from error
         if self.validation.device.type != "cpu":  # the integer engine is not there, and the two are equal
             return measure_training(self.network, self.validation, self.readout)
-        return measure(net, self.validation)
-
-    def _folded(self) -> Network:
-        """The network, or a copy of it whose normalizations are folded."""
-        if not self.network.norms:
-            return self.network
-        folded = copy.deepcopy(self.network)
-        folded.fold()
-        return folded
+        return measure(net, self.validation, group=self.group)

@@ -18,6 +18,7 @@ from snnkd.recipe.architecture import Architecture, Conv, Shape
 from snnkd.recipe.architecture import Layer as Plan
 from snnkd.recipe.tables import MapKind
 from snnkd.training.feed import Feed
+from snnkd.training.group import ALONE, Group
 from snnkd.training.teachers.spiking import Teacher
 from snnkd.training.tuning import torch_threads
 
@@ -117,19 +118,20 @@ def images(feed: Feed, indices: np.ndarray, variant: int = 0) -> torch.Tensor:
 class AnnTeacher(Teacher):
     """A trained ANN: its activation tensor is logits / T at each of the T steps, so that all steps sum to the logits.
 
-    The logits of all images in a variant are computed when the first of them is needed, on `threads` threads of torch,
-    and kept.
+    The logits of all images in a variant are computed when the first of them is needed, on `threads` threads of torch
+    in one process of the `group`, and kept.
     """
 
-    def __init__(self, ann: Ann, feed: Feed, threads: int = 1):
-        self._ann, self._feed, self._threads = ann, feed, threads
+    def __init__(self, ann: Ann, feed: Feed, threads: int = 1, group: Group = ALONE):
+        self._ann, self._feed, self._threads, self._group = ann, feed, threads, group
         self._logits: dict[int, torch.Tensor] = {}
 
     def sat(self, indices: np.ndarray, variant: int) -> torch.Tensor:
         """Looks up logits / T at each step, (T, classes, B) float32, of the images `indices` (B,) in a variant."""
         if variant not in self._logits:
             with torch_threads(self._threads):
-                self._logits[variant] = self._ann.logits(self._feed, variant)
+                logits = self._group.led(lambda: self._ann.logits(self._feed, variant).cpu())
+            self._logits[variant] = logits.to(self._feed.device)
         steps = self._feed.encoding.steps
         logits = self._logits[variant][self._feed.on_device(indices)]
         return (logits.T / steps).expand(steps, -1, -1)
@@ -154,5 +156,7 @@ class AnnTeacher(Teacher):
         batch = images(self._feed, indices, variant)
         parts = batch.split(_PART) if batch.device.type == "cpu" else (batch,)
         with torch_threads(1):
-            hidden = [torch.cat(layer) for layer in zip(*each(run, parts, self._threads), strict=True)]
+            hidden = [
+                torch.cat(layer) for layer in zip(*each(run, parts, self._group.cores(self._threads)), strict=True)
+            ]
         return {name: hidden[number] for name, number in zip(layers, numbers, strict=True)}

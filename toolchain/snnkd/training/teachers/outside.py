@@ -26,6 +26,7 @@ from snnkd.engines.onnx.classifier import Classifier
 from snnkd.recipe.outside import ModelName
 from snnkd.recipe.tables import Stage
 from snnkd.training.feed import Feed
+from snnkd.training.group import ALONE, Group
 from snnkd.training.teachers.code import described, load_module, raised
 from snnkd.training.teachers.models import Features, Model, OnnxModel, TorchModel
 from snnkd.training.teachers.spiking import Teacher
@@ -131,19 +132,20 @@ class OutsideTeacher(Teacher):
     """A teacher from outside on the training images of `feed`. Logits are spread over the steps, logits / T at each, so
     that all steps sum to them; an activation tensor is taken as it is.
 
-    The answers to all images in a variant are computed when the first of them is needed, on `threads` threads of torch,
-    and kept.
+    The answers to all images in a variant are computed when the first of them is needed, on `threads` threads of torch
+    in one process of the `group`, and kept.
     """
 
-    def __init__(self, outside: Outside, feed: Feed, threads: int = 1):
-        self._outside, self._feed, self._threads = outside, feed, threads
+    def __init__(self, outside: Outside, feed: Feed, threads: int = 1, group: Group = ALONE):
+        self._outside, self._feed, self._threads, self._group = outside, feed, threads, group
         self._answers: dict[int, torch.Tensor] = {}
 
     def sat(self, indices: np.ndarray, variant: int) -> torch.Tensor:
         """Looks up the activation tensor (T, classes, B) float32 of the images `indices` (B,) in a variant."""
         if variant not in self._answers:
             with torch_threads(self._threads):
-                self._answers[variant] = self._outside.answers(self._feed, variant)
+                answers = self._group.led(lambda: self._outside.answers(self._feed, variant).cpu())
+            self._answers[variant] = answers.to(self._feed.device)
         picked = self._answers[variant].index_select(-2, self._feed.on_device(indices)).transpose(-2, -1)
         steps = self._feed.encoding.steps
         return picked if picked.ndim == 3 else (picked / steps).expand(steps, -1, -1)
@@ -161,9 +163,14 @@ class OutsideTeacher(Teacher):
                 "put them out"
             )
         with torch_threads(self._threads):
-            found = self._outside.ask(self._feed, indices, variant, layers)[1]
+            found = self._group.led(lambda: self._asked(indices, variant, layers))
         of_steps = {name for name, value in found.items() if maps == "rate" and value.ndim in (3, 5)}
-        return {name: value.mean(dim=0) if name in of_steps else value for name, value in found.items()}
+        on_device = {name: value.to(self._feed.device) for name, value in found.items()}
+        return {name: value.mean(dim=0) if name in of_steps else value for name, value in on_device.items()}
+
+    def _asked(self, indices: np.ndarray, variant: int, layers: Sequence[str]) -> Features:
+        features = self._outside.ask(self._feed, indices, variant, layers)[1]
+        return {name: value.cpu() for name, value in features.items()}
 
 
 @lru_cache(maxsize=2)

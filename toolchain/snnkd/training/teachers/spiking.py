@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -14,7 +14,10 @@ from snnkd.recipe.tables import MapKind
 from snnkd.training import reading
 from snnkd.training.dynamics import S_SCALE
 from snnkd.training.feed import Feed
+from snnkd.training.group import ALONE, Group
 from snnkd.training.store import SpikeStore, ValueStore
+
+Make = Callable[[np.ndarray, int], np.ndarray]  # values (N, ...) of the images `indices` (N,) in a variant
 
 _UNIT_IMAGES = 256  # images that the unit of a file's membrane readout is measured on
 
@@ -28,16 +31,19 @@ class Teacher:
 
     unit: that of a membrane readout, see `network.Network`; unless given, as with the network of a file, the standard
     deviation of the output neurons' u on the first images. steps: of those that it teaches, where they have others than
-    it: each gets an equal share of what it says in all.
+    it: each gets an equal share of what it says in all. group: of processes that ask for the same images in the same
+    order; each computes its share of them.
     """
 
-    def __init__(self, net: IntNet, feed: Feed, unit: float | None = None, steps: int | None = None):
-        self._net, self._feed, self._unit, self._steps = net, feed, unit, steps
+    def __init__(
+        self, net: IntNet, feed: Feed, unit: float | None = None, steps: int | None = None, group: Group = ALONE
+    ):
+        self._net, self._feed, self._unit, self._steps, self._group = net, feed, unit, steps, group
         self._of_layers: dict[int, float] = {}
         if net.readout.kind == "membrane":
-            self._store = ValueStore(len(feed), feed.variants, self._increments)
+            self._store = ValueStore(len(feed), feed.variants, self._shared(self._increments))
         else:
-            self._store = SpikeStore(len(feed), feed.variants, self._spikes)
+            self._store = SpikeStore(len(feed), feed.variants, self._shared(self._spikes))
 
     def sat(self, indices: np.ndarray, variant: int) -> torch.Tensor:
         """Looks up the activation tensor (T, classes, B) float32 of the images `indices` (B,) in a variant.
@@ -81,6 +87,9 @@ class Teacher:
             messages = evaluation.simulate(self._net, self._feed.events(first)).layers[number].spikes
             self._of_layers[number] = float(np.sqrt(np.square(messages, dtype=np.float64).mean())) or 1.0
         return self._of_layers[number]
+
+    def _shared(self, make: Make) -> Make:
+        return lambda indices, variant: self._group.spread(lambda share: make(share, variant), indices)
 
     def _spikes(self, indices: np.ndarray, variant: int) -> np.ndarray:
         trace = evaluation.simulate(self._net, self._feed.events(indices, variant))
