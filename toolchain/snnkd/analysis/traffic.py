@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import ceil, prod
+from typing import Any
 
 import numpy as np
 
@@ -164,7 +165,8 @@ class _Tiles:
         """Adds messages (T, senders, readers) of cores that follow each other, from number `first` on."""
         senders, readers = messages.shape[1:]
         tile = np.arange(first, first + senders + readers) // self._mesh.cores_per_tile
-        np.add.at(self._counts, (slice(None), tile[:senders, None], tile[senders:]), messages)
+        place: Any = (slice(None), tile[:senders, None], tile[senders:])
+        np.add.at(self._counts, place, messages)
 
     @property
     def hops(self) -> float:

@@ -118,5 +118,6 @@ def given(net: IntNet, events: Path, labels: Path | None) -> Samples:
         return Samples(str(events), found)
     classes = prod(net.layers[-1].shape) // net.readout.population
     numbers = read_labels(labels)
-    check_labels(numbers, *found.shape[:2], classes, str(labels))
+    samples, steps = found.shape[:2]
+    check_labels(numbers, samples, steps, classes, str(labels))
     return Samples(str(events), found, labels=numbers)

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from math import prod
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -36,7 +37,8 @@ def in_blocks(path: Path, samples: int) -> Iterator[Add]:
             for name, values in trace.arrays(part):
                 if not written:
                     _create(file, name, samples, values)
-                file[name][written : written + part.samples] = values
+                dataset: Any = file[name]
+                dataset[written : written + part.samples] = values
             written += part.samples
 
         yield add

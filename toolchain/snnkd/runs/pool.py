@@ -127,9 +127,10 @@ class _Cluster:
 
     def __init__(self, address: str, gpus: float) -> None:
         packages.require("--ray", "ray")
-        import ray
+        import ray as imported
 
-        self._ray = ray
+        self._ray: Any = imported
+        ray = self._ray
         self._joined = not ray.is_initialized()
         if self._joined:
             try:
@@ -147,7 +148,7 @@ class _Cluster:
 
         def settle(done: Future[Any]) -> None:
             self._waiting.discard(reference)
-            error = done.exception()
+            error: Any = done.exception()
             if error is None:
                 future.set_result(done.result())
             elif isinstance(error, self._ray.exceptions.RayTaskError):

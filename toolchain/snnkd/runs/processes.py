@@ -26,7 +26,7 @@ from snnkd.recipe import Recipe
 from snnkd.runs.subject import read_data, read_frames
 
 if TYPE_CHECKING:
-    from torch.distributed import TCPStore
+    from torch.distributed import TCPStore  # pyright: ignore[reportPrivateImportUsage]
 
     from snnkd.training.group import Group
 
@@ -67,7 +67,8 @@ def place(devices: int, nodes: int, environment: Mapping[str, str] = os.environ)
         if (devices, nodes) != (1, 1):
             raise LimitError("--devices, --nodes: torchrun says how many there are; leave them out")
         names = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE")
-        return Place(*(int(environment[name]) for name in names))
+        rank, size, local_rank, local = (int(environment[name]) for name in names)
+        return Place(rank, size, local_rank, local)
     if nodes == 1:
         return Place(0, devices, 0, devices, "127.0.0.1", starts=devices - 1)
     address, port, node = (environment.get(name, "") for name in _NODE)
@@ -157,6 +158,7 @@ def member(order: dict) -> NoReturn:
     from snnkd.training import group
 
     stands, code = Place(**order["place"]), 0
+    assert stands.address is not None, "its own processes are told where to meet"
     met = group.store(stands.address, stands.port, serves=False)
     met.set(_ready(stands.rank), "")
     try:

@@ -74,7 +74,7 @@ class Trials:
 
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         self._optuna, self._space = optuna, space
-        directions = ["maximize" if goal.rises else "minimize" for goal in space.goals]
+        directions: Any = ["maximize" if goal.rises else "minimize" for goal in space.goals]
         try:
             self._study = optuna.create_study(storage=url, study_name=NAME, directions=directions, load_if_exists=True)
         except Exception as error:  # of SQLAlchemy, or of a database's driver
@@ -156,5 +156,6 @@ def value(drawing: Drawing, name: str, varied: Varied) -> Any:
         texts = [json.dumps(option) for option in varied.options]
         return varied.options[texts.index(drawing.suggest_categorical(name, texts))] if texts[1:] else varied.options[0]
     if varied.whole:
-        return drawing.suggest_int(name, varied.low, varied.high, step=varied.step or 1, log=varied.log)
+        low, high, step = (int(number) for number in (varied.low, varied.high, varied.step or 1))
+        return drawing.suggest_int(name, low, high, step=step, log=varied.log)
     return drawing.suggest_float(name, varied.low, varied.high, step=varied.step, log=varied.log)

@@ -141,21 +141,22 @@ class Group:
 ALONE = Group()
 
 
-def store(address: str, port: int, serves: bool) -> dist.TCPStore:
+def store(address: str, port: int, serves: bool) -> dist.TCPStore:  # pyright: ignore[reportPrivateImportUsage]
     """Opens the place where processes meet; port 0 is any free one of the process that serves it."""
-    return dist.TCPStore(address, port, is_master=serves, wait_for_workers=False, timeout=_PATIENCE)
+    store = dist.TCPStore  # pyright: ignore[reportPrivateImportUsage]
+    return store(address, port, is_master=serves, wait_for_workers=False, timeout=_PATIENCE)
 
 
 @contextlib.contextmanager
-def joined(group: Group, device: torch.device, number: int, met: dist.Store | None) -> Iterator[Group]:
+def joined(group: Group, device: torch.device, number: int, met: Any) -> Iterator[Group]:
     """Connects the processes of `group` within: by NCCL on CUDA, where this one uses the GPU `number`, else by gloo.
 
-    met: where they meet; None for what torchrun has set. Raises LostError where they do not meet.
+    met: the `store` where they meet; None for what torchrun has set. Raises LostError where they do not meet.
     """
     if device.type == "cuda":
         torch.cuda.set_device(number)
     backend = "gloo" if device.type == "cpu" else "cpu:gloo,cuda:nccl"
-    how = {"init_method": "env://"} if met is None else {"store": met}
+    how: dict[str, Any] = {"init_method": "env://"} if met is None else {"store": met}
     with _meeting():
         dist.init_process_group(backend, rank=group.rank, world_size=group.size, timeout=_PATIENCE, **how)
     try:
