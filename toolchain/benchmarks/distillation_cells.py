@@ -95,7 +95,10 @@ FURTHER = {
         "4-bit": (*_four_bits(16), *_wide(0.75), "chain.student.epochs=240"),
         "sparse": _few_spikes(0.06, 0.0035),
     },
-    "best/fashion-mnist-conv": {"sparse": _two_steps(4.5, 0.115)},
+    "best/fashion-mnist-conv": {
+        "sparse": _two_steps(4.5, 0.115),
+        "batch-norm": ("neuron.batch_norm=true", "neuron.fold=0.5"),
+    },
     "best/cifar10-conv": {"sparse": _two_steps(1.0, 0.165)},
     "best/cifar10-dense": {"4-bit": (*_four_bits(16), "neuron.tau_grad=0.01")},
     "lee2022/mnist": _RATIOS,
