@@ -21,6 +21,7 @@ MUTATIONS = {
     "recipe": 6,
     "network": 6,
     "target": 6,
+    "measurement": 20,
     "bundle": 2,
     "recording": 40,
     "spikes": 2,

@@ -31,6 +31,7 @@ from snnkd.ir import partial_trace, trace
 from snnkd.ir.event_encoding import EventEncoding
 from snnkd.ir.network import IntNet
 from snnkd.recipe import architecture
+from snnkd.targets import measurement
 
 Mutate = Callable[[int, int, list[Path], Path], str]
 
@@ -120,6 +121,13 @@ def _valid_logits(folder: Path) -> list[Path]:
 
 
 # Tables
+
+
+def _valid_measurements(folder: Path) -> list[Path]:
+    said = 'target = "loihi2"\nsource = "a"\ndate = 2026-11-20\ninstrument = "b"\nconditions = "c"\n'
+    values = "[measured]\ndynamic_uJ = 3\ntotal_uJ = 12.1\npower_mW = 120\nlatency_us = 100.0\n"
+    (folder / "measured.toml").write_text(said + values)
+    return [folder / "measured.toml"]
 
 
 def _valid_toml(kind: str, pattern: str, found: int) -> Callable[[Path], list[Path]]:
@@ -256,6 +264,7 @@ READERS: dict[str, Reader] = {
         lines=True,
     ),
     "target": Reader(_valid_toml("hw_targets", "*/target.toml", 8), mutating(of_toml), targets.load, lines=True),
+    "measurement": Reader(_valid_measurements, mutating(of_toml), measurement.load, lines=True),
     "checkpoint": Reader(_valid_checkpoints, mutating(of_safetensors), _load_checkpoint),
     "bundle": Reader(
         _valid_bundles, mutating(lambda random, data: of_zip(random, data, sums=True)), _load_bundle, lines=True

@@ -1,10 +1,14 @@
-"""How long commands take that do little, in bare starts of the interpreter, and how long and large installations are.
+"""How long commands take that do little, in bare starts, and how long and large installations are.
 
     python toolchain/benchmarks/startup.py [--rounds N] [--install EXTRA ...] [--json]
 
 Commands and `python -c pass` take turns, in the environment that runs this; of each round the ratio counts, and medians
 are shown, with the lowest and the highest ratio. One round before, which does not count, has Python and Numba write
-their caches. `small` is a network that the definition runs before Numba is loaded, `large` one that it does not.
+their caches. `small` is a network that the definition runs before Numba is loaded, `large` one that it does not;
+`mnist` is of the size of an MNIST student.
+
+The last column is a command's shortest time in those of a start of snnkd, `snnkd --version` with numpy loaded: `check`
+and `profile` of `mnist` are to stay below 4.
 
 With --install, the wheel is built and installed with uv into fresh environments: `core`, and with extras ('train', or
 'train,lava'); the first time with an empty cache, then with that one, both with the index as it is.
@@ -32,8 +36,10 @@ from snnkd.formats import netx
 from snnkd.ir.network import IntNet, Layer
 
 ROOT = Path(__file__).resolve().parents[2]
-NETWORKS = {"small": (64, 128, 10), "large": (3072, 1024, 256, 10)}  # inputs and neurons of dense layers
+# inputs and neurons of dense layers
+NETWORKS = {"small": (64, 128, 10), "mnist": (784, 128, 10), "large": (3072, 1024, 256, 10)}
 _START = "from snnkd.cli import main; main()"
+_STARTED = "snnkd --version, numpy"
 
 
 def main() -> None:
@@ -63,17 +69,23 @@ def _measured(folder: Path, options: argparse.Namespace) -> Iterator[dict]:
 def _line(row: dict) -> str:
     if "command" in row:
         spread = f"({row['low']}-{row['high']})"
-        return f"{row['command']:32s}{row['ms']:7.0f} ms  {row['bare']:5.1f} bare starts {spread}"
+        starts = f"{row['starts']:5.2f} starts of snnkd"
+        return f"{row['command']:32s}{row['ms']:7.0f} ms  {row['bare']:5.1f} bare starts {spread:13s}{starts}"
     told = f"{row['seconds']:7.1f} s  {row['mb']:6,} MB  {row['packages']} packages"
     return f"{row['what']:16s}{row['cache']:>7s} cache{told}"
 
 
 def starts(folder: Path, rounds: int) -> list[dict]:
-    """Times the commands against the bare interpreter, by turns."""
-    commands = {"bare": ["-c", "pass"], "snnkd --help": ["-c", _START, "--help"]}
+    """Times the commands against the bare interpreter and against a start of snnkd, by turns."""
+    commands = {
+        "bare": ["-c", "pass"],
+        _STARTED: ["-c", f"import numpy; {_START}", "--version"],
+        "snnkd --help": ["-c", _START, "--help"],
+    }
     for name, neurons in NETWORKS.items():
         netx.save(_network(neurons), folder / f"{name}.net")
-        commands[f"snnkd profile {name}.net"] = ["-c", _START, "profile", str(folder / f"{name}.net")]
+        for command in ("check", "profile"):
+            commands[f"snnkd {command} {name}.net"] = ["-c", _START, command, str(folder / f"{name}.net")]
     times: dict[str, list[float]] = {name: [] for name in commands}
     for _ in range(rounds + 1):
         for name, words in commands.items():
@@ -83,6 +95,7 @@ def starts(folder: Path, rounds: int) -> list[dict]:
         ratios = [own / bare for own, bare in zip(measured[1:], times["bare"][1:], strict=True)]
         milliseconds, ratio = 1000 * statistics.median(measured[1:]), statistics.median(ratios)
         spread = {"low": round(min(ratios), 1), "high": round(max(ratios), 1)}
+        spread["starts"] = round(min(measured[1:]) / min(times[_STARTED][1:]), 2)
         rows.append({"command": name, "ms": round(milliseconds, 1), "bare": round(ratio, 1), **spread})
     return rows
 

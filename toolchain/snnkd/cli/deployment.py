@@ -24,7 +24,8 @@ from snnkd.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from snnkd.analysis.energy import Profile
+    from snnkd.analysis.energy import Energy, Profile
+    from snnkd.analysis.processor import ProcessorEnergy
     from snnkd.targets.measurement import Measurement
 
 Targets = Annotated[
@@ -98,7 +99,9 @@ def profile(
     profiled = [
         _profile(name, asked, samples, inputs, shape_of(input_shape), data_root, runs) for name in names or [None]
     ]
-    fitted = _compared(profiled, measurements, calibrate, out) if measurements else {}
+    pairs = _beside(profiled, measurements)
+    read = [*targets, *(measured or ()), *(path for one in profiled for path in one.inputs)]
+    fitted = {"calibration": _calibrated(pairs, out, read)} if calibrate else {}
     shown = [one.to_json() for one in profiled]
     if table is not None:
         from snnkd.report import profiles
@@ -119,7 +122,7 @@ def _profiles(profiled: list[dict[str, Any]], sources: bool, calibration: dict[s
     return output.group(*shown, *([measured.calibrated(calibration)] if calibration else []))
 
 
-@dataclass
+@dataclass(frozen=True)
 class _Profiled:
     """A profile, the names by which its network may be called, the files that it was made of, and what else a run's
     command prints."""
@@ -177,31 +180,35 @@ def _measurements(paths: Sequence[Path], named: Sequence[str]) -> list[tuple[Mea
     return list(zip(read, target_names(read, named), strict=True))
 
 
-def _compared(
-    profiled: list[_Profiled], measurements: list[tuple[Measurement, str]], calibrate: bool, out: Path | None
-) -> dict[str, Any]:
-    """Puts measurements beside the estimates, and fits the costs to them; what the command prints of that."""
+def _beside(
+    profiled: list[_Profiled], measurements: list[tuple[Measurement, str]]
+) -> list[tuple[Measurement, Energy | ProcessorEnergy]]:
+    """Puts measurements beside the estimates in `profiled`; each with its estimate."""
+    if not measurements:
+        return []
     from snnkd.analysis import measured
 
     pairs = []
     for one, target in measurements:
-        of = profiled[measured.network_of(one, [each.called for each in profiled])]
-        of.profile = measured.beside(of.profile, target, one)
-        pairs.append((one, of.profile.energy[target].estimate))
-    if not calibrate:
-        return {}
+        k = measured.network_of(one, [each.called for each in profiled])
+        profiled[k] = replace(profiled[k], profile=measured.beside(profiled[k].profile, target, one))
+        pairs.append((one, profiled[k].profile.energy[target].estimate))
+    return pairs
+
+
+def _calibrated(
+    pairs: list[tuple[Measurement, Energy | ProcessorEnergy]], out: Path | None, inputs: list[str | Path]
+) -> dict[str, Any]:
+    """Fits costs to measurements and writes the target that has them; what the command prints of it."""
     from snnkd.analysis import calibration
     from snnkd.base import files
     from snnkd.targets.writing import to_toml
 
     fitted = calibration.calibrate(pairs)
     path = out or Path(f"{fitted.target.name}.toml")
-    read = [path for each in profiled for path in each.inputs]
-    files.check_output(
-        "--out", path, ".toml", [*read, *(path for one, _ in measurements for path in (one.file, one.target))]
-    )
+    files.check_output("--out", path, ".toml", inputs)
     files.write_text(path, to_toml(fitted.target))
-    return {"calibration": {**fitted.to_json(), "file": str(path)}}
+    return {**fitted.to_json(), "file": str(path)}
 
 
 def render_export(data: dict[str, Any]) -> Any:

@@ -22,7 +22,7 @@ from snnkd.analysis.energy import Profile
 from snnkd.analysis.health import Finding
 from snnkd.analysis.teachers import Teacher
 from snnkd.base import files, lock, progress, provenance
-from snnkd.base.errors import FormatError, LimitError, MismatchError, Note, RecipeError, SnnkdWarning
+from snnkd.base.errors import FormatError, LimitError, MismatchError, Note, RecipeError, SnnkdError, SnnkdWarning
 from snnkd.base.files import to_json
 from snnkd.data import datasets
 from snnkd.data.datasets import DataSet
@@ -433,7 +433,10 @@ def _teacher(context: Context, name: str, samples: Samples, student: Profile) ->
         return teachers.ann(name, stage.title, outline.outline(recipe.architecture(name)), chosen)
     if stage.net is None and not path.exists():
         return Teacher(name, stage.title, "snn", reason=f"{path.name} is missing; snnkd train with --resume makes it")
-    net = netx.load(path) if stage.net is None else stages.opened(stage, recipe.images[0])
+    try:
+        net = netx.load(path) if stage.net is None else stages.opened(stage, recipe.images[0])
+    except SnnkdError as error:  # its file is damaged, or has been moved since: the student's profile does without
+        return Teacher(name, stage.title, "snn", reason=str(error))
     with progress.doing(f"{name}: counting what it does on the same samples"):
         seen = evaluation.survey(net, samples.blocks(evaluation.BLOCK), answers=False)
     return teachers.spiking(name, stage.title, evaluation.profile_of(net, seen, chosen, samples.data))
