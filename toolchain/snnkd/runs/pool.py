@@ -135,7 +135,7 @@ class _Cluster:
         if self._joined:
             try:
                 ray.init(address, log_to_driver=False, logging_level="ERROR")
-            except (OSError, ValueError, RuntimeError) as error:  # ConnectionError among them
+            except Exception as error:  # Ray's own are of no class
                 raise LimitError(f"--ray {address}: no cluster answers there: {in_a_line(error)}") from error
         self.slots = int(ray.cluster_resources().get("CPU", 1))
         self._remote = ray.remote(num_cpus=1, num_gpus=gpus, max_retries=STARTS - 1)(_call)
