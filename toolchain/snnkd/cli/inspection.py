@@ -7,7 +7,6 @@ from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import numpy as np
 import typer
 
 from snnkd.base import progress
@@ -81,6 +80,8 @@ def simulate(
 
 def _count(rows: list[dict[str, Any]], run: SpikeTrace) -> None:
     """Adds what is counted of more samples to the rows of the layers."""
+    import numpy as np
+
     for row, layer in zip(rows, run.layers, strict=True):
         row["spikes"] += int(np.count_nonzero(layer.spikes))
         for what in ("overflows", "saturations"):
