@@ -17,7 +17,13 @@ DOORS = {
     "lava": {"training.slayer", "engines.lava", "bundle.lava_golden"},  # the last is a bundle's script
     "numba": {"engines.fast.kernels", "training.kernels"},
     "llvmlite": {"engines.fast.kernels", "training.kernels"},
-    "h5py": {"formats.hdf5", "formats.netx.write", "formats.nir.write", "formats.spike_lists_worker"},
+    "h5py": {
+        "formats.hdf5",
+        "formats.netx.write",
+        "formats.nir.write",
+        "formats.spike_lists_worker",
+        "formats.traces",
+    },
     "onnx": {"engines.onnx"},
     "onnxruntime": {"engines.onnx"},
     "IPython": {"report.notebook"},

@@ -75,3 +75,27 @@ def test_what_is_no_array_says_what_it_is(tmp_path: Path) -> None:
         with pytest.raises(FormatError) as error:
             arrays.read(tmp_path / name, NAMES)
         assert words in str(error.value) and str(tmp_path / name) in str(error.value)
+
+
+def test_rows_are_read_when_they_are_asked_for(tmp_path):
+    path, values = tmp_path / "x.npy", np.arange(60, dtype=np.int16).reshape(10, 2, 3)
+    np.save(path, values)
+    rows = arrays.opened(path, ())
+    assert isinstance(rows, arrays.Rows) and (rows.shape, rows.dtype, len(rows)) == ((10, 2, 3), np.int16, 10)
+    for part in (slice(None), slice(3, 7), slice(8, 99), slice(5, 5)):
+        np.testing.assert_array_equal(rows[part], values[part])
+    path.write_bytes(path.read_bytes()[:-10])
+    np.testing.assert_array_equal(rows[:8], values[:8])
+    with pytest.raises(FormatError, match="x.npy: was changed while it was read"):
+        rows[8:]
+
+
+def test_what_cannot_be_read_by_rows_is_read(tmp_path):
+    values = np.asfortranarray(np.arange(6).reshape(2, 3))
+    np.save(tmp_path / "x.npy", values)
+    np.savez(tmp_path / "x.npz", events=values)
+    for name in ("x.npy", "x.npz"):
+        np.testing.assert_array_equal(arrays.opened(tmp_path / name, ("events",)), values)
+    (tmp_path / "y.npy").write_bytes(b"\x93NUMPY")
+    with pytest.raises(FormatError, match="y.npy: "):
+        arrays.opened(tmp_path / "y.npy", ())

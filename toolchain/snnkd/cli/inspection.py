@@ -28,6 +28,7 @@ from snnkd.cli.options import (
 
 if TYPE_CHECKING:
     from snnkd.ir.network import IntNet
+    from snnkd.ir.trace import SpikeTrace
     from snnkd.runs.subject import Subject
 
 SAMPLES = 16  # that an engine is compared on
@@ -52,8 +53,6 @@ def simulate(
 
     Example: snnkd simulate student.net --input events.npy --out trace.npz
     """
-    import numpy as np
-
     from snnkd import formats
     from snnkd.analysis import evaluation
     from snnkd.base import files
@@ -65,7 +64,7 @@ def simulate(
     net = formats.load(network_file(file), shape_of(input_shape))
     samples = Samples(str(inputs), opened_events(net, inputs))
     size = evaluation.block_of(net, samples.steps, states, _AT_ONCE)
-    rows = [{"name": name, "spikes": 0, "overflows": 0, "saturations": 0} for name in net.names]
+    rows: list[dict[str, Any]] = [{"name": name, "spikes": 0, "overflows": 0, "saturations": 0} for name in net.names]
     seconds = 0.0
     with traces.WRITERS[out.suffix](out, len(samples)) as add:
         for events in samples.blocks(size if out.suffix == ".h5" else len(samples)):
@@ -74,13 +73,20 @@ def simulate(
                 run = evaluation.simulate(net, events, engine, states)
             seconds += time.perf_counter() - started
             add(run)
-            for row, layer in zip(rows, run.layers, strict=True):
-                row["spikes"] += int(np.count_nonzero(layer.spikes))
-                for what in ("overflows", "saturations"):
-                    count = getattr(layer, what)  # -1 where the engine cannot tell
-                    row[what] = count if count < 0 else row[what] + count
+            _count(rows, run)
     data = {"out": str(out), "samples": len(samples), "steps": samples.steps, "seconds": seconds, "layers": rows}
     output.result(data, as_json, _simulated)
+
+
+def _count(rows: list[dict[str, Any]], run: SpikeTrace) -> None:
+    """Adds what is counted of more samples to the rows of the layers."""
+    import numpy as np
+
+    for row, layer in zip(rows, run.layers, strict=True):
+        row["spikes"] += int(np.count_nonzero(layer.spikes))
+        for what in ("overflows", "saturations"):
+            count = getattr(layer, what)  # -1 where the engine cannot tell
+            row[what] = count if count < 0 else row[what] + count
 
 
 def verify(

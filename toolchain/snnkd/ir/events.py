@@ -49,11 +49,8 @@ def fits(net: IntNet, shape: tuple[int, ...], dtype: np.dtype) -> bool:
     """Tells whether an array is events for `net`, whatever its values are."""
     if len(shape) not in (3, 5) or 0 in shape or dtype.kind not in "biu":
         return False
-    return (
-        shape[2:] == net.input_shape
-        if len(shape) == 2 + len(net.input_shape)
-        else prod(shape[2:]) == prod(net.input_shape)
-    )
+    alike = len(shape) == 2 + len(net.input_shape)
+    return shape[2:] == net.input_shape if alike else prod(shape[2:]) == prod(net.input_shape)
 
 
 def check_labels(

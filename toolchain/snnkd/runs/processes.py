@@ -199,22 +199,22 @@ def _wait_for(started: list[subprocess.Popen[bytes]], stands: Place, met: TCPSto
         assert met is not None
         while not met.check([_ready(stands.rank + number)]):
             if process.poll() is not None:
-                raise SnnkdError(
-                    f"process {stands.rank + number + 1} of {stands.size} does not start: {_said(process)}"
-                )
+                ended = f"process {stands.rank + number + 1} of {stands.size} {_said(process)}"
+                raise SnnkdError(f"{ended}, before the training began")
             time.sleep(0.01)
 
 
 def _reason(started: list[subprocess.Popen[bytes]], stands: Place, met: TCPStore | None) -> str | None:
     """Why a process has ended, None where that is not known here."""
     until = time.monotonic() + _SECONDS
-    while met is not None and time.monotonic() < until:
-        if met.check(["error"]):
-            return met.get("error").decode()
-        for number, process in enumerate(started, start=1):
-            if (process.poll() or 0) < 0:
-                return f"process {stands.rank + number + 1} of {stands.size} {_said(process)}"
-        time.sleep(0.01)
+    with contextlib.suppress(RuntimeError):  # of a store that has ended too
+        while met is not None and time.monotonic() < until:
+            if met.check(["error"]):
+                return met.get("error").decode()
+            for number, process in enumerate(started, start=1):
+                if (process.poll() or 0) < 0:
+                    return f"process {stands.rank + number + 1} of {stands.size} {_said(process)}"
+            time.sleep(0.01)
     return None
 
 

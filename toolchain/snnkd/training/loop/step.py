@@ -72,6 +72,7 @@ def _backward(
     parts = events.tensor_split(_parts(network, events))
     sizes = [len(part) for part in parts]
     own = group.own(len(parts))
+    threads = threads if events.device.type == "cpu" else 1  # a GPU is all cores to each part
 
     def run(part: torch.Tensor) -> tuple[torch.Tensor, list[torch.Tensor], list[torch.Tensor], list[torch.Tensor]]:
         torch.set_num_threads(1)  # each thread has a number of its own
