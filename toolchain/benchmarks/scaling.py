@@ -51,7 +51,8 @@ def main() -> None:
     parser.add_argument("--one", nargs=3, metavar=("NETWORK", "CONFIGURATION", "FOLDER"), help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.one:
-        print(json.dumps(_trained(*options.one, options)))
+        network, name, folder = options.one
+        print(json.dumps(_trained(network, name, folder, options)))
         return
     best: dict[tuple[str, str], dict[str, float]] = {}
     for _ in range(options.rounds):

@@ -26,9 +26,7 @@ from snnkd.recipe import Recipe
 from snnkd.runs.subject import read_data, read_frames
 
 if TYPE_CHECKING:
-    from torch.distributed import TCPStore  # pyright: ignore[reportPrivateImportUsage]
-
-    from snnkd.training.group import Group
+    from snnkd.training.group import Group, Meeting
 
 _TORCHRUN = "TORCHELASTIC_RUN_ID"  # what torchrun, and nobody else, sets
 _NODE = ("MASTER_ADDR", "MASTER_PORT", "NODE_RANK")
@@ -193,7 +191,7 @@ def _ended(process: subprocess.Popen[bytes]) -> None:
     process.stdin.close()
 
 
-def _wait_for(started: list[subprocess.Popen[bytes]], stands: Place, met: TCPStore | None) -> None:
+def _wait_for(started: list[subprocess.Popen[bytes]], stands: Place, met: Meeting | None) -> None:
     """Waits until the processes that were started are there. Raises SnnkdError where one ends before."""
     for number, process in enumerate(started, start=1):
         assert met is not None
@@ -204,7 +202,7 @@ def _wait_for(started: list[subprocess.Popen[bytes]], stands: Place, met: TCPSto
             time.sleep(0.01)
 
 
-def _reason(started: list[subprocess.Popen[bytes]], stands: Place, met: TCPStore | None) -> str | None:
+def _reason(started: list[subprocess.Popen[bytes]], stands: Place, met: Meeting | None) -> str | None:
     """Why a process has ended, None where that is not known here."""
     until = time.monotonic() + _SECONDS
     with contextlib.suppress(RuntimeError):  # of a store that has ended too

@@ -139,16 +139,16 @@ class Group:
 
 
 ALONE = Group()
+Meeting = dist.TCPStore  # pyright: ignore[reportPrivateImportUsage]
 
 
-def store(address: str, port: int, serves: bool) -> dist.TCPStore:  # pyright: ignore[reportPrivateImportUsage]
+def store(address: str, port: int, serves: bool) -> Meeting:
     """Opens the place where processes meet; port 0 is any free one of the process that serves it."""
-    store = dist.TCPStore  # pyright: ignore[reportPrivateImportUsage]
-    return store(address, port, is_master=serves, wait_for_workers=False, timeout=_PATIENCE)
+    return Meeting(address, port, is_master=serves, wait_for_workers=False, timeout=_PATIENCE)
 
 
 @contextlib.contextmanager
-def joined(group: Group, device: torch.device, number: int, met: Any) -> Iterator[Group]:
+def joined(group: Group, device: torch.device, number: int, met: Meeting | None) -> Iterator[Group]:
     """Connects the processes of `group` within: by NCCL on CUDA, where this one uses the GPU `number`, else by gloo.
 
     met: the `store` where they meet; None for what torchrun has set. Raises LostError where they do not meet.
