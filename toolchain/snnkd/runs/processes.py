@@ -82,14 +82,9 @@ def check(stands: Place, device: str) -> None:
     """Raises LimitError where this machine has fewer GPUs than processes, or torch was built without its engine."""
     if stands.size == 1:
         return
-    import torch
+    from snnkd.training.chain import check_devices
 
-    from snnkd.training.chain import pick_device
-
-    if not torch.distributed.is_available():
-        raise LimitError(f"--devices {stands.local}: this torch was built without torch.distributed; train on one")
-    if pick_device(device).type == "cuda" and stands.local > torch.cuda.device_count():
-        raise LimitError(f"--devices {stands.local}: torch finds {torch.cuda.device_count()} CUDA devices here")
+    check_devices(device, stands.local)
 
 
 @contextlib.contextmanager
