@@ -86,7 +86,7 @@ def test_rows_are_read_when_they_are_asked_for(tmp_path):
         np.testing.assert_array_equal(rows[part], values[part])
     path.write_bytes(path.read_bytes()[:-10])
     np.testing.assert_array_equal(rows[:8], values[:8])
-    with pytest.raises(FormatError, match="x.npy: was changed while it was read"):
+    with pytest.raises(FormatError, match=r"x\.npy: was changed while it was read"):
         rows[8:]
 
 
@@ -97,5 +97,5 @@ def test_what_cannot_be_read_by_rows_is_read(tmp_path):
     for name in ("x.npy", "x.npz"):
         np.testing.assert_array_equal(arrays.opened(tmp_path / name, ("events",)), values)
     (tmp_path / "y.npy").write_bytes(b"\x93NUMPY")
-    with pytest.raises(FormatError, match="y.npy: "):
+    with pytest.raises(FormatError, match=r"y\.npy: "):
         arrays.opened(tmp_path / "y.npy", ())
