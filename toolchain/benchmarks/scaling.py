@@ -4,9 +4,9 @@
 
 Configurations take turns; of each the fastest epoch of all rounds counts, since others may use the machine. Strong
 scaling: the same batches for one process and two. Weak scaling: twice the batch and twice the images for two.
-`exchange` is the share of the first process's epoch that it sends, receives and waits for the other; `cpu` are seconds of
-the processor that it takes, which others on the machine hardly change. `threads` is one process with two threads, which
-computes the same parts on the same cores without any exchange.
+`exchange` is the share of the first process's epoch that it sends, receives and waits for the other; `cpu` are seconds
+of the processor that it takes, which others on the machine change less. `threads` is one process with two threads,
+which computes the same parts on the same cores without any exchange.
 """
 
 from __future__ import annotations
