@@ -148,13 +148,14 @@ def test_a_survey_says_what_separate_runs_say(build, readout):
     seen = evaluation.survey(net, evaluation.in_blocks(events, 4), answers=True)
     trace = evaluation.simulate(net, events)
     assert (seen.samples, seen.steps) == (9, 6)
-    np.testing.assert_array_equal(seen.course.classes[:, -1], trace.classes(net))
+    np.testing.assert_array_equal(seen.classes, trace.classes(net))
     np.testing.assert_array_equal(seen.undecided, trace.undecided(net))
     assert [row.spikes for row in seen.counts] == trace.events
+    np.testing.assert_array_equal(seen.exits, early_exit.stops(evaluation.course(net, trace), net.early_exit))
     _, ends = early_exit.stops(evaluation.course(net, trace), net.early_exit)
     profile = evaluation.profile(net, events, [])
     assert profile.early_exit.steps == ends.mean()
-    assert evaluation.survey(net, [events], answers=False).course is None
+    assert evaluation.survey(net, [events], answers=False).classes is None
 
 
 def test_a_range_of_samples_needs_no_copy_of_events():

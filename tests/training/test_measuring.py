@@ -78,7 +78,7 @@ def test_one_run_gives_accuracy_and_course(readout: Readout, monkeypatch: pytest
     test = feed(ENCODINGS["poisson"])
     net = networks("conv", test, readout)[1]
     plain, simulated = measure(net, test), []
-    expected = evaluation.survey(net, [test.events(np.arange(IMAGES))], answers=True).course
+    expected = evaluation.course(net, evaluation.simulate(net, test.events(np.arange(IMAGES))))
     simulate = evaluation.simulate
 
     def counted(network: IntNet, *arguments: Any, **options: Any) -> SpikeTrace:

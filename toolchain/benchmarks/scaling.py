@@ -4,8 +4,9 @@
 
 Configurations take turns; of each the fastest epoch of all rounds counts, since others may use the machine. Strong
 scaling: the same batches for one process and two. Weak scaling: twice the batch and twice the images for two.
-`exchange` is the share of the first process's epoch that it sends, receives and waits for the other; `threads` is one
-process with two threads, which computes the same parts on the same cores without any of it.
+`exchange` is the share of the first process's epoch that it sends, receives and waits for the other; `cpu` are seconds
+of the processor that it takes, which others on the machine change less. `threads` is one process with two threads,
+which computes the same parts on the same cores without any exchange.
 """
 
 from __future__ import annotations
@@ -59,9 +60,8 @@ def main() -> None:
         for network in NETWORKS:
             for name in CONFIGURATIONS:
                 found = _in_a_process(network, name, options)
-                before = best.get((network, name))
-                if before is None or found["seconds"] < before["seconds"]:
-                    best[network, name] = found
+                before = best.get((network, name), found)
+                best[network, name] = {key: min(value, before[key]) for key, value in found.items()}
     rows = [_row(network, best) for network in NETWORKS]
     print(json.dumps(rows) if options.json else _table(rows))
 
@@ -77,7 +77,7 @@ def _in_a_process(network: str, name: str, options: argparse.Namespace) -> dict[
 
 
 def _trained(network: str, name: str, folder: str, options: argparse.Namespace) -> dict[str, float]:
-    """Trains, and returns of the fastest epoch `seconds`, and how many of these are `exchange`."""
+    """Trains, and returns the least `seconds`, `cpu` and `exchange` of an epoch."""
     devices, cores, times = CONFIGURATIONS[name]
     os.sched_setaffinity(0, set(sorted(os.sched_getaffinity(0))[:cores]))
     from snnkd.runs.pipeline import TrainingOptions, start, train
@@ -89,18 +89,20 @@ def _trained(network: str, name: str, folder: str, options: argparse.Namespace) 
     spent = _timed(Group)
     path = Path(folder, "scaling.toml")
     path.write_text(_RECIPE.format(network=network, images=options.images * times, batch=BATCH * times))
-    rows: list[tuple[float, float]] = []
+    rows: list[dict[str, float]] = []
+    began = [0.0]
 
     def on_epoch(row: dict) -> None:
-        rows.append((row["seconds"], spent[0]))
-        spent[0] = 0.0
+        now = time.process_time()
+        rows.append({"seconds": row["seconds"], "cpu": now - began[0], "exchange": spent[0] / row["seconds"]})
+        began[0], spent[0] = now, 0.0
 
     from snnkd import recipe as recipes
 
     how = {"data_root": options.data_root, "device": "cpu", "devices": devices, "on_epoch": on_epoch}
     train(start(recipes.load(path), TrainingOptions(Path(folder, "runs"), **how)))
-    seconds, exchange = min(rows[1:])  # the first one encodes the images
-    return {"seconds": seconds, "exchange": exchange}
+    later = rows[1:]  # the first one encodes the images
+    return {name: min(row[name] for row in later) for name in rows[0]}
 
 
 def _timed(group: type) -> list[float]:
@@ -123,16 +125,15 @@ def _timed(group: type) -> list[float]:
 
 
 def _row(network: str, best: dict[tuple[str, str], dict[str, float]]) -> dict[str, float | str]:
-    seconds = {name: best[network, name]["seconds"] for name in CONFIGURATIONS}
-    shares = {name: best[network, name]["exchange"] / seconds[name] for name in ("strong", "weak")}
-    return {
-        "network": network,
-        **{f"seconds.{name}": value for name, value in seconds.items()},
-        "speedup.threads": seconds["one"] / seconds["threads"],
-        "speedup.strong": seconds["one"] / seconds["strong"],
-        "speedup.weak": 2 * seconds["one"] / seconds["weak"],
-        **{f"exchange.{name}": share for name, share in shares.items()},
-    }
+    one = best[network, "one"]
+    row: dict[str, float | str] = {"network": network, "seconds": one["seconds"], "cpu": one["cpu"]}
+    for name, (_, _, times) in CONFIGURATIONS.items():
+        found = best[network, name]
+        if name != "one":
+            row[f"{name}, x"] = times * one["seconds"] / found["seconds"]
+        if name in ("strong", "weak"):
+            row |= {f"{name}, x cpu": times * one["cpu"] / found["cpu"], f"{name}, exchange": found["exchange"]}
+    return row
 
 
 def _table(rows: list[dict[str, float | str]]) -> str:

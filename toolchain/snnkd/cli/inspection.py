@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from snnkd.runs.subject import Subject
 
 SAMPLES = 16  # that an engine is compared on
-_AT_ONCE = 1 << 28  # bytes of traces that `simulate` holds
+_AT_ONCE = 1 << 25  # bytes of traces that `simulate` holds
 Checked = Annotated[
     str | None,
     typer.Argument(metavar="RUN|FILE|RECIPE|NETWORK", help="A run, a .net or .nir, or what has not been trained yet."),

@@ -154,10 +154,10 @@ def start(recipe: Recipe, options: TrainingOptions) -> Context:
     Raises RecipeError where the recipe's target cannot take its encoding, and MismatchError where a file that it names
     is gone or has changed, FormatError where a teacher from outside does not work: before anything is trained.
     """
-    from snnkd.training import footprint
-    from snnkd.training.chain import Chain, device_name
+    from snnkd.training import footprint, group
+    from snnkd.training.chain import Chain, device_name, pick_device
 
-    processes.check(processes.place(options.devices, options.nodes), options.device)
+    group.check(processes.place(options.devices, options.nodes).local, pick_device(options.device))
     target, events = targets.load(recipe.target.name), "graded" if recipe.encoder().message_bits else "binary"
     if events not in target.takes:
         raise RecipeError(

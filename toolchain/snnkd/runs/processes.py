@@ -26,7 +26,7 @@ from snnkd.recipe import Recipe
 from snnkd.runs.subject import read_data, read_frames
 
 if TYPE_CHECKING:
-    from snnkd.training.group import Group, Meeting
+    from snnkd.training.group import Group, Store
 
 _TORCHRUN = "TORCHELASTIC_RUN_ID"  # what torchrun, and nobody else, sets
 _NODE = ("MASTER_ADDR", "MASTER_PORT", "NODE_RANK")
@@ -76,15 +76,6 @@ def place(devices: int, nodes: int, environment: Mapping[str, str] = os.environ)
             f"all machines, and NODE_RANK to 0 on that one and up to {nodes - 1} on the others"
         )
     return Place(int(node) * devices, devices * nodes, 0, devices, address, int(port), devices - 1)
-
-
-def check(stands: Place, device: str) -> None:
-    """Raises LimitError where this machine has fewer GPUs than processes, or torch was built without its engine."""
-    if stands.size == 1:
-        return
-    from snnkd.training.chain import check_devices
-
-    check_devices(device, stands.local)
 
 
 @contextlib.contextmanager
@@ -186,7 +177,7 @@ def _ended(process: subprocess.Popen[bytes]) -> None:
     process.stdin.close()
 
 
-def _wait_for(started: list[subprocess.Popen[bytes]], stands: Place, met: Meeting | None) -> None:
+def _wait_for(started: list[subprocess.Popen[bytes]], stands: Place, met: Store | None) -> None:
     """Waits until the processes that were started are there. Raises SnnkdError where one ends before."""
     for number, process in enumerate(started, start=1):
         assert met is not None
@@ -197,7 +188,7 @@ def _wait_for(started: list[subprocess.Popen[bytes]], stands: Place, met: Meetin
             time.sleep(0.01)
 
 
-def _reason(started: list[subprocess.Popen[bytes]], stands: Place, met: Meeting | None) -> str | None:
+def _reason(started: list[subprocess.Popen[bytes]], stands: Place, met: Store | None) -> str | None:
     """Why a process has ended, None where that is not known here."""
     until = time.monotonic() + _SECONDS
     with contextlib.suppress(RuntimeError):  # of a store that has ended too

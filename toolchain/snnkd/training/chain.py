@@ -338,12 +338,3 @@ def pick_device(name: str) -> torch.device:
     if name == "cuda" and not torch.cuda.is_available():
         raise LimitError("--device cuda: torch finds no CUDA device here; use --device cpu or auto")
     return torch.device(name)
-
-
-def check_devices(name: str, count: int) -> None:
-    """Raises LimitError as `pick_device` does, and where there are fewer GPUs than `count` processes need, or torch was
-    built without what connects processes."""
-    if not torch.distributed.is_available():
-        raise LimitError(f"--devices {count}: this torch was built without torch.distributed; train on one")
-    if pick_device(name).type == "cuda" and count > torch.cuda.device_count():
-        raise LimitError(f"--devices {count}: torch finds {torch.cuda.device_count()} CUDA devices here")

@@ -12,13 +12,16 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import reduce
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import torch
 import torch.distributed as dist
 
-from snnkd.base.errors import MismatchError, SnnkdError
+from snnkd.base.errors import LimitError, MismatchError, SnnkdError
+
+if TYPE_CHECKING:
+    Store = dist.TCPStore  # pyright: ignore[reportPrivateImportUsage]  (where processes meet; not every torch has it)
 
 Made = TypeVar("Made")
 
@@ -139,19 +142,26 @@ class Group:
 
 
 ALONE = Group()
-Meeting = dist.TCPStore  # pyright: ignore[reportPrivateImportUsage]
 
 
-def store(address: str, port: int, serves: bool) -> Meeting:
+def check(processes: int, device: torch.device) -> None:
+    """Raises LimitError where so many processes cannot train together on this machine."""
+    if processes > 1 and not dist.is_available():
+        raise LimitError(f"--devices {processes}: this torch was built without torch.distributed; train on one")
+    if device.type == "cuda" and processes > torch.cuda.device_count():
+        raise LimitError(f"--devices {processes}: torch finds {torch.cuda.device_count()} CUDA devices here")
+
+
+def store(address: str, port: int, serves: bool) -> Store:
     """Opens the place where processes meet; port 0 is any free one of the process that serves it."""
-    return Meeting(address, port, is_master=serves, wait_for_workers=False, timeout=_PATIENCE)
+    return dist.TCPStore(address, port, is_master=serves, wait_for_workers=False, timeout=_PATIENCE)  # pyright: ignore
 
 
 @contextlib.contextmanager
-def joined(group: Group, device: torch.device, number: int, met: Meeting | None) -> Iterator[Group]:
+def joined(group: Group, device: torch.device, number: int, met: Store | None) -> Iterator[Group]:
     """Connects the processes of `group` within: by NCCL on CUDA, where this one uses the GPU `number`, else by gloo.
 
-    met: the `store` where they meet; None for what torchrun has set. Raises LostError where they do not meet.
+    met: where they meet; None for what torchrun has set. Raises LostError where they do not meet.
     """
     if device.type == "cuda":
         torch.cuda.set_device(number)
