@@ -91,6 +91,7 @@ def checkpoint(folder, stage):
         return progress, {name: file.get_tensor(name).tobytes() for name in file.keys()}  # noqa: SIM118
 
 
+@pytest.mark.slow
 def test_every_bit_is_the_same_in_any_number_of_processes(recipe, monkeypatch):
     """1; and 4, of which one is killed after an epoch, then 2 that go on."""
     started, start = [], processes._started

@@ -58,7 +58,7 @@ def test_layers_are_drawn_one_by_one(make_space) -> None:
         ("neuron.voltage_decay", "neuron.voltage_decoy", "unknown key 'voltage_decoy'"),
         ("chain.student.distil", "chain.pupil.distil", "the chain has no stage 'pupil'"),
         ('kind = "dense"\nneurons = 3', 'kind = "pool"', "cannot be deployed"),
-        ('"flash"]', '"latency"]', "'latency' is not known on cortex-m4"),
+        ('"flash"]', '"latency"]\ntarget = "c99"', "'latency' is not known on c99"),
         ('fits = "cortex-m4"', "max_energy_uJ = 1.0", "max_energy_uJ: the energy is not known without a target"),
     ],
 )

@@ -97,7 +97,9 @@ FURTHER = {
     },
     "best/fashion-mnist-conv": {
         "sparse": _two_steps(4.5, 0.115),
+        "bias": ("neuron.bias=true",),
         "batch-norm": ("neuron.batch_norm=true", "neuron.fold=0.5"),
+        "slow-currents": ("neuron.current_decay=0.7",),
     },
     "best/cifar10-conv": {"sparse": _two_steps(1.0, 0.165)},
     "best/cifar10-dense": {"4-bit": (*_four_bits(16), "neuron.tau_grad=0.01")},

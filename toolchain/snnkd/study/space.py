@@ -141,8 +141,9 @@ class Space(Table):
 
     @property
     def priced(self) -> str | None:
-        """Names the target of energy and latency."""
-        return self.target or self.constraints.fits
+        """Names the target that energy and latency are estimated on, None where nothing asks for them."""
+        asked = {"energy", "latency"} & set(self.objectives) or self.constraints.max_energy_uJ is not None
+        return self.target or (self.constraints.fits if asked else None)
 
 
 @dataclass(frozen=True)

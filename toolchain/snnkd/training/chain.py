@@ -70,7 +70,7 @@ class Chain:
     ) -> None:
         """Trains the named stages in order, each with torch's threads as the caller has set them.
 
-        In a group of processes, the names and whether to resume are those of the leading one, which alone writes.
+        In a group of processes, names, until and whether to resume are those of the leading one, which alone writes.
         resume: go on with the checkpoints that there are. on_batch, on_epoch: called as `loop.stage` says.
         until: the epoch at which the last of them stops for now, to be resumed; None its end.
         Raises QuantizationError or SnnkdError, naming stage and epoch, where a training diverges, MismatchError for a
@@ -78,7 +78,8 @@ class Chain:
         `Group` where another process ends.
         """
         learned: dict[str, Learned] = {}
-        for name in self.group.led(lambda: names):
+        names, until = self.group.led(lambda: (names, until))
+        for name in names:
             if frozen := self.stage(name).frozen:
                 learned[name] = self.net(name) if frozen == "net" else self.outside(name)
                 continue
