@@ -60,7 +60,7 @@ def _rows(net: IntNet, kind: str, folder: Path, turns: int, seconds: float) -> l
     for activity in ACTIVITIES:
         events = random_events(net, activity, rows)
         run = evaluation.simulate(net, np.broadcast_to(events, (SAMPLES, steps, *net.input_shape)))
-        fired = sum(layer.spikes.sum() for layer in run.layers) / (SAMPLES * steps * net.neurons)
+        fired = sum(np.count_nonzero(layer.spikes) for layer in run.layers) / (SAMPLES * steps * net.neurons)
         samples = pixels(events.reshape(-1, *net.input_shape)).reshape(SAMPLES, -1)
         prepared.append(samples)
         classes.append(evaluation.course(net, run).classes[:, -1])
