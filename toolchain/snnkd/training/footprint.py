@@ -34,7 +34,7 @@ def _parts(chain: Chain, name: str, stage: Stage) -> Iterator[tuple[str, int, st
     floats = _STATES[stage.optimizer.kind]
     what = f"{plan.parameters:,} weights of '{plan.name}' and what trains them"
     yield what, plan.parameters * floats * _FLOAT, "choose a smaller network"
-    steps = 1 if stage.neuron == "relu" else chain.recipe.encoding.steps
+    steps = 1 if stage.neuron == "relu" else chain.encoder(name).steps
     batch = min(stage.batch, images)
     what = f"a batch of {batch:,} images, {steps:,} steps of {plan.neurons:,} neurons"
     yield what, batch * steps * plan.neurons * _FLOAT, "lower its batch, or choose a smaller network"
