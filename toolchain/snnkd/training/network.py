@@ -181,7 +181,8 @@ class Network(torch.nn.Module):
         for number, (block, held) in enumerate(self._holding(synapses or self.synapses())):
             every = self.membrane if number == last else number in membranes
             wanted = "every" if every else "last" if number == last else "none"
-            x, v, used = _run(block, x, held, steps, wanted)
+            a, used = _arriving(block, x, held)
+            x, v = _send(block, a, held, steps, wanted)
             layers.append(x)
             statistics += [] if used is None else [used]
             if number in membranes:
@@ -213,13 +214,13 @@ class Network(torch.nn.Module):
         x, blocks = events.transpose(0, 1), self.layers
         x = x if self.kind == "cuba" else x / W_SCALE
         for block, held in self._holding(self.synapses()):
-            a, _ = _normalized(block, _sums(block, x, held), held)
+            a, _ = _arriving(block, x, held)
             mantissa = round(self.threshold_gain * float(a.std()) * W_SCALE)
             if self.membrane and block is blocks[-1]:
                 self.readout_unit.fill_(max(mantissa, 1) / W_SCALE)
             elif not self.started and self.kind == "cuba":
                 block.neuron.set_threshold(mantissa)
-            x, _, _ = _run(block, x, held, len(x), "last")
+            x, _ = _send(block, a, held, len(x), "last")
 
     def remember(self, statistics: list[torch.Tensor]) -> None:
         """Moves the running statistics of the normalizations toward those of a batch, as `Output.statistics`."""
@@ -286,30 +287,26 @@ class Held:
     delay: torch.Tensor | None = None
 
 
-def _run(
-    block: Any, x: torch.Tensor, held: Held, steps: int, wanted: Voltage
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]:
-    """Runs a layer on x (T, N, *shape): what it sends and its membrane, as `neuron.Neuron.run`, and the statistics that
-    its normalization used."""
-    a, used = _normalized(block, _sums(block, x, held), held)
-    if isinstance(block.neuron, SigmaDelta):
-        if held.gain is not None:
-            return *block.neuron.run_real(a, wanted), used
-        return *block.neuron.run(a, held.bias, wanted, 32 if isinstance(block, slayer.Dense) else 24), used
-    bias = held.bias if held.gain is None else None
-    return *block.neuron.run(a, steps, reuse=held.gain is None, wanted=wanted, bias=bias), used
+def _arriving(block: Any, x: torch.Tensor, held: Held) -> tuple[torch.Tensor, torch.Tensor | None]:
+    """Computes the sums of a layer that reads x (T, N, *shape), and the statistics that its normalization used."""
+    a = _sums(block, x, held)
+    return (a, None) if held.gain is None else block.batch_norm(a, held.gain, held.bias)
+
+
+def _send(block: Any, a: torch.Tensor, held: Held, steps: int, wanted: Voltage) -> tuple[torch.Tensor, torch.Tensor]:
+    """Runs the neurons of a layer on what arrives: what they send and their membrane, as `neuron.Neuron.run`."""
+    folded = held.gain is None
+    if not isinstance(block.neuron, SigmaDelta):
+        return block.neuron.run(a, steps, reuse=folded, wanted=wanted, bias=held.bias if folded else None)
+    if not folded:
+        return block.neuron.run_real(a, wanted)
+    return block.neuron.run(a, held.bias, wanted, 32 if isinstance(block, slayer.Dense) else 24)
 
 
 def _sums(block: Any, x: torch.Tensor, held: Held) -> torch.Tensor:
     if isinstance(block.neuron, SigmaDelta) and held.gain is None:
         return sums_of_messages(block, x, held.weight)
     return sums(block, x, held.weight, held.delay)
-
-
-def _normalized(block: Any, a: torch.Tensor, held: Held) -> tuple[torch.Tensor, torch.Tensor | None]:
-    if held.gain is None:
-        return a, None
-    return block.batch_norm(a, held.gain, held.bias)
 
 
 def _unit_of(block: Any, of_cuba: float) -> float:
