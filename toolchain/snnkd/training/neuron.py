@@ -16,7 +16,7 @@ from snnkd.ir.arithmetic import STATE_SHIFT, THRESHOLD_LIMIT
 from snnkd.training import slayer
 from snnkd.training.dynamics import S_SCALE, W_SCALE, Cuba, implementation
 from snnkd.training.memory import dense, flat, like, over_steps
-from snnkd.training.weights import center, quantize
+from snnkd.training.weights import Rounding
 
 Voltage = Literal["last", "every", "none"]
 
@@ -75,7 +75,7 @@ def _of_neurons(bias: torch.Tensor, a: torch.Tensor) -> torch.Tensor:
     return order.copy_(integers.view(-1, *[1] * (a.ndim - 3)).expand(a.shape[1:]))
 
 
-class Neuron(slayer.Neuron):
+class Neuron(Rounding, slayer.Neuron):
     """Takes the place of `lava.lib.dl.slayer.neuron.cuba.Neuron`, with exact integer semantics.
 
     It has the parameters of SLAYER's neuron (threshold in units of 64 vThMant, decays as fractions; as there they are
@@ -135,15 +135,6 @@ class Neuron(slayer.Neuron):
     def set_threshold(self, mantissa: int) -> None:
         """Sets vThMant to `mantissa`, kept within the 17 bits of the hardware and at least 1."""
         self.v_th_mantissa.fill_(min(max(mantissa, 1), THRESHOLD_LIMIT))
-
-    def unrounded(self, weight: torch.Tensor) -> torch.Tensor:
-        """Makes what `quantize_8bit` rounds, in the same shape: the weights, where `centered` less their means."""
-        centered = center(weight) if self.centered else weight
-        return centered if self.weight_scale is None else centered * self.weight_scale
-
-    def quantize_8bit(self, weight: torch.Tensor, descale: bool = False) -> torch.Tensor:
-        """Rounds weights to `weight_bits` bits, in the same shape; in SLAYER's units, or as integers with `descale`."""
-        return quantize(self.unrounded(weight), self.weight_bits, W_SCALE, descale, self.weight_step)
 
     def run(
         self,

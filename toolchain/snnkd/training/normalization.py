@@ -70,7 +70,7 @@ class Norm(torch.nn.Module):
             self.register_buffer(name, value)
         self.register_buffer("folded", torch.tensor(False))
 
-    def __call__(
+    def forward(
         self, a: torch.Tensor, gain: torch.Tensor, shift: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor | None]:
         """Normalizes sums a (D, N, C, ...), and multiplies by gain and adds shift, (C,) each.
@@ -110,9 +110,7 @@ class Fold:
         self._shift = block.trained_bias.values - norm.mean * factor
         self._weight = weight * factor.view(-1, *[1] * (weight.ndim - 1))
         self._largest = float((neuron.unrounded(self._weight) / neuron.weight_scale).abs().max()) or 1.0
-        step = neuron.weight_step or 1 << (9 - neuron.weight_bits)
-        self._highest = ((1 << (neuron.weight_bits - 1)) - 1) * step / W_SCALE
-        self.range = self._highest / self._largest
+        self.range = neuron.held_range / self._largest
         self.largest_sum = float(((norm.mean * factor).abs() + 8 * norm.gain.abs()).max())
 
     @torch.no_grad()
@@ -128,10 +126,8 @@ class Fold:
         `scale`, of at most `range`, and get the finest step that holds them. Returns how many times as large the
         layer's own messages become."""
         neuron = self._block.neuron
-        step = neuron.weight_step
-        while step > 2 and self._largest * scale <= self._highest * (step / 2) / neuron.weight_step:
-            step //= 2
-        neuron.held_step.fill_(step)
+        while neuron.weight_step > 2 and self._largest * scale <= neuron.held_range / 2:
+            neuron.held_step //= 2
         self._hold(scale, scale * before)
         neuron.scale.fill_(scale * before)
         return scale * before

@@ -11,7 +11,7 @@ import torch
 from snnkd.base.errors import QuantizationError
 from snnkd.training.dynamics import S_SCALE, W_SCALE
 from snnkd.training.neuron import Voltage
-from snnkd.training.weights import center, quantize
+from snnkd.training.weights import Rounding
 
 EXPONENT = 12  # spike_exp + state_exp of NetX: a state of 1.0 is 2^12
 BIAS_LIMIT = (1 << 31 - EXPONENT) - 1  # of a bias or a threshold in units of 1.0, which 32 bits hold
@@ -49,7 +49,7 @@ def sent(messages: torch.Tensor, unit: float) -> torch.Tensor:
     return _Sent.apply(messages / unit)  # pyright: ignore[reportReturnType]
 
 
-class SigmaDelta(torch.nn.Module):
+class SigmaDelta(Rounding, torch.nn.Module):
     """Neurons that sum up what arrives, and send by how much the ReLU of that, with a bias, has changed.
 
     weight_bits, weight_step, centered: as of `neuron.Neuron`. decoder: whether they send the sum itself, as an output
@@ -91,14 +91,6 @@ class SigmaDelta(torch.nn.Module):
     def threshold(self) -> int:
         """The threshold as the hardware holds it, in units of 1.0."""
         return min(round(self.vth * float(self.scale)), BIAS_LIMIT)
-
-    def unrounded(self, weight: torch.Tensor) -> torch.Tensor:
-        """Makes what `quantize_8bit` rounds, in the same shape."""
-        return (center(weight) if self.centered else weight) * self.weight_scale
-
-    def quantize_8bit(self, weight: torch.Tensor, descale: bool = False) -> torch.Tensor:
-        """Rounds weights as `neuron.Neuron.quantize_8bit` does."""
-        return quantize(self.unrounded(weight), self.weight_bits, W_SCALE, descale, self.weight_step)
 
     def run(
         self, a: torch.Tensor, bias: torch.Tensor | None, wanted: Voltage = "last", sum_bits: int = 32

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 
+from snnkd.training.dynamics import W_SCALE
 from snnkd.training.memory import like
 
 
@@ -52,3 +53,31 @@ def center(weight: torch.Tensor) -> torch.Tensor:
     kept, of_neuron = weight != 0, tuple(range(1, weight.ndim))
     totals = weight.sum(dim=of_neuron, keepdim=True, dtype=torch.float64)
     return (weight - (totals / kept.sum(dim=of_neuron, keepdim=True).clamp_(min=1)).float()) * kept
+
+
+class Rounding:
+    """What neurons of either kind do to the weights of the synapses in front of them.
+
+    weight_bits, weight_step: see `quantize`; centered: see `center`. weight_scale: what they are multiplied by before,
+    which a fold sets; None for 1.
+    """
+
+    weight_bits: int
+    weight_step: int | None
+    centered: bool
+    weight_scale: torch.Tensor | None
+
+    @property
+    def held_range(self) -> float:
+        """The largest weight of these bits, in SLAYER's units."""
+        step = self.weight_step or 1 << (9 - self.weight_bits)
+        return ((1 << (self.weight_bits - 1)) - 1) * step / W_SCALE
+
+    def unrounded(self, weight: torch.Tensor) -> torch.Tensor:
+        """Makes what `quantize_8bit` rounds, in the same shape: the weights, where `centered` less their means."""
+        centered = center(weight) if self.centered else weight
+        return centered if self.weight_scale is None else centered * self.weight_scale
+
+    def quantize_8bit(self, weight: torch.Tensor, descale: bool = False) -> torch.Tensor:
+        """Rounds weights to `weight_bits` bits, in the same shape; in SLAYER's units, or as integers with `descale`."""
+        return quantize(self.unrounded(weight), self.weight_bits, W_SCALE, descale, self.weight_step)
