@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from snnkd.training.dynamics import Cuba, implementation, plain
+from snnkd.training.dynamics.parameters import gradients as gradients_of_parameters
 
 # Triton's interpreter has to be chosen before anything imports Triton: test_triton starts another process for it.
 NEEDS_TRITON = pytest.mark.skipif(importlib.util.find_spec("triton") is None, reason="Triton is not installed")
@@ -77,10 +78,15 @@ def by_autograd(a, grad, of_voltage, voltage, neurons, steps):
     level=st.sampled_from([1, 64, 5000, (1 << 17) - 1]),
     largest=st.sampled_from([1 << 8, 1 << 14, 1 << 18, (1 << 25) - 1]),
     tau=st.sampled_from([0.01, 1.0, 30.0]),
+    each=st.booleans(),
 )
-def test_equals_the_plain_definition(quick, seed, size, steps, still, decays, level, largest, tau):
+def test_equals_the_plain_definition(quick, seed, size, steps, still, decays, level, largest, tau, each):
     random = torch.Generator().manual_seed(seed)
-    neurons = Cuba(*decays, level << 6, tau, 1.5)
+    neurons = Cuba(*decays, level << 6, tau * 64 / level, 1.5)
+    if each:  # parameters of neurons that differ
+        signs = torch.randint(0, 2, (3, size), generator=random, dtype=torch.int32)
+        drawn = (sign * decay for sign, decay in zip(signs, decays, strict=False))
+        neurons = Cuba(*drawn, (level << 6) + signs[2] * 64, tau * 64 / level, 1.5)
     a = torch.randint(-largest, largest + 1, (1 if still else steps, size), generator=random) / 64
     states = [torch.randint(-(1 << 22), 1 << 22, (size,), generator=random, dtype=torch.int32) for _ in "uv"]
     expected = run(plain, a, neurons, steps, states)
@@ -114,9 +120,47 @@ def test_equals_the_plain_definition(quick, seed, size, steps, still, decays, le
             assert torch.equal(aliased, computed), "out may be the memory of voltage"
 
 
+@settings(max_examples=20, deadline=None)
+@given(seed=st.integers(0, 1 << 32), steps=st.integers(1, 6), leaks=st.booleans(), biased=st.booleans())
+@pytest.mark.skipif(INTERPRETED, reason="plain torch, on any device")
+def test_gradients_of_parameters(seed, steps, leaks, biased):
+    """As torch finds them step by step, in float64, of what u and v really were: what a reset sets to 0 passes its
+    gradient, which is SLAYER's rule, but brings none to the decay."""
+    random, size = torch.Generator().manual_seed(seed), 50
+    decays = torch.randint(0, 4097, (2, size), generator=random, dtype=torch.int32) * leaks
+    neurons = Cuba(*decays, torch.randint(1000, 90000, (size,), generator=random, dtype=torch.int32), 0.5, 1.5)
+    a = torch.randint(-1000, 2000, (steps, size), generator=random) / 64
+    grad, of_voltage = torch.randn((2, steps, size), generator=random)
+    bias = torch.randint(-30000, 60000, (size,), generator=random, dtype=torch.int32) if biased else None
+    spikes, voltage = torch.empty(2, steps, size)
+    us, vs = (torch.zeros(steps + 1, size, dtype=torch.int32) for _ in "uv")
+    for t in range(steps):
+        us[t + 1], vs[t + 1] = us[t], vs[t]
+        plain.forward(a[t : t + 1], neurons, us[t + 1], vs[t + 1], spikes[t : t + 1], voltage[t : t + 1], bias)
+
+    threshold, keeps = torch.zeros(size, dtype=torch.float64), torch.stack(list(neurons.keeps)).double()
+    leaves = [threshold.requires_grad_(), keeps.requires_grad_()]
+    slope = (
+        neurons.scale / (2 * neurons.tau) * torch.exp(-(voltage.double() - neurons.level).abs() / 4096 / neurons.tau)
+    )
+    u = v = torch.zeros(size, dtype=torch.float64)
+    total = torch.zeros((), dtype=torch.float64)
+    for t in range(steps):
+        u = keeps[0] * (us[t] / 4096 + u - u.detach())
+        v = keeps[1] * (vs[t] / 4096 + v - v.detach()) + u
+        total = total + (slope[t] * grad[t] * (v - threshold) + of_voltage[t] * v).sum()
+    of_threshold, of_keeps = torch.autograd.grad(total, leaves)
+
+    of_a, computed = torch.empty(steps, size), torch.empty(3, size)
+    plain.backward(grad, of_voltage, voltage, neurons, of_a)
+    gradients_of_parameters(of_a, of_voltage, voltage, neurons, bias, computed)
+    wanted = torch.stack([of_threshold / 64, *-of_keeps / 4096])
+    torch.testing.assert_close(computed.double(), wanted, rtol=1e-3, atol=1e-5)
+
+
 def test_every_count_is_reached(quick):
     a = torch.full((6, 40), ((1 << 25) - 2) / 64)
-    counts = run(quick, a, Cuba(0, 0, 1 << 23, 1.0, 1.0), 6, [torch.zeros(40, dtype=torch.int32)] * 2)[4]
+    counts = run(quick, a, Cuba(0, 0, 1 << 23, 1 / 2048, 1.0), 6, [torch.zeros(40, dtype=torch.int32)] * 2)[4]
     assert counts.min() > 0
 
 
@@ -137,7 +181,7 @@ def test_on_a_gpu():
 import torch
 from snnkd.training.dynamics import Cuba, gpu, plain
 a = torch.randint(-(1 << 20), 1 << 20, (9, 5000)) / 64
-neurons, made = Cuba(700, 123, 5000 << 6, 2.0, 1.0), {}
+neurons, made = Cuba(700, 123, 5000 << 6, 0.02, 1.0), {}
 for device, kernels in (("cpu", plain), ("cuda", gpu)):
     u, v = (torch.zeros(5000, dtype=torch.int32, device=device) for _ in "uv")
     spikes, voltage = (torch.empty(9, 5000, device=device) for _ in "sv")

@@ -69,7 +69,7 @@ def test_gradients_of_v_at_every_step(threshold, still, reuse):
     """Against torch's own of the leaks; where v was reset it passes none, and a reset stops none of a later v."""
     steps = 7
     model = Neuron(threshold, 0.4, 0.2)
-    keep_current, keep_voltage = model._cuba().keeps
+    keep_current, keep_voltage = (1 - decay / 4096 for decay in model.mantissas()[1:])
     random = torch.Generator().manual_seed(1)
     leaf = (torch.randint(-40, 80, (1 if still else steps, 3, 2), generator=random) / 64).requires_grad_()
     direction = torch.randn(steps, 3, 2, generator=random)

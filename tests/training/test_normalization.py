@@ -23,6 +23,7 @@ from snnkd.training.deploy import to_intnet
 from snnkd.training.loop.step import backward
 from snnkd.training.measuring import measure, measure_training
 from snnkd.training.network import Kind, Network
+from snnkd.training.neuron import MANTISSAS
 from snnkd.training.products import in_float64, sums, sums_of_messages, weight_of
 
 pytestmark = pytest.mark.training
@@ -85,6 +86,28 @@ def test_every_spike_with_a_bias_is_the_integer_networks(batch_norm: bool) -> No
     theirs, ours = definition.simulate(net, events), network.trace(events, net.names)
     for mine, of_net in zip(ours.layers[:-1], theirs.layers[:-1], strict=True):
         assert of_net.spikes.any()
+        np.testing.assert_array_equal(mine.spikes, of_net.spikes, of_net.name)
+    np.testing.assert_array_equal(ours.layers[-1].v_last, theirs.layers[-1].v_last)
+
+
+@pytest.mark.parametrize("readout", [_MEMBRANE, Readout("count", "membrane")], ids=["membrane", "count"])
+@pytest.mark.parametrize("biased", [False, True], ids=["", "biased"])
+def test_every_spike_of_channels_that_differ_is_the_integer_networks(biased: bool, readout: Readout) -> None:
+    names = ["threshold", "voltage_decay", *([] if biased else ["current_decay"])]
+    settings = {"bias": biased, "voltage_decay": 0.3, "current_decay": 1.0 if biased else 0.7}
+    network = _trained("cuba", 4, readout=readout, per_channel=names, **settings)
+    for values in network.channels:
+        assert values.grad is not None and values.grad.any(dim=1).all(), "all of them are trained"
+        values.data += 0.2 * torch.randn_like(values)
+    events = _events("cuba", 4).numpy().astype(np.uint8)
+    net = to_intnet(network.eval().blocks, network.input_shape, steps=4, message_bits=8, readout=readout)
+    for layer in net.layers:
+        differ = [name for name in MANTISSAS if getattr(layer.neuron, name).ndim]
+        silent = readout.kind == "membrane" and layer is net.layers[-1]
+        assert differ == [name for name in MANTISSAS if name in names and not (silent and name == "threshold")]
+    theirs, ours = definition.simulate(net, events), network.trace(events, net.names)
+    for mine, of_net in zip(ours.layers, theirs.layers, strict=True):
+        assert of_net.spikes.any() or mine is ours.layers[-1]
         np.testing.assert_array_equal(mine.spikes, of_net.spikes, of_net.name)
     np.testing.assert_array_equal(ours.layers[-1].v_last, theirs.layers[-1].v_last)
 

@@ -23,8 +23,8 @@ def outline(described: Architecture, bits: int = 8, message_bits: int = 0, neuro
     """Makes an integer network of a description, with weights of `bits`, both signs among them, and delays of
     `max_delay`; it is to be counted, not run.
 
-    message_bits: as of `IntNet`. neuron: of all layers; a bias becomes one for each channel. Sigma-delta neurons are
-    read by a Sigma output.
+    message_bits: as of `IntNet`. neuron: of all layers; a bias, and a threshold of shape (1,), becomes one for each
+    channel. Sigma-delta neurons are read by a Sigma output.
     """
     layers = [_layer(layer, read, bits, neuron) for layer, read in described.inputs()]
     if neuron.kind == "sigma-delta":
@@ -42,6 +42,8 @@ def student(recipe: Recipe) -> IntNet:
     else:
         decay = np.array(round(4096 * settings.current_decay), np.int32)
         neuron = replace(_CUBA, current_decay=decay, bias=bias if settings.bias or settings.batch_norm else None)
+        if settings.per_channel:
+            neuron = replace(neuron, threshold=np.array([1], np.int32))
     net = outline(described, recipe.quantization.weight_bits, encoder.message_bits, neuron)
     return replace(net, steps=encoder.steps, encoding=encoder.to_json(), readout=recipe.readout.rule())
 
@@ -61,8 +63,11 @@ def named(name: str) -> IntNet | None:
 
 
 def _layer(layer: architecture.Layer, read: Shape, bits: int, neuron: Cuba | SigmaDelta) -> Layer:
+    channels = layer.output(read)[0]
     if neuron.bias is not None:
-        neuron = replace(neuron, bias=np.ones(layer.output(read)[0], np.int32))
+        neuron = replace(neuron, bias=np.ones(channels, np.int32))
+    if neuron.kind == "cuba" and neuron.threshold.ndim:
+        neuron = replace(neuron, threshold=np.repeat(neuron.threshold, channels))
     fan_in = layer.fan_in(read)
     low, high = -(1 << (bits - 1)), (1 << (bits - 1)) - 1
     weight = np.where(np.arange(layer.weights(read)) % 2, low, high).astype(np.int32)

@@ -53,6 +53,12 @@ def _biased_misfits(recipe: Recipe) -> Iterator[Problem]:
         what = "batch_norm" if neuron.batch_norm else "bias"
         expected = f"1.0, a current that lasts one step, with {what} = true"
         yield schema.unexpected(("neuron", "current_decay"), expected, neuron.current_decay)
+    if neuron.per_channel and neuron.kind == "sigma-delta":
+        place, text = ("neuron", "per_channel"), "sigma-delta neurons of a layer have one threshold, and no decays"
+        yield Problem(place, f"{schema.dotted(place)}: {text}; leave it out")
+    if (neuron.bias or neuron.batch_norm) and "current_decay" in neuron.per_channel:
+        place, text = ("neuron", "per_channel"), "a current lasts one step where neurons have a bias"
+        yield Problem(place, f"{schema.dotted(place)}: {text}; leave 'current_decay' out, or the bias")
     for name, stage in recipe.chain.items():
         if stage.start and neuron.batch_norm and stage.neuron == "cuba":
             place = ("chain", name, "start")

@@ -139,7 +139,8 @@ class Encoding(Table):
         return {key: value for key, value in table.items() if self.kind == "events" or key in _OF_IMAGES}
 
 
-_OF_NEURONS_LATER = ("kind", "bias", "batch_norm", "fold", "message_threshold")
+_OF_NEURONS_LATER = ("kind", "bias", "batch_norm", "fold", "message_threshold", "per_channel")
+NeuronParameter = Literal["threshold", "current_decay", "voltage_decay"]
 
 
 class Neuron(Table):
@@ -148,6 +149,8 @@ class Neuron(Table):
     threshold None is calibrated on the first batch. bias: whether they have one. batch_norm: whether sums are
     normalized while training, which is folded into weights and biases after the fraction `fold` of the epochs; always
     so with sigma-delta neurons. message_threshold: what a change has to reach to be sent, in standard deviations.
+    per_channel: which of threshold and decays are trained, one for each channel of a convolution or neuron of a dense
+    layer; they start from what holds for all of the layer.
 
     With the default gradients a neuron's slope is 1 / (2 threshold) at its threshold and falls to 1/e one threshold
     away from it (SLAYER multiplies tau_grad by 100 and scale_grad by 0.1).
@@ -164,12 +167,13 @@ class Neuron(Table):
     batch_norm: bool = False
     fold: float = Field(default=0.6, gt=0, lt=1)
     message_threshold: float = Field(default=0.0, ge=0)
+    per_channel: list[NeuronParameter] = []
 
     @model_serializer(mode="wrap")
     def _what_is_said(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
         """Nothing of the later fields at their defaults, so that what was trained before they existed is known."""
-        defaults = {name: Neuron.model_fields[name].default for name in _OF_NEURONS_LATER}
-        return {key: value for key, value in dump(self).items() if key not in defaults or value != defaults[key]}
+        same = {name for name in _OF_NEURONS_LATER if getattr(self, name) == Neuron.model_fields[name].default}
+        return {key: value for key, value in dump(self).items() if key not in same}
 
 
 class Quantization(Table):

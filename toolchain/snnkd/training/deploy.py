@@ -20,8 +20,10 @@ from snnkd.ir.network import Conv, Cuba, Dense, IntNet, Neuron, Shape, Sigma, co
 from snnkd.ir.network import SigmaDelta as SigmaDeltaNeuron
 from snnkd.ir.readout import Readout
 from snnkd.recipe.architecture import UNDEPLOYABLE
+from snnkd.recipe.tables import NeuronParameter
 from snnkd.training import slayer
 from snnkd.training.delays import delays_of
+from snnkd.training.neuron import MANTISSAS, channels_of
 from snnkd.training.normalization import bias_of, norm_of
 from snnkd.training.sigma_delta import SigmaDelta
 
@@ -186,10 +188,18 @@ def _neurons(where: str, block: Any) -> Neuron:
     trained = bias_of(block)
     bias = None if trained is None else trained.integers().cpu().numpy()
     if not isinstance(block.neuron, SigmaDelta):
-        return replace(_neuron(where, block.neuron), bias=bias)
+        return replace(_neuron(where, block.neuron), bias=bias, **_of_channels(block))
     if block.neuron.decoder:
         return Sigma()
     return SigmaDeltaNeuron(block.neuron.threshold, bias)
+
+
+def _of_channels(block: Any) -> dict[NeuronParameter, np.ndarray]:
+    """The thresholds and decays that differ from channel to channel, int32 (C,) each."""
+    if (values := channels_of(block)) is None:
+        return {}
+    held = zip(MANTISSAS, block.neuron.mantissas(values).detach().int().cpu().numpy(), strict=True)
+    return {name: mantissas for name, mantissas in held if name in block.neuron.per_channel}
 
 
 def _neuron(where: str, neuron: Any, threshold: int | None = None) -> Cuba:

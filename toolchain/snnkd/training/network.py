@@ -22,11 +22,11 @@ from snnkd.ir.readout import Readout
 from snnkd.ir.trace import LayerTrace, SpikeTrace
 from snnkd.recipe import architecture
 from snnkd.recipe.tables import Neuron as NeuronSettings
-from snnkd.recipe.tables import Quantization
+from snnkd.recipe.tables import NeuronParameter, Quantization
 from snnkd.training import reading, slayer
 from snnkd.training.delays import Delays, delays_of
 from snnkd.training.dynamics import S_SCALE, W_SCALE
-from snnkd.training.neuron import Neuron, Voltage
+from snnkd.training.neuron import Neuron, Voltage, channels_of
 from snnkd.training.normalization import Bias, Fold, Norm, bias_of, norm_of
 from snnkd.training.products import Block, sums, sums_of_messages, weight_of
 from snnkd.training.sigma_delta import BIAS_LIMIT as MESSAGE_BIAS_LIMIT
@@ -118,6 +118,9 @@ class Network(torch.nn.Module):
                 _check_exact(f"{plan.name}, layers.{index}", block, event_max if index == 0 else 1)
             if kind == "cuba" or not last:
                 _add_norm_and_bias(block, settings, kind, normalized=not (last and self.membrane))
+            if kind == "cuba" and (names := _per_channel(settings, fires=not (last and self.membrane))):
+                block.neuron.per_channel = names
+                block.channels = torch.nn.Parameter(block.neuron.channel_values(len(block.synapse.weight)))
             self.blocks.append(block)
             self._products.append(layer.fan_in(shape) * prod(layer.output(shape)))
         for (layer, shape), block in zip(plan.inputs(), self.layers, strict=True):  # weights are drawn without them too
@@ -140,6 +143,11 @@ class Network(torch.nn.Module):
         return [delays for delays in map(delays_of, self.layers) if delays is not None]
 
     @property
+    def channels(self) -> list[torch.nn.Parameter]:
+        """What is trained of thresholds and decays, of those layers where it is, in order."""
+        return [values for values in map(channels_of, self.layers) if values is not None]
+
+    @property
     def biases(self) -> list[Bias]:
         """The trained biases of those layers that have any, in order."""
         return [bias for bias in map(bias_of, self.layers) if bias is not None]
@@ -156,13 +164,16 @@ class Network(torch.nn.Module):
     def synapses(self) -> list[torch.Tensor]:
         """Makes the integers that the synapses hold, with gradients: for each layer its weights, see
         `products.weight_of`; behind these its biases, where it has any, with the gains of a normalization that is not
-        folded yet; and its delays in steps, where it has any."""
+        folded yet; what is trained of its thresholds and decays, where that is so; and its delays in steps, where it
+        has any."""
         held = []
         for block in self.layers:
             held.append(weight_of(block))
             norm = norm_of(block)
             if (bias := bias_of(block)) is not None:
                 held += [bias.rounded()] if norm is None else [bias.values, norm.gain]
+            if (channels := channels_of(block)) is not None:
+                held.append(channels)
             if (delays := delays_of(block)) is not None:
                 held.append(delays.steps())
         return held
@@ -200,7 +211,8 @@ class Network(torch.nn.Module):
             weight = next(held)
             bias = None if bias_of(block) is None else next(held)
             gain = None if norm_of(block) is None else next(held)
-            yield block, Held(weight, bias, gain, None if delays_of(block) is None else next(held))
+            channels = None if channels_of(block) is None else next(held)
+            yield block, Held(weight, bias, gain, channels, None if delays_of(block) is None else next(held))
 
     @torch.no_grad()
     def calibrate(self, events: torch.Tensor) -> None:
@@ -279,11 +291,13 @@ class Network(torch.nn.Module):
 
 @dataclass(frozen=True)
 class Held:
-    """What a layer holds in a forward pass: `weight`, biases (C,), the gains (C,) of a normalization, delays."""
+    """What a layer holds in a forward pass: `weight`, biases (C,), the gains (C,) of a normalization, values of
+    thresholds and decays (parameters, C), delays."""
 
     weight: torch.Tensor
     bias: torch.Tensor | None = None
     gain: torch.Tensor | None = None
+    channels: torch.Tensor | None = None
     delay: torch.Tensor | None = None
 
 
@@ -297,7 +311,8 @@ def _send(block: Any, a: torch.Tensor, held: Held, steps: int, wanted: Voltage) 
     """Runs the neurons of a layer on what arrives: what they send and their membrane, as `neuron.Neuron.run`."""
     folded = held.gain is None
     if not isinstance(block.neuron, SigmaDelta):
-        return block.neuron.run(a, steps, reuse=folded, wanted=wanted, bias=held.bias if folded else None)
+        bias = held.bias if folded else None
+        return block.neuron.run(a, steps, reuse=folded, wanted=wanted, bias=bias, values=held.channels)
     if not folded:
         return block.neuron.run_real(a, wanted)
     return block.neuron.run(a, held.bias, wanted, 32 if isinstance(block, slayer.Dense) else 24)
@@ -324,6 +339,11 @@ def _add_norm_and_bias(block: Any, settings: NeuronSettings, kind: Kind, normali
     if settings.bias or settings.batch_norm or always:
         in_steps = (1.0, MESSAGE_BIAS_LIMIT) if always else (1 / W_SCALE, BIAS_LIMIT)
         block.trained_bias = Bias(channels, *in_steps)
+
+
+def _per_channel(settings: NeuronSettings, fires: bool) -> tuple[NeuronParameter, ...]:
+    """What a layer trains of its thresholds and decays; fires: whether it has a threshold that matters."""
+    return tuple(name for name in dict.fromkeys(settings.per_channel) if fires or name != "threshold")
 
 
 def _block(

@@ -13,12 +13,15 @@ import torch
 from torch.autograd.function import once_differentiable
 
 from snnkd.ir.arithmetic import STATE_SHIFT, THRESHOLD_LIMIT
+from snnkd.recipe.tables import NeuronParameter
 from snnkd.training import slayer
 from snnkd.training.dynamics import S_SCALE, W_SCALE, Cuba, implementation
+from snnkd.training.dynamics.parameters import gradients
 from snnkd.training.memory import dense, flat, like, over_steps
 from snnkd.training.weights import Rounding
 
 Voltage = Literal["last", "every", "none"]
+MANTISSAS: tuple[NeuronParameter, ...] = ("threshold", "current_decay", "voltage_decay")
 
 
 class _Cuba(torch.autograd.Function):
@@ -27,16 +30,18 @@ class _Cuba(torch.autograd.Function):
 
     a: (D, N, ...), dense in memory behind D = `steps` or 1; u, v: int32 (N, ...) in the same order, changed in place.
     bias: (C,) in SLAYER's units, for currents that last one step, or None; v gains it at every step, as it does what a
-    brings, so their gradients are the same.
+    brings, so their gradients are the same. mantissas: see `Neuron.mantissas`.
     reuse: nobody else needs a, its memory may hold what the backward pass needs. wanted: see `Neuron.run`. counts: a
     list to which wraps of u and clips of v are added as a pair.
     """
 
     @staticmethod
-    def forward(ctx: Any, a, bias, steps, neurons, u, v, reuse, wanted, counts):  # pyright: ignore
+    def forward(ctx: Any, a, bias, mantissas, steps, surrogate, u, v, reuse, wanted, counts):  # pyright: ignore
         ctx.set_materialize_grads(False)
-        added = None if bias is None else flat(_of_neurons(bias, a), 0)
-        ctx.neurons, ctx.distinct, ctx.reuse, ctx.wanted = neurons, len(a), reuse, wanted
+        added = None if bias is None else _of_neurons(bias * S_SCALE, a)
+        neurons = _cuba(mantissas, surrogate, a)
+        reuse = reuse and not ctx.needs_input_grad[2]
+        ctx.neurons, ctx.added, ctx.distinct, ctx.reuse, ctx.wanted = neurons, added, len(a), reuse, wanted
         spikes, voltage = over_steps(a, steps), None
         if wanted == "every" or ctx.needs_input_grad[0]:
             voltage = a if reuse and len(a) == steps else over_steps(a, steps)
@@ -60,19 +65,31 @@ class _Cuba(torch.autograd.Function):
         if grad_v is not None:
             into_v = torch.zeros_like(voltage)
             into_v[slice(None) if ctx.wanted == "every" else -1] = grad_v
-            into_v = flat(into_v.masked_fill_(voltage > ctx.neurons.level, 0))
-        out = voltage if ctx.reuse and ctx.distinct == len(voltage) else over_steps(voltage, ctx.distinct)
+            into_v = flat(into_v).masked_fill_(flat(voltage) > ctx.neurons.level, 0)
+        steps = len(voltage) if ctx.needs_input_grad[2] else ctx.distinct
+        out = voltage if ctx.reuse and steps == len(voltage) else over_steps(voltage, steps)
         implementation(voltage.device).backward(flat(given), into_v, flat(voltage), ctx.neurons, flat(out))
+        of_mantissas = None
+        if ctx.needs_input_grad[2]:
+            of_neurons = over_steps(voltage, 3)
+            gradients(flat(out), into_v, flat(voltage), ctx.neurons, ctx.added, flat(of_neurons))
+            of_mantissas = of_neurons.sum(dim=(1, *range(3, out.ndim)))
+            out = out if ctx.distinct == steps else out.sum(dim=0, keepdim=True)
         of_bias = out.sum(dim=(0, 1, *range(3, out.ndim))) if ctx.needs_input_grad[1] else None
-        return out, of_bias, *(None,) * 7
+        return out, of_bias, of_mantissas, *(None,) * 7
 
 
-def _of_neurons(bias: torch.Tensor, a: torch.Tensor) -> torch.Tensor:
-    """Biases (C,) as the integers that v gains, for each neuron of a (D, N, C, ...): int32 (N, C, ...), in the order
-    of a step of a."""
-    integers = (bias * S_SCALE).round().int()
+def _cuba(mantissas: torch.Tensor, surrogate: tuple[float, float], a: torch.Tensor) -> Cuba:
+    """The neurons that a (D, N, C, ...) arrives at. mantissas: (3,) or (3, C)."""
+    alike = mantissas.ndim == 1
+    threshold, *decays = map(int, mantissas) if alike else (_of_neurons(values, a) for values in mantissas)
+    return Cuba(*decays, threshold << STATE_SHIFT, *surrogate)
+
+
+def _of_neurons(values: torch.Tensor, a: torch.Tensor) -> torch.Tensor:
+    """Rounds values (C,), and repeats them for each neuron of a (D, N, C, ...): int32 (M,), in the order of a."""
     order = torch.empty_strided(a.shape[1:], a.stride()[1:], dtype=torch.int32, device=a.device)
-    return order.copy_(integers.view(-1, *[1] * (a.ndim - 3)).expand(a.shape[1:]))
+    return flat(order.copy_(values.round().int().view(-1, *[1] * (a.ndim - 3)).expand(a.shape[1:])), 0)
 
 
 class Neuron(Rounding, slayer.Neuron):
@@ -85,9 +102,13 @@ class Neuron(Rounding, slayer.Neuron):
     `requires_grad`, `shared_param=False` and another `scale` than 64 raise ValueError: they have no exact integer form
     here.
 
+    per_channel: which of threshold and decays differ from channel to channel of a convolution, or from neuron to neuron
+    of a dense layer.
+
     After each forward pass `overflows` and `saturations` hold how often u wrapped and v was clipped.
     """
 
+    per_channel: tuple[NeuronParameter, ...] = ()
     v_th_mantissa: torch.Tensor
     weight_scale: torch.Tensor | None
     current_decay: torch.Tensor
@@ -136,6 +157,29 @@ class Neuron(Rounding, slayer.Neuron):
         """Sets vThMant to `mantissa`, kept within the 17 bits of the hardware and at least 1."""
         self.v_th_mantissa.fill_(min(max(mantissa, 1), THRESHOLD_LIMIT))
 
+    def channel_values(self, count: int) -> torch.Tensor:
+        """Makes what is trained of thresholds and decays `per_channel`, (of those, count) float32, to begin with: a
+        threshold as a multiple of the layer's, a decay as a fraction."""
+        starts = {"threshold": 1.0}
+        starts |= {name: float(getattr(self, name)) / self.p_scale for name in ("current_decay", "voltage_decay")}
+        return torch.tensor([[starts[name]] * count for name in self.per_channel])
+
+    def mantissas(self, values: torch.Tensor | None = None) -> torch.Tensor:
+        """Gives vThMant, iDecay and vDecay as the hardware holds them, integers as float32: (3,), or with `values` of
+        the channels (3, C), whose gradients pass straight through the rounding."""
+        decays = (self.current_decay, self.voltage_decay)
+        own = [float(self.v_th_mantissa), *(min(max(round(float(decay)), 0), self.p_scale) for decay in decays)]
+        if values is None:
+            return torch.tensor(own)
+        rows = {name: values.new_full((values.shape[1],), held) for name, held in zip(MANTISSAS, own, strict=True)}
+        for name, value in zip(self.per_channel, values, strict=True):
+            lowest, unit, highest = (
+                (1, own[0], THRESHOLD_LIMIT) if name == "threshold" else (0, self.p_scale, self.p_scale)
+            )
+            wanted = value * unit
+            rows[name] = wanted + (wanted.round().clamp(lowest, highest) - wanted).detach()
+        return torch.stack(list(rows.values()))
+
     def run(
         self,
         a: torch.Tensor,
@@ -143,14 +187,15 @@ class Neuron(Rounding, slayer.Neuron):
         reuse: bool = False,
         wanted: Voltage = "last",
         bias: torch.Tensor | None = None,
+        values: torch.Tensor | None = None,
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Runs the neurons time-first, from synaptic sums a (T, N, ...) to spikes (T, N, ...), and v.
 
         steps: where it is given, a is (1, N, ...), the same at all of so many steps. reuse: nobody else needs the
         values of a, as is so behind a product; its memory then keeps what the backward pass needs. wanted: of v, in
         SLAYER's units and after the reset, "last" returns that of the last step (N, ...), "every" that of each step (T,
-        N, ...), "none" nothing that may be used. bias: (C,), which v gains at every step, in SLAYER's units. Spikes and
-        v are differentiable; v where it was not reset.
+        N, ...), "none" nothing that may be used. bias: (C,), which v gains at every step, in SLAYER's units. values: of
+        thresholds and decays `per_channel`, see `mantissas`. Spikes and v are differentiable; v where it was not reset.
         """
         if self.shape is None:
             self.shape = a.shape[2:]
@@ -158,7 +203,8 @@ class Neuron(Rounding, slayer.Neuron):
         a = dense(a)
         u, v = self._states(a)
         counts: list[Any] = []
-        spikes, voltage = _Cuba.apply(a, bias, steps or len(a), self._cuba(), u, v, reuse, wanted, counts)  # pyright: ignore
+        mantissas, surrogate = self.mantissas(values), self._surrogate()
+        spikes, voltage = _Cuba.apply(a, bias, mantissas, steps or len(a), surrogate, u, v, reuse, wanted, counts)  # pyright: ignore
         (self._counts,) = counts
         self._remember(u, v)
         return (spikes if self.drop is None else self.drop(spikes)), voltage
@@ -181,7 +227,8 @@ class Neuron(Rounding, slayer.Neuron):
         """Computes u and v before the reset, (N, ..., T) each, in SLAYER's units and without gradients."""
         with torch.no_grad():
             a = input.movedim(-1, 0).contiguous()
-            (u, v), parameters, kernels = self._states(a), self._cuba(), implementation(a.device)
+            parameters = _cuba(self.mantissas(), self._surrogate(), a)
+            (u, v), kernels = self._states(a), implementation(a.device)
             current, voltage, fired = torch.empty_like(a), torch.empty_like(a), torch.empty_like(a[:1])
             for t in range(len(a)):
                 step = slice(t, t + 1)
@@ -189,11 +236,9 @@ class Neuron(Rounding, slayer.Neuron):
                 current[t] = u
         return (current / S_SCALE).movedim(0, -1), (voltage / S_SCALE).movedim(0, -1)
 
-    def _cuba(self) -> Cuba:
-        decays = (self.current_decay, self.voltage_decay)
-        current, voltage = (min(max(round(float(decay)), 0), self.p_scale) for decay in decays)
-        tau, scale = self.tau_grad * slayer.TAU_RHO_MULT * self.threshold, self.scale_rho * slayer.SCALE_RHO_MULT
-        return Cuba(current, voltage, int(self.v_th_mantissa) << STATE_SHIFT, tau, scale)
+    def _surrogate(self) -> tuple[float, float]:
+        """Width and scale, see `Cuba`."""
+        return self.tau_grad * slayer.TAU_RHO_MULT, self.scale_rho * slayer.SCALE_RHO_MULT
 
     def _states(self, a: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """int32 u and v (N, ...), in the order of a, to start from: zero, or with `persistent_state` the last ones."""
@@ -209,3 +254,8 @@ class Neuron(Rounding, slayer.Neuron):
     def _remember(self, u: torch.Tensor, v: torch.Tensor) -> None:
         if self.persistent_state:  # float64: u may be beyond 24 bits
             self.current_state, self.voltage_state = u.double() / S_SCALE, v.double() / S_SCALE
+
+
+def channels_of(block: Any) -> torch.nn.Parameter | None:
+    """Returns what is trained of a block's thresholds and decays, `Neuron.channel_values`; None where nothing is."""
+    return getattr(block, "channels", None)

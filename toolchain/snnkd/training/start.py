@@ -13,6 +13,7 @@ from snnkd.ir.network import Dense, Input, IntNet, cuba_of
 from snnkd.training.delays import delays_of
 from snnkd.training.dynamics import W_SCALE
 from snnkd.training.network import Network
+from snnkd.training.neuron import channels_of
 from snnkd.training.weights import quantize
 
 
@@ -34,6 +35,8 @@ def start_from(network: Network, net: IntNet) -> None:
         block.neuron.current_decay.fill_(int(neuron.current_decay.max()))
         block.neuron.voltage_decay.fill_(int(neuron.voltage_decay.max()))
         block.neuron.set_threshold(int(neuron.threshold.max()))
+        if (values := channels_of(block)) is not None:
+            values.copy_(block.neuron.channel_values(values.shape[1]))
         if (delays := delays_of(block)) is not None and isinstance(layer, Dense):
             delays.set_steps(np.zeros_like(layer.weight) if layer.delay is None else layer.delay)
     network.started = True

@@ -20,24 +20,30 @@ S_SCALE = W_SCALE << STATE_SHIFT  # a state of 1.0 is the integer 4096
 
 @dataclass(frozen=True)
 class Cuba:
-    """What all neurons of a layer share, as the integer network has it.
+    """The parameters of a layer's neurons, as the integer network has them: one integer for all neurons each, or all
+    three int32 (M,), one for each neuron.
 
     current_decay, voltage_decay: iDecay and vDecay, of 4096. level: the threshold of the integer v, vThMant << 6.
-    tau, scale: of SLAYER's surrogate gradient ds/dv = scale / (2 tau) exp(-|v - threshold| / tau), with tau and v in
-    SLAYER's units.
+    width, scale: of SLAYER's surrogate gradient ds/dv = scale / (2 tau) exp(-|v - threshold| / tau), in SLAYER's units,
+    with tau = width * threshold.
     """
 
-    current_decay: int
-    voltage_decay: int
-    level: int
-    tau: float
+    current_decay: int | torch.Tensor
+    voltage_decay: int | torch.Tensor
+    level: int | torch.Tensor
+    width: float
     scale: float
 
     @property
-    def keeps(self) -> tuple[float, float]:
+    def keeps(self) -> tuple[float | torch.Tensor, float | torch.Tensor]:
         """What is left of u and of v after a step, as fractions."""
         whole = 1 << DECAY_BITS
         return (whole - self.current_decay) / whole, (whole - self.voltage_decay) / whole
+
+    @property
+    def tau(self) -> float | torch.Tensor:
+        """How fast the surrogate gradient falls, in SLAYER's units."""
+        return self.width * (self.level / S_SCALE)
 
 
 def implementation(device: torch.device) -> ModuleType:

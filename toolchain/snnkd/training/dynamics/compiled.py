@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from math import factorial, log
+from typing import Any
 
 import numpy as np
 import torch
+from numba import types
+from numba.extending import overload
 
 from snnkd.engines.fast.kernels.compiling import jit
 from snnkd.engines.fast.kernels.layers import step
@@ -23,6 +26,18 @@ _SCALE = np.float32(S_SCALE)
 _C0, _C1, _C2, _C3, _C4, _C5, _C6 = (_f32(log(2) ** k / factorial(k)) for k in range(7))  # 2^x as a series
 
 
+def _of(values, i):
+    """values[i], or the one value that all neurons have."""
+    return values[i] if isinstance(values, np.ndarray) else values
+
+
+@overload(_of, inline="always")
+def _of_compiled(values, i):
+    if isinstance(values, types.Array):
+        return lambda values, i: values[i]
+    return lambda values, i: values
+
+
 @jit
 def _power(y):
     """2^-y for y >= 0, 0 from _FLAT on; relative error below 3e-7."""
@@ -36,6 +51,7 @@ def _power(y):
 @jit
 def _forward(a, keep_current, keep_voltage, level, u, v, spikes, voltage, bias, first, last):
     """Runs the blocks `first` to `last` of neurons; voltage is (0, 0) where it is not wanted, bias (0,) without any.
+    Parameters are one number each or (M,), see `_of`.
 
     Returns the wraps of u and the clips of v.
     """
@@ -44,7 +60,8 @@ def _forward(a, keep_current, keep_voltage, level, u, v, spikes, voltage, bias, 
     none = np.zeros(_BLOCK, np.int32)
     buffer = np.empty(_BLOCK, np.float32)  # voltage may be the memory of a: to write there at once forbids vectors
     for block in range(first, last):
-        part = slice(block * _BLOCK, (block + 1) * _BLOCK)
+        start = block * _BLOCK
+        part = slice(start, start + _BLOCK)
         current, membrane = u[part], v[part]
         kept, added = buffer[: current.shape[0]], none[: current.shape[0]]
         if bias.shape[0]:
@@ -53,11 +70,12 @@ def _forward(a, keep_current, keep_voltage, level, u, v, spikes, voltage, bias, 
             arriving, fired = a[t // repeat, part], spikes[t, part]
             wrapped = clipped = _i32(0)
             for i in range(current.shape[0]):
+                keep_u, keep_v = _of(keep_current, start + i), _of(keep_voltage, start + i)
                 new_u, new_v, wraps, clips = step(
-                    _i32(arriving[i] * _SCALE), current[i], membrane[i], keep_current, keep_voltage, added[i]
+                    _i32(arriving[i] * _SCALE), current[i], membrane[i], keep_u, keep_v, added[i]
                 )
                 wrapped, clipped = _i32(wrapped + wraps), _i32(clipped + clips)
-                fires = new_v > level
+                fires = new_v > _of(level, start + i)
                 current[i] = new_u
                 membrane[i] = _i32(0) if fires else new_v
                 kept[i] = _f32(new_v)
@@ -77,7 +95,8 @@ def _backward(grad, grad_voltage, voltage, level, rate, height, keep_current, ke
     repeat = grad.shape[0] // out.shape[0]
     into_v, into_u, buffer = np.empty(_BLOCK, np.float32), np.empty(_BLOCK, np.float32), np.empty(_BLOCK, np.float32)
     for block in range(first, last):
-        part = slice(block * _BLOCK, (block + 1) * _BLOCK)
+        start = block * _BLOCK
+        part = slice(start, start + _BLOCK)
         into_u[:] = into_v[:] = _f32(0)
         for back in range(grad.shape[0]):
             t = grad.shape[0] - 1 - back
@@ -88,10 +107,11 @@ def _backward(grad, grad_voltage, voltage, level, rate, height, keep_current, ke
                 for i in range(more.shape[0]):
                     into_v[i] += more[i]
             for i in range(given.shape[0]):
-                of_v = given[i] * (height * _power(abs(before[i] - level) * rate)) + into_v[i]
+                distance = abs(before[i] - _of(level, start + i))
+                of_v = given[i] * (_of(height, start + i) * _power(distance * _of(rate, start + i))) + into_v[i]
                 of_u = of_v + into_u[i]
-                into_v[i] = keep_voltage * of_v
-                into_u[i] = keep_current * of_u
+                into_v[i] = _of(keep_voltage, start + i) * of_v
+                into_u[i] = _of(keep_current, start + i) * of_u
                 buffer[i] = of_u
             for i in range(given.shape[0]):
                 of_a[i] = buffer[i] if fresh else of_a[i] + buffer[i]
@@ -109,10 +129,16 @@ def forward(
 ) -> tuple[int, int]:
     """Runs neurons, see `implementation`."""
     wanted = np.empty((0, 0), np.float32) if voltage is None else voltage.numpy()
-    keeps = (_i32((1 << DECAY_BITS) - decay) for decay in (neurons.current_decay, neurons.voltage_decay))
+    whole = 1 << DECAY_BITS
+    keeps = (_number(whole - decay, _i32) for decay in (neurons.current_decay, neurons.voltage_decay))
     added = np.empty(0, np.int32) if bias is None else bias.numpy()
     arrays = u.numpy(), v.numpy(), spikes.numpy(), wanted, added
-    return _run(_forward, (a.numpy(), *keeps, _i32(neurons.level), *arrays), spikes)
+    return _run(_forward, (a.numpy(), *keeps, _number(neurons.level, _i32), *arrays), spikes)
+
+
+def _number(value: float | torch.Tensor, kind: type[np.generic]) -> Any:
+    """One number of a kind, or an array of such."""
+    return value.numpy().astype(kind, copy=False) if isinstance(value, torch.Tensor) else kind(value)  # pyright: ignore
 
 
 def _run(kernel: Callable, arguments: tuple, spikes: torch.Tensor) -> tuple[int, int]:
@@ -126,9 +152,7 @@ def backward(
 ) -> None:
     """Computes gradients, see `implementation`."""
     more = np.empty((0, 0), np.float32) if grad_voltage is None else grad_voltage.numpy()
-    rate = _f32(1 / (neurons.tau * S_SCALE * np.log(2)))
-    height = _f32(neurons.scale / (2 * neurons.tau))
-    arguments = (
-        grad.numpy(), more, voltage.numpy(), _f32(neurons.level), rate, height, *map(_f32, neurons.keeps), out.numpy()
-    )  # fmt: skip
+    rate, height = 1 / (neurons.tau * S_SCALE * log(2)), neurons.scale / (2 * neurons.tau)
+    parameters = (_number(value, _f32) for value in (neurons.level, rate, height, *neurons.keeps))
+    arguments = grad.numpy(), more, voltage.numpy(), *parameters, out.numpy()
     _run(_backward, arguments, voltage)

@@ -29,10 +29,13 @@ def _decay(state, factor):
 @triton.jit
 def _forward(
     a, u, v, spikes, voltage, bias, counts, size, steps, repeat, keep_current, keep_voltage, level,
-    KEEP: tl.constexpr, BIASED: tl.constexpr, BLOCK: tl.constexpr,
+    KEEP: tl.constexpr, BIASED: tl.constexpr, EACH: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
     at = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
     inside = at < size
+    if EACH:  # parameters are arrays of as many as there are neurons
+        keep_current, keep_voltage = tl.load(keep_current + at, inside, 0), tl.load(keep_voltage + at, inside, 0)
+        level = tl.load(level + at, inside, 0)
     current, membrane = tl.load(u + at, inside, 0), tl.load(v + at, inside, 0)
     overflows, saturations = tl.zeros((BLOCK,), tl.int32), tl.zeros((BLOCK,), tl.int32)
     added = tl.zeros((BLOCK,), tl.int32)
@@ -63,10 +66,14 @@ def _forward(
 @triton.jit
 def _backward(
     grad, grad_voltage, voltage, out, size, steps, repeat, keep_current, keep_voltage, level, rate, height,
-    MORE: tl.constexpr, BLOCK: tl.constexpr,
+    MORE: tl.constexpr, EACH: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
     at = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
     inside = at < size
+    if EACH:
+        keep_current, keep_voltage = tl.load(keep_current + at, inside, 0.0), tl.load(keep_voltage + at, inside, 0.0)
+        level = tl.load(level + at, inside, 0.0)
+        rate, height = tl.load(rate + at, inside, 0.0), tl.load(height + at, inside, 0.0)
     into_u, gathered = tl.zeros((BLOCK,), tl.float32), tl.zeros((BLOCK,), tl.float32)
     into_v = tl.zeros((BLOCK,), tl.float32)
     for back in range(steps):
@@ -93,11 +100,13 @@ def forward(
 ) -> torch.Tensor:
     """Runs neurons, see `implementation`."""
     counts = torch.zeros(2, dtype=torch.int64, device=a.device)
-    keeps = ((1 << DECAY_BITS) - decay for decay in (neurons.current_decay, neurons.voltage_decay))
+    whole = 1 << DECAY_BITS
+    keeps = (whole - decay for decay in (neurons.current_decay, neurons.voltage_decay))
     size, steps = u.numel(), len(spikes)
     _forward[(triton.cdiv(size, _BLOCK),)](
         a, u, v, spikes, spikes if voltage is None else voltage, u if bias is None else bias, counts, size, steps,
-        steps // len(a), *keeps, neurons.level, KEEP=voltage is not None, BIASED=bias is not None, BLOCK=_BLOCK,
+        steps // len(a), *keeps, neurons.level, KEEP=voltage is not None, BIASED=bias is not None,
+        EACH=isinstance(neurons.level, torch.Tensor), BLOCK=_BLOCK,
     )  # fmt: skip
     return counts
 
@@ -109,6 +118,6 @@ def backward(
     steps, size = voltage.shape
     _backward[(triton.cdiv(size, _BLOCK),)](
         grad, grad if grad_voltage is None else grad_voltage, voltage, out, size, steps, steps // len(out),
-        *neurons.keeps, float(neurons.level), 1 / (neurons.tau * S_SCALE), neurons.scale / (2 * neurons.tau),
-        MORE=grad_voltage is not None, BLOCK=_BLOCK,
+        *neurons.keeps, 1.0 * neurons.level, 1 / (neurons.tau * S_SCALE), neurons.scale / (2 * neurons.tau),
+        MORE=grad_voltage is not None, EACH=isinstance(neurons.level, torch.Tensor), BLOCK=_BLOCK,
     )  # fmt: skip

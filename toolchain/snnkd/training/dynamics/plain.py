@@ -72,6 +72,7 @@ def backward(
     if grad_voltage is not None:
         gradient += grad_voltage
     for keep in reversed(neurons.keeps):  # makes it that of v, then that of u, which is that of a
+        kept = torch.as_tensor(keep, dtype=gradient.dtype, device=gradient.device)
         for t in range(len(gradient) - 2, -1, -1):
-            gradient[t].addcmul_(gradient[t + 1], torch.tensor(keep, dtype=gradient.dtype, device=gradient.device))
+            gradient[t].addcmul_(gradient[t + 1], kept)
     out.copy_(gradient if len(out) > 1 or len(gradient) == 1 else gradient.sum(dim=0, keepdim=True))

@@ -63,7 +63,8 @@ class Training(StageTraining[Network]):
         delays = [delays.units for delays in self.network.delays]
         biases = [bias.values for bias in self.network.biases]
         gains = [block.batch_norm.gain for block in self.network.layers if hasattr(block, "batch_norm")]
-        undecayed = [*self._objective.parameters(), *delays, *biases, *gains, *alignments]
+        channels = self.network.channels
+        undecayed = [*self._objective.parameters(), *delays, *biases, *gains, *channels, *alignments]
         self._moving = Optimizer(self.stage.optimizer, weights, undecayed)
         return self._moving
 
