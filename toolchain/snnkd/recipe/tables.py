@@ -167,7 +167,7 @@ class Neuron(Table):
     batch_norm: bool = False
     fold: float = Field(default=0.6, gt=0, lt=1)
     message_threshold: float = Field(default=0.0, ge=0)
-    per_channel: list[NeuronParameter] = []
+    per_channel: list[NeuronParameter] = Field(default=[])
 
     @model_serializer(mode="wrap")
     def _what_is_said(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
