@@ -17,6 +17,8 @@ from snnkd.ir.network import Cuba, Dense, IntNet
 
 
 def main() -> None:
+    if len(sys.argv) != 3:
+        sys.exit("usage: python examples/loihi1_network.py ARRAYS.npz OUT.net")
     source, out = sys.argv[1:]
     with np.load(source) as file:
         neuron = Cuba(*(np.int32(file[name]) for name in ("current_decay", "voltage_decay", "threshold")))

@@ -32,7 +32,7 @@ class Measured:
     accuracy: the fraction of images whose class is right.
     rate: spikes per neuron and step, for each layer.
     silent, saturated: the fractions of neurons that never fire and that always do, for each layer that is meant to
-        fire; the output layer of a membrane readout is not.
+        fire; the output layer of a membrane readout is not. A sigma-delta neuron may always send: saturated is empty.
     overflows: wraps of u and clips of v, for each layer.
     answers: how many images got each class.
     undecided: for how many images the best classes were equal, so that the lower number won.
@@ -76,7 +76,7 @@ def measure(net: IntNet, feed: Feed, course: bool = False, group: Group = ALONE)
             totals.spikes[number] += _sent(layer.spikes).reshape(-1)
             totals.overflows[number] += layer.overflows + layer.saturations
     totals.join(group)
-    return totals.measured(feed, net.readout)
+    return totals.measured(feed, net.readout, net.is_sigma_delta)
 
 
 @torch.no_grad()
@@ -97,7 +97,7 @@ def measure_training(network: Network, feed: Feed, readout: Readout) -> Measured
         for number, (spikes, block) in enumerate(zip(output.layers, network.layers, strict=True)):
             totals.spikes[number] += spikes.count_nonzero(dim=(0, 1)).flatten().cpu().numpy()
             totals.overflows[number] += block.neuron.overflows + block.neuron.saturations
-    return (totals or _Totals([])).measured(feed, readout)
+    return (totals or _Totals([])).measured(feed, readout, network.kind == "sigma-delta")
 
 
 def _sent(values: np.ndarray) -> np.ndarray:
@@ -132,7 +132,7 @@ class _Totals:
         """Adds the sums of the other processes of a group."""
         group.add([self.images, self.answers, *self.spikes, self.overflows])
 
-    def measured(self, feed: Feed, readout: Readout) -> Measured:
+    def measured(self, feed: Feed, readout: Readout, graded: bool) -> Measured:
         """Divides by the number of images and steps."""
         if not len(feed):
             return Measured(0.0, [], [], [], [], [], 0, 0.0)
@@ -143,7 +143,7 @@ class _Totals:
             accuracy=correct / len(feed),
             rate=[float(spikes.mean()) / opportunities for spikes in self.spikes],
             silent=[float((spikes == 0).mean()) for spikes in meant_to_fire],
-            saturated=[float((spikes == opportunities).mean()) for spikes in meant_to_fire],
+            saturated=[] if graded else [float((spikes == opportunities).mean()) for spikes in meant_to_fire],
             overflows=self.overflows.tolist(),
             answers=self.answers.tolist(),
             undecided=undecided,
@@ -209,13 +209,14 @@ def warnings(activity: Mapping[str, Any], data: str) -> Iterator[tuple[str, str]
     for column, value in activity.items():
         kind, _, layer = column.partition(".")
         if kind == "silent" and value == 1:
-            yield column, f"{layer} is silent: no neuron of it ever fires; lower neuron.threshold_gain"
+            lower = "lower neuron.threshold_gain, of sigma-delta neurons message_threshold"
+            yield column, f"{layer} is silent: no neuron of it ever fires; {lower}"
         elif kind == "saturated" and value > 0.5:
             yield column, f"{layer} is saturated: {value:.0%} fire at every step; raise neuron.threshold_gain"
         elif kind == "overflows" and value > 0:
             first = "use fewer encoding.bits (direct encoding)" if layer == "layer0" else "put fewer neurons before it"
             yield (
                 column,
-                f"{layer} overflows: u or v left its 24 bits {value:,} times on {data}; {first}, raise "
+                f"{layer} overflows: sums or states left their bits {value:,} times on {data}; {first}, raise "
                 "neuron.voltage_decay or the stage's optimizer.weight_decay, or lower its optimizer.lr",
             )
