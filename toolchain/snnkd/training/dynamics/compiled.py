@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from math import factorial, log
 from typing import Any
 
@@ -26,9 +26,21 @@ _SCALE = np.float32(S_SCALE)
 _C0, _C1, _C2, _C3, _C4, _C5, _C6 = (_f32(log(2) ** k / factorial(k)) for k in range(7))  # 2^x as a series
 
 
+def _part(parameters, row, part):
+    """A parameter of a slice of all neurons: parameters[row, part], or of a tuple the one that all neurons have."""
+    return parameters[row, part] if isinstance(parameters, np.ndarray) else parameters[row]
+
+
 def _of(values, i):
-    """values[i], or the one value that all neurons have."""
+    """values[i], or the one value."""
     return values[i] if isinstance(values, np.ndarray) else values
+
+
+@overload(_part, inline="always")
+def _part_compiled(parameters, row, part):
+    if isinstance(parameters, types.Array):
+        return lambda parameters, row, part: parameters[row, part]
+    return lambda parameters, row, part: parameters[row]
 
 
 @overload(_of, inline="always")
@@ -49,9 +61,9 @@ def _power(y):
 
 
 @jit
-def _forward(a, keep_current, keep_voltage, level, u, v, spikes, voltage, bias, first, last):
+def _forward(a, parameters, u, v, spikes, voltage, bias, first, last):
     """Runs the blocks `first` to `last` of neurons; voltage is (0, 0) where it is not wanted, bias (0,) without any.
-    Parameters are one number each or (M,), see `_of`.
+    parameters: keep_current, keep_voltage, level, see `_of`.
 
     Returns the wraps of u and the clips of v.
     """
@@ -60,8 +72,9 @@ def _forward(a, keep_current, keep_voltage, level, u, v, spikes, voltage, bias, 
     none = np.zeros(_BLOCK, np.int32)
     buffer = np.empty(_BLOCK, np.float32)  # voltage may be the memory of a: to write there at once forbids vectors
     for block in range(first, last):
-        start = block * _BLOCK
-        part = slice(start, start + _BLOCK)
+        part = slice(block * _BLOCK, (block + 1) * _BLOCK)
+        keep_current, keep_voltage = _part(parameters, 0, part), _part(parameters, 1, part)
+        level = _part(parameters, 2, part)
         current, membrane = u[part], v[part]
         kept, added = buffer[: current.shape[0]], none[: current.shape[0]]
         if bias.shape[0]:
@@ -70,12 +83,12 @@ def _forward(a, keep_current, keep_voltage, level, u, v, spikes, voltage, bias, 
             arriving, fired = a[t // repeat, part], spikes[t, part]
             wrapped = clipped = _i32(0)
             for i in range(current.shape[0]):
-                keep_u, keep_v = _of(keep_current, start + i), _of(keep_voltage, start + i)
+                keep_u, keep_v = _of(keep_current, i), _of(keep_voltage, i)
                 new_u, new_v, wraps, clips = step(
                     _i32(arriving[i] * _SCALE), current[i], membrane[i], keep_u, keep_v, added[i]
                 )
                 wrapped, clipped = _i32(wrapped + wraps), _i32(clipped + clips)
-                fires = new_v > _of(level, start + i)
+                fires = new_v > _of(level, i)
                 current[i] = new_u
                 membrane[i] = _i32(0) if fires else new_v
                 kept[i] = _f32(new_v)
@@ -90,13 +103,15 @@ def _forward(a, keep_current, keep_voltage, level, u, v, spikes, voltage, bias, 
 
 
 @jit
-def _backward(grad, grad_voltage, voltage, level, rate, height, keep_current, keep_voltage, out, first, last):
-    """Goes back through the blocks `first` to `last` of neurons, all in float32; grad_voltage is (0, 0) for None."""
+def _backward(grad, grad_voltage, voltage, parameters, out, first, last):
+    """Goes back through the blocks `first` to `last` of neurons, all in float32; grad_voltage is (0, 0) for None.
+    parameters: level, rate, height, keep_current, keep_voltage, see `_of`."""
     repeat = grad.shape[0] // out.shape[0]
     into_v, into_u, buffer = np.empty(_BLOCK, np.float32), np.empty(_BLOCK, np.float32), np.empty(_BLOCK, np.float32)
     for block in range(first, last):
-        start = block * _BLOCK
-        part = slice(start, start + _BLOCK)
+        part = slice(block * _BLOCK, (block + 1) * _BLOCK)
+        level, rate, height = _part(parameters, 0, part), _part(parameters, 1, part), _part(parameters, 2, part)
+        keep_current, keep_voltage = _part(parameters, 3, part), _part(parameters, 4, part)
         into_u[:] = into_v[:] = _f32(0)
         for back in range(grad.shape[0]):
             t = grad.shape[0] - 1 - back
@@ -107,11 +122,11 @@ def _backward(grad, grad_voltage, voltage, level, rate, height, keep_current, ke
                 for i in range(more.shape[0]):
                     into_v[i] += more[i]
             for i in range(given.shape[0]):
-                distance = abs(before[i] - _of(level, start + i))
-                of_v = given[i] * (_of(height, start + i) * _power(distance * _of(rate, start + i))) + into_v[i]
+                slope = _power(abs(before[i] - _of(level, i)) * _of(rate, i))
+                of_v = given[i] * (_of(height, i) * slope) + into_v[i]
                 of_u = of_v + into_u[i]
-                into_v[i] = _of(keep_voltage, start + i) * of_v
-                into_u[i] = _of(keep_current, start + i) * of_u
+                into_v[i] = _of(keep_voltage, i) * of_v
+                into_u[i] = _of(keep_current, i) * of_u
                 buffer[i] = of_u
             for i in range(given.shape[0]):
                 of_a[i] = buffer[i] if fresh else of_a[i] + buffer[i]
@@ -130,15 +145,17 @@ def forward(
     """Runs neurons, see `implementation`."""
     wanted = np.empty((0, 0), np.float32) if voltage is None else voltage.numpy()
     whole = 1 << DECAY_BITS
-    keeps = (_number(whole - decay, _i32) for decay in (neurons.current_decay, neurons.voltage_decay))
+    keeps = (whole - decay for decay in (neurons.current_decay, neurons.voltage_decay))
     added = np.empty(0, np.int32) if bias is None else bias.numpy()
     arrays = u.numpy(), v.numpy(), spikes.numpy(), wanted, added
-    return _run(_forward, (a.numpy(), *keeps, _number(neurons.level, _i32), *arrays), spikes)
+    return _run(_forward, (a.numpy(), _parameters([*keeps, neurons.level], _i32), *arrays), spikes)
 
 
-def _number(value: float | torch.Tensor, kind: type[np.generic]) -> Any:
-    """One number of a kind, or an array of such."""
-    return value.numpy().astype(kind, copy=False) if isinstance(value, torch.Tensor) else kind(value)  # pyright: ignore
+def _parameters(values: Sequence[float | torch.Tensor], kind: type[np.generic]) -> Any:
+    """Numbers of all neurons as a tuple, those of each, (M,), as an array of rows, see `_of`."""
+    if isinstance(values[0], torch.Tensor):
+        return np.stack([np.asarray(value, kind) for value in values])
+    return tuple(kind(value) for value in values)  # pyright: ignore[reportCallIssue]
 
 
 def _run(kernel: Callable, arguments: tuple, spikes: torch.Tensor) -> tuple[int, int]:
@@ -153,6 +170,6 @@ def backward(
     """Computes gradients, see `implementation`."""
     more = np.empty((0, 0), np.float32) if grad_voltage is None else grad_voltage.numpy()
     rate, height = 1 / (neurons.tau * S_SCALE * log(2)), neurons.scale / (2 * neurons.tau)
-    parameters = (_number(value, _f32) for value in (neurons.level, rate, height, *neurons.keeps))
-    arguments = grad.numpy(), more, voltage.numpy(), *parameters, out.numpy()
+    parameters = _parameters([neurons.level, rate, height, *neurons.keeps], _f32)
+    arguments = grad.numpy(), more, voltage.numpy(), parameters, out.numpy()
     _run(_backward, arguments, voltage)

@@ -21,18 +21,21 @@ def gradients(
     of_a: of each step, (T, M), as `backward` writes it: the gradient of u. Those of v, and of the spikes at their
     surrogate, follow from it. grad_voltage, voltage, neurons, bias: as there and of `forward`.
     """
-    keep_current, keep_voltage = neurons.keeps
-    none = torch.zeros_like(of_a[0])
-    before = torch.cat([none[None], voltage[:-1].masked_fill(voltage[:-1] > neurons.level, 0)])  # v, after a reset
-    of_u_next, of_v_next = none, none
+    keep_current, keep_voltage = (torch.as_tensor(keep, device=out.device) for keep in neurons.keeps)
+    after = voltage[:-1].masked_fill(voltage[:-1] > neurons.level, 0)  # v, after a reset
+    of_v_next = torch.zeros_like(of_a[0])
     out.zero_()
     for t in range(len(of_a) - 1, -1, -1):
-        of_v = of_a[t] - keep_current * of_u_next
-        out[0] -= of_v - keep_voltage * of_v_next - (0 if grad_voltage is None else grad_voltage[t])
+        of_v = of_a[t] if t == len(of_a) - 1 else of_a[t].addcmul(of_a[t + 1], keep_current, value=-1)
+        out[0].sub_(of_v).addcmul_(of_v_next, keep_voltage)
+        if grad_voltage is not None:
+            out[0] += grad_voltage[t]
         if t > 0:
-            u_before = voltage[t - 1] - keep_voltage * before[t - 1] - (0 if bias is None else bias)
-            out[1] -= of_a[t] * u_before
-            out[2] -= of_v * before[t]
-        of_u_next, of_v_next = of_a[t], of_v
+            u_before = voltage[t - 1] if bias is None else voltage[t - 1] - bias
+            if t > 1:
+                u_before = u_before.addcmul(after[t - 2], keep_voltage, value=-1)
+            out[1].addcmul_(of_a[t], u_before, value=-1)
+            out[2].addcmul_(of_v, after[t - 1], value=-1)
+        of_v_next = of_v
     out[0] /= W_SCALE
     out[1:] /= S_SCALE << DECAY_BITS
