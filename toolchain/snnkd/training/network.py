@@ -22,7 +22,7 @@ from snnkd.ir.readout import Readout
 from snnkd.ir.trace import LayerTrace, SpikeTrace
 from snnkd.recipe import architecture
 from snnkd.recipe.tables import Neuron as NeuronSettings
-from snnkd.recipe.tables import NeuronParameter, Quantization
+from snnkd.recipe.tables import Quantization
 from snnkd.training import reading, slayer
 from snnkd.training.delays import Delays, delays_of
 from snnkd.training.dynamics import S_SCALE, W_SCALE
@@ -118,9 +118,8 @@ class Network(torch.nn.Module):
                 _check_exact(f"{plan.name}, layers.{index}", block, event_max if index == 0 else 1)
             if kind == "cuba" or not last:
                 _add_norm_and_bias(block, settings, kind, normalized=not (last and self.membrane))
-            if kind == "cuba" and (names := _per_channel(settings, fires=not (last and self.membrane))):
-                block.neuron.per_channel = names
-                block.channels = torch.nn.Parameter(block.neuron.channel_values(len(block.synapse.weight)))
+            if kind == "cuba":
+                _add_channels(block, settings, fires=not (last and self.membrane))
             self.blocks.append(block)
             self._products.append(layer.fan_in(shape) * prod(layer.output(shape)))
         for (layer, shape), block in zip(plan.inputs(), self.layers, strict=True):  # weights are drawn without them too
@@ -341,9 +340,12 @@ def _add_norm_and_bias(block: Any, settings: NeuronSettings, kind: Kind, normali
         block.trained_bias = Bias(channels, *in_steps)
 
 
-def _per_channel(settings: NeuronSettings, fires: bool) -> tuple[NeuronParameter, ...]:
-    """What a layer trains of its thresholds and decays; fires: whether it has a threshold that matters."""
-    return tuple(name for name in dict.fromkeys(settings.per_channel) if fires or name != "threshold")
+def _add_channels(block: Any, settings: NeuronSettings, fires: bool) -> None:
+    """Adds what is trained of thresholds and decays. fires: whether the layer has a threshold that matters."""
+    names = tuple(name for name in dict.fromkeys(settings.per_channel) if fires or name != "threshold")
+    if names:
+        block.neuron.per_channel = names
+        block.channels = torch.nn.Parameter(block.neuron.channel_values(len(block.synapse.weight)))
 
 
 def _block(

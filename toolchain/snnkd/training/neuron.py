@@ -82,8 +82,8 @@ class _Cuba(torch.autograd.Function):
 def _cuba(mantissas: torch.Tensor, surrogate: tuple[float, float], a: torch.Tensor) -> Cuba:
     """The neurons that a (D, N, C, ...) arrives at. mantissas: (3,) or (3, C)."""
     alike = mantissas.ndim == 1
-    threshold, *decays = map(int, mantissas) if alike else (_of_neurons(values, a) for values in mantissas)
-    return Cuba(*decays, threshold << STATE_SHIFT, *surrogate)
+    threshold, current, voltage = map(int, mantissas) if alike else (_of_neurons(values, a) for values in mantissas)
+    return Cuba(current, voltage, threshold << STATE_SHIFT, *surrogate)
 
 
 def _of_neurons(values: torch.Tensor, a: torch.Tensor) -> torch.Tensor:
