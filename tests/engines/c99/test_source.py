@@ -120,7 +120,7 @@ def test_sizes_that_were_computed_are_those_of_the_compiler(compiler, tmp_path, 
         build.compile(tmp_path, ["model.c"], "model.o", compiler, (*build.STRICT, "-c"))
 
 
-@pytest.mark.parametrize("name", ["conv", "input", "graded dense", "sigma delta conv", "mixed"])
+@pytest.mark.parametrize("name", ["conv", "input", "graded dense", "sigma delta conv", "sigma delta once", "mixed"])
 def test_self_test(name, compiler, folder):
     net, events = conformance.networks()[name]
     made = folder(net, events=events)

@@ -70,7 +70,7 @@ def generated(
 
     run: the trace of the samples; images: (N, C, H, W) uint8 or recordings, what they are encoded from, or None.
     """
-    golden = c99.of_files(c99.golden_files(net, run, images, small=target.build is not None), prefix)
+    golden = c99.of_files(c99.golden_files(net, run, images, target), prefix)
     sources = c99.of_files({**c99.runtime_files(target), **c99.model_files(net, target)}, prefix)
     example = c99.example_files(net, run, images)
     example |= c99.of_files({"main.c": example["main.c"]}, prefix)

@@ -152,6 +152,8 @@ def _features(net: IntNet, memory: Plan) -> dict[str, bool]:
         **{f"SNNKD_USES_{bits}_BITS": any(stored.bits == bits for stored in weights) for bits in _WIDTHS},
         "SNNKD_USES_CONV": any(layer.kind == "conv" for layer in net.layers),
         "SNNKD_USES_DELAYS": any(part.delays for part in memory.parts),
+        "SNNKD_STATELESS": memory.stateless,
+        "SNNKD_USES_CUBA": any(layer.neuron.kind == "cuba" for layer in net.layers),
         "SNNKD_USES_MESSAGES": net.is_sigma_delta,
         "SNNKD_COUNTS_MESSAGES": net.layers[-1].neuron.kind != "cuba",
         "SNNKD_USES_RIGHT_SHIFTS": net.is_sigma_delta or any(part.right or part.delay_right for part in weights),
