@@ -837,7 +837,7 @@ static void run_layer(uint32_t index, snnkd_state *state, const snnkd_input *inp
 #endif
     if (!kept) {
 #if !SNNKD_STATELESS
-        clear(sums, layer->neurons); /* else they are 0 since the reset */
+        clear(sums, layer->neurons); /* stateless ones are 0 since the reset */
 #endif
         arrive_all(layer, state, input);
     }
