@@ -81,7 +81,7 @@ static uint32_t lowest(uint32_t word)
 
 /* ---- Events into sums ---- */
 
-#if SNNKD_USES_MESSAGES
+#if SNNKD_PASSES_MESSAGES
 /* The layer whose messages a layer reads; NULL where it reads the input, or spikes, which are 1. */
 static const snnkd_layer *sender_of(const snnkd_layer *layer)
 {
@@ -95,7 +95,7 @@ static const snnkd_layer *sender_of(const snnkd_layer *layer)
 /* What the neuron i, which has sent something, has sent to a layer. */
 static uint32_t sent_by(const snnkd_layer *layer, const snnkd_state *state, uint32_t i)
 {
-#if SNNKD_USES_MESSAGES
+#if SNNKD_PASSES_MESSAGES
     const snnkd_layer *sender = sender_of(layer);
 
     if (sender != NULL) {
@@ -116,7 +116,7 @@ static uint32_t sent_by(const snnkd_layer *layer, const snnkd_state *state, uint
 /* Whether all events of a layer are 1. */
 static bool reads_spikes(const snnkd_layer *layer)
 {
-#if SNNKD_USES_MESSAGES
+#if SNNKD_PASSES_MESSAGES
     return (layer->source != SNNKD_NONE) && (sender_of(layer) == NULL);
 #else
     return layer->source != SNNKD_NONE;

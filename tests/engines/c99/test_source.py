@@ -17,7 +17,8 @@ from snnkd.base.errors import FormatError, LimitError
 from snnkd.engines import c99, conformance
 from snnkd.engines.c99 import build
 from snnkd.engines.reference.definition import simulate
-from snnkd.ir.network import Conv, Cuba, Dense, IntNet
+from snnkd.ir.network import Conv, Cuba, Dense, IntNet, Sigma
+from snnkd.ir.readout import Readout
 
 NEURON = Cuba(*(np.array(value, np.int32) for value in (4096, 128, 80)))
 
@@ -127,6 +128,15 @@ def test_self_test(name, compiler, folder):
     done = c99.self_test(made, compiler)
     assert done.passed, done.text
     assert f"ok {len(events)} samples" in done.text
+
+
+@pytest.mark.parametrize("steps", [1, 2])
+def test_self_test_of_a_single_layer(steps, gcc, folder, build):
+    """With messages that no other layer reads: the compiler sees that there is none before it."""
+    layer = replace(build.dense(np.random.default_rng(1), (7,), 5), neuron=Sigma())
+    net = IntNet((7,), (layer,), steps, message_bits=4, readout=Readout("membrane"))
+    done = c99.self_test(folder(net, steps=steps), gcc)
+    assert done.passed, done.text
 
 
 @pytest.mark.parametrize(

@@ -155,6 +155,7 @@ def _features(net: IntNet, memory: Plan) -> dict[str, bool]:
         "SNNKD_STATELESS": memory.stateless,
         "SNNKD_USES_CUBA": any(layer.neuron.kind == "cuba" for layer in net.layers),
         "SNNKD_USES_MESSAGES": net.is_sigma_delta,
+        "SNNKD_PASSES_MESSAGES": any(layer.neuron.kind != "cuba" for layer in net.layers[:-1]),
         "SNNKD_COUNTS_MESSAGES": net.layers[-1].neuron.kind != "cuba",
         "SNNKD_USES_RIGHT_SHIFTS": net.is_sigma_delta or any(part.right or part.delay_right for part in weights),
         "SNNKD_USES_ROUNDED_DELAYS": any(stored.delay_right for stored in weights),
