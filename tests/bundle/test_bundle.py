@@ -7,6 +7,7 @@ import subprocess
 import sys
 import textwrap
 import zipfile
+from dataclasses import replace
 from itertools import islice
 
 import numpy as np
@@ -188,13 +189,19 @@ def test_the_self_test_fails_where_the_encoder_gives_other_events(bundle, tmp_pa
     assert ": event" in done.text
 
 
-def test_what_does_not_fit_is_refused_with_the_bytes_missing(digits_net, evidence, tmp_path):
-    small = tmp_path / "small.toml"
-    small.write_text(
+@pytest.fixture
+def small(tmp_path):
+    """A target that holds next to nothing."""
+    path = tmp_path / "small.toml"
+    path.write_text(
         'name = "small"\ndescription = "a very small chip"\nengine = "c99"\n'
         '[limits.flash]\nvalue = 500\nunit = "byte"\nkind = "assumed"\nsource = "the test"\n'
         '[limits.ram]\nvalue = 100\nunit = "byte"\nkind = "assumed"\nsource = "the test"\n'
     )
+    return path
+
+
+def test_what_does_not_fit_is_refused_with_the_bytes_missing(digits_net, evidence, small, tmp_path):
     result = bundles.make(digits_net[0], small, evidence, tmp_path / "a.zip", "digits")
     plan = c99.plan(digits_net[0])
     assert [one.limit for one in result.violations] == ["flash", "ram"]
@@ -202,6 +209,16 @@ def test_what_does_not_fit_is_refused_with_the_bytes_missing(digits_net, evidenc
     assert not (tmp_path / "a.zip").exists()
     with pytest.raises(LimitError, match="targets that run C"):
         bundles.make(digits_net[0], "loihi2", evidence, tmp_path / "a.zip", "digits")
+
+
+def test_memory_is_that_of_the_steps_of_the_samples(small, tmp_path):
+    """With one step these neurons need no states."""
+    net, _ = conformance.networks()["sigma delta once"]
+    for steps in (1, 3):
+        events = conformance.random_events(np.random.default_rng(1), net, 16, steps)
+        result = bundles.make(net, small, Samples("events", events), tmp_path / "a.zip")
+        assert result.bytes.ram == c99.plan(replace(net, steps=steps)).ram
+        assert c99.plan(replace(net, steps=steps)).stateless == (steps == 1)
 
 
 def test_events_without_labels_or_images(without, evidence, tmp_path):

@@ -1,13 +1,14 @@
 """What a check advises is something that the layer can follow."""
 
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from snnkd.analysis import fit, narrowing, remedies
 from snnkd.engines import c99
-from snnkd.ir.network import Conv, Cuba, Dense, Input, IntNet
+from snnkd.ir.network import Conv, Cuba, Dense, Input, IntNet, SigmaDelta
 from snnkd.targets import Target
 from snnkd.targets.quantities import Quantity
 
@@ -48,8 +49,12 @@ def test_delays_that_fill_the_ram_are_to_be_shorter_and_then_they_fit() -> None:
             IntNet((1, 9, 9), (Input((1, 9, 9), NEURON), dense(4, 81))),
             "give layer0 fewer neurons: a smaller image",
         ),
+        (
+            IntNet((9,), (dense(30, 9), replace(dense(20, 30), neuron=SigmaDelta(0)), dense(4, 20))),
+            "give layer1 fewer neurons",
+        ),
     ],
-    ids=["dense", "conv", "input"],
+    ids=["dense", "conv", "input", "sigma delta"],
 )
 def test_ram(net: IntNet, words: str) -> None:
     (violation,) = fit.check(net, limited(ram=100))

@@ -11,6 +11,9 @@
  *   change = new - act + residue;  error = change, or error + change;  act = new
  *   sent = change where |error| >= threshold << E, else 0;  residue = change - sent;  message = sent >> state_exp
  *
+ * At the only step of a stateless network, sigma = a and change = error = act = new: a neuron keeps act in the place of
+ * its sum, and who has sent something has sent act >> state_exp.
+ *
  * All that wraps is unsigned. Work follows events: weights lie by input, so that an event adds one row.
  * Defining SNNKD_DENSE visits every input instead, also those without an event: the same results, for comparison.
  * Defining SNNKD_OBSERVE reports each neuron at each step to a function of the caller.
@@ -26,7 +29,11 @@
 #define WORD_BITS 32U
 
 #ifdef SNNKD_OBSERVE
+#if SNNKD_STATELESS
+void snnkd_observe(uint32_t layer, uint32_t neuron, int32_t sigma, int32_t message, int32_t residue);
+#else
 void snnkd_observe(uint32_t layer, uint32_t neuron, int32_t u, int32_t v, bool spiked);
+#endif
 #endif
 
 /* ---- Integers ---- */
@@ -45,6 +52,7 @@ static uint32_t shift_right(uint32_t x, uint32_t bits)
 }
 #endif
 
+#if SNNKD_USES_CUBA
 /* trunc0(state * keep / 4096) without a product of 64 bits. */
 static int32_t decayed(int32_t state, uint32_t keep)
 {
@@ -53,6 +61,7 @@ static int32_t decayed(int32_t state, uint32_t keep)
     size = ((size >> 12) * keep) + (((size & 4095U) * keep) >> 12);
     return (state < 0) ? -(int32_t)size : (int32_t)size;
 }
+#endif
 
 #ifndef SNNKD_DENSE
 /* The position of the lowest 1 in a word that has one. */
@@ -72,7 +81,7 @@ static uint32_t lowest(uint32_t word)
 
 /* ---- Events into sums ---- */
 
-#if SNNKD_USES_MESSAGES
+#if SNNKD_PASSES_MESSAGES
 /* The layer whose messages a layer reads; NULL where it reads the input, or spikes, which are 1. */
 static const snnkd_layer *sender_of(const snnkd_layer *layer)
 {
@@ -86,11 +95,15 @@ static const snnkd_layer *sender_of(const snnkd_layer *layer)
 /* What the neuron i, which has sent something, has sent to a layer. */
 static uint32_t sent_by(const snnkd_layer *layer, const snnkd_state *state, uint32_t i)
 {
-#if SNNKD_USES_MESSAGES
+#if SNNKD_PASSES_MESSAGES
     const snnkd_layer *sender = sender_of(layer);
 
     if (sender != NULL) {
+#if SNNKD_STATELESS
+        return shift_right(state->sums[sender->sums + i], snnkd_neurons[sender->parameters].keep_v);
+#else
         return (uint32_t)state->values[sender->u + i];
+#endif
     }
 #endif
     (void)layer;
@@ -103,7 +116,7 @@ static uint32_t sent_by(const snnkd_layer *layer, const snnkd_state *state, uint
 /* Whether all events of a layer are 1. */
 static bool reads_spikes(const snnkd_layer *layer)
 {
-#if SNNKD_USES_MESSAGES
+#if SNNKD_PASSES_MESSAGES
     return (layer->source != SNNKD_NONE) && (sender_of(layer) == NULL);
 #else
     return layer->source != SNNKD_NONE;
@@ -111,10 +124,12 @@ static bool reads_spikes(const snnkd_layer *layer)
 }
 #endif
 
+#if !SNNKD_STATELESS
 static void clear(uint32_t *sums, uint32_t count)
 {
     (void)memset(sums, 0, (size_t)count * sizeof sums[0]);
 }
+#endif
 
 #if SNNKD_USES_4_BITS
 /* A weight of 4 bits is stored + 8; the lower half of a byte comes first. */
@@ -461,6 +476,7 @@ static void arrive_all(const snnkd_layer *layer, snnkd_state *state, const snnkd
 
 /* ---- Neurons ---- */
 
+#if SNNKD_USES_CUBA
 /* u, of what is left of it and the activation. */
 static int32_t current_of(int32_t left, uint32_t activation)
 {
@@ -629,6 +645,7 @@ static void update(uint32_t index, snnkd_state *state, const snnkd_input *input,
         }
     }
 }
+#endif
 
 #if SNNKD_USES_MESSAGES
 /* What arrives at a sigma-delta neuron: a, of Delta encoders the input. */
@@ -654,6 +671,33 @@ static bool is_sent(uint32_t error, int32_t threshold)
     return (size <= (uint32_t)INT32_MAX) && (size >= (uint32_t)threshold);
 }
 
+/* What a neuron does to the sum that it holds, of a Delta encoder to the input: shift or bias, and ReLU. */
+static uint32_t activation_of(const snnkd_layer *about, const snnkd_neuron *own, uint32_t sum)
+{
+    uint32_t active = sum + (uint32_t)own->bias;
+
+    if ((about->neuron & SNNKD_NEURON_KIND) == SNNKD_NEURON_DELTA) {
+        active = sum << own->keep_u;
+    }
+    return (((about->neuron & SNNKD_NEURON_RELU) != 0U) && ((active >> 31) != 0U)) ? 0U : active;
+}
+
+#if SNNKD_STATELESS
+/* The only step of a neuron: its message. */
+static uint32_t message_of(const snnkd_layer *about, const snnkd_neuron *own, snnkd_state *state, uint32_t a, uint32_t n)
+{
+    const uint32_t active = activation_of(about, own, a);
+    const bool decodes = (about->neuron & SNNKD_NEURON_KIND) == SNNKD_NEURON_SIGMA;
+    const bool sent = decodes || is_sent(active, own->threshold);
+    const uint32_t message = sent ? shift_right(active, own->keep_v) : 0U;
+
+    state->sums[about->sums + n] = active;
+#ifdef SNNKD_OBSERVE
+    snnkd_observe((uint32_t)(about - snnkd_layers), n, to_signed(a), to_signed(message), to_signed(sent ? 0U : active));
+#endif
+    return message;
+}
+#else
 /* A step of a sigma-delta neuron: its message. */
 static uint32_t message_of(const snnkd_layer *about, const snnkd_neuron *own, snnkd_state *state, uint32_t a, uint32_t n)
 {
@@ -662,7 +706,7 @@ static uint32_t message_of(const snnkd_layer *about, const snnkd_neuron *own, sn
     int32_t *act = &state->values[about->v + n];
     int32_t *residue = &values[about->neurons];
     int32_t *next = &values[2U * about->neurons]; /* sigma, and behind it error */
-    uint32_t active;
+    uint32_t active = a;
     uint32_t change;
     uint32_t error;
     uint32_t sent;
@@ -671,16 +715,12 @@ static uint32_t message_of(const snnkd_layer *about, const snnkd_neuron *own, sn
         *act = to_signed((uint32_t)*act + a);
         return (uint32_t)*act;
     }
-    if (kind == SNNKD_NEURON_DELTA) {
-        active = a << own->keep_u;
-    } else {
-        *next = to_signed((uint32_t)*next + a);
-        active = (uint32_t)*next + (uint32_t)own->bias;
-        if (((about->neuron & SNNKD_NEURON_RELU) != 0U) && ((active >> 31) != 0U)) {
-            active = 0U;
-        }
+    if (kind == SNNKD_NEURON_SIGMA_DELTA) {
+        active += (uint32_t)*next;
+        *next = to_signed(active);
         next = &values[3U * about->neurons];
     }
+    active = activation_of(about, own, active);
     change = (active - (uint32_t)*act) + (uint32_t)*residue;
     error = change;
     if ((about->neuron & SNNKD_NEURON_CUMULATIVE) != 0U) {
@@ -695,6 +735,7 @@ static uint32_t message_of(const snnkd_layer *about, const snnkd_neuron *own, sn
     *values = to_signed(shift_right(sent, own->keep_v));
     return (uint32_t)*values;
 }
+#endif
 
 /* All neurons of a sigma-delta layer, from its sums of this step to its messages, and which of them are not 0. */
 static void update_messages(uint32_t index, snnkd_state *state, const snnkd_input *input, const uint32_t *sums)
@@ -761,7 +802,9 @@ static void finish(uint32_t index, snnkd_state *state, const snnkd_input *input,
         return;
     }
 #endif
+#if SNNKD_USES_CUBA
     update(index, state, input, sums);
+#endif
 }
 
 static void run_layer(uint32_t index, snnkd_state *state, const snnkd_input *input)
@@ -793,7 +836,9 @@ static void run_layer(uint32_t index, snnkd_state *state, const snnkd_input *inp
     }
 #endif
     if (!kept) {
-        clear(sums, layer->neurons);
+#if !SNNKD_STATELESS
+        clear(sums, layer->neurons); /* stateless ones are 0 since the reset */
+#endif
         arrive_all(layer, state, input);
     }
     finish(index, state, input, sums);
@@ -813,6 +858,11 @@ void snnkd_step(snnkd_state *state, const snnkd_input *input)
 {
     uint32_t index;
 
+#if SNNKD_STATELESS
+    if (state->step != 0U) {
+        snnkd_reset(state);
+    }
+#endif
     for (index = 0U; index < SNNKD_LAYERS; index++) {
         run_layer(index, state, input);
     }
@@ -829,7 +879,11 @@ bool snnkd_spiked(const snnkd_state *state, uint32_t layer, uint32_t neuron)
 
 int32_t snnkd_voltage(const snnkd_state *state, uint32_t layer, uint32_t neuron)
 {
+#if SNNKD_STATELESS
+    return to_signed(state->sums[snnkd_layers[layer].sums + neuron]);
+#else
     return state->values[snnkd_layers[layer].v + neuron];
+#endif
 }
 
 /* ---- Readout ---- */

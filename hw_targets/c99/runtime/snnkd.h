@@ -19,8 +19,11 @@ extern "C" {
 /* Everything that one run of the network needs. Its contents are private; they are found through snnkd_layers[]. */
 typedef struct {
     uint32_t step;                     /* steps since the last reset */
+#if !SNNKD_STATELESS
     int32_t values[SNNKD_VALUES];      /* v of each layer, and u of those that keep one; of sigma-delta ones theirs */
-    uint32_t sums[SNNKD_SUMS];         /* of the layer in work, of the input, and of delayed events */
+#endif
+    uint32_t sums[SNNKD_SUMS];         /* of the layer in work, of the input, and of delayed events; where
+                                        * SNNKD_STATELESS is 1 of each layer, and then its activations */
     uint32_t spikes[SNNKD_SPIKE_WORDS]; /* bit sets, the spikes of each layer at its last step */
     uint32_t counts[SNNKD_OUTPUTS];    /* spikes of each output, or the sum of its messages, channels last */
 #if SNNKD_READS_MAXIMUM || SNNKD_READS_SUM
@@ -36,7 +39,8 @@ void snnkd_init(snnkd_state *state);
 void snnkd_reset(snnkd_state *state);
 
 /* One time step of all layers. Where SNNKD_KEEPS_INPUT is 1, NULL stands for the input of the step before, and saves
- * its work; elsewhere input must not be NULL. */
+ * its work; elsewhere input must not be NULL. Where SNNKD_STATELESS is 1, the network has one step, and each call is an
+ * inference of its own: it starts with a reset where a step was made since the last one. */
 void snnkd_step(snnkd_state *state, const snnkd_input *input);
 
 /* Spikes of each of the SNNKD_OUTPUTS outputs since the reset, in the order of the classes (C, H, W). */
@@ -92,11 +96,11 @@ typedef struct {
     uint32_t source;      /* the spikes that it reads, in state.spikes; SNNKD_NONE for the input */
     uint32_t inputs;
     uint32_t neurons;
-    uint32_t v;           /* in state.values; act of sigma-delta neurons, sigma of Sigma */
+    uint32_t v;           /* in state.values; act of sigma-delta neurons, sigma of Sigma; SNNKD_NONE where stateless */
     uint32_t u;           /* the same; SNNKD_NONE where nothing of u is kept. Of sigma-delta neurons the messages, residue,
                            * sigma and error, as far as they have them, one behind the other; of Sigma v itself */
     uint32_t spikes;      /* in state.spikes */
-    uint32_t sums;        /* in state.sums */
+    uint32_t sums;        /* in state.sums, where stateless also act or sigma */
     uint32_t weights;     /* [inputs][neurons]; convolution [channels][kernel_h][kernel_w][neurons of a group] */
     uint32_t row;         /* elements between two rows of weights */
     uint32_t parameters;  /* in snnkd_neurons */

@@ -11,6 +11,23 @@
 #include <stdlib.h>
 #include <string.h>
 
+#if SNNKD_STATELESS
+/* What a step computes of each neuron, and no state holds. */
+static int32_t sigmas[SNNKD_SUMS];
+static int32_t messages[SNNKD_SUMS];
+static int32_t residues[SNNKD_SUMS];
+
+void snnkd_observe(uint32_t layer, uint32_t neuron, int32_t sigma, int32_t message, int32_t residue);
+
+void snnkd_observe(uint32_t layer, uint32_t neuron, int32_t sigma, int32_t message, int32_t residue)
+{
+    const uint32_t at = snnkd_layers[layer].sums + neuron;
+
+    sigmas[at] = sigma;
+    messages[at] = message;
+    residues[at] = residue;
+}
+#else
 static uint8_t spikes[SNNKD_VALUES];
 static int32_t currents[SNNKD_VALUES];
 static int32_t voltages[SNNKD_VALUES];
@@ -25,6 +42,7 @@ void snnkd_observe(uint32_t layer, uint32_t neuron, int32_t u, int32_t v, bool s
     currents[at] = u;
     voltages[at] = v;
 }
+#endif
 
 static void write_all(FILE *file, const void *data, size_t size, size_t count)
 {
@@ -42,6 +60,40 @@ static void read_all(FILE *file, void *data, size_t size, size_t count)
     }
 }
 
+static void check(bool agree)
+{
+    if (!agree) {
+        (void)fprintf(stderr, "trace: the state and its observer disagree\n");
+        exit(2);
+    }
+}
+
+#if SNNKD_STATELESS
+static void write_layer(FILE *file, const snnkd_state *state, uint32_t layer)
+{
+    const uint32_t neuron = snnkd_layers[layer].neuron;
+    const uint32_t at = snnkd_layers[layer].sums;
+    const uint32_t count = snnkd_layers[layer].neurons;
+    uint32_t n;
+
+    for (n = 0U; n < count; n++) {
+        const int32_t held = snnkd_voltage(state, layer, n);
+
+        check(snnkd_spiked(state, layer, n) == (messages[at + n] != 0));
+        write_all(file, &held, sizeof held, 1U);
+    }
+    write_all(file, &messages[at], sizeof messages[0], count);
+    if ((neuron & SNNKD_NEURON_KIND) != SNNKD_NEURON_SIGMA) {
+        write_all(file, &residues[at], sizeof residues[0], count);
+    }
+    if ((neuron & SNNKD_NEURON_KIND) == SNNKD_NEURON_SIGMA_DELTA) {
+        write_all(file, &sigmas[at], sizeof sigmas[0], count);
+    }
+    if ((neuron & SNNKD_NEURON_CUMULATIVE) != 0U) { /* after one step the error is what was not sent */
+        write_all(file, &residues[at], sizeof residues[0], count);
+    }
+}
+#else
 #if SNNKD_USES_MESSAGES
 /* How many values of a sigma-delta neuron lie from u on. */
 static size_t kept_by(uint32_t neuron)
@@ -53,35 +105,38 @@ static size_t kept_by(uint32_t neuron)
 }
 #endif
 
+static void write_layer(FILE *file, const snnkd_state *state, uint32_t layer)
+{
+    const uint32_t at = snnkd_layers[layer].v;
+    const uint32_t count = snnkd_layers[layer].neurons;
+    uint32_t n;
+
+#if SNNKD_USES_MESSAGES
+    if (snnkd_layers[layer].neuron != SNNKD_NEURON_CUBA) {
+        write_all(file, &state->values[at], sizeof state->values[0], count);
+        write_all(file, &state->values[snnkd_layers[layer].u], sizeof state->values[0],
+                  (size_t)count * kept_by(snnkd_layers[layer].neuron));
+        return;
+    }
+#endif
+    for (n = 0U; n < count; n++) {
+        check(((snnkd_spiked(state, layer, n) ? 1U : 0U) == spikes[at + n]) &&
+              (snnkd_voltage(state, layer, n) == voltages[at + n]));
+    }
+    write_all(file, &spikes[at], sizeof spikes[0], count);
+    write_all(file, &currents[at], sizeof currents[0], count);
+    write_all(file, &voltages[at], sizeof voltages[0], count);
+}
+#endif
+
 static void write_step(FILE *file, const snnkd_state *state)
 {
     const uint32_t answer[2] = {snnkd_classify(state), snnkd_decided(state) ? 1U : 0U};
     uint32_t layer;
-    uint32_t n;
 
     write_all(file, answer, sizeof answer[0], 2U);
     for (layer = 0U; layer < SNNKD_LAYERS; layer++) {
-        const uint32_t at = snnkd_layers[layer].v;
-        const uint32_t count = snnkd_layers[layer].neurons;
-
-#if SNNKD_USES_MESSAGES
-        if (snnkd_layers[layer].neuron != SNNKD_NEURON_CUBA) {
-            write_all(file, &state->values[at], sizeof state->values[0], count);
-            write_all(file, &state->values[snnkd_layers[layer].u], sizeof state->values[0],
-                      (size_t)count * kept_by(snnkd_layers[layer].neuron));
-            continue;
-        }
-#endif
-        for (n = 0U; n < count; n++) {
-            if ((snnkd_spiked(state, layer, n) ? 1U : 0U) != spikes[at + n] ||
-                snnkd_voltage(state, layer, n) != voltages[at + n]) {
-                (void)fprintf(stderr, "trace: the state and its observer disagree\n");
-                exit(2);
-            }
-        }
-        write_all(file, &spikes[at], sizeof spikes[0], count);
-        write_all(file, &currents[at], sizeof currents[0], count);
-        write_all(file, &voltages[at], sizeof voltages[0], count);
+        write_layer(file, state, layer);
     }
 }
 

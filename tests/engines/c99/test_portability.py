@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -62,6 +63,12 @@ def folder(tmp_path):
     return make
 
 
+def once():
+    """Sigma-delta neurons without states, whose sums become what they send."""
+    net, events = conformance.networks()["sigma delta once"]
+    return net, events[:2]
+
+
 def varied(packed):
     """A convolution, delays, biases and weights of all widths: stored in 16 bits by the first layer, then 8, and 4."""
     random = np.random.default_rng(11)
@@ -74,11 +81,16 @@ def varied(packed):
     return net, conformance.random_events(random, net, 2, 6)
 
 
-@pytest.mark.parametrize("packed", [False, True])
-def test_big_endian(packed, folder):
+CASES = pytest.mark.parametrize(
+    "case", [once, partial(varied, False), partial(varied, True)], ids=["once", "wide", "packed"]
+)
+
+
+@CASES
+def test_big_endian(case, folder):
     """A PowerPC of 32 bits, where char has no sign."""
     needs(powerpc_linux_gnu_gcc="gcc-powerpc-linux-gnu libc6-dev-powerpc-cross", qemu_ppc="qemu-user")
-    made = folder(*varied(packed))
+    made = folder(*case())
     sources = (*build.RUNTIME, "golden.c", "selftest.c", "port_host.c")
     program = build.compile(made, sources, "selftest", "powerpc-linux-gnu-gcc", (*build.STRICT, "-O2", "-static"))
     done = build.execute(["qemu-ppc", program], made)
@@ -86,11 +98,11 @@ def test_big_endian(packed, folder):
     assert "ok 2 samples" in done.stdout
 
 
-@pytest.mark.parametrize("packed", [False, True])
-def test_int_of_16_bits(packed, folder):
+@CASES
+def test_int_of_16_bits(case, folder):
     """An AVR, of 8 bits. Its compiler keeps `const` tables in its 8 KB of RAM."""
     needs(avr_gcc="gcc-avr avr-libc", qemu_system_avr="qemu-system-misc")
-    made = folder(*varied(packed))
+    made = folder(*case())
     (made / "port_avr.c").write_text(PORT_AVR)
     sources = (*build.RUNTIME, "golden.c", "selftest.c", "port_avr.c")
     image = build.compile(made, sources, "selftest.elf", "avr-gcc", ("-mmcu=atmega2560", *build.STRICT, "-O2"))

@@ -57,6 +57,14 @@ def test_equal_on(target, emulate):
     assert done.measured["instructions"] == figures.instructions
 
 
+def test_equal_without_states(emulate):
+    net, events = conformance.networks()["sigma delta once"]
+    done = emulate(net, events, "cortex-m0plus")
+    assert done.passed, done.text
+    assert "ok 5 samples, 1 steps, 4 layers" in done.text
+    assert done.figures.ram == c99.plan(net).ram < 5 * net.neurons
+
+
 def test_work_follows_events(emulate):
     """Instructions of an inference, with no input and with much."""
     random = np.random.default_rng(1)

@@ -214,12 +214,14 @@ def test_runs_in_parts_are_the_same(gcc, monkeypatch, equals_definition):
     equals_definition(net, events_of(net, 1, samples=4), gcc)
 
 
-def test_cppcheck(tmp_path):
+@pytest.mark.parametrize("states", [True, False])
+def test_cppcheck(states, tmp_path):
     if shutil.which("cppcheck") is None:
         pytest.skip("cppcheck is not installed: apt-get install cppcheck")
-    target, net = targets.load("c99"), replace(conformance.random_net(1), early_exit=EarlyExit(1, 1))
+    target, net = targets.load("c99"), conformance.random_net(1)
+    net = replace(net if states else conformance.networks()["sigma delta once"][0], early_exit=EarlyExit(1, 1))
     build.write(tmp_path, c99.runtime_files(target) | c99.model_files(net, target))
-    build.write(tmp_path, c99.golden_files(net, simulate(net, events_of(net, 1))))
+    build.write(tmp_path, c99.golden_files(net, simulate(net, events_of(net, 1, steps=net.steps or 12))))
     checks = "--enable=warning,style,performance,portability"
     options = [checks, "--inconclusive", "--std=c99", "--error-exitcode=1", "--force", "--quiet", "-I."]
     done = subprocess.run(["cppcheck", *options, "."], cwd=tmp_path, capture_output=True, text=True)

@@ -17,7 +17,8 @@ from snnkd.base.errors import FormatError, LimitError
 from snnkd.engines import c99, conformance
 from snnkd.engines.c99 import build
 from snnkd.engines.reference.definition import simulate
-from snnkd.ir.network import Conv, Cuba, Dense, IntNet
+from snnkd.ir.network import Conv, Cuba, Dense, IntNet, Sigma
+from snnkd.ir.readout import Readout
 
 NEURON = Cuba(*(np.array(value, np.int32) for value in (4096, 128, 80)))
 
@@ -120,13 +121,22 @@ def test_sizes_that_were_computed_are_those_of_the_compiler(compiler, tmp_path, 
         build.compile(tmp_path, ["model.c"], "model.o", compiler, (*build.STRICT, "-c"))
 
 
-@pytest.mark.parametrize("name", ["conv", "input", "graded dense", "sigma delta conv", "mixed"])
+@pytest.mark.parametrize("name", ["conv", "input", "graded dense", "sigma delta conv", "sigma delta once", "mixed"])
 def test_self_test(name, compiler, folder):
     net, events = conformance.networks()[name]
     made = folder(net, events=events)
     done = c99.self_test(made, compiler)
     assert done.passed, done.text
     assert f"ok {len(events)} samples" in done.text
+
+
+@pytest.mark.parametrize("steps", [1, 2])
+def test_self_test_of_a_single_layer(steps, gcc, folder, build):
+    """With messages that no other layer reads: the compiler sees that there is none before it."""
+    layer = replace(build.dense(np.random.default_rng(1), (7,), 5), neuron=Sigma())
+    net = IntNet((7,), (layer,), steps, message_bits=4, readout=Readout("membrane"))
+    done = c99.self_test(folder(net, steps=steps), gcc)
+    assert done.passed, done.text
 
 
 @pytest.mark.parametrize(

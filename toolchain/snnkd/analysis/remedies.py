@@ -72,6 +72,5 @@ def _ring(part: Part) -> int:
 
 
 def _state(part: Part) -> int:
-    """Bytes of a layer's v, of its u where that outlasts a step, and of its ring."""
-    kept = 2 if part.stored is not None and part.neurons[:, 2].any() else 1
-    return _WORD * prod(part.layer.shape) * kept + _ring(part)
+    """Bytes of what a layer's neurons hold, and of its ring."""
+    return _WORD * prod(part.layer.shape) * part.held + _ring(part)

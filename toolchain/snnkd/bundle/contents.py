@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import tempfile
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -36,11 +35,11 @@ def assemble(
 ) -> tuple[dict[str, bytes], Manifest]:
     """Contents by name, and their manifest. name: of the network, in words; prefix: of all public names of the C.
 
-    Raises LimitError where `target` is not one that C is made for. The network's steps become those of `samples`.
+    Raises LimitError where `target` is not one that C is made for. `samples` have the steps that the network says.
     """
     if target.engine != c99.ENGINE:
         raise LimitError(f"target '{target.name}': a bundle is made for targets that run C, see `snnkd targets`")
-    net = _as_filed(replace(net, steps=samples.steps))
+    net = _as_filed(net)
     run = golden.trace_of(net, samples)
     progress.say("writing C, ONNX and golden spikes")
     contents = generated(net, target, run, golden.shown_of(samples), prefix)
@@ -70,7 +69,7 @@ def generated(
 
     run: the trace of the samples; images: (N, C, H, W) uint8 or recordings, what they are encoded from, or None.
     """
-    golden = c99.of_files(c99.golden_files(net, run, images, small=target.build is not None), prefix)
+    golden = c99.of_files(c99.golden_files(net, run, images, target), prefix)
     sources = c99.of_files({**c99.runtime_files(target), **c99.model_files(net, target)}, prefix)
     example = c99.example_files(net, run, images)
     example |= c99.of_files({"main.c": example["main.c"]}, prefix)

@@ -105,8 +105,8 @@ def make(
 
     samples: what accuracy and work are measured on, at least 16; the first 16 become the golden ones. name: of the
     network, in words. prefix: of all public names of the C. Where the network breaks the target's limits, nothing is
-    written. Raises LimitError where the target is not one that C is made for, there are too few samples, or C cannot
-    have the prefix.
+    written. The network's steps become those of `samples`. Raises LimitError where the target is not one that C is made
+    for, there are too few samples, or C cannot have the prefix.
     """
     c99.check_prefix(prefix)
     chosen = targets.load(target)
@@ -114,6 +114,7 @@ def make(
         raise LimitError(
             f"{samples.data}: {len(samples)} samples; a bundle needs at least {GOLDEN_SAMPLES} golden ones"
         )
+    net = replace(net, steps=samples.steps)
     plan, violations = c99.plan(net), fit.check(net, chosen)
     memory = Memory(flash=plan.flash, ram=plan.ram)
     shared = (chosen.name, GOLDEN_SAMPLES, samples.data, memory, net.readout)

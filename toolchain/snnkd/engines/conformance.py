@@ -405,7 +405,7 @@ def _sigma_delta_once(random: np.random.Generator) -> Case:
         ),
         replace(random_dense(random, (9,), 4), neuron=Sigma()),
     )
-    return _active(random, IntNet((2, 6, 5), layers, readout=_MEMBRANE), 5, 1)
+    return _active(random, IntNet((2, 6, 5), layers, steps=1, readout=_MEMBRANE), 5, 1)
 
 
 def _sigma_delta_own(random: np.random.Generator) -> Case:

@@ -57,6 +57,8 @@ def record(
     """
     if events.dtype != np.uint8 and events.min(initial=0) < 0:
         net = replace(net, encoding=None)  # an encoder's events have no sign, these have
+    if plan(net).stateless and events.shape[1] != 1:
+        net = replace(net, steps=None)  # states are 0 at the first step only
     with tempfile.TemporaryDirectory(prefix="snnkd-c99-") as temporary:
         folder, host = Path(temporary), _Host()
         write(folder, runtime_files(host) | model_files(net, host))

@@ -43,9 +43,10 @@ class Delays:
 class Part:
     """One layer. neurons: its parameters, (period, 4): threshold and bias aligned to v, what u and v keep of a step.
 
-    v, u, spikes, sums: offsets in the arrays of snnkd_state, u NONE where u does not outlast a step; of sigma-delta
-    neurons act, and what else they hold. source: the
-    spikes that it reads, NONE for the input. stored: None on an input layer.
+    held: elements of 4 bytes that each neuron has for itself, beside a ring for delays. v, u, spikes, sums: offsets in
+    the arrays of snnkd_state, u NONE where u does not outlast a step; of sigma-delta neurons act, and what else they
+    hold, both NONE where a sum becomes act in its place. source: the spikes that it reads, NONE for the input. stored:
+    None on an input layer.
     """
 
     name: str
@@ -54,6 +55,7 @@ class Part:
     stored: Stored | None
     delays: Delays | None
     neurons: np.ndarray
+    held: int
     source: int = NONE
     v: int = NONE
     u: int = NONE
@@ -71,8 +73,9 @@ class Part:
 @dataclass(frozen=True, eq=False)
 class Plan:
     """values, sums, spike_words, outputs, read_words: elements of the arrays of snnkd_state. wide_input: whether
-    input elements are int32_t, else uint8_t. keeps_input: whether the sums of the input outlast a step, so that it may
-    be repeated. encoder: kind of the encoder that the runtime has for this network, None for none. recorded: its
+    input elements are int32_t, else uint8_t. stateless: whether each step is an inference of its own, of which every
+    neuron holds its activation only, in `sums`. keeps_input: whether the sums of the input outlast a step, so that it
+    may be repeated. encoder: kind of the encoder that the runtime has for this network, None for none. recorded: its
     parameters where it reads recordings.
     """
 
@@ -83,6 +86,7 @@ class Plan:
     outputs: int
     read_words: int
     wide_input: bool
+    stateless: bool
     keeps_input: bool
     encoder: str | None
     recorded: EventEncoding | None
@@ -129,28 +133,28 @@ def plan(net: IntNet) -> Plan:
 
 
 def _plan(net: IntNet) -> Plan:
-    keeps_input = _keeps_input(net)
-    drafts = [_draft(name, read, layer) for name, read, layer in net.inputs()]
-    own = [_own_sums(draft, index == 0 and keeps_input) for index, draft in enumerate(drafts)]
+    stateless, encoder = _stateless(net), _encoder(net)
+    keeps_input = not stateless and _keeps_input(net)
+    drafts = [_draft(name, read, layer, stateless) for name, read, layer in net.inputs()]
+    own = [_own_sums(draft, stateless or (keeps_input and index == 0)) for index, draft in enumerate(drafts)]
     # Behind the sums that outlast a step or a layer come those of the layer in work, which all others share.
     shared = max((_size(part) for part, sums in zip(drafts, own, strict=True) if part.stored and not sums), default=0)
     parts, source, values, spikes = list[Part](), NONE, 0, 0
     for index, draft in enumerate(drafts):
         sums = sum(own[:index]) if own[index] else sum(own)
-        behind = _behind_v(draft)
-        u = values if draft.layer.neuron.kind == "sigma" else values + _size(draft) if behind else NONE
-        parts.append(replace(draft, source=source, v=values, u=u, spikes=spikes, sums=sums))
-        values += _size(draft) * (1 + behind)
+        v, u = (NONE, NONE) if stateless else (values, _behind_v(draft, values))
+        parts.append(replace(draft, source=source, v=v, u=u, spikes=spikes, sums=sums))
+        values += 0 if stateless else _size(draft) * draft.held
         source, spikes = spikes, spikes + (_size(draft) + 31) // 32
-    sums, encoder = max(1, sum(own) + shared), _encoder(net)
     return Plan(
         tuple(parts),
         values,
-        sums,
+        max(1, sum(own) + shared),
         spikes,
         _size(drafts[-1]),
         _READ_WORDS[net.readout.over] * _size(drafts[-1]),
         _wide_input(net),
+        stateless,
         keeps_input,
         encoder,
         event_encoding.of_network(net),
@@ -161,23 +165,36 @@ def _size(part: Part) -> int:
     return prod(part.layer.shape)
 
 
-def _behind_v(part: Part) -> int:
-    """How many values of each neuron lie from u on: u where it is kept; messages, residue, sigma and error."""
-    neuron = part.layer.neuron
+def _stateless(net: IntNet) -> bool:
+    """Whether nothing needs to outlast a step: sigma-delta neurons make one step from states of 0. What they send then
+    follows from their activation, and that from their sum."""
+    return net.steps == 1 and not net.longest_delay and all(layer.neuron.kind != "cuba" for layer in net.layers)
+
+
+def _draft(name: str, read: Shape, layer: Layer, stateless: bool) -> Part:
+    weights, neurons = None if layer.kind == "input" else stored(layer, read), _neurons(layer)
+    return Part(name, layer, read, weights, _delays(layer, read), neurons, 1 if stateless else _held(layer, neurons))
+
+
+def _held(layer: Layer, neurons: np.ndarray) -> int:
+    """How many values each neuron has: v, and u where it is kept; act, message, residue, sigma and error; sigma."""
+    neuron = layer.neuron
     if neuron.kind == "cuba":
-        return int(part.stored is not None and bool(part.neurons[:, 2].any()))
-    return 0 if neuron.kind == "sigma" else len(neuron.states)
+        return 2 if layer.kind != "input" and neurons[:, 2].any() else 1
+    return 1 if neuron.kind == "sigma" else 1 + len(neuron.states)
 
 
-def _draft(name: str, read: Shape, layer: Layer) -> Part:
-    weights = None if layer.kind == "input" else stored(layer, read)
-    return Part(name, layer, read, weights, _delays(layer, read), _neurons(layer))
+def _behind_v(part: Part, v: int) -> int:
+    """Where u lies, and what else neurons hold, NONE where that is nothing; of Sigma v itself, which is sent."""
+    if part.layer.neuron.kind == "sigma":
+        return v
+    return v + _size(part) if part.held > 1 else NONE
 
 
-def _own_sums(part: Part, keeps_input: bool) -> int:
-    """Sums that a layer shares with no other: those of the input where they are kept, else a ring for its delays."""
+def _own_sums(part: Part, outlast: bool) -> int:
+    """Sums that a layer shares with no other: those that `outlast` its turn, else a ring for its delays."""
     if part.delays is None or part.stored is None:
-        return _size(part) if keeps_input else 0
+        return _size(part) if outlast else 0
     return _size(part) * (part.delays.slots + (1 if part.stored.delay_right else 0))
 
 
