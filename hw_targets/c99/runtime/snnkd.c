@@ -141,13 +141,31 @@ static uint32_t weight4(uint32_t first, uint32_t o)
 }
 #endif
 
-/* sums[0 .. count) += event * the weights from `first` on. */
-static void add_row(uint32_t *restrict sums, uint32_t bits, uint32_t first, uint32_t count, uint32_t event)
+#if SNNKD_USES_8_BITS
+/* sums[0 .. count) += event * row[0 .. count), four at a time. */
+static inline void add_row8(uint32_t *restrict sums, const int8_t *row, uint32_t count, uint32_t event)
 {
     uint32_t o;
 
+    for (o = 0U; (o + 4U) <= count; o += 4U) {
+        sums[o] += (uint32_t)row[o] * event;
+        sums[o + 1U] += (uint32_t)row[o + 1U] * event;
+        sums[o + 2U] += (uint32_t)row[o + 2U] * event;
+        sums[o + 3U] += (uint32_t)row[o + 3U] * event;
+    }
+    for (; o < count; o++) {
+        sums[o] += (uint32_t)row[o] * event;
+    }
+}
+#endif
+
+/* sums[0 .. count) += event * the weights from `first` on. */
+static void add_row(uint32_t *restrict sums, uint32_t bits, uint32_t first, uint32_t count, uint32_t event)
+{
 #if SNNKD_USES_4_BITS
     if (bits == 4U) {
+        uint32_t o;
+
         for (o = 0U; o < count; o++) {
             sums[o] += weight4(first, o) * event;
         }
@@ -159,26 +177,17 @@ static void add_row(uint32_t *restrict sums, uint32_t bits, uint32_t first, uint
 
 #ifndef SNNKD_DENSE
         if (event == 1U) { /* so no multiplication; most rows are of spikes */
-            for (o = 0U; (o + 4U) <= count; o += 4U) {
-                sums[o] += (uint32_t)row[o] * event;
-                sums[o + 1U] += (uint32_t)row[o + 1U] * event;
-                sums[o + 2U] += (uint32_t)row[o + 2U] * event;
-                sums[o + 3U] += (uint32_t)row[o + 3U] * event;
-            }
-            for (; o < count; o++) {
-                sums[o] += (uint32_t)row[o] * event;
-            }
+            add_row8(sums, row, count, 1U);
             return;
         }
 #endif
-        for (o = 0U; o < count; o++) {
-            sums[o] += (uint32_t)row[o] * event;
-        }
+        add_row8(sums, row, count, event);
     }
 #endif
 #if SNNKD_USES_16_BITS
     if (bits == 16U) {
         const int16_t *row = &snnkd_weights16[first];
+        uint32_t o;
 
         for (o = 0U; o < count; o++) {
             sums[o] += (uint32_t)row[o] * event;
@@ -188,6 +197,7 @@ static void add_row(uint32_t *restrict sums, uint32_t bits, uint32_t first, uint
 #if SNNKD_USES_32_BITS
     if (bits == 32U) {
         const int32_t *row = &snnkd_weights32[first];
+        uint32_t o;
 
         for (o = 0U; o < count; o++) {
             sums[o] += (uint32_t)row[o] * event;
