@@ -268,6 +268,11 @@ class IntNet:
         return any(layer.neuron.kind != "cuba" for layer in self.layers)
 
     @property
+    def reads_once(self) -> bool:
+        """Tells whether a still image says all in its first step: where no neurons are CUBA ones, whose sums add up."""
+        return all(layer.neuron.kind != "cuba" for layer in self.layers)
+
+    @property
     def has_bias(self) -> bool:
         """Tells whether any layer's neurons have a bias of their own."""
         return any(layer.neuron.bias is not None for layer in self.layers)

@@ -11,7 +11,7 @@ import numpy as np
 from snnkd.base import schema
 from snnkd.base.errors import FormatError, MismatchError
 from snnkd.base.schema import Problem
-from snnkd.data.encoding import Encoder
+from snnkd.data.encoding import Encoder, read_by
 from snnkd.ir.arithmetic import THRESHOLD_LIMIT, WEIGHT_MAX, WEIGHT_MIN
 from snnkd.ir.network import Conv as NetConv
 from snnkd.ir.network import Dense as NetDense
@@ -64,23 +64,22 @@ def warnings(recipe: Recipe, name: str) -> Iterator[str]:
 
 
 def _teacher_misfits(net: IntNet, encoding: Encoder, classes: int) -> Iterator[str]:
-    yield from _sigma_delta_misfit(net)
     outputs = prod(net.layers[-1].shape)
     if net.readout.population != 1:
         yield f"reads each class from {net.readout.population} outputs, expected one output for each class"
     elif outputs != classes:
         yield f"has {outputs} outputs, expected {classes}, one for each class"
-    if encoding.message_bits > net.message_bits:
+    if encoding.message_bits > net.message_bits and net.layers[0].kind != "input":
         what = f"{net.message_bits} bits" if net.message_bits else "0 and 1"
         yield (
             f"reads events of {what}, but encoding.kind '{encoding.kind}' sends graded ones of {encoding.message_bits} "
             "bits; use the encoding that it was trained with"
         )
-
-
-def _sigma_delta_misfit(net: IntNet) -> Iterator[str]:
-    if net.is_sigma_delta:
-        yield "has sigma-delta neurons, which cannot be trained or taught with; expected CUBA neurons only"
+    if net.longest_delay and read_by(net, encoding).steps < encoding.steps:
+        yield (
+            f"has delays of up to {net.longest_delay} steps, but sigma-delta neurons are told a still image in one, in "
+            "which nothing late arrives; use an encoding.kind other than 'direct'"
+        )
 
 
 def _start_misfits(net: IntNet, network: Architecture, readout: str) -> Iterator[str]:
