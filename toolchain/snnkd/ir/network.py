@@ -340,6 +340,11 @@ def per_neuron(values: np.ndarray, shape: Shape) -> np.ndarray:
     raise FormatError(f"parameter of shape {values.shape} fits neither neurons of shape {shape} nor their channels")
 
 
+def by_channel(values: np.ndarray, shape: Shape) -> np.ndarray:
+    """Returns a neuron parameter, as `per_neuron` takes it, by channel: int64 (C, neurons of a channel)."""
+    return np.broadcast_to(per_neuron(values, shape), shape).reshape(shape[0], -1)
+
+
 def conv_size(
     size: Sequence[int],
     kernel: Sequence[int],
