@@ -116,3 +116,13 @@ def test_slayers_weights_come_back_to_the_integers_that_they_were(tmp_path, same
     quantized = quantization.quantize(_file(net, tmp_path / "x.net", [1 / 64] * 3, follows=False), 8)
     assert quantized.unit == 64
     same_net(quantized.net, net)
+
+
+def test_the_command_says_what_became_of_the_sums(tmp_path, call):
+    path = _file(_net(), tmp_path / "x.net", (8, 8, 8))
+    status, output, _ = call("quantize", path, "--bits", "8", "--out", tmp_path / "small.net")
+    assert status == 0 and "all that the layers add up is multiplied by 0.125, 0.01562, 0.001953" in output
+    assert weight_bits(netx.load(tmp_path / "small.net").layers[0].weight) <= 8
+    output = call("quantize", tmp_path / "small.net", "--bits", "8", "--out", tmp_path / "same.net")[1]
+    assert "add up" not in output and "5 -> 5" in output
+    assert (tmp_path / "same.net").read_bytes() == (tmp_path / "small.net").read_bytes()

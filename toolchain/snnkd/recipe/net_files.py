@@ -88,15 +88,14 @@ def _start_misfits(net: IntNet, network: Architecture, stage: str, readout: str)
     if net.layers[0].kind == "input":
         yield "its first layer is one of input neurons, which networks are trained without"
         return
-    *hidden, last = zip(net.names, net.layers, strict=True)
-    for label, layer in (*hidden, last):
-        expected = "cuba" if stage == "cuba" else "sigma" if label == last[0] else "sigma-delta"
+    for label, layer in zip(net.names, net.layers, strict=True):
+        expected = "cuba" if stage == "cuba" else "sigma" if layer is net.layers[-1] else "sigma-delta"
         if layer.neuron.kind != expected:
             yield f"{label}: its neurons are '{layer.neuron.kind}', expected '{expected}' as the stage trains '{stage}'"
             return
     if net.readout.kind != readout:
         yield f"its classes are read by '{net.readout.kind}', expected readout.kind '{readout}'"
-    elif readout == "membrane" and stage == "cuba" and (cuba_of(last[1]).threshold != THRESHOLD_LIMIT).any():
+    elif readout == "membrane" and stage == "cuba" and (cuba_of(net.layers[-1]).threshold != THRESHOLD_LIMIT).any():
         yield f"its output neurons may fire; expected a threshold of {THRESHOLD_LIMIT}, which readout 'membrane' needs"
     if len(net.layers) != len(network.layers):
         yield f"has {len(net.layers)} layers, expected {len(network.layers)} as the network '{network.name}' has"
