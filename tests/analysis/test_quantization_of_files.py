@@ -109,6 +109,31 @@ def test_the_float_run_is_the_definition_where_nothing_is_rounded(real):
     assert effect.classes_equal == 1 and effect.accuracy is None
 
 
+def test_no_sum_of_the_float_run_is_cut_off(real):
+    """One network in two units: thresholds are multiplied as weights are, so both spike alike."""
+    random, spikes = np.random.default_rng(4), []
+    conv = conformance.random_conv(random, (2, 6, 5), 4, (3, 2), thresholds=(96, 96))
+    output = conformance.random_dense(random, conv.shape, 5, thresholds=(128, 128))
+    for unit in (1, 32):
+        layers = [
+            replace(layer, neuron=replace(layer.neuron, threshold=layer.neuron.threshold // unit))
+            for layer in (conv, output)
+        ]
+        net = IntNet((2, 6, 5), tuple(layers), steps=12)
+        events = conformance.random_events(np.random.default_rng(5), net, 20, 12)
+        quantized = quantization.quantize(real(net, lambda _, weight, unit=unit: weight / unit), 8, scale=1.0)
+        spikes.append([row["before"] for row in quantization.effect(quantized, events, None, "events").spikes])
+    assert spikes[0] == spikes[1] and all(spikes[0])
+
+
+def test_what_is_delayed_beyond_the_last_step_never_arrives(real):
+    random = np.random.default_rng(8)
+    net = IntNet((6,), (conformance.random_dense(random, (6,), 5, delays=4, thresholds=(60, 60)),), steps=3)
+    events = conformance.random_events(random, net, 20, 3)
+    effect = quantization.effect(quantization.quantize(real(net, lambda _, weight: weight), 8), events, None, "events")
+    assert effect.spikes[0]["before"] == definition.simulate(net, events).events[1] > 0
+
+
 def test_accuracy_before_and_after(real, net):
     quantized = quantization.quantize(real(net, lambda _, weight: weight * 0.37), 2)
     events = conformance.random_events(np.random.default_rng(5), net, 40, 12)

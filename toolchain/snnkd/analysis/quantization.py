@@ -2,13 +2,16 @@
 
 A layer of CUBA neurons does the same when its weights, thresholds and biases are all multiplied by one number. So each
 layer gets the scale at which its weights lose least when they are rounded to N bits; thresholds and biases follow.
+
+Of sigma-delta neurons the messages are multiplied as well, and with them all that the layers behind them add up: so the
+scales of a chain multiply. They stay at 1 or below, at which no sum that fitted its bits leaves them.
 """
 
 from __future__ import annotations
 
 import tempfile
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -16,17 +19,15 @@ from typing import Any
 import numpy as np
 
 from snnkd import formats
-from snnkd.analysis import cautions, evaluation, headroom
+from snnkd.analysis import cautions, evaluation, headroom, real_weights
 from snnkd.base import progress
 from snnkd.base.errors import FormatError, LimitError, SnnkdWarning
-from snnkd.engines.reference.definition import correlate
 from snnkd.formats import netx
 from snnkd.ir import rounding
-from snnkd.ir.arithmetic import DECAY_BITS, STATE_SHIFT, THRESHOLD_LIMIT, WEIGHT_MIN
+from snnkd.ir.arithmetic import THRESHOLD_LIMIT, WEIGHT_MIN
 from snnkd.ir.events import check_input
-from snnkd.ir.network import Conv, Cuba, Dense, Input, IntNet, Layer, Shape, cuba_of, per_neuron
+from snnkd.ir.network import Conv, Dense, Input, IntNet, Layer, Neuron, Shape
 from snnkd.ir.rounding import Fit
-from snnkd.ir.trace import LayerTrace, SpikeTrace
 
 SLAYER_UNIT = 64  # SLAYER's weight 1 is 64 as hardware holds it (lava-dl slayer/neuron/base.py, w_scale)
 _FAR = 16  # thresholds are at least so many times SLAYER's weights where only the thresholds were made integers
@@ -37,15 +38,17 @@ _BIAS_MAX = (1 << 15) - 1
 class Scaled:
     """How one layer was quantized.
 
-    scale: factor of its weights, `threshold` (lowest, before and after) and biases; step: between two of its integer
-    weights. clipped: how many weights lay beyond the range. error: root mean square error of the weights as a fraction
-    of their own root mean square.
+    scale: factor of its weights; step: between two of its integer weights. threshold: lowest, before and after; None of
+    Sigma decoders. sums: factor of what it adds up, beside that of all weights; thresholds and biases follow it.
+    clipped: how many weights lay beyond the range. error: root mean square error of the weights as a fraction of their
+    own root mean square.
     """
 
     layer: str
     scale: float
+    sums: float
     step: int
-    threshold: tuple[int, int]
+    threshold: tuple[int | None, int | None]
     clipped: int
     error: float
 
@@ -61,7 +64,7 @@ class Quantized:
     net: IntNet
     unit: float
     layers: tuple[Scaled, ...]
-    neurons: tuple[Cuba, ...]
+    neurons: tuple[Neuron, ...]
     weights: tuple[np.ndarray, ...]
     biases: tuple[np.ndarray | None, ...]
 
@@ -106,25 +109,19 @@ def quantize(path: str | Path, bits: int, scale: float | None = None, input_shap
     values = netx.stored_weights(path)
     with warnings.catch_warnings(record=True):  # the same warnings come again below
         outline = netx.load(path, input_shape, _signs)
-    if outline.is_sigma_delta:
-        raise LimitError(
-            f"{path}: sigma-delta neurons: only networks of CUBA neurons can be rounded here; lava-dl's export rounds "
-            "weights itself (quantize_8bit)"
-        )
     unit = _unit(outline, values) if scale is None else scale
-    largest = [_largest_factor(layer) for layer in _synaptic(outline)] if scale is None else None
-    how = _Rounding(bits, unit, largest)
+    how = _Rounding(bits, unit, list(_synaptic(outline)), chosen=scale is None)
     net = netx.load(path, input_shape, how)
-    fitted, layers, scaled = iter(how.layers), [], []
+    fitted, layers, scaled = iter(zip(how.layers, how.sums, strict=True)), [], []
     for name, layer in zip(net.names, net.layers, strict=True):
         if not isinstance(layer, Input):
-            fit = next(fitted)
-            neuron = _rescaled(cuba_of(layer), fit)
-            thresholds = int(cuba_of(layer).threshold.min()), int(neuron.threshold.min())
-            scaled.append(Scaled(name, unit * fit.factor, fit.step, thresholds, fit.clipped, fit.error))
+            fit, sums = next(fitted)
+            neuron = _rescaled(layer.neuron, sums)
+            thresholds = _lowest(layer.neuron), _lowest(neuron)
+            scaled.append(Scaled(name, unit * fit.factor, sums, fit.step, thresholds, fit.clipped, fit.error))
             layer = replace(layer, neuron=neuron)
         layers.append(layer)
-    neurons = tuple(cuba_of(layer) for layer in net.layers)
+    neurons = tuple(layer.neuron for layer in net.layers)
     weights, biases = tuple(fit.weight for fit in how.layers), tuple(fit.bias for fit in how.layers)
     if net.early_exit is not None:  # its margin may be in units of v, which are others now
         warnings.warn(f"{path}: its rule for early exit is left out: other weights need another", SnnkdWarning, 2)
@@ -147,7 +144,8 @@ def effect(quantized: Quantized, events: np.ndarray, labels: np.ndarray | None, 
     for start in range(0, len(events), evaluation.BLOCK):
         block = events[start : start + evaluation.BLOCK]
         progress.say(f"in float64 and in integers: sample {start + 1:,} of {len(events):,}")
-        runs = (_float_run(quantized, block), evaluation.simulate(quantized.net, block))
+        before = real_weights.run(quantized.net, quantized.neurons, quantized.weights, quantized.biases, block)
+        runs = (before, evaluation.simulate(quantized.net, block))
         for side, run in enumerate(runs):
             spikes[:, side] += run.events[1:]
             classes[side].append(run.classes(quantized.net))
@@ -171,7 +169,7 @@ def _beyond_limits(net: IntNet, events: np.ndarray, samples: str) -> list[str]:
     """A warning for each layer in which a limit changes a value."""
     uses = {row.name: sum(use.beyond for use in row.uses.values()) for row in headroom.measure(net, events).layers}
     return [
-        f"{name}: a sum, u or v leaves its range {beyond:,} times on {samples}; a lower --scale helps"
+        f"{name}: a sum or a state leaves its range {beyond:,} times on {samples}; a lower --scale helps"
         for name, beyond in uses.items()
         if beyond
     ]
@@ -180,23 +178,31 @@ def _beyond_limits(net: IntNet, events: np.ndarray, samples: str) -> list[str]:
 class _Rounding:
     """Makes integers of each layer's weights and biases for `netx.load`, and keeps how.
 
-    largest: the largest factor that each layer may have beside `unit`; None where all have 1.
+    outline: the layers with synapses, whose neurons are known. chosen: whether each may have a factor beside `unit`.
+    sums: the factor of what each layer adds up: its own times that of the messages that it reads.
     """
 
-    def __init__(self, bits: int, unit: float, largest: list[float] | None):
+    def __init__(self, bits: int, unit: float, outline: Sequence[Layer], chosen: bool):
         self.layers: list[Fit] = []
-        self._bits, self._unit, self._largest = bits, unit, largest
+        self.sums: list[float] = []
+        self._bits, self._unit, self._outline, self._chosen = bits, unit, outline, chosen
 
     def __call__(self, _: object, name: str, values: np.ndarray) -> np.ndarray:
         if name == "weight":
-            weight = values * self._unit
-            largest = None if self._largest is None else self._largest[len(self.layers)]
-            integers, fit = _fitted(weight, self._bits, largest, self._unit == SLAYER_UNIT)
-            self.layers.append(fit)
-            return integers
+            return self._weights(values * self._unit)
         fit, whole = self.layers[-1], bool((values == np.trunc(values)).all())
         bias = fit.bias = values * (1 if whole else self._unit)
-        return np.rint(bias * fit.factor).astype(np.int64)
+        return np.rint(bias * self.sums[-1]).astype(np.int64)
+
+    def _weights(self, weight: np.ndarray) -> np.ndarray:
+        number = len(self.layers)
+        graded = number > 0 and self._outline[number - 1].neuron.kind != "cuba"
+        arriving = self.sums[-1] if graded else 1.0
+        largest = _largest_factor(self._outline[number]) / arriving if self._chosen else None
+        integers, fit = _fitted(weight, self._bits, largest, self._unit == SLAYER_UNIT)
+        self.layers.append(fit)
+        self.sums.append(arriving * fit.factor)
+        return integers
 
 
 def _signs(_: object, name: str, values: np.ndarray) -> np.ndarray:
@@ -209,18 +215,24 @@ def _synaptic(net: IntNet) -> Iterator[Dense | Conv]:
 
 
 def _unit(net: IntNet, values: list[np.ndarray]) -> float:
-    """64 where weights are SLAYER's but thresholds are integers as hardware holds them, else 1."""
+    """64 where weights are SLAYER's but thresholds are integers as hardware holds them, else 1. Thresholds of
+    sigma-delta neurons tell nothing, they may be 0."""
     largest = max(float(np.abs(weight).max()) for weight in values)
     whole = all((weight == np.trunc(weight)).all() for weight in values)
-    reachable = [cuba_of(layer).threshold.max() for layer in _synaptic(net) if layer.neuron.can_fire]
-    fits = largest * SLAYER_UNIT <= -WEIGHT_MIN
-    return SLAYER_UNIT if not whole and fits and reachable and _FAR * largest <= min(reachable) else 1
+    neurons = [layer.neuron for layer in _synaptic(net)]
+    reachable = [neuron.threshold.max() for neuron in neurons if neuron.kind == "cuba" and neuron.can_fire]
+    fits = largest * SLAYER_UNIT <= -WEIGHT_MIN and all(_FAR * largest <= threshold for threshold in reachable)
+    return SLAYER_UNIT if not whole and fits and (reachable or net.is_sigma_delta) else 1
 
 
 def _largest_factor(layer: Layer) -> float:
-    """The largest factor at which thresholds and biases stay within their bits."""
-    threshold = cuba_of(layer).threshold[cuba_of(layer).threshold <= THRESHOLD_LIMIT]
-    bias = np.abs(layer.neuron.bias).max() if layer.neuron.bias is not None else 0
+    """The largest factor at which thresholds and biases stay within their bits; of sigma-delta neurons the one at which
+    sums do, as far as they did before."""
+    neuron = layer.neuron
+    if neuron.kind != "cuba":
+        return 1.0
+    threshold = neuron.threshold[neuron.threshold <= THRESHOLD_LIMIT]
+    bias = np.abs(neuron.bias).max() if neuron.bias is not None else 0
     return float(min(THRESHOLD_LIMIT / max(threshold.max(initial=0), 1), _BIAS_MAX / max(bias, 1)))
 
 
@@ -243,78 +255,17 @@ def _error(fitted: tuple[np.ndarray, Fit]) -> float:
     return fitted[1].error
 
 
-def _rescaled(neuron: Cuba, fit: Fit) -> Cuba:
-    """Neurons whose thresholds are multiplied by the layer's factor; one that is never reached stays so."""
-    scaled = np.clip(np.rint(neuron.threshold * fit.factor), 0, THRESHOLD_LIMIT).astype(np.int32)
-    return replace(neuron, threshold=np.where(neuron.threshold > THRESHOLD_LIMIT, neuron.threshold, scaled))
+def _rescaled(neuron: Neuron, sums: float) -> Neuron:
+    """Neurons whose thresholds are multiplied as the layer's sums are; one that is never reached stays so."""
+    if neuron.kind == "cuba":
+        scaled = np.clip(np.rint(neuron.threshold * sums), 0, THRESHOLD_LIMIT).astype(np.int32)
+        return replace(neuron, threshold=np.where(neuron.threshold > THRESHOLD_LIMIT, neuron.threshold, scaled))
+    return neuron if neuron.kind == "sigma" else replace(neuron, threshold=round(neuron.threshold * sums))
+
+
+def _lowest(neuron: Neuron) -> int | None:
+    return None if neuron.kind == "sigma" else int(np.min(neuron.threshold))
 
 
 def _accuracy(classes: np.ndarray, labels: np.ndarray) -> float:
     return float((classes == labels).mean())
-
-
-def _float_run(quantized: Quantized, events: np.ndarray) -> SpikeTrace:
-    """The network before, with real weights and states: nothing is rounded, wraps or is clipped."""
-    source, traces = events, []
-    synapses = iter(zip(quantized.weights, quantized.biases, strict=True))
-    for name, layer, neuron in zip(quantized.net.names, quantized.net.layers, quantized.neurons, strict=True):
-        weight, bias = (None, None) if isinstance(layer, Input) else next(synapses)
-        traces.append(_float_layer(name, layer, neuron, weight, bias, source, quantized.net.readout.reads_every_v))
-        source = traces[-1].spikes
-    return SpikeTrace("float64", events, tuple(traces))
-
-
-def _float_layer(
-    name: str,
-    layer: Layer,
-    neuron: Cuba,
-    weight: np.ndarray | None,
-    bias: np.ndarray | None,
-    events: np.ndarray,
-    every_v: bool,
-) -> LayerTrace:
-    """CUBA-LIF neurons with real weights and states on the events (N, T, *shape) that the layer reads; every_v: whether
-    v of each step is kept."""
-    samples, steps = events.shape[:2]
-    current, voltage = (
-        1 - per_neuron(d, layer.shape) / 2**DECAY_BITS for d in (neuron.current_decay, neuron.voltage_decay)
-    )
-    threshold = per_neuron(neuron.threshold, layer.shape)
-    added = events[:, 0].astype(np.float64) if isinstance(layer, Input) else _by_neuron(bias, layer.shape)
-    arriving = _float_sums(layer, weight, events)
-    u, v = np.zeros((2, samples, *layer.shape))
-    spikes = np.zeros((samples, steps, *layer.shape), np.uint8)
-    recorded = np.zeros(spikes.shape, np.int64) if every_v else None
-    for t in range(steps):
-        u = u * current + arriving[t]
-        v = v * voltage + u + added
-        spikes[:, t] = v > threshold
-        v = np.where(spikes[:, t], 0, v)
-        if recorded is not None:
-            recorded[:, t] = np.rint(v * 2**STATE_SHIFT)
-    return LayerTrace(name, spikes, np.rint(v * 2**STATE_SHIFT).astype(np.int64), v=recorded)
-
-
-def _by_neuron(bias: np.ndarray | None, shape: Shape) -> np.ndarray | float:
-    """Real biases (O,) of a file that broadcast over (N, *shape)."""
-    if bias is None:
-        return 0.0
-    return bias.reshape(-1, *(1,) * (len(shape) - 1)) if bias.shape == shape[:1] else bias.transpose(2, 1, 0)
-
-
-def _float_sums(layer: Layer, weight: np.ndarray | None, events: np.ndarray) -> np.ndarray:
-    """(T, N, *shape) float64, what arrives at each step."""
-    samples, steps = events.shape[:2]
-    sums = np.zeros((steps, samples, *layer.shape))
-    if weight is None or isinstance(layer, Input):
-        return sums
-    if isinstance(layer, Conv):
-        for t in range(steps):
-            sums[t] = correlate(layer, weight.reshape(layer.weight.shape), events[:, t])
-        return sums
-    flat = events.reshape(samples, steps, -1).swapaxes(0, 1).astype(np.float64)
-    weight = weight.reshape(layer.weight.shape)
-    for wait in np.unique(layer.delay) if layer.delay is not None else (0,):
-        group = weight if layer.delay is None else np.where(layer.delay == wait, weight, 0)
-        sums[wait:] += flat[: steps - wait] @ group.T
-    return sums

@@ -67,7 +67,7 @@ def _quantized(data: dict[str, Any]) -> Any:
             row["layer"],
             f"{row['scale']:.4g}",
             str(row["step"]),
-            f"{row['threshold']['before']:,} -> {row['threshold']['after']:,}",
+            "-" if row["threshold"]["after"] is None else "{before:,} -> {after:,}".format(**row["threshold"]),
             f"{row['clipped']:,}",
             f"{row['error']:.2%}",
             f"{spikes['before']:,}",
@@ -83,5 +83,8 @@ def _quantized(data: dict[str, Any]) -> Any:
     if data["accuracy"] is not None:
         before, after = data["accuracy"]["before"], data["accuracy"]["after"]
         lines.append(f"accuracy: {before:.2%} before, in float64; {after:.2%} after, in integers")
+    if any(row["scale"] != data["unit"] * row["sums"] for row in data["layers"]):
+        sums = ", ".join(f"{row['sums']:.4g}" for row in data["layers"])
+        lines.insert(0, f"messages are scaled as well; all that the layers add up is multiplied by {sums}")
     title = f"weights of {data['bits']} bits"
     return output.group(output.table(title, columns, rows), *lines, f"written: {data['file']}")

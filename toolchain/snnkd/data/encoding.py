@@ -7,7 +7,7 @@ image, its index and the encoder's parameters, never on the batch that it is in.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,7 @@ from snnkd.data.recordings import cells
 from snnkd.data.recordings.recording import Recording
 from snnkd.ir import image_encoding
 from snnkd.ir.event_encoding import EventEncoding
+from snnkd.ir.network import IntNet
 
 RATE_START = 127  # the accumulator's first value: spike counts are then rounded to the nearest, not down
 _BLOCK = 1 << 16  # random words computed at a time, so that they stay in the cache
@@ -140,6 +141,12 @@ def from_json(data: Any) -> Encoder:
     """Reads what the `to_json` of an encoder returned. Raises FormatError that names the missing or bad field."""
     recorded = isinstance(data, Mapping) and data.get("kind") == EventEncoding.kind
     return EventEncoding.from_json(data) if recorded else Encoding.from_json(data)
+
+
+def read_by(net: IntNet, encoder: Encoder) -> Encoder:
+    """Returns the encoder of what `net` reads where others read what `encoder` makes: a still image in one step, if it
+    `reads_once`."""
+    return replace(encoder, steps=1) if net.reads_once and encoder.kind == "direct" else encoder
 
 
 def encode(encoder: Encoder, images: np.ndarray | Iterable[Recording], indices: np.ndarray) -> np.ndarray:

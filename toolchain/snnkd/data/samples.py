@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 from pathlib import Path
 
@@ -12,7 +12,7 @@ import numpy as np
 from snnkd.base import arrays, progress
 from snnkd.base.arrays import Rows
 from snnkd.base.errors import FormatError
-from snnkd.data.encoding import Encoder, encode
+from snnkd.data.encoding import Encoder, encode, read_by
 from snnkd.data.recordings.collection import Recordings
 from snnkd.ir.events import check_input, check_labels, fits
 from snnkd.ir.network import IntNet
@@ -73,6 +73,11 @@ class Samples:
             return self.given.shape[1]
         assert self.encoder is not None
         return self.encoder.steps
+
+    def read_by(self, net: IntNet) -> Samples:
+        """Returns the same samples as `net` reads them beside others, see `encoding.read_by`; given events as they
+        are."""
+        return self if self.encoder is None else replace(self, encoder=read_by(net, self.encoder))
 
     def events(self, start: int = 0, stop: int | None = None) -> np.ndarray:
         """Returns the events (n, T, *input shape) of the samples `start` to `stop`, all of them unless told."""

@@ -268,6 +268,11 @@ class IntNet:
         return any(layer.neuron.kind != "cuba" for layer in self.layers)
 
     @property
+    def reads_once(self) -> bool:
+        """Tells whether a still image says all in its first step: where no neurons are CUBA ones, whose sums add up."""
+        return all(layer.neuron.kind != "cuba" for layer in self.layers)
+
+    @property
     def has_bias(self) -> bool:
         """Tells whether any layer's neurons have a bias of their own."""
         return any(layer.neuron.bias is not None for layer in self.layers)
@@ -333,6 +338,11 @@ def per_neuron(values: np.ndarray, shape: Shape) -> np.ndarray:
     if values.shape == shape[:1]:
         return values.reshape(shape[:1] + (1,) * (len(shape) - 1))
     raise FormatError(f"parameter of shape {values.shape} fits neither neurons of shape {shape} nor their channels")
+
+
+def by_channel(values: np.ndarray, shape: Shape) -> np.ndarray:
+    """Returns a neuron parameter, as `per_neuron` takes it, by channel: int64 (C, neurons of a channel)."""
+    return np.broadcast_to(per_neuron(values, shape), shape).reshape(shape[0], -1)
 
 
 def conv_size(

@@ -11,11 +11,12 @@ import numpy as np
 from snnkd.base import schema
 from snnkd.base.errors import FormatError, MismatchError
 from snnkd.base.schema import Problem
-from snnkd.data.encoding import Encoder
+from snnkd.data.encoding import Encoder, read_by
+from snnkd.formats.netx.read import NETX_EXP
 from snnkd.ir.arithmetic import THRESHOLD_LIMIT, WEIGHT_MAX, WEIGHT_MIN
 from snnkd.ir.network import Conv as NetConv
+from snnkd.ir.network import Cuba, IntNet, Layer, SigmaDelta, by_channel, cuba_of
 from snnkd.ir.network import Dense as NetDense
-from snnkd.ir.network import IntNet, Layer, cuba_of
 from snnkd.recipe.architecture import Architecture, Conv, Dense
 from snnkd.recipe.stages import opened
 from snnkd.recipe.tables import Recipe
@@ -40,7 +41,7 @@ def misfits(recipe: Recipe, name: str) -> list[Problem]:
     if stage.net:
         texts = _teacher_misfits(net, recipe.encoder(), classes)
     else:
-        texts = _start_misfits(net, recipe.architecture(name), recipe.readout.kind)
+        texts = _start_misfits(net, recipe.architecture(name), stage.neuron, recipe.readout.kind)
     return [Problem(place, f"{where}: {text}") for text in texts]
 
 
@@ -64,32 +65,37 @@ def warnings(recipe: Recipe, name: str) -> Iterator[str]:
 
 
 def _teacher_misfits(net: IntNet, encoding: Encoder, classes: int) -> Iterator[str]:
-    yield from _sigma_delta_misfit(net)
     outputs = prod(net.layers[-1].shape)
     if net.readout.population != 1:
         yield f"reads each class from {net.readout.population} outputs, expected one output for each class"
     elif outputs != classes:
         yield f"has {outputs} outputs, expected {classes}, one for each class"
-    if encoding.message_bits > net.message_bits:
+    if encoding.message_bits > net.message_bits and net.layers[0].kind != "input":
         what = f"{net.message_bits} bits" if net.message_bits else "0 and 1"
         yield (
             f"reads events of {what}, but encoding.kind '{encoding.kind}' sends graded ones of {encoding.message_bits} "
             "bits; use the encoding that it was trained with"
         )
+    if net.longest_delay and read_by(net, encoding).steps < encoding.steps:
+        yield (
+            f"has delays of up to {net.longest_delay} steps, but sigma-delta neurons are told a still image in one, in "
+            "which nothing late arrives; use an encoding.kind other than 'direct'"
+        )
 
 
-def _sigma_delta_misfit(net: IntNet) -> Iterator[str]:
-    if net.is_sigma_delta:
-        yield "has sigma-delta neurons, which cannot be trained or taught with; expected CUBA neurons only"
-
-
-def _start_misfits(net: IntNet, network: Architecture, readout: str) -> Iterator[str]:
-    if net.is_sigma_delta:
-        yield from _sigma_delta_misfit(net)
+def _start_misfits(net: IntNet, network: Architecture, stage: str, readout: str) -> Iterator[str]:
+    """stage: the kind of neurons that it trains."""
+    if net.layers[0].kind == "input":
+        yield "its first layer is one of input neurons, which networks are trained without"
         return
+    for label, layer in zip(net.names, net.layers, strict=True):
+        expected = "cuba" if stage == "cuba" else "sigma" if layer is net.layers[-1] else "sigma-delta"
+        if layer.neuron.kind != expected:
+            yield f"{label}: its neurons are '{layer.neuron.kind}', expected '{expected}' as the stage trains '{stage}'"
+            return
     if net.readout.kind != readout:
         yield f"its classes are read by '{net.readout.kind}', expected readout.kind '{readout}'"
-    elif readout == "membrane" and (cuba_of(net.layers[-1]).threshold != THRESHOLD_LIMIT).any():
+    elif readout == "membrane" and stage == "cuba" and (cuba_of(net.layers[-1]).threshold != THRESHOLD_LIMIT).any():
         yield f"its output neurons may fire; expected a threshold of {THRESHOLD_LIMIT}, which readout 'membrane' needs"
     if len(net.layers) != len(network.layers):
         yield f"has {len(net.layers)} layers, expected {len(network.layers)} as the network '{network.name}' has"
@@ -103,7 +109,7 @@ def _start_misfits(net: IntNet, network: Architecture, readout: str) -> Iterator
         if _form(layer) != form:
             actual, expected = _described(_form(layer)), _described(form)
             yield f"{label} is {actual}, expected {expected} as the network '{network.name}' has"
-        elif text := _not_trainable(layer, plan):
+        elif text := _neurons_not_trained(layer) or _synapses_not_trained(layer, plan):
             yield f"{label}.{text}"
 
 
@@ -129,9 +135,14 @@ def _not_trained(delay: np.ndarray, plan: Conv | Dense) -> str | None:
     )
 
 
-def _not_trainable(layer: Layer, plan: Conv | Dense) -> str | None:
-    """The first field of a layer that the neurons or the weights of a training cannot have, and why."""
-    neuron = cuba_of(layer)
+def _neurons_not_trained(layer: Layer) -> str | None:
+    """The first field of a layer's neurons that those of a training cannot have, and why."""
+    if layer.neuron.kind == "cuba":
+        return _cuba_not_trained(layer.neuron)
+    return _sigma_delta_not_trained(layer, layer.neuron) if layer.neuron.kind == "sigma-delta" else None
+
+
+def _cuba_not_trained(neuron: Cuba) -> str | None:
     if neuron.bias is not None:
         return "bias: networks are trained without; only a file without biases can be a start"
     for field in ("threshold", "current_decay", "voltage_decay"):
@@ -140,6 +151,24 @@ def _not_trainable(layer: Layer, plan: Conv | Dense) -> str | None:
             return f"{field}: differs from neuron to neuron, {values.min()} to {values.max()}; expected one per layer"
     if not 1 <= neuron.threshold.min() <= THRESHOLD_LIMIT:
         return f"threshold: expected 1 to {THRESHOLD_LIMIT}, found {neuron.threshold.min()}"
+    return None
+
+
+def _sigma_delta_not_trained(layer: Layer, neuron: SigmaDelta) -> str | None:
+    for field, expected in (("spike_exp", NETX_EXP), ("state_exp", NETX_EXP), ("activation", "relu")):
+        if getattr(neuron, field) != expected:
+            return f"{field}: expected {expected!r}, found {getattr(neuron, field)!r}"
+    if neuron.cumulative:
+        return "cumulative: errors that add up are not trained; only a file without can be a start"
+    if neuron.bias is not None:
+        of_channels = by_channel(neuron.bias, layer.shape)
+        if (of_channels != of_channels[:, :1]).any():
+            return "bias: differs from neuron to neuron of a channel; expected one per channel"
+    return None
+
+
+def _synapses_not_trained(layer: Layer, plan: Conv | Dense) -> str | None:
+    """The first field of a layer's synapses that those of a training cannot have, and why."""
     if isinstance(layer, NetDense) and layer.delay is not None and (text := _not_trained(layer.delay, plan)):
         return f"delay: {text}"
     if isinstance(layer, NetDense) and layer.weight_exp:
@@ -150,6 +179,6 @@ def _not_trainable(layer: Layer, plan: Conv | Dense) -> str | None:
         odd = int(np.count_nonzero(weight % 2))
         return (
             f"weight: expected even integers in [{WEIGHT_MIN}, {WEIGHT_MAX}], found {odd} odd ones in "
-            f"[{weight.min()}, {weight.max()}]"
+            f"[{weight.min()}, {weight.max()}]; `snnkd quantize` makes them so"
         )
     return None

@@ -74,12 +74,11 @@ def _sigma_delta_misfits(recipe: Recipe, name: str) -> Iterator[Problem]:
     if name == recipe.student and recipe.encoding.kind == "direct" and recipe.encoding.steps > 1:
         expected = "1 for a sigma-delta student: a still image does not change after its first step"
         yield schema.unexpected(("encoding", "steps"), expected, recipe.encoding.steps)
-    for field, why in (
-        ("start", "sigma-delta neurons are trained from the beginning"),
-        ("cross", "cross distillation compares membranes of CUBA neurons"),
-    ):
-        if getattr(stage, field) is not None:
-            yield Problem((*place, field), f"{schema.dotted((*place, field))}: {why}; leave it out")
+    if stage.cross is not None:
+        where = (*place, "cross")
+        yield Problem(
+            where, f"{schema.dotted(where)}: cross distillation compares membranes of CUBA neurons; leave it out"
+        )
     if recipe.networks[stage.network].max_delay:
         where = (*place, "network")
         text = f"'{stage.network}' has layers with delays, which sigma-delta neurons are trained without"

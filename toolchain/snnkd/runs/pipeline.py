@@ -26,6 +26,7 @@ from snnkd.base.errors import FormatError, LimitError, MismatchError, Note, Reci
 from snnkd.base.files import to_json
 from snnkd.data import datasets
 from snnkd.data.datasets import DataSet
+from snnkd.data.encoding import read_by
 from snnkd.data.samples import Samples
 from snnkd.formats import netx
 from snnkd.ir.network import IntNet
@@ -341,6 +342,7 @@ def _evaluated(context: Context, name: str, test: Feed) -> tuple[NetworkResult, 
         return row, _chance(accuracy, test), None
     if stage is not None and stage.net is not None:
         net = context.chain.net(name)
+        test = replace(test, encoding=read_by(net, test.encoding))
         measured = measuring.measure(net, test)
         accuracy = Accuracy(None, measured.accuracy)
         row = NetworkResult(Path(stage.net).name, "net", net.parameters, net.neurons, accuracy)
@@ -437,6 +439,7 @@ def _teacher(context: Context, name: str, samples: Samples, student: Profile) ->
         net = netx.load(path) if stage.net is None else stages.opened(stage, recipe.images[0])
     except SnnkdError as error:  # its file is damaged, or has been moved since: the student's profile does without
         return Teacher(name, stage.title, "snn", reason=str(error))
+    samples = samples.read_by(net)
     with progress.doing(f"{name}: counting what it does on the same samples"):
         seen = evaluation.survey(net, samples.blocks(evaluation.BLOCK), answers=False)
     return teachers.spiking(name, stage.title, evaluation.profile_of(net, seen, chosen, samples.data))

@@ -246,7 +246,7 @@ def _of_stage(subject: Subject, run: Run, name: str) -> Callable[[Samples], Answ
     if stage is not None and stage.frozen == "model":
         return partial(_of_outside, chain.outside(name))
     net = chain.net(name) if stage is not None and stage.net else chain.deployed(name, chain.load(name), {})
-    return partial(_of_integers, net)
+    return lambda samples: _of_integers(net, samples.read_by(net))
 
 
 def _of_ann(ann: Ann, samples: Samples) -> Answers:

@@ -16,7 +16,7 @@ import torch
 from snnkd.base import provenance
 from snnkd.base.errors import LimitError, SnnkdWarning
 from snnkd.data.datasets import DataSet, Split, stratified
-from snnkd.data.encoding import Encoder
+from snnkd.data.encoding import Encoder, read_by
 from snnkd.data.pairing import PAIRINGS, Pairs
 from snnkd.engines.fast.threads import shared_by
 from snnkd.ir.network import IntNet
@@ -290,13 +290,13 @@ class Chain:
             return AnnTeacher(network, feed, cores, self.group)
         if isinstance(network, Outside):
             return OutsideTeacher(network, feed, cores, self.group)
+        unit = None
         if isinstance(network, Network):
-            own = replace(feed, encoding=self.encoder(name))
-            metadata = {"message_bits": own.encoding.message_bits, "readout": self.recipe.readout.rule()}
+            metadata = {"message_bits": feed.encoding.message_bits, "readout": self.recipe.readout.rule()}
             unit = float(network.readout_unit) if network.membrane else None
-            net = to_intnet(network.blocks, network.input_shape, **metadata)
-            return Teacher(net, own, unit, feed.encoding.steps, self.group)
-        return Teacher(network, feed, group=self.group)
+            network = to_intnet(network.blocks, network.input_shape, **metadata)
+        own = replace(feed, encoding=read_by(network, feed.encoding))
+        return Teacher(network, own, unit, feed.encoding.steps, self.group)
 
     def _key(self, name: str, stage: Stage) -> str:
         """Digest of all that determines a stage's result: a checkpoint with another one is refused."""

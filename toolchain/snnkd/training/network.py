@@ -27,7 +27,7 @@ from snnkd.training import reading, slayer
 from snnkd.training.delays import Delays, delays_of
 from snnkd.training.dynamics import S_SCALE, W_SCALE
 from snnkd.training.neuron import Neuron, Voltage, channels_of
-from snnkd.training.normalization import Bias, Fold, Norm, bias_of, norm_of
+from snnkd.training.normalization import Bias, Fold, Norm, bias_of, measured, norm_of
 from snnkd.training.products import Block, sums, sums_of_messages, weight_of
 from snnkd.training.sigma_delta import BIAS_LIMIT as MESSAGE_BIAS_LIMIT
 from snnkd.training.sigma_delta import SigmaDelta, sent
@@ -100,7 +100,8 @@ class Network(torch.nn.Module):
         super().__init__()
         self.kind = kind
         self.input_shape = tuple(plan.input)
-        self.threshold_gain = None if settings.threshold is not None else settings.threshold_gain
+        fixed = settings.threshold is not None and kind == "cuba"
+        self.threshold_gain = None if fixed else settings.threshold_gain
         self.started = False
         self.membrane = readout is not None and readout.kind == "membrane"
         self._over = readout.over if readout is not None else "last"
@@ -231,6 +232,8 @@ class Network(torch.nn.Module):
                 self.readout_unit.fill_(max(mantissa, 1) / W_SCALE)
             elif not self.started and self.kind == "cuba":
                 block.neuron.set_threshold(mantissa)
+            elif self.started and self.kind == "sigma-delta":
+                measured(block, float(a.std()))
             x, _ = _send(block, a, held, len(x), "last")
 
     def remember(self, statistics: list[torch.Tensor]) -> None:

@@ -9,6 +9,7 @@ The statistics are those of a part of the batch (`loop.step`), so that they are 
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
@@ -126,8 +127,7 @@ class Fold:
         `scale`, of at most `range`, and get the finest step that holds them. Returns how many times as large the
         layer's own messages become."""
         neuron = self._block.neuron
-        while neuron.weight_step > 2 and self._largest * scale <= neuron.held_range / 2:
-            neuron.held_step //= 2
+        neuron.refine(self._largest * scale)
         self._hold(scale, scale * before)
         neuron.scale.fill_(scale * before)
         return scale * before
@@ -143,6 +143,24 @@ class Fold:
         bias.values.copy_(self._shift)
         bias.scale.fill_(of_sums)
         self._norm.folded.fill_(True)
+
+
+@torch.no_grad()
+def measured(block: Any, deviation: float) -> None:
+    """Makes the power of two next to `deviation`, the standard deviation of its sums, the unit of a sigma-delta block
+    that is folded, as the normalization of one would be; all of its integers stay what they are."""
+    neuron, bias = block.neuron, block.trained_bias
+    scale = power_of_two(deviation)
+    ratio = float(neuron.scale) / scale
+    for held in (neuron.vth, bias.values):
+        held.mul_(ratio)
+    for unit in (neuron.scale, bias.scale):
+        unit.fill_(scale)
+
+
+def power_of_two(value: float) -> float:
+    """Returns the power of two next to a value above 0, by which float32 multiplies without rounding; 1 for 0."""
+    return 2.0 ** round(math.log2(value)) if value > 0 else 1.0
 
 
 def norm_of(block: Any) -> Norm | None:

@@ -53,13 +53,14 @@ class SigmaDelta(Rounding, torch.nn.Module):
     """Neurons that sum up what arrives, and send by how much the ReLU of that, with a bias, has changed.
 
     weight_bits, weight_step, centered: as of `neuron.Neuron`. decoder: whether they send the sum itself, as an output
-    does. vth: what a change has to reach to be sent, in units of the normalized sums; `scale` of them are the integer
-    unit 1.0.
+    does. vth: what a change has to reach to be sent, () float64 in units of the normalized sums; `scale` of these are
+    the integer unit 1.0.
 
     The gradient of a message is that of the ReLU; what a threshold holds back, and what rounding cuts off, pass it as
     if they were sent.
     """
 
+    vth: torch.Tensor
     scale: torch.Tensor
     weight_scale: torch.Tensor
     held_step: torch.Tensor
@@ -75,12 +76,18 @@ class SigmaDelta(Rounding, torch.nn.Module):
     ):
         super().__init__()
         self.weight_bits, self.centered = weight_bits, centered
-        self.vth, self.decoder = vth, decoder
+        self.decoder = decoder
         self.shape: torch.Size | None = None
         self.overflows, self.saturations = 0, 0
         for name in ("scale", "weight_scale"):
             self.register_buffer(name, torch.ones(()))
         self.register_buffer("held_step", torch.tensor(weight_step or 1 << (9 - weight_bits)))
+        self.register_buffer("vth", torch.tensor(vth, dtype=torch.float64))
+
+    def _load_from_state_dict(self, state_dict, prefix, *arguments):  # pyright: ignore
+        """Takes the recipe's `vth` where a checkpoint was written before files could give another one."""
+        state_dict.setdefault(f"{prefix}vth", self.vth)
+        super()._load_from_state_dict(state_dict, prefix, *arguments)
 
     @property
     def weight_step(self) -> int:
@@ -90,7 +97,12 @@ class SigmaDelta(Rounding, torch.nn.Module):
     @property
     def threshold(self) -> int:
         """The threshold as the hardware holds it, in units of 1.0."""
-        return min(round(self.vth * float(self.scale)), BIAS_LIMIT)
+        return min(round(float(self.vth) * float(self.scale)), BIAS_LIMIT)
+
+    def refine(self, largest: float) -> None:
+        """Takes the finest step between weights at which one of the magnitude `largest`, in SLAYER's units, is held."""
+        while self.weight_step > 2 and largest <= self.held_range / 2:
+            self.held_step //= 2
 
     def run(
         self, a: torch.Tensor, bias: torch.Tensor | None, wanted: Voltage = "last", sum_bits: int = 32
@@ -118,7 +130,7 @@ class SigmaDelta(Rounding, torch.nn.Module):
         """Runs the neurons on normalized sums with their shift, (T, N, ...) float32, before they are folded."""
         self.shape = y.shape[2:]
         active = (y.cumsum(dim=0) if len(y) > 1 else y).relu()
-        return self._sent(active, self.vth), active if wanted == "every" else active[-1]
+        return self._sent(active, float(self.vth)), active if wanted == "every" else active[-1]
 
     def _sent(self, active: torch.Tensor, threshold: float | None = None) -> torch.Tensor:
         """What is sent of the activations (T, N, ...): their changes, where these reach the threshold."""

@@ -135,7 +135,7 @@ def sums(layer: Layer, events: np.ndarray, rules: Rules) -> Iterator[tuple[np.nd
         yield from _each_step(events, lambda now: _dense_sum(layer, weight, now, rules))
     elif layer.kind == "conv":
         weight = layer.weight.astype(_exact_dtype(layer, events))
-        yield from _each_step(events, lambda now: rules.conv_sum(correlate(layer, weight, now)))
+        yield from _each_step(events, lambda now: rules.conv_sum(correlate(layer, weight, now).astype(np.int64)))
     else:
         assert_never(layer)
 
@@ -186,10 +186,10 @@ def _delayed_sums(
 
 def correlate(layer: Conv, weight: np.ndarray, events: np.ndarray) -> np.ndarray:
     """Correlates events (N, C, H, W) with `weight`, the layer's in a type where sums are exact, as a matrix product
-    over the unfolded input: (N, O, H', W') int64."""
+    over the unfolded input: (N, O, H', W') of that type."""
     (pad_h, pad_w), (_, out_h, out_w) = layer.padding, layer.shape
     kernels = weight.reshape(layer.groups, weight.shape[0] // layer.groups, -1)
-    total = np.empty((len(events), *layer.shape), np.int64)
+    total = np.empty((len(events), *layer.shape), weight.dtype)
     block = max(1, _COLUMNS // (kernels.shape[2] * layer.groups * out_h * out_w))
     for start in range(0, len(events), block):
         part = events[start : start + block].astype(weight.dtype)

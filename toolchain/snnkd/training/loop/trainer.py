@@ -62,7 +62,7 @@ class Training(StageTraining[Network]):
         alignments = [] if self.beside is None else list(self.beside.parameters())
         delays = [delays.units for delays in self.network.delays]
         biases = [bias.values for bias in self.network.biases]
-        gains = [block.batch_norm.gain for block in self.network.layers if hasattr(block, "batch_norm")]
+        gains = [norm.gain for norm in self.network.norms]
         channels = self.network.channels
         undecayed = [*self._objective.parameters(), *delays, *biases, *gains, *channels, *alignments]
         self._moving = Optimizer(self.stage.optimizer, weights, undecayed)

@@ -42,8 +42,10 @@ class Teacher:
         self._of_layers: dict[int, float] = {}
         if net.readout.kind == "membrane":
             self._store = ValueStore(len(feed), feed.variants, self._shared(self._increments))
+        elif net.layers[-1].neuron.kind == "cuba":
+            self._store = SpikeStore(len(feed), feed.variants, self._shared(self._sent))
         else:
-            self._store = SpikeStore(len(feed), feed.variants, self._shared(self._spikes))
+            self._store = ValueStore(len(feed), feed.variants, self._shared(self._messages))
 
     def sat(self, indices: np.ndarray, variant: int) -> torch.Tensor:
         """Looks up the activation tensor (T, classes, B) float32 of the images `indices` (B,) in a variant.
@@ -91,7 +93,10 @@ class Teacher:
     def _shared(self, make: Make) -> Make:
         return lambda indices, variant: self._group.spread(lambda share: make(share, variant), indices)
 
-    def _spikes(self, indices: np.ndarray, variant: int) -> np.ndarray:
+    def _messages(self, indices: np.ndarray, variant: int) -> np.ndarray:
+        return self._sent(indices, variant) / np.float32(self._unit_of(len(self._net.layers) - 1))
+
+    def _sent(self, indices: np.ndarray, variant: int) -> np.ndarray:
         trace = evaluation.simulate(self._net, self._feed.events(indices, variant))
         return trace.layers[-1].spikes.reshape(len(indices), trace.steps, -1)
 
