@@ -498,7 +498,7 @@ def test_a_teacher_from_a_file_fits_data_and_encoding(tmp_path: Path, changes: d
         ({"threshold": [80] * 9 + [81]}, "layer1.threshold: differs from neuron to neuron, 80 to 81"),
         ({"voltage_decay": list(range(10))}, "layer1.voltage_decay: differs from neuron to neuron, 0 to 9"),
         ({"threshold": 1 << 17}, "layer1.threshold: expected 1 to 131071, found 131072"),
-        ({"bias": np.array(3, np.int32)}, "layer1.bias: networks are trained without"),
+        ({"bias": np.array(3, np.int32)}, "layer1.bias: the recipe trains networks without; set neuron.bias"),
         ({"delay": np.ones((10, 72), np.int32)}, "layer1.delay: this layer is trained without"),
         ({"odd": 1}, "layer1.weight: expected even integers in [-256, 254], found 720 odd ones"),
         ({"outputs": 9}, "layer1 is dense weights (9, 72), expected dense weights (10, 72) as the network 'tiny' has"),
@@ -515,6 +515,15 @@ def test_a_start_fits_its_network(tmp_path: Path, changes: dict, expected: str) 
     assert "layer0 is conv weights (2, 1, 3, 3) stride (1, 1)" in refusal(write(tmp_path, strided))
     deeper = STARTED.replace('[{kind = "conv"', '[{kind = "conv", channels = 1, kernel = 1}, {kind = "conv"')
     assert "has 2 layers, expected 3 as the network 'tiny' has" in refusal(write(tmp_path, deeper))
+
+
+def test_a_start_may_have_what_its_channels_train(tmp_path: Path) -> None:
+    by_channel = np.arange(10, dtype=np.int32)
+    text = STARTED + "\n[neuron]\nbias = true\nper_channel = ['threshold', 'voltage_decay']\n"
+    old_net(tmp_path, threshold=80 + by_channel, voltage_decay=by_channel, bias=by_channel)
+    assert recipe.load(write(tmp_path, text)).chain["student"].start == str(tmp_path / "old.net")
+    old_net(tmp_path, current_decay=by_channel)
+    assert "or 'current_decay' in neuron.per_channel" in refusal(write(tmp_path, text))
 
 
 DELAYED = STARTED.replace("neurons = 10}", 'neurons = 10, delays = "output", max_delay = 5}')

@@ -25,6 +25,7 @@ from snnkd.training.measuring import measure, measure_training
 from snnkd.training.network import Kind, Network
 from snnkd.training.neuron import MANTISSAS
 from snnkd.training.products import in_float64, sums, sums_of_messages, weight_of
+from snnkd.training.start import start_from
 
 pytestmark = pytest.mark.training
 
@@ -110,6 +111,17 @@ def test_every_spike_of_channels_that_differ_is_the_integer_networks(biased: boo
         assert of_net.spikes.any() or mine is ours.layers[-1]
         np.testing.assert_array_equal(mine.spikes, of_net.spikes, of_net.name)
     np.testing.assert_array_equal(ours.layers[-1].v_last, theirs.layers[-1].v_last)
+
+
+@pytest.mark.parametrize("names", [[], ["threshold"], ["voltage_decay", "threshold"]])
+def test_a_training_starts_from_channels_that_differ(names: list[str], same_net: Any) -> None:
+    network = _trained("cuba", 4, bias=True, voltage_decay=0.3, per_channel=names)
+    for values in network.channels:
+        values.data += 0.2 * torch.rand_like(values)
+    net = _deployed(network, 4)
+    other = _trained("cuba", 4, bias=True, per_channel=names)
+    start_from(other, net)
+    same_net(_deployed(other, 4), net)
 
 
 @pytest.mark.parametrize("kind", ["cuba", "sigma-delta"])

@@ -6,6 +6,7 @@ Spikes are 0 and 1 and messages integers, rounded down, as in the network that i
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -55,7 +56,8 @@ def run(
             source, held = _cuba(layer.shape, neuron, arriving, added, every)
         else:
             source, held = _graded(neuron, arriving, added, every)
-        traces.append(LayerTrace(name, source, held[:, -1], **({neuron.membrane: held} if every else {})))
+        states: dict[str, Any] = {neuron.membrane: held} if every else {}
+        traces.append(LayerTrace(name, source, held[:, -1], **states))
     return SpikeTrace("float64", events, tuple(traces))
 
 

@@ -17,9 +17,9 @@ from snnkd.ir.arithmetic import THRESHOLD_LIMIT, WEIGHT_MAX, WEIGHT_MIN
 from snnkd.ir.network import Conv as NetConv
 from snnkd.ir.network import Cuba, IntNet, Layer, SigmaDelta, by_channel, cuba_of
 from snnkd.ir.network import Dense as NetDense
-from snnkd.recipe.architecture import Architecture, Conv, Dense
+from snnkd.recipe.architecture import Conv, Dense
 from snnkd.recipe.stages import opened
-from snnkd.recipe.tables import Recipe
+from snnkd.recipe.tables import Neuron, Recipe
 
 
 def misfits(recipe: Recipe, name: str) -> list[Problem]:
@@ -38,10 +38,7 @@ def misfits(recipe: Recipe, name: str) -> list[Problem]:
         return []
     except FormatError as error:
         return [Problem(place, f"{where}: {error}; it has to read the images of the data set, {shape}")]
-    if stage.net:
-        texts = _teacher_misfits(net, recipe.encoder(), classes)
-    else:
-        texts = _start_misfits(net, recipe.architecture(name), stage.neuron, recipe.readout.kind)
+    texts = _teacher_misfits(net, recipe.encoder(), classes) if stage.net else _start_misfits(recipe, name, net)
     return [Problem(place, f"{where}: {text}") for text in texts]
 
 
@@ -83,8 +80,8 @@ def _teacher_misfits(net: IntNet, encoding: Encoder, classes: int) -> Iterator[s
         )
 
 
-def _start_misfits(net: IntNet, network: Architecture, stage: str, readout: str) -> Iterator[str]:
-    """stage: the kind of neurons that it trains."""
+def _start_misfits(recipe: Recipe, name: str, net: IntNet) -> Iterator[str]:
+    network, stage, readout = recipe.architecture(name), recipe.chain[name].neuron, recipe.readout.kind
     if net.layers[0].kind == "input":
         yield "its first layer is one of input neurons, which networks are trained without"
         return
@@ -109,7 +106,7 @@ def _start_misfits(net: IntNet, network: Architecture, stage: str, readout: str)
         if _form(layer) != form:
             actual, expected = _described(_form(layer)), _described(form)
             yield f"{label} is {actual}, expected {expected} as the network '{network.name}' has"
-        elif text := _neurons_not_trained(layer) or _synapses_not_trained(layer, plan):
+        elif text := _neurons_not_trained(layer, recipe.neuron) or _synapses_not_trained(layer, plan):
             yield f"{label}.{text}"
 
 
@@ -135,23 +132,33 @@ def _not_trained(delay: np.ndarray, plan: Conv | Dense) -> str | None:
     )
 
 
-def _neurons_not_trained(layer: Layer) -> str | None:
-    """The first field of a layer's neurons that those of a training cannot have, and why."""
+def _neurons_not_trained(layer: Layer, settings: Neuron) -> str | None:
+    """The first field of a layer's neurons that those of a training with these settings cannot have, and why."""
     if layer.neuron.kind == "cuba":
-        return _cuba_not_trained(layer.neuron)
+        return _cuba_not_trained(layer, layer.neuron, settings)
     return _sigma_delta_not_trained(layer, layer.neuron) if layer.neuron.kind == "sigma-delta" else None
 
 
-def _cuba_not_trained(neuron: Cuba) -> str | None:
-    if neuron.bias is not None:
-        return "bias: networks are trained without; only a file without biases can be a start"
-    for field in ("threshold", "current_decay", "voltage_decay"):
+def _cuba_not_trained(layer: Layer, neuron: Cuba, settings: Neuron) -> str | None:
+    if neuron.bias is not None and not settings.bias:
+        return "bias: the recipe trains networks without; set neuron.bias = true"
+    for field in ("bias", "threshold", "current_decay", "voltage_decay"):
         values = getattr(neuron, field)
-        if values.min() != values.max():
-            return f"{field}: differs from neuron to neuron, {values.min()} to {values.max()}; expected one per layer"
-    if not 1 <= neuron.threshold.min() <= THRESHOLD_LIMIT:
-        return f"threshold: expected 1 to {THRESHOLD_LIMIT}, found {neuron.threshold.min()}"
+        if values is None or values.min() == values.max():
+            continue
+        found = f"{field}: differs from neuron to neuron, {values.min()} to {values.max()}"
+        if field != "bias" and field not in settings.per_channel:
+            return f"{found}; expected one per layer, or '{field}' in neuron.per_channel"
+        if _differs_within_channels(values, layer):
+            return f"{found}; expected one per channel"
+    if neuron.threshold.min() < 1 or neuron.threshold.max() > THRESHOLD_LIMIT:
+        return f"threshold: expected 1 to {THRESHOLD_LIMIT}, found {neuron.threshold.min()} to {neuron.threshold.max()}"
     return None
+
+
+def _differs_within_channels(values: np.ndarray, layer: Layer) -> bool:
+    of_channels = by_channel(values, layer.shape)
+    return bool((of_channels != of_channels[:, :1]).any())
 
 
 def _sigma_delta_not_trained(layer: Layer, neuron: SigmaDelta) -> str | None:
@@ -160,10 +167,8 @@ def _sigma_delta_not_trained(layer: Layer, neuron: SigmaDelta) -> str | None:
             return f"{field}: expected {expected!r}, found {getattr(neuron, field)!r}"
     if neuron.cumulative:
         return "cumulative: errors that add up are not trained; only a file without can be a start"
-    if neuron.bias is not None:
-        of_channels = by_channel(neuron.bias, layer.shape)
-        if (of_channels != of_channels[:, :1]).any():
-            return "bias: differs from neuron to neuron of a channel; expected one per channel"
+    if neuron.bias is not None and _differs_within_channels(neuron.bias, layer):
+        return "bias: differs from neuron to neuron of a channel; expected one per channel"
     return None
 
 

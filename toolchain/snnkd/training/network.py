@@ -10,6 +10,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field, replace
+from itertools import compress
 from math import prod
 from typing import Any, Literal
 
@@ -26,7 +27,7 @@ from snnkd.recipe.tables import Quantization
 from snnkd.training import reading, slayer
 from snnkd.training.delays import Delays, delays_of
 from snnkd.training.dynamics import S_SCALE, W_SCALE
-from snnkd.training.neuron import Neuron, Voltage, channels_of
+from snnkd.training.neuron import MANTISSAS, Neuron, Voltage, channels_of
 from snnkd.training.normalization import Bias, Fold, Norm, bias_of, measured, norm_of
 from snnkd.training.products import Block, sums, sums_of_messages, weight_of
 from snnkd.training.sigma_delta import BIAS_LIMIT as MESSAGE_BIAS_LIMIT
@@ -345,10 +346,11 @@ def _add_norm_and_bias(block: Any, settings: NeuronSettings, kind: Kind, normali
 
 def _add_channels(block: Any, settings: NeuronSettings, fires: bool) -> None:
     """Adds what is trained of thresholds and decays. fires: whether the layer has a threshold that matters."""
-    names = tuple(name for name in dict.fromkeys(settings.per_channel) if fires or name != "threshold")
-    if names:
-        block.neuron.per_channel = names
-        block.channels = torch.nn.Parameter(block.neuron.channel_values(len(block.synapse.weight)))
+    trains = [name in settings.per_channel and (fires or name != "threshold") for name in MANTISSAS]
+    if any(trains):
+        block.neuron.per_channel = tuple(compress(MANTISSAS, trains))
+        held = block.neuron.mantissas()[trains, None].expand(-1, len(block.synapse.weight))
+        block.channels = torch.nn.Parameter(block.neuron.channel_values(held))
 
 
 def _block(

@@ -157,12 +157,11 @@ class Neuron(Rounding, slayer.Neuron):
         """Sets vThMant to `mantissa`, kept within the 17 bits of the hardware and at least 1."""
         self.v_th_mantissa.fill_(min(max(mantissa, 1), THRESHOLD_LIMIT))
 
-    def channel_values(self, count: int) -> torch.Tensor:
-        """Makes what is trained of thresholds and decays `per_channel`, (of those, count) float32, to begin with: a
-        threshold as a multiple of the layer's, a decay as a fraction."""
-        starts = {"threshold": 1.0}
-        starts |= {name: float(getattr(self, name)) / self.p_scale for name in ("current_decay", "voltage_decay")}
-        return torch.tensor([[starts[name]] * count for name in self.per_channel])
+    def channel_values(self, held: torch.Tensor) -> torch.Tensor:
+        """Makes what is trained of thresholds and decays `per_channel`, float32, of the integers `held` as the hardware
+        has them, (parameters, C): a threshold as a multiple of the layer's, a decay as a fraction."""
+        units = [float(self.v_th_mantissa) if name == "threshold" else self.p_scale for name in self.per_channel]
+        return (held / torch.tensor(units)[:, None]).float()
 
     def mantissas(self, values: torch.Tensor | None = None) -> torch.Tensor:
         """Gives vThMant, iDecay and vDecay as the hardware holds them, integers as float32: (3,), or with `values` of

@@ -16,7 +16,7 @@ from snnkd.training.delays import delays_of
 from snnkd.training.dynamics import W_SCALE
 from snnkd.training.network import Network
 from snnkd.training.neuron import channels_of
-from snnkd.training.normalization import power_of_two
+from snnkd.training.normalization import bias_of, power_of_two
 from snnkd.training.weights import quantize
 
 
@@ -49,7 +49,10 @@ def _start_cuba(block: Any, layer: Dense | Conv, weight: torch.Tensor) -> None:
     block.neuron.voltage_decay.fill_(int(neuron.voltage_decay.max()))
     block.neuron.set_threshold(int(neuron.threshold.max()))
     if (values := channels_of(block)) is not None:
-        values.copy_(block.neuron.channel_values(values.shape[1]))
+        held = [_of_channels(getattr(neuron, field), layer) for field in block.neuron.per_channel]
+        values.copy_(block.neuron.channel_values(torch.stack(held)))
+    if (bias := bias_of(block)) is not None and neuron.bias is not None:
+        bias.values.copy_(_of_channels(neuron.bias, layer) * bias.step)
     if (delays := delays_of(block)) is not None and isinstance(layer, Dense):
         delays.set_steps(np.zeros_like(layer.weight) if layer.delay is None else layer.delay)
 
@@ -64,6 +67,10 @@ def _start_sigma_delta(block: Any, layer: Dense | Conv, weight: torch.Tensor) ->
     if layer.neuron.kind == "sigma-delta":
         neuron.vth.fill_(layer.neuron.threshold)
         if layer.neuron.bias is not None:
-            values = by_channel(layer.neuron.bias, layer.shape)[:, 0]
-            block.trained_bias.values.copy_(torch.tensor(values))
+            block.trained_bias.values.copy_(_of_channels(layer.neuron.bias, layer))
         block.batch_norm.folded.fill_(True)
+
+
+def _of_channels(values: np.ndarray, layer: Dense | Conv) -> torch.Tensor:
+    """A parameter of a layer's neurons, one of each channel, (C,)."""
+    return torch.tensor(by_channel(values, layer.shape)[:, 0])
