@@ -8,10 +8,8 @@ from typing import Any
 
 import numpy as np
 import torch
-from numba import types
-from numba.extending import overload
 
-from snnkd.engines.fast.kernels.compiling import jit
+from snnkd.engines.fast.kernels.compiling import jit, of_arrays
 from snnkd.engines.fast.kernels.layers import step
 from snnkd.engines.fast.threads import spread
 from snnkd.ir.arithmetic import DECAY_BITS
@@ -26,28 +24,9 @@ _SCALE = np.float32(S_SCALE)
 _C0, _C1, _C2, _C3, _C4, _C5, _C6 = (_f32(log(2) ** k / factorial(k)) for k in range(7))  # 2^x as a series
 
 
-def _part(parameters, row, part):
-    """A parameter of a slice of all neurons: parameters[row, part], or of a tuple the one that all neurons have."""
-    return parameters[row, part] if isinstance(parameters, np.ndarray) else parameters[row]
-
-
-def _of(values, i):
-    """values[i], or the one value."""
-    return values[i] if isinstance(values, np.ndarray) else values
-
-
-@overload(_part, inline="always")
-def _part_compiled(parameters, row, part):
-    if isinstance(parameters, types.Array):
-        return lambda parameters, row, part: parameters[row, part]
-    return lambda parameters, row, part: parameters[row]
-
-
-@overload(_of, inline="always")
-def _of_compiled(values, i):
-    if isinstance(values, types.Array):
-        return lambda values, i: values[i]
-    return lambda values, i: values
+# A parameter of a slice of all neurons, and the i-th of that: arrays of rows, or of a tuple what all neurons have.
+_part = of_arrays(lambda parameters, row, part: parameters[row, part], lambda parameters, row, part: parameters[row])
+_of = of_arrays(lambda values, i: values[i], lambda values, i: values)
 
 
 @jit

@@ -14,6 +14,7 @@ from typing import Any
 
 import numba
 import numpy as np
+from numba.extending import overload
 
 CHOICE = "SNNKD_KERNELS"  # environment variable: "plain" leaves vector instructions out
 
@@ -32,6 +33,20 @@ def jit(function: Callable[..., Any], contract: bool = False) -> Callable[..., A
         return numba.njit(function, cache=True, **options)
     except RuntimeError:  # neither the package's folder nor the user's cache folder
         return numba.njit(function, **options)
+
+
+def of_arrays(of_array: Callable[..., Any], otherwise: Callable[..., Any]) -> Callable[..., Any]:
+    """Makes a function for kernels: `of_array` where its first argument is an array, else `otherwise`, as is known when
+    they are compiled."""
+
+    def function(*arguments: Any) -> Any:
+        return (of_array if isinstance(arguments[0], np.ndarray) else otherwise)(*arguments)
+
+    @overload(function, inline="always", strict=False)
+    def _chosen(*arguments: Any) -> Callable[..., Any]:
+        return of_array if isinstance(arguments[0], numba.types.Array) else otherwise
+
+    return function
 
 
 def _digest(folder: Path) -> str:
