@@ -110,8 +110,8 @@ class Fold:
         factor = norm.gain / (norm.variance + _EPSILON).sqrt()
         self._shift = block.trained_bias.values - norm.mean * factor
         self._weight = weight * factor.view(-1, *[1] * (weight.ndim - 1))
-        self._largest = float((neuron.unrounded(self._weight) / neuron.weight_scale).abs().max()) or 1.0
-        self.range = neuron.held_range / self._largest
+        self._unscaled = neuron.unrounded(self._weight) / neuron.weight_scale
+        self.range = neuron.held_range / (float(self._unscaled.abs().max()) or 1.0)
         self.largest_sum = float(((norm.mean * factor).abs() + 8 * norm.gain.abs()).max())
 
     @torch.no_grad()
@@ -124,10 +124,10 @@ class Fold:
     @torch.no_grad()
     def sigma_delta(self, before: float, scale: float) -> float:
         """Folds it behind messages that are `before` times as large as they were; the weights are multiplied by
-        `scale`, of at most `range`, and get the finest step that holds them. Returns how many times as large the
+        `scale`, of at most `range`, and get the step at which they lose least. Returns how many times as large the
         layer's own messages become."""
         neuron = self._block.neuron
-        neuron.refine(self._largest * scale)
+        neuron.refine(self._unscaled * scale)
         self._hold(scale, scale * before)
         neuron.scale.fill_(scale * before)
         return scale * before

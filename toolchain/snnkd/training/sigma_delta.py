@@ -11,7 +11,7 @@ import torch
 from snnkd.base.errors import QuantizationError
 from snnkd.training.dynamics import S_SCALE, W_SCALE
 from snnkd.training.neuron import Voltage
-from snnkd.training.weights import Rounding
+from snnkd.training.weights import Rounding, quantize
 
 EXPONENT = 12  # spike_exp + state_exp of NetX: a state of 1.0 is 2^12
 BIAS_LIMIT = (1 << 31 - EXPONENT) - 1  # of a bias or a threshold in units of 1.0, which 32 bits hold
@@ -99,10 +99,15 @@ class SigmaDelta(Rounding, torch.nn.Module):
         """The threshold as the hardware holds it, in units of 1.0."""
         return min(round(float(self.vth) * float(self.scale)), BIAS_LIMIT)
 
-    def refine(self, largest: float) -> None:
-        """Takes the finest step between weights at which one of the magnitude `largest`, in SLAYER's units, is held."""
-        while self.weight_step > 2 and largest <= self.held_range / 2:
-            self.held_step //= 2
+    @torch.no_grad()
+    def refine(self, weight: torch.Tensor) -> None:
+        """Takes the step between weights, up to the one that it has, at which these lose least: unrounded ones, in
+        SLAYER's units. Finer steps round less, and clip more."""
+        steps = [1 << power for power in range(1, self.weight_step.bit_length())]
+        self.held_step.fill_(min(steps, key=lambda step: self._lost(weight, step)))
+
+    def _lost(self, weight: torch.Tensor, step: int) -> float:
+        return float((quantize(weight, self.weight_bits, W_SCALE, False, step) - weight).square().sum())
 
     def run(
         self, a: torch.Tensor, bias: torch.Tensor | None, wanted: Voltage = "last", sum_bits: int = 32

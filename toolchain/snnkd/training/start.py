@@ -63,7 +63,7 @@ def _start_sigma_delta(block: Any, layer: Dense | Conv, weight: torch.Tensor) ->
     scale = power_of_two(float(weight.square().mean() / drawn.square().mean()) ** 0.5)
     drawn.copy_(weight / scale)
     neuron.weight_scale.fill_(scale)
-    neuron.refine(float(weight.abs().max()))
+    neuron.refine(weight)
     if layer.neuron.kind == "sigma-delta":
         neuron.vth.fill_(layer.neuron.threshold)
         if layer.neuron.bias is not None:
