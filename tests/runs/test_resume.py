@@ -78,6 +78,7 @@ def contents(path: Path) -> dict[str, object]:
     return found
 
 
+@pytest.mark.slow
 def test_killed_and_resumed_training_ends_bit_identical(tmp_path: Path) -> None:
     whole, broken = tmp_path / "whole", tmp_path / "broken"
     uninterrupted, victim = train(whole), train(broken)

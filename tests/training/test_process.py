@@ -77,7 +77,7 @@ def _spins(done: subprocess.CompletedProcess[str]) -> set[int]:
     return {int(line.split("'")[1]) for line in lines}
 
 
-@pytest.mark.parametrize("way", LOADS)
+@pytest.mark.parametrize("way", ["alone", pytest.param("by train", marks=pytest.mark.slow)])
 @pytest.mark.parametrize(("chosen", "passive"), [(None, True), ("ACTIVE", False)])
 def test_threads_of_a_training_wait_passively(way: str, chosen: str | None, passive: bool, tmp_path: Path) -> None:
     """Unless the environment says otherwise; which is as before afterwards."""

@@ -122,6 +122,7 @@ snnkd.train(recipe.load("digits", short), snnkd.TrainingOptions(folder=sys.argv[
 """
 
 
+@pytest.mark.slow
 @pytest.mark.lava
 def test_a_training_without_lava_dl_gives_the_same_network(tmp_path: Path):
     """Teacher, assistant and student of the recipe digits, by their files."""

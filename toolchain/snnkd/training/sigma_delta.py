@@ -84,11 +84,6 @@ class SigmaDelta(Rounding, torch.nn.Module):
         self.register_buffer("held_step", torch.tensor(weight_step or 1 << (9 - weight_bits)))
         self.register_buffer("vth", torch.tensor(vth, dtype=torch.float64))
 
-    def _load_from_state_dict(self, state_dict, prefix, *arguments):  # pyright: ignore
-        """Takes the recipe's `vth` where a checkpoint was written before files could give another one."""
-        state_dict.setdefault(f"{prefix}vth", self.vth)
-        super()._load_from_state_dict(state_dict, prefix, *arguments)
-
     @property
     def weight_step(self) -> int:
         """The step between two weights, an integer as the hardware holds it; a fold may make it finer."""
