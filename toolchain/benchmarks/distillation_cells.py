@@ -100,7 +100,6 @@ FURTHER = {
         "bias": ("neuron.bias=true",),
         "batch-norm": ("neuron.batch_norm=true", "neuron.fold=0.5"),
         "slow-currents": ("neuron.current_decay=0.7",),
-        "thresholds": ("neuron.per_channel=['threshold']",),
         "channels": ("neuron.per_channel=['threshold', 'voltage_decay']",),
     },
     "best/fashion-mnist-conv-sigma-delta": {"4-bit": ("quantization.weight_bits=4",)},

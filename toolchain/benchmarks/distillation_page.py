@@ -64,9 +64,11 @@ _GROUPS = {  # title and text
     "further": (
         "Fewer bits, spikes or weights, any number of steps, or alone with its own settings",
         "Changes of students above, each compared with the student that it is a change of, by pairs of the same seed: "
-        "*4-bit* weights, with settings chosen for them; *sparse*, with a price for spikes and, dense ones, a narrower "
-        "surrogate gradient, convolutional ones two steps and at least twice the epochs; *pruned*, with four of five "
-        "weights 0 and twice the epochs; *any-steps*, trained to be right at each step; *alone, settings of its own*: "
+        "*4-bit* weights, with settings chosen for them, of sigma-delta students with those of 8 bits; *bias*, "
+        "*batch-norm*, *slow-currents* and *channels*, what was [tried](graded_spikes.md#what-they-reach) of CUBA "
+        "neurons; *sparse*, with a price for spikes and, dense ones, a narrower surrogate gradient, convolutional "
+        "ones two steps and at least twice the epochs; *pruned*, with four of five weights 0 and twice the "
+        "epochs; *any-steps*, trained to be right at each step; *alone, settings of its own*: "
         "without a teacher, with thresholds, a logit scale or a learning rate chosen for the student alone; the "
         "recipe's were chosen for the distilled one. "
         "`toolchain/benchmarks/distillation_cells.py` says what is changed.",

@@ -30,7 +30,7 @@ def misfits(recipe: Recipe) -> list[Problem]:
                 ("encoding", "kind"), f"one for {what}: data.set is '{recipe.data.set}'", recipe.encoding.kind
             )
         ]
-    problems += _biased_misfits(recipe)
+    problems += _neuron_misfits(recipe)
     for place, table, sides in _augmented(recipe):
         if table.shift >= min(sides):
             expected = f"less than {min(sides)}, the shorter side of the images, of which nothing is left otherwise"
@@ -46,8 +46,8 @@ def misfits(recipe: Recipe) -> list[Problem]:
     return problems
 
 
-def _biased_misfits(recipe: Recipe) -> Iterator[Problem]:
-    """What neurons with biases, or with a normalization that becomes one, cannot have."""
+def _neuron_misfits(recipe: Recipe) -> Iterator[Problem]:
+    """What fields of [neuron] exclude each other; a normalization becomes a bias."""
     neuron = recipe.neuron
     if (neuron.bias or neuron.batch_norm) and neuron.current_decay < 1:
         what = "batch_norm" if neuron.batch_norm else "bias"

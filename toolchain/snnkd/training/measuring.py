@@ -209,7 +209,7 @@ def warnings(activity: Mapping[str, Any], data: str) -> Iterator[tuple[str, str]
     for column, value in activity.items():
         kind, _, layer = column.partition(".")
         if kind == "silent" and value == 1:
-            lower = "lower neuron.threshold_gain, of sigma-delta neurons message_threshold"
+            lower = "lower neuron.threshold_gain, or with sigma-delta neurons neuron.message_threshold"
             yield column, f"{layer} is silent: no neuron of it ever fires; {lower}"
         elif kind == "saturated" and value > 0.5:
             yield column, f"{layer} is saturated: {value:.0%} fire at every step; raise neuron.threshold_gain"

@@ -168,7 +168,7 @@ def _size(part: Part) -> int:
 def _stateless(net: IntNet) -> bool:
     """Whether nothing needs to outlast a step: sigma-delta neurons make one step from states of 0. What they send then
     follows from their activation, and that from their sum."""
-    return net.steps == 1 and not net.longest_delay and all(layer.neuron.kind != "cuba" for layer in net.layers)
+    return net.steps == 1 and not net.longest_delay and net.reads_once
 
 
 def _draft(name: str, read: Shape, layer: Layer, stateless: bool) -> Part:

@@ -153,7 +153,7 @@ def _features(net: IntNet, memory: Plan) -> dict[str, bool]:
         "SNNKD_USES_CONV": any(layer.kind == "conv" for layer in net.layers),
         "SNNKD_USES_DELAYS": any(part.delays for part in memory.parts),
         "SNNKD_STATELESS": memory.stateless,
-        "SNNKD_USES_CUBA": any(layer.neuron.kind == "cuba" for layer in net.layers),
+        "SNNKD_USES_CUBA": not net.reads_once,
         "SNNKD_USES_MESSAGES": net.is_sigma_delta,
         "SNNKD_PASSES_MESSAGES": any(layer.neuron.kind != "cuba" for layer in net.layers[:-1]),
         "SNNKD_COUNTS_MESSAGES": net.layers[-1].neuron.kind != "cuba",
